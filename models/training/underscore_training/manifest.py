@@ -1,0 +1,47 @@
+"""`manifest.toml`: what is shipped, pinned by hash. Written by the exporters only."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+HEADER = """\
+# Models that ship with the plugin. Written by `python -m underscore_training.export`;
+# a hand-edited hash would only make the engine refuse the file.
+"""
+FIELDS = (
+    "id",
+    "name",
+    "file",
+    "sha256",
+    "licence",
+    "sample_rate_hz",
+    "window_s",
+    "hop_s",
+    "num_bins",
+    "frames_per_call",
+    "look_ahead_frames",
+    "look_back_frames",
+    "stems",
+    "residual",
+)
+
+
+def entry(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    """A model's table: its metadata, its file name and hash."""
+    known = {**meta, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {field: known[field] for field in FIELDS}
+
+
+def update(manifest: Path, new: dict[str, Any]) -> None:
+    """Replace or append the table with the same id; the others stay as they are."""
+    tables = tomllib.loads(manifest.read_text())["model"] if manifest.exists() else []
+    by_id = {table["id"]: table for table in tables} | {new["id"]: new}
+    lines = [HEADER]
+    for table in by_id.values():
+        lines.append("[[model]]")
+        # JSON's strings, numbers and lists of strings are TOML's too.
+        lines += [f"{field} = {json.dumps(table[field], ensure_ascii=False)}" for field in FIELDS]
+        lines.append("")
+    manifest.write_text("\n".join(lines))

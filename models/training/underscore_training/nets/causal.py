@@ -1,0 +1,81 @@
+"""Causal convolution, the one layer that needs the past.
+
+`forward` is the whole-clip form used in training: zeros stand in for the frames
+before the clip. `stream` is the form used in the plugin: the caller hands over the
+missing past frames, so nothing is ever computed twice. Both give the same numbers.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from .convolution import convolve
+
+
+class CausalUnit(nn.Module):
+    """Convolution over (frame, bin), batch normalisation, ReLU.
+
+    DenseNet normalises and rectifies *before* each convolution, separately for every
+    consumer of a feature map. Here both come after it: every feature is then
+    normalised and rectified once, its cached past is shared by all its consumers, and
+    the normalisation folds into the weights on export. It halves the work that is not
+    convolution, and a 2-core machine trains about twice as many seconds of audio.
+
+    All padding in time lies on the left: output frame t sees no frame after t.
+    """
+
+    def __init__(self, in_features: int, out_features: int, kernel: tuple[int, int], dilation: int = 1):
+        super().__init__()
+        kernel_frames, kernel_bins = kernel
+        self.past_frames: int = (kernel_frames - 1) * dilation
+        reach_bins = (kernel_bins - 1) * dilation
+        # An even kernel is padded by one more bin above than below.
+        self.bins_below: int = reach_bins // 2
+        self.bins_above: int = reach_bins - reach_bins // 2
+        self.conv = nn.Conv2d(in_features, out_features, kernel, dilation=dilation, bias=False)
+        self.norm = nn.BatchNorm2d(out_features)
+        self.symmetric: bool = self.bins_below == self.bins_above
+        self.dilation: int = dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[batch, in, frame, bin]` -> `[batch, out, frame, bin]`, zeros before frame 0."""
+        if not self.symmetric:
+            x = nn.functional.pad(x, (self.bins_below, self.bins_above))
+        # Padding both ends and cropping costs a few surplus frames of output; padding
+        # only the left would copy the (much larger) input.
+        pad_bins = self.bins_below if self.symmetric else 0
+        y = convolve(x, self.conv.weight, (self.past_frames, pad_bins), self.dilation)
+        if self.past_frames > 0:
+            y = y[:, :, : y.shape[2] - self.past_frames]
+        return torch.relu(self.norm(y))
+
+    @torch.no_grad()
+    def folded(self) -> "FoldedUnit":
+        """The same function with the normalisation folded into weight and bias."""
+        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+        weight = self.conv.weight * scale[:, None, None, None]
+        bias = self.norm.bias - self.norm.running_mean * scale
+        return FoldedUnit(weight, bias, (self.bins_below, self.bins_above), self.dilation)
+
+
+class FoldedUnit(nn.Module):
+    """A `CausalUnit` ready to stream: convolution with bias, then ReLU."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, pad_bins: tuple[int, int], dilation: int):
+        super().__init__()
+        below, above = pad_bins
+        self.conv = nn.Conv2d(
+            weight.shape[1],
+            weight.shape[0],
+            (weight.shape[2], weight.shape[3]),
+            padding=(0, below),
+            dilation=dilation,
+        )
+        self.extra_bins_above: int = above - below
+        self.conv.weight.data.copy_(weight)
+        self.conv.bias.data.copy_(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[channel, in, past + frame, bin]` -> `[channel, out, frame, bin]`."""
+        if self.extra_bins_above > 0:
+            x = nn.functional.pad(x, (0, self.extra_bins_above))
+        return torch.relu(self.conv(x))
