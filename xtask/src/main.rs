@@ -1,2 +1,27 @@
-//! Build tasks.
-fn main() {}
+//! Build tasks: `cargo xtask help` lists them.
+
+mod paths;
+mod process;
+mod setup;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set-up, bundles, renders, demo and tests of Underscore")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch libtorch into target/libtorch
+    Setup(setup::SetupArgs),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Setup(args) => setup::run(&args),
+    }
+}

@@ -1,0 +1,73 @@
+//! Running other programs: what is run is printed, and a failure says which command failed and how.
+
+use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Runs a command with its output on the terminal; fails where the command does.
+pub fn run(command: &mut Command) -> Result<()> {
+    eprintln!("$ {}", line(command));
+    let status = command.status().with_context(|| format!("cannot run `{}`", line(command)))?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", line(command));
+    }
+    Ok(())
+}
+
+/// Runs a command and returns its standard output; its standard error becomes part of the error where it fails.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run `{}`", line(command)))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed: {}\n{}", line(command), output.status, stderr.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{}` did not print UTF-8", line(command)))
+}
+
+/// The cargo that runs this program.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(crate::paths::root());
+    command
+}
+
+/// The first of `names` on `PATH`.
+pub fn find_program<S: AsRef<OsStr>>(names: &[S]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    names.iter().find_map(|name| {
+        std::env::split_paths(&path).find_map(|folder| {
+            let file = folder.join(name.as_ref()).with_extension(std::env::consts::EXE_EXTENSION);
+            let plain = folder.join(name.as_ref());
+            [file, plain].into_iter().find(|candidate| candidate.is_file())
+        })
+    })
+}
+
+/// The command as one would type it.
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let shown: Vec<String> = words
+        .map(|word| {
+            let word = word.to_string_lossy();
+            if word.is_empty() || word.contains(' ') { format!("'{word}'") } else { word.into_owned() }
+        })
+        .collect();
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        assert_eq!(line(Command::new("a").args(["b c", "d"])), "a 'b c' d");
+    }
+
+    #[test]
+    fn a_failure_names_the_command() {
+        let error = output(Command::new("definitely-not-a-program").arg("x")).expect_err("there is no such program");
+        assert!(error.to_string().contains("definitely-not-a-program x"), "{error}");
+    }
+}

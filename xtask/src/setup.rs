@@ -1,0 +1,178 @@
+//! `cargo xtask setup`: libtorch, out of the wheels of the Python package index, into `target/libtorch`.
+//!
+//! Only the files that the backend needs are fetched (about 135 of the wheel's 531 MB), each is checked against its pin, and what
+//! is there and right is left alone, so that nothing is rebuilt and no running build sees a file change.
+
+mod digest;
+mod http;
+mod index;
+mod pins;
+mod range;
+mod stamp;
+mod wheel;
+
+use anyhow::{Context, Result, bail};
+use pins::{Include, Package, Pins};
+use stamp::Stamp;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use wheel::{Member, Mismatch, Order};
+
+/// Lets `-ltorch` find the libraries: the wheel's own libtorch.so would pull the CUDA ones in.
+const LINKER_SCRIPT: &str = "INPUT(-ltorch_cpu -lc10)\n";
+
+/// Options of `setup`.
+#[derive(Debug, Default, clap::Args)]
+pub struct SetupArgs {
+    /// Fetch the CUDA libraries too (1.8 GB more to download, 3.3 GB more on disk; for an NVIDIA driver of CUDA 13)
+    #[arg(long)]
+    pub cuda: bool,
+    /// Check every file against its SHA-256, even if nothing seems to have changed
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// Brings `target/libtorch` to what the pins say.
+pub fn run(args: &SetupArgs) -> Result<()> {
+    check_platform()?;
+    check_compiler()?;
+    let libtorch = crate::paths::libtorch();
+    let pins = Pins::built_in()?.select(args.cuda);
+    if !args.verify && Stamp::holds(&pins, &libtorch) {
+        println!("libtorch {} is in {}", pins.version, crate::paths::shown(&libtorch));
+        return Ok(());
+    }
+    let start = Instant::now();
+    let downloads = crate::paths::target().join("download");
+    write_if_changed(&libraries(&libtorch).join("libtorch.so"), LINKER_SCRIPT)?;
+    for package in &pins.package {
+        fetch_package(&pins, package, &libtorch, &downloads)?;
+    }
+    Stamp::write(&Pins::built_in()?, &libtorch)?;
+    if downloads.exists() {
+        fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))?;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("libtorch {} is in {} ({seconds:.1} s)", pins.version, crate::paths::shown(&libtorch));
+    Ok(())
+}
+
+/// Folder of the libraries.
+fn libraries(libtorch: &Path) -> PathBuf {
+    libtorch.join("lib")
+}
+
+/// Folder of the headers.
+fn target_include(libtorch: &Path) -> PathBuf {
+    libtorch.join("include")
+}
+
+/// Fetches what is missing or wrong of one package.
+fn fetch_package(pins: &Pins, package: &Package, libtorch: &Path, downloads: &Path) -> Result<()> {
+    let mut members = Vec::new();
+    for library in &package.library {
+        let destination = libraries(libtorch).join(library.file_name());
+        if !is_right(&destination, library.size_bytes, &library.sha256)? {
+            members.push(Member { name: library.member.clone(), destination, sha256: Some(library.sha256.clone()) });
+        }
+    }
+    let include = Some(&pins.include).filter(|include| include.package == package.name);
+    let include = match include {
+        Some(include) if !include_is_right(include, &target_include(libtorch))? => Some(include),
+        _ => None,
+    };
+    if members.is_empty() && include.is_none() {
+        return Ok(());
+    }
+    let staged = libtorch.join("include.part");
+    let choose = |names: &[String]| {
+        let mut wanted = members.clone();
+        if let Some(include) = include {
+            remove_if_there(&staged)?;
+            wanted.extend(headers(include, names, &staged));
+        }
+        Ok(wanted)
+    };
+    let check = || match include {
+        Some(include) => replace_include(include, &staged, &target_include(libtorch)),
+        None => Ok(()),
+    };
+    wheel::take(package, downloads, &Order { choose: &choose, check: &check })
+}
+
+/// The headers among the names of a wheel's files.
+fn headers<'a>(include: &'a Include, names: &'a [String], folder: &'a Path) -> impl Iterator<Item = Member> + 'a {
+    names.iter().filter(|name| !name.ends_with('/')).filter_map(move |name| {
+        let relative = name.strip_prefix(&include.member_prefix)?;
+        let safe = relative.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        safe.then(|| Member { name: name.clone(), destination: folder.join(relative), sha256: None })
+    })
+}
+
+/// Checks the staged headers and puts them in the place of the old ones.
+fn replace_include(include: &Include, staged: &Path, destination: &Path) -> Result<()> {
+    let found = digest::tree(staged)?;
+    if found != include.tree_sha256 {
+        let message = format!("the headers have the digest {found}, expected {}", include.tree_sha256);
+        return Err(Mismatch { message }.into());
+    }
+    remove_if_there(destination)?;
+    fs::rename(staged, destination).with_context(|| format!("cannot write {}", destination.display()))
+}
+
+fn include_is_right(include: &Include, folder: &Path) -> Result<bool> {
+    let (num_files, size_bytes) = digest::census(folder);
+    Ok((num_files, size_bytes) == (include.num_files, include.size_bytes) && digest::tree(folder)? == include.tree_sha256)
+}
+
+/// Whether a file is there, whole, and as its pin says; says so where it is there and is not.
+fn is_right(path: &Path, size_bytes: u64, sha256: &str) -> Result<bool> {
+    let Ok(metadata) = path.metadata() else { return Ok(false) };
+    if metadata.len() != size_bytes {
+        eprintln!("{} has {} bytes, expected {size_bytes}: fetching it again", path.display(), metadata.len());
+        return Ok(false);
+    }
+    let found = digest::file(path)?;
+    if found != sha256 {
+        eprintln!("{} has SHA-256 {found}, expected {sha256}: fetching it again", path.display());
+    }
+    Ok(found == sha256)
+}
+
+fn remove_if_there(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+fn write_if_changed(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|present| present == text) {
+        return Ok(());
+    }
+    let folder = path.parent().context("a file lies in a folder")?;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The pins are those of one platform.
+fn check_platform() -> Result<()> {
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Ok(());
+    }
+    bail!(
+        "setup knows the libtorch of Linux on x86-64 only; elsewhere unpack libtorch 2.11.0 into {} (include/ and lib/)",
+        crate::paths::libtorch().display()
+    )
+}
+
+/// The binding to libtorch is compiled from C++.
+fn check_compiler() -> Result<()> {
+    let named = std::env::var_os("CXX").is_some();
+    if named || crate::process::find_program(&["c++", "g++", "clang++"]).is_some() {
+        return Ok(());
+    }
+    bail!("a C++ compiler is missing; on Debian: sudo apt install g++")
+}

@@ -1,0 +1,143 @@
+//! Asks pip where a wheel is. No address of a package index stands in this repository: pip knows the one that the machine is
+//! set up for, with its mirrors, certificates and proxies.
+
+use super::pins::Package;
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+
+/// Which of torch's wheels: the libraries are those of any Python, but their build, so their digests, may differ.
+const PYTHON_VERSION: &str = "3.11";
+
+/// Newest glibc, as its minor version, that a wheel may ask for: torch's own.
+const NEWEST_GLIBC_MINOR: u32 = 28;
+
+/// Oldest glibc that pip knows by number.
+const OLDEST_GLIBC_MINOR: u32 = 17;
+
+/// What pip says of one package.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wheel {
+    /// Address of the wheel, `https:` or `file:`.
+    pub url: String,
+    /// SHA-256 of the whole wheel.
+    pub sha256: String,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    install: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    download_info: DownloadInfo,
+}
+
+#[derive(Deserialize)]
+struct DownloadInfo {
+    url: String,
+    archive_info: ArchiveInfo,
+}
+
+#[derive(Deserialize)]
+struct ArchiveInfo {
+    #[serde(default)]
+    hashes: std::collections::HashMap<String, String>,
+    hash: Option<String>,
+}
+
+/// Resolves the wheel of a package, without downloading it.
+pub fn resolve(package: &Package) -> Result<Wheel> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let mut pip = pip()?;
+    pip.args(["install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", "--target"]).arg(folder.path());
+    let report = crate::process::output(pip.args(selection(package))).with_context(|| {
+        format!(
+            "pip cannot find {} {}; is the network there, and is pip 22.2 or later (`python3 -m pip --version`)?",
+            package.name, package.version
+        )
+    })?;
+    let wheel = parse(&report).with_context(|| format!("pip's report on {} is not understood", package.name))?;
+    if wheel.sha256 != package.wheel_sha256 {
+        bail!(
+            "the package index offers {} {} with SHA-256 {}, expected {}: it is not the wheel this version was made for",
+            package.name,
+            package.version,
+            wheel.sha256,
+            package.wheel_sha256
+        );
+    }
+    Ok(wheel)
+}
+
+/// Downloads the whole wheel into `folder`, for an index that cannot send parts of a file.
+pub fn download(package: &Package, folder: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    crate::process::run(pip()?.args(["download", "--dest"]).arg(folder).args(selection(package)))?;
+    let prefix = format!("{}-{}-", package.name.replace('-', "_"), package.version);
+    let entries = folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))?;
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
+        .with_context(|| format!("pip left no file {prefix}*.whl in {}", folder.display()))
+}
+
+/// The arguments that name one wheel and no other.
+fn selection(package: &Package) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        ["--no-deps", "--disable-pip-version-check", "--only-binary=:all:"].map(String::from).into();
+    arguments.extend(["--python-version", PYTHON_VERSION, "--platform", "manylinux2014_x86_64"].map(String::from));
+    for minor in (OLDEST_GLIBC_MINOR..=NEWEST_GLIBC_MINOR).rev() {
+        arguments.extend(["--platform".to_owned(), format!("manylinux_2_{minor}_x86_64")]);
+    }
+    arguments.push(format!("{}=={}", package.name, package.version));
+    arguments
+}
+
+/// `python3 -m pip`, after a check that there is one.
+fn pip() -> Result<Command> {
+    let named = std::env::var_os("PYTHON").map(PathBuf::from);
+    let Some(python) = named.or_else(|| crate::process::find_program(&["python3", "python"])) else {
+        bail!("Python 3 is missing; on Debian: sudo apt install python3 python3-pip");
+    };
+    if crate::process::output(Command::new(&python).args(["-m", "pip", "--version"])).is_err() {
+        bail!("{} has no pip; on Debian: sudo apt install python3-pip", python.display());
+    }
+    let mut command = Command::new(python);
+    command.args(["-m", "pip"]);
+    Ok(command)
+}
+
+fn parse(report: &str) -> Result<Wheel> {
+    let report: Report = serde_json::from_str(report)?;
+    let Some(item) = report.install.into_iter().next() else { bail!("it lists no package") };
+    let info = item.download_info;
+    // pip before 23 writes `hash: "sha256=…"` alone.
+    let old = info.archive_info.hash.as_deref().and_then(|hash| hash.strip_prefix("sha256=")).map(String::from);
+    let Some(sha256) = info.archive_info.hashes.get("sha256").cloned().or(old) else { bail!("it has no SHA-256") };
+    Ok(Wheel { url: info.url, sha256 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_the_hash_are_read() {
+        let wheel = Wheel { url: "https://example.org/a.whl".into(), sha256: "12ab".into() };
+        for archive_info in [r#"{"hash":"sha256=12ab"}"#, r#"{"hash":"sha256=12ab","hashes":{"sha256":"12ab"}}"#] {
+            let report = format!(
+                r#"{{"install":[{{"download_info":{{"url":"https://example.org/a.whl","archive_info":{archive_info}}}}}]}}"#
+            );
+            assert_eq!(parse(&report).expect("a report"), wheel);
+        }
+    }
+
+    #[test]
+    fn a_report_without_a_package_is_an_error() {
+        assert!(parse(r#"{"install":[]}"#).is_err());
+    }
+}

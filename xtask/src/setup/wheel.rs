@@ -1,0 +1,225 @@
+//! Takes files out of a wheel, be it remote or on disk.
+
+use super::pins::Package;
+use super::range::{Chunks, RangeReader, Source};
+use super::{digest, http::HttpFile, index};
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use zip::ZipArchive;
+
+/// One file to take out.
+#[derive(Clone)]
+pub struct Member {
+    /// Path inside the wheel.
+    pub name: String,
+    /// Where to put it.
+    pub destination: PathBuf,
+    /// Its pin: SHA-256, or nothing where the pin is the digest of a whole folder.
+    pub sha256: Option<String>,
+}
+
+/// What is wanted of a wheel.
+pub struct Order<'a> {
+    /// Which files, given the names of all in it.
+    pub choose: &'a dyn Fn(&[String]) -> Result<Vec<Member>>,
+    /// Called when they are in their places; a [`Mismatch`] says that what came was damaged.
+    pub check: &'a dyn Fn() -> Result<()>,
+}
+
+/// Takes the files that are ordered out of a package's wheel: by parts where the server sends parts, out of the whole wheel
+/// otherwise. `downloads` keeps what is there of an interrupted attempt.
+pub fn take(package: &Package, downloads: &Path, order: &Order) -> Result<()> {
+    let wheel = index::resolve(package)?;
+    if let Some(path) = wheel.url.strip_prefix("file://") {
+        return take_local(Path::new(path), order);
+    }
+    match HttpFile::open(&wheel.url) {
+        Ok(file) => {
+            let chunks = Chunks::new(file, downloads.join(&package.wheel_sha256))?;
+            // Chunks that an interrupted attempt left may be damaged: once more without them.
+            take_remote(package, &chunks, order).or_else(|error| {
+                if error.downcast_ref::<Mismatch>().is_none() {
+                    return Err(error);
+                }
+                eprintln!("{error:#}; fetching it again");
+                chunks.forget()?;
+                take_remote(package, &chunks, order)
+            })
+        }
+        Err(error) => {
+            eprintln!("{error:#}; downloading the whole wheel instead");
+            let path = index::download(package, &downloads.join(format!("{}.wheel", package.wheel_sha256)))?;
+            let found = digest::file(&path)?;
+            if found != package.wheel_sha256 {
+                bail!("{} has SHA-256 {found}, expected {}", path.display(), package.wheel_sha256);
+            }
+            take_local(&path, order)
+        }
+    }
+}
+
+/// A file that is not what its pin says.
+#[derive(Debug)]
+pub struct Mismatch {
+    /// The file and the two digests.
+    pub message: String,
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+fn take_local(path: &Path, order: &Order) -> Result<()> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).with_context(|| format!("{} is torn", path.display()))?;
+    let members = (order.choose)(&names(&archive)?)?;
+    extract(&mut archive, &members)?;
+    (order.check)()
+}
+
+fn take_remote<S: Source>(package: &Package, chunks: &Chunks<S>, order: &Order) -> Result<()> {
+    let start = Instant::now();
+    let mut archive = ZipArchive::new(RangeReader::new(chunks))
+        .map_err(|error| Mismatch { message: format!("the list of files in {}'s wheel is damaged: {error}", package.name) })?;
+    let members = (order.choose)(&names(&archive)?)?;
+    let ranges = spans(&archive, &members)?;
+    let bar = ProgressBar::new(chunks.prefetch_bytes(&ranges));
+    let style = "{prefix:24} {bar:32} {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4}";
+    bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
+    bar.set_prefix(format!("{} {}", package.name, package.version));
+    chunks.prefetch(&ranges, &|bytes| bar.inc(bytes))?;
+    bar.finish_and_clear();
+    extract(&mut archive, &members)?;
+    (order.check)()?;
+    let (mib, seconds) = (bar.position() as f64 / f64::from(1 << 20), start.elapsed().as_secs_f64());
+    eprintln!("{} {}: {} files out of {mib:.0} MiB in {seconds:.1} s", package.name, package.version, members.len());
+    Ok(())
+}
+
+/// Where the wanted members lie in the wheel, headers included: each from its own header to that of the next file.
+fn spans<R: Read + Seek>(archive: &ZipArchive<R>, members: &[Member]) -> Result<Vec<Range<u64>>> {
+    let mut starts = vec![archive.central_directory_start()];
+    for member_idx in 0..archive.len() {
+        starts.push(archive.by_index_data(member_idx)?.header_start());
+    }
+    starts.sort_unstable();
+    let span = |member: &Member| -> Result<Range<u64>> {
+        let member_idx = archive.index_for_name(&member.name).with_context(|| format!("no {} in it", member.name))?;
+        let start = archive.by_index_data(member_idx)?.header_start();
+        let next_idx = starts.partition_point(|&other| other <= start);
+        Ok(start..starts.get(next_idx).copied().unwrap_or(start + 1))
+    };
+    members.iter().map(span).collect()
+}
+
+fn names<R: Read + Seek>(archive: &ZipArchive<R>) -> Result<Vec<String>> {
+    archive.file_names().map(|name| Ok(name?.into_owned())).collect()
+}
+
+/// Writes the members to their places. A file is under its own name only when it is whole and as its pin says.
+fn extract<R: Read + Seek>(archive: &mut ZipArchive<R>, members: &[Member]) -> Result<()> {
+    for member in members {
+        let mut source = archive.by_name(&member.name).with_context(|| format!("the wheel holds no {}", member.name))?;
+        let destination = &member.destination;
+        let folder = destination.parent().context("a file lies in a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let part = part_of(destination);
+        let found = copy(&mut source, &part)
+            .map_err(|error| Mismatch { message: format!("cannot unpack {}: {error}", member.name) })?;
+        if let Some(expected) = member.sha256.as_ref().filter(|expected| **expected != found) {
+            let message = format!("{} has SHA-256 {found}, expected {expected}", member.name);
+            return Err(Mismatch { message }.into());
+        }
+        fs::rename(&part, destination).with_context(|| format!("cannot write {}", destination.display()))?;
+    }
+    Ok(())
+}
+
+fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+/// Copies and returns the SHA-256 of what was copied.
+fn copy(source: &mut impl Read, destination: &Path) -> io::Result<String> {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(destination)?);
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match source.read(&mut buffer)? {
+            0 => break,
+            num_bytes => {
+                hasher.update(&buffer[..num_bytes]);
+                file.write_all(&buffer[..num_bytes])?;
+            }
+        }
+    }
+    file.flush()?;
+    Ok(digest::hex(&hasher.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    /// A wheel on disk with two files of some size.
+    fn wheel(folder: &Path) -> PathBuf {
+        let path = folder.join("a.whl");
+        let mut writer = ZipWriter::new(File::create(&path).expect("a file"));
+        for name in ["lib/one", "lib/two"] {
+            writer.start_file(name, SimpleFileOptions::default()).expect("a member");
+            writer.write_all(name.repeat(1000).as_bytes()).expect("its content");
+        }
+        writer.finish().expect("a whole archive");
+        path
+    }
+
+    fn member(folder: &Path, sha256: Option<String>) -> Member {
+        Member { name: "lib/two".into(), destination: folder.join("out/two"), sha256 }
+    }
+
+    #[test]
+    fn a_member_with_the_right_pin_is_put_in_its_place() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pin = digest::text(&"lib/two".repeat(1000));
+        let choose = |names: &[String]| {
+            assert_eq!(names, ["lib/one", "lib/two"]);
+            Ok(vec![member(folder.path(), Some(pin.clone()))])
+        };
+        let order = Order { choose: &choose, check: &|| Ok(()) };
+        take_local(&wheel(folder.path()), &order).expect("the member");
+        assert_eq!(digest::file(&folder.path().join("out/two")).expect("a digest"), pin);
+    }
+
+    #[test]
+    fn a_member_with_another_digest_never_gets_its_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let wrong = Some("0".repeat(64));
+        let order = Order { choose: &|_| Ok(vec![member(folder.path(), wrong.clone())]), check: &|| Ok(()) };
+        let error = take_local(&wheel(folder.path()), &order).expect_err("the digest differs");
+        assert!(error.downcast_ref::<Mismatch>().is_some(), "{error}");
+        assert!(!folder.path().join("out/two").exists());
+    }
+
+    #[test]
+    fn the_span_of_a_member_reaches_from_its_header_to_the_next() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let archive = ZipArchive::new(File::open(wheel(folder.path())).expect("a file")).expect("an archive");
+        let spans = spans(&archive, &[member(folder.path(), None)]).expect("a span");
+        assert_eq!(spans[0].end, archive.central_directory_start());
+        assert!(spans[0].start > 0 && spans[0].start < spans[0].end);
+    }
+}
