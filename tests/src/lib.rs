@@ -1,1 +1,39 @@
-//! See Cargo.toml.
+//! A small CLAP host, in process, for everything that must be known of the *built* bundle.
+//!
+//! What may be called where is in the types, as in a real host:
+//!
+//! * [`Bundle`]: an opened plugin file. It lists plugins, creates instances and reads the plugin's diagnostics.
+//! * [`Instance`]: one plugin on the thread that created it: ports, params, state, latency, activation.
+//! * [`Processor`]: the same plugin's audio side, from `activate` to `deactivate`. It may move between threads.
+//! * [`render`]: input through a plugin, offline, as fast as possible, or paced by the clock.
+//!
+//! Axis order of all audio: `[bus][channel][sample]`, 32-bit float, full scale 1.0.
+
+mod audio_thread;
+mod bundle;
+mod callbacks;
+mod diagnostics;
+mod error;
+mod locate;
+mod main_thread;
+mod measure;
+mod process_memory;
+mod rendering;
+pub mod signals;
+
+pub use audio_thread::buses::{Bus, Buses};
+pub use audio_thread::priority::{Priority, raise_to_real_time};
+pub use audio_thread::{ParamChange, Processor};
+pub use bundle::{Bundle, PluginId};
+pub use callbacks::Requests;
+pub use diagnostics::{Diagnostics, InstanceDiagnostics};
+pub use error::HostError;
+pub use locate::bundle_path;
+pub use main_thread::params::{Param, stable_id_hash};
+pub use main_thread::ports::{NotePort, Port, Ports};
+pub use main_thread::{Config, Instance};
+pub use measure::{delay_samples, peak_db, residual_db, sum_of};
+pub use process_memory::{mapped_files, resident_bytes};
+pub use rendering::blocks::BlockSizes;
+pub use rendering::timings::{Percentiles, Timings};
+pub use rendering::{Pace, Rendered, Rendering, Stem, render, wait_until_loaded};

@@ -1,0 +1,178 @@
+//! A plugin on the audio thread, from `activate` to `deactivate`.
+
+pub(crate) mod buses;
+pub(crate) mod priority;
+
+use crate::callbacks::{AudioThreadMark, Host};
+use crate::{Buses, HostError, Ports};
+use clack_extensions::tail::{PluginTail, TailLength};
+use clack_host::events::event_types::{ParamValueEvent, TransportEvent};
+use clack_host::prelude::*;
+use std::time::{Duration, Instant};
+
+/// A param set to a value inside a block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ParamChange {
+    /// CLAP id.
+    pub id: u32,
+    /// Value, in the plugin's plain range.
+    pub value: f64,
+    /// Where in the block.
+    pub offset_samples: usize,
+}
+
+/// The audio side of an activated plugin, with its buffers. `Send`, but only one thread at a time has it.
+pub struct Processor {
+    plugin: PluginAudioProcessor<Host>,
+    inputs: Buses,
+    outputs: Buses,
+    input_ports: AudioPorts,
+    output_ports: AudioPorts,
+    events: EventBuffer,
+    answers: EventBuffer,
+    transport: Option<TransportEvent>,
+    steady_time_samples: u64,
+    last_wall: Duration,
+    last_cpu: Option<Duration>,
+}
+
+impl Processor {
+    pub(crate) fn new(plugin: PluginAudioProcessor<Host>, ports: &Ports, max_block_samples: usize) -> Self {
+        let inputs = Buses::new(&ports.inputs, max_block_samples);
+        let outputs = Buses::new(&ports.outputs, max_block_samples);
+        Self {
+            plugin,
+            // Exact capacities: clack 0.2 rewrites its pointers wrongly when these lists have to grow.
+            input_ports: AudioPorts::with_capacity(inputs.num_channels(), inputs.len()),
+            output_ports: AudioPorts::with_capacity(outputs.num_channels(), outputs.len()),
+            inputs,
+            outputs,
+            events: EventBuffer::with_capacity(64),
+            answers: EventBuffer::with_capacity(256),
+            transport: None,
+            steady_time_samples: 0,
+            last_wall: Duration::ZERO,
+            last_cpu: None,
+        }
+    }
+
+    /// The input buses, to be filled before [`Self::process`].
+    pub fn inputs_mut(&mut self) -> &mut Buses {
+        &mut self.inputs
+    }
+
+    /// The output buses of the last [`Self::process`].
+    #[must_use]
+    pub fn outputs(&self) -> &Buses {
+        &self.outputs
+    }
+
+    /// Transport to give with every block; `None` (at first): a host without one.
+    pub fn set_transport(&mut self, transport: Option<TransportEvent>) {
+        self.transport = transport;
+    }
+
+    /// Begins processing.
+    ///
+    /// # Errors
+    /// [`HostError::Refused`] when the plugin refuses or has begun already.
+    pub fn start(&mut self) -> Result<(), HostError> {
+        let _mark = AudioThreadMark::new();
+        self.plugin.start_processing().map(|_| ()).map_err(|e| HostError::refused("start_processing", e))
+    }
+
+    /// Ends processing.
+    ///
+    /// # Errors
+    /// [`HostError::Refused`] when it had not begun.
+    pub fn stop(&mut self) -> Result<(), HostError> {
+        let _mark = AudioThreadMark::new();
+        self.plugin.stop_processing().map(|_| ()).map_err(|e| HostError::refused("stop_processing", e))
+    }
+
+    /// Forgets all audio heard.
+    pub fn reset(&mut self) {
+        let _mark = AudioThreadMark::new();
+        self.plugin.reset();
+        self.steady_time_samples = 0;
+    }
+
+    /// One block of `num_samples`, which may be 0 and, for the sake of a test, more than was announced.
+    ///
+    /// # Errors
+    /// [`HostError::Refused`] before [`Self::start`], or when the plugin reports an error.
+    pub fn process(&mut self, num_samples: usize, changes: &[ParamChange]) -> Result<ProcessStatus, HostError> {
+        let _mark = AudioThreadMark::new();
+        self.inputs.grow(num_samples);
+        self.outputs.grow(num_samples);
+        self.outputs.poison(num_samples);
+        self.events.clear();
+        self.answers.clear();
+        for change in changes {
+            let offset = change.offset_samples as u32;
+            self.events.push(&ParamValueEvent::new(offset, ClapId::new(change.id), Pckn::match_all(), change.value));
+        }
+        let plugin = self.plugin.as_started_mut().map_err(|e| HostError::refused("process", e))?;
+        let inputs = self.input_ports.with_input_buffers(self.inputs.iter_mut().map(|bus| AudioPortBuffer {
+            latency: 0,
+            channels: AudioPortBufferType::f32_input_only(
+                bus.channels_mut().map(|channel| InputChannel::variable(&mut channel[..num_samples])),
+            ),
+        }));
+        let mut outputs = self.output_ports.with_output_buffers(self.outputs.iter_mut().map(|bus| AudioPortBuffer {
+            latency: 0,
+            channels: AudioPortBufferType::f32_output_only(
+                bus.channels_mut().map(|channel| &mut channel[..num_samples]),
+            ),
+        }));
+        let (events, mut answers) = (self.events.as_input(), self.answers.as_output());
+        let steady_time = Some(self.steady_time_samples);
+        let cpu_start = priority::thread_cpu_time();
+        let start = Instant::now();
+        let status = plugin.process(&inputs, &mut outputs, &events, &mut answers, steady_time, self.transport.as_ref());
+        self.last_wall = start.elapsed();
+        self.last_cpu = cpu_start.and_then(|start| Some(priority::thread_cpu_time()?.saturating_sub(start)));
+        self.steady_time_samples += num_samples as u64;
+        status.map_err(|e| HostError::refused("process", e))
+    }
+
+    /// Time that the last [`Self::process`] took by the clock.
+    #[must_use]
+    pub fn last_wall(&self) -> Duration {
+        self.last_wall
+    }
+
+    /// Time that the last [`Self::process`] ran on a processor, where the system tells: without what others took.
+    #[must_use]
+    pub fn last_cpu(&self) -> Option<Duration> {
+        self.last_cpu
+    }
+
+    /// Events (notes, params) that the last block gave out.
+    #[must_use]
+    pub fn num_answers(&self) -> usize {
+        self.answers.len() as usize
+    }
+
+    /// Tail in samples; `None` for an infinite one.
+    #[must_use]
+    pub fn tail_samples(&mut self) -> Option<usize> {
+        let handle = self.plugin.plugin_handle();
+        match handle.get_extension::<PluginTail>().map(|tail| tail.get(&handle)) {
+            None => Some(0),
+            Some(TailLength::Finite(num_samples)) => Some(num_samples as usize),
+            Some(TailLength::Infinite) => None,
+        }
+    }
+
+    pub(crate) fn into_stopped(self) -> StoppedPluginAudioProcessor<Host> {
+        let _mark = AudioThreadMark::new();
+        self.plugin.into_stopped()
+    }
+}
+
+impl std::fmt::Debug for Processor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Processor").field("inputs", &self.inputs.len()).finish_non_exhaustive()
+    }
+}

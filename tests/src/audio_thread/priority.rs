@@ -1,0 +1,45 @@
+//! What makes a thread an audio thread, as far as the system allows it.
+
+use std::time::Duration;
+
+/// How the system schedules a thread after [`raise_to_real_time`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// As an audio thread of a DAW.
+    RealTime,
+    /// As any other thread: the system did not grant more.
+    Normal,
+}
+
+/// Asks for the scheduling of an audio thread (`SCHED_FIFO` at a low real-time priority, as `rtkit` grants it).
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn raise_to_real_time() -> Priority {
+    let param = libc::sched_param { sched_priority: 10 };
+    // SAFETY: thread 0 is the calling one, and the structure outlives the call. RESET_ON_FORK keeps the priority from threads
+    // that a plugin starts here.
+    let status = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const param) };
+    if status == 0 { Priority::RealTime } else { Priority::Normal }
+}
+
+/// Asks for the scheduling of an audio thread: not on this system.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn raise_to_real_time() -> Priority {
+    Priority::Normal
+}
+
+/// Time that the calling thread has run on a processor, where the system tells.
+#[cfg(target_os = "linux")]
+pub(crate) fn thread_cpu_time() -> Option<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the clock writes one timespec to a valid place.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    (status == 0).then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Time that the calling thread has run on a processor: not on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn thread_cpu_time() -> Option<Duration> {
+    None
+}

@@ -1,0 +1,197 @@
+//! Params: listed, read, and set by id, by name or by text.
+
+use super::Instance;
+use crate::{HostError, ParamChange};
+use clack_extensions::params::{ParamInfoBuffer, ParamInfoFlags, PluginParams};
+use clack_host::events::event_types::ParamValueEvent;
+use clack_host::prelude::*;
+use std::ffi::CString;
+
+/// A param, in the plain range that the plugin shows to CLAP hosts.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent flags, as CLAP has them")]
+pub struct Param {
+    /// CLAP id: with nice-plug, [`stable_id_hash`] of the string id.
+    pub id: u32,
+    /// Name.
+    pub name: String,
+    /// Group path, `/`-separated.
+    pub module: String,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Default value.
+    pub default: f64,
+    /// Whether only whole numbers are allowed.
+    pub is_stepped: bool,
+    /// Whether it is the host's bypass.
+    pub is_bypass: bool,
+    /// Whether it may be automated.
+    pub is_automatable: bool,
+    /// Whether it is hidden from the user.
+    pub is_hidden: bool,
+}
+
+/// The CLAP id that nice-plug gives to the param of a string id: 31-radix over its bytes, top bit cleared.
+#[must_use]
+pub fn stable_id_hash(id: &str) -> u32 {
+    id.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte))) & !(1 << 31)
+}
+
+/// Lower case, words joined by `-`: `Music 1` and `music_1` are both `music-1`.
+fn slug(text: &str) -> String {
+    let words: Vec<_> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words.join("-").to_lowercase()
+}
+
+impl Instance {
+    fn params_extension(&mut self) -> Result<PluginParams, HostError> {
+        self.plugin.plugin_handle().get_extension::<PluginParams>().ok_or(HostError::NoExtension("params"))
+    }
+
+    /// All params, in the plugin's order.
+    ///
+    /// # Errors
+    /// [`HostError::NoExtension`].
+    pub fn params(&mut self) -> Result<Vec<Param>, HostError> {
+        let extension = self.params_extension()?;
+        let handle = self.plugin.plugin_handle();
+        let mut buffer = ParamInfoBuffer::new();
+        let params = (0..extension.count(&handle)).filter_map(|param_idx| {
+            let info = extension.get_info(&handle, param_idx, &mut buffer)?;
+            Some(Param {
+                id: info.id.get(),
+                name: String::from_utf8_lossy(info.name).into_owned(),
+                module: String::from_utf8_lossy(info.module).into_owned(),
+                min: info.min_value,
+                max: info.max_value,
+                default: info.default_value,
+                is_stepped: info.flags.contains(ParamInfoFlags::IS_STEPPED),
+                is_bypass: info.flags.contains(ParamInfoFlags::IS_BYPASS),
+                is_automatable: info.flags.contains(ParamInfoFlags::IS_AUTOMATABLE),
+                is_hidden: info.flags.contains(ParamInfoFlags::IS_HIDDEN),
+            })
+        });
+        Ok(params.collect())
+    }
+
+    /// The param of a string id, or of a name (case and separators do not matter).
+    ///
+    /// # Errors
+    /// [`HostError::NoParam`] with the names there are.
+    pub fn param(&mut self, id_or_name: &str) -> Result<Param, HostError> {
+        let params = self.params()?;
+        let hash = stable_id_hash(id_or_name);
+        let found = params
+            .iter()
+            .find(|param| param.id == hash)
+            .or_else(|| params.iter().find(|param| slug(&param.name) == slug(id_or_name)));
+        found.cloned().ok_or_else(|| HostError::NoParam {
+            asked: id_or_name.to_owned(),
+            offered: params.into_iter().map(|param| param.name).collect(),
+        })
+    }
+
+    /// Current value of the param with this CLAP id.
+    ///
+    /// # Errors
+    /// [`HostError::NoParam`].
+    pub fn value(&mut self, id: u32) -> Result<f64, HostError> {
+        let extension = self.params_extension()?;
+        let value = extension.get_value(&self.plugin.plugin_handle(), ClapId::new(id));
+        value.ok_or_else(|| HostError::NoParam { asked: id.to_string(), offered: Vec::new() })
+    }
+
+    /// A value as the plugin writes it, with its unit.
+    ///
+    /// # Errors
+    /// [`HostError::NoExtension`]; [`HostError::Refused`] for a value that has no text.
+    pub fn text_of(&mut self, id: u32, value: f64) -> Result<String, HostError> {
+        let extension = self.params_extension()?;
+        let mut buffer = [0_u8; 256];
+        let text = extension
+            .value_to_text(&self.plugin.plugin_handle(), ClapId::new(id), value, &mut buffer)
+            .map_err(|e| HostError::refused("value to text", e))?;
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// The value that a text names: one of the choices of a stepped param, or whatever the plugin itself reads.
+    ///
+    /// # Errors
+    /// [`HostError::NoValue`], with the choices where they can be counted.
+    pub fn value_of(&mut self, param: &Param, text: &str) -> Result<f64, HostError> {
+        const MAX_CHOICES: f64 = 64.0;
+        let mut hint = String::new();
+        if param.is_stepped && param.max - param.min <= MAX_CHOICES {
+            let mut choices = Vec::new();
+            for step in 0..=(param.max - param.min) as u32 {
+                let value = param.min + f64::from(step);
+                let choice = self.text_of(param.id, value)?;
+                if slug(&choice) == slug(text) {
+                    return Ok(value);
+                }
+                choices.push(choice);
+            }
+            hint = format!("; it takes {choices:?}");
+        }
+        let fail = || HostError::NoValue { param: param.name.clone(), text: text.to_owned(), hint };
+        let Ok(c_text) = CString::new(text) else { return Err(fail()) };
+        let extension = self.params_extension()?;
+        extension.text_to_value(&self.plugin.plugin_handle(), ClapId::new(param.id), &c_text).ok_or_else(fail)
+    }
+
+    /// Sets a param by text while the plugin is not activated (a host's `flush`).
+    ///
+    /// # Errors
+    /// [`HostError::NoParam`], [`HostError::NoValue`], [`HostError::MustBeInactive`].
+    pub fn set(&mut self, id_or_name: &str, text: &str) -> Result<(), HostError> {
+        let change = self.change(id_or_name, text)?;
+        self.flush(&[change])
+    }
+
+    /// A change to give to [`crate::Processor::process`] while the plugin is activated.
+    ///
+    /// # Errors
+    /// [`HostError::NoParam`], [`HostError::NoValue`].
+    pub fn change(&mut self, id_or_name: &str, text: &str) -> Result<ParamChange, HostError> {
+        let param = self.param(id_or_name)?;
+        let value = self.value_of(&param, text)?;
+        Ok(ParamChange { id: param.id, value, offset_samples: 0 })
+    }
+
+    /// Applies changes outside of `process`.
+    ///
+    /// # Errors
+    /// [`HostError::MustBeInactive`] while activated.
+    pub fn flush(&mut self, changes: &[ParamChange]) -> Result<(), HostError> {
+        let extension = self.params_extension()?;
+        let mut handle = self.plugin.inactive_plugin_handle().ok_or(HostError::MustBeInactive("flush"))?;
+        let mut events = EventBuffer::new();
+        for change in changes {
+            events.push(&ParamValueEvent::new(0, ClapId::new(change.id), Pckn::match_all(), change.value));
+        }
+        let mut answers = EventBuffer::new();
+        extension.flush(&mut handle, &events.as_input(), &mut answers.as_output());
+        self.pump();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_javas_strings_without_the_sign() {
+        assert_eq!(stable_id_hash("hello"), 99_162_322);
+        // "dialogue_gain" overflows: the top bit must be clear.
+        assert_eq!(stable_id_hash("dialogue_gain") >> 31, 0);
+    }
+
+    #[test]
+    fn a_choice_is_found_by_id_or_by_name() {
+        assert_eq!(slug("Music 1"), "music-1");
+        assert_eq!(slug("music_1"), "music-1");
+    }
+}

@@ -1,0 +1,266 @@
+//! Input through a plugin, the way a host would drive it.
+
+pub(crate) mod blocks;
+pub(crate) mod timings;
+
+use crate::{
+    BlockSizes, Bundle, Diagnostics, HostError, Instance, ParamChange, Priority, Processor, Timings, raise_to_real_time,
+};
+use std::time::{Duration, Instant};
+
+/// How the blocks follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As fast as possible, on the calling thread. Whether the host *says* so is in [`crate::Config::offline`].
+    AsFastAsPossible,
+    /// One block per block period, on a thread of its own with the priority of an audio thread where the system grants it.
+    RealTime,
+}
+
+/// What to render.
+#[derive(Debug, Clone)]
+pub struct Rendering<'a> {
+    /// Main input, `[channel][sample]`.
+    pub main: &'a [Vec<f32>],
+    /// Sidechain input, `[channel][sample]`; shorter than the main one: silence follows.
+    pub sidechain: Option<&'a [Vec<f32>]>,
+    /// Block sizes; none above the announced maximum unless that is what is tested.
+    pub blocks: BlockSizes,
+    /// Pace.
+    pub pace: Pace,
+    /// Feed silence until the model is loaded, then reset: for a real-time render that shall not begin dry.
+    pub wait_for_model: bool,
+    /// Changes given with the first block.
+    pub changes: &'a [ParamChange],
+}
+
+impl<'a> Rendering<'a> {
+    /// As fast as possible in blocks of one size.
+    #[must_use]
+    pub fn new(main: &'a [Vec<f32>], block_samples: usize) -> Self {
+        Self {
+            main,
+            sidechain: None,
+            blocks: BlockSizes::Fixed(block_samples),
+            pace: Pace::AsFastAsPossible,
+            wait_for_model: false,
+            changes: &[],
+        }
+    }
+}
+
+/// One auxiliary output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stem {
+    /// Name of the bus.
+    pub name: String,
+    /// `[channel][sample]`
+    pub channels: Vec<Vec<f32>>,
+}
+
+/// What came out, `latency_samples` longer than what went in.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// Main output, `[channel][sample]`, with its latency.
+    pub main: Vec<Vec<f32>>,
+    /// Auxiliary outputs, with their latency.
+    pub stems: Vec<Stem>,
+    /// Latency that the plugin reported.
+    pub latency_samples: usize,
+    /// Time of each `process`.
+    pub timings: Timings,
+    /// Whole duration, from the first block to the last.
+    pub wall: Duration,
+    /// Scheduling of the audio thread.
+    pub priority: Priority,
+    /// The plugin's own words at the end of the render, before `deactivate`; `None` where it has none.
+    pub diagnostics: Option<Diagnostics>,
+    /// Whether the plugin asked to be restarted meanwhile.
+    pub restart_requested: bool,
+}
+
+impl Rendered {
+    fn without_latency(&self, signal: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        signal.iter().map(|channel| channel[self.latency_samples..].to_vec()).collect()
+    }
+
+    /// Main output aligned with the input.
+    #[must_use]
+    pub fn aligned_main(&self) -> Vec<Vec<f32>> {
+        self.without_latency(&self.main)
+    }
+
+    /// The auxiliary output `name`, aligned with the input.
+    #[must_use]
+    pub fn aligned_stem(&self, name: &str) -> Option<Vec<Vec<f32>>> {
+        let stem = self.stems.iter().find(|stem| stem.name.eq_ignore_ascii_case(name))?;
+        Some(self.without_latency(&stem.channels))
+    }
+
+    /// Sum of all auxiliary outputs, aligned with the input.
+    #[must_use]
+    pub fn aligned_sum(&self) -> Vec<Vec<f32>> {
+        let stems: Vec<&[Vec<f32>]> = self.stems.iter().map(|stem| stem.channels.as_slice()).collect();
+        self.without_latency(&crate::sum_of(&stems))
+    }
+}
+
+/// Activates the configured instance, renders, and deactivates it.
+///
+/// # Errors
+/// Whatever the plugin refuses, and [`HostError::Shape`] when the input does not have the configured channels.
+pub fn render(bundle: &Bundle, instance: &mut Instance, rendering: &Rendering<'_>) -> Result<Rendered, HostError> {
+    let config = instance.config().ok_or(HostError::NotConfigured)?;
+    if rendering.main.len() != config.num_channels {
+        let (expected, actual) = (config.num_channels, rendering.main.len());
+        return Err(HostError::Shape { what: "channels of the main input", expected, actual });
+    }
+    let mut processor = instance.activate()?;
+    let latency_samples = instance.latency_samples();
+    processor.start()?;
+    if rendering.wait_for_model {
+        wait_until_loaded(bundle, instance, &mut processor, Duration::from_secs(120))?;
+    }
+    let mut tape = Tape::new(rendering, &processor, latency_samples);
+    let mut restart_requested = false;
+    let start = Instant::now();
+    let priority = match rendering.pace {
+        Pace::AsFastAsPossible => {
+            tape.run(&mut processor, rendering, |_| restart_requested |= instance.pump().restart)?;
+            Priority::Normal
+        }
+        Pace::RealTime => std::thread::scope(|scope| {
+            let audio_thread = scope.spawn(|| {
+                let priority = raise_to_real_time();
+                let start = Instant::now();
+                tape.run(&mut processor, rendering, |position| {
+                    let due = start + Duration::from_secs_f64(position as f64 / config.rate_hz);
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                })?;
+                Ok(priority)
+            });
+            while !audio_thread.is_finished() {
+                restart_requested |= instance.pump().restart;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            audio_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?,
+    };
+    let wall = start.elapsed();
+    let diagnostics = bundle.diagnostics().ok();
+    processor.stop()?;
+    instance.deactivate(processor);
+    let Tape { main, stems, timings, .. } = tape;
+    Ok(Rendered { main, stems, latency_samples, timings, wall, priority, diagnostics, restart_requested })
+}
+
+/// Feeds silence, a block per block period, until the newest engine has settled; then resets it. A plugin without
+/// diagnostics is taken to be ready.
+///
+/// # Errors
+/// [`HostError::NotLoaded`] after `limit`; whatever `process` says.
+pub fn wait_until_loaded(
+    bundle: &Bundle,
+    instance: &mut Instance,
+    processor: &mut Processor,
+    limit: Duration,
+) -> Result<(), HostError> {
+    let config = instance.config().ok_or(HostError::NotConfigured)?;
+    let num_samples = config.max_block_samples;
+    let period = Duration::from_secs_f64(num_samples as f64 / config.rate_hz);
+    let start = Instant::now();
+    for bus in processor.inputs_mut().iter_mut() {
+        for channel_idx in 0..bus.num_channels() {
+            bus.channel_mut(channel_idx).fill(0.0);
+        }
+    }
+    while let Ok(diagnostics) = bundle.diagnostics()
+        && let Some(newest) = diagnostics.newest()
+        && !newest.is_settled()
+    {
+        if start.elapsed() > limit {
+            let (state, message) = (newest.state.clone(), newest.message.clone());
+            return Err(HostError::NotLoaded { state, message, waited_s: limit.as_secs_f64() });
+        }
+        processor.process(num_samples, &[])?;
+        instance.pump();
+        std::thread::sleep(period);
+    }
+    processor.reset();
+    Ok(())
+}
+
+/// The recording of a render, its memory taken beforehand.
+struct Tape {
+    main: Vec<Vec<f32>>,
+    stems: Vec<Stem>,
+    timings: Timings,
+    num_samples: usize,
+}
+
+impl Tape {
+    fn new(rendering: &Rendering<'_>, processor: &Processor, latency_samples: usize) -> Self {
+        let num_samples = rendering.main.first().map_or(0, Vec::len) + latency_samples;
+        let outputs = processor.outputs();
+        let tracks = |num_channels: usize| vec![Vec::with_capacity(num_samples); num_channels];
+        Self {
+            main: tracks(outputs.main().map_or(0, crate::Bus::num_channels)),
+            stems: outputs
+                .aux()
+                .map(|bus| Stem { name: bus.name().to_owned(), channels: tracks(bus.num_channels()) })
+                .collect(),
+            timings: Timings::with_capacity(rendering.blocks.cover(num_samples).count()),
+            num_samples,
+        }
+    }
+
+    /// Runs the whole input and `latency_samples` of silence. `before(position)` is called ahead of each block.
+    fn run(
+        &mut self,
+        processor: &mut Processor,
+        rendering: &Rendering<'_>,
+        mut before: impl FnMut(usize),
+    ) -> Result<(), HostError> {
+        let mut position = 0;
+        let mut changes = rendering.changes;
+        for num_samples in rendering.blocks.cover(self.num_samples) {
+            before(position);
+            for bus in processor.inputs_mut().iter_mut() {
+                let source = if bus.is_main() { Some(rendering.main) } else { rendering.sidechain };
+                for channel_idx in 0..bus.num_channels() {
+                    let target = bus.channel_mut(channel_idx);
+                    let target_len = target.len();
+                    let target = &mut target[..num_samples.min(target_len)];
+                    fill(target, source, channel_idx, position);
+                }
+            }
+            processor.process(num_samples, changes)?;
+            changes = &[];
+            self.timings.push(processor.last_wall(), processor.last_cpu());
+            let outputs = processor.outputs();
+            if let Some(bus) = outputs.main() {
+                record(&mut self.main, bus, num_samples);
+            }
+            for (stem, bus) in self.stems.iter_mut().zip(outputs.aux()) {
+                record(&mut stem.channels, bus, num_samples);
+            }
+            position += num_samples;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a piece of `source` from `position` on, silence after its end. A mono source goes to all channels.
+fn fill(target: &mut [f32], source: Option<&[Vec<f32>]>, channel_idx: usize, position: usize) {
+    target.fill(0.0);
+    let Some(channel) = source.and_then(|source| source.get(channel_idx).or(source.last())) else { return };
+    let Some(rest) = channel.get(position..) else { return };
+    let num_samples = rest.len().min(target.len());
+    target[..num_samples].copy_from_slice(&rest[..num_samples]);
+}
+
+fn record(track: &mut [Vec<f32>], bus: &crate::Bus, num_samples: usize) {
+    for (channel_idx, channel) in track.iter_mut().enumerate() {
+        channel.extend_from_slice(&bus.channel(channel_idx)[..num_samples]);
+    }
+}

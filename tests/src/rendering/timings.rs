@@ -1,0 +1,94 @@
+//! How long each `process` took.
+
+use std::time::Duration;
+
+/// The times of all blocks of a render.
+#[derive(Debug, Clone, Default)]
+pub struct Timings {
+    wall_us: Vec<f32>,
+    cpu_us: Vec<f32>,
+}
+
+/// A distribution, microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Percentiles {
+    /// Half are below.
+    pub p50_us: f64,
+    /// 99 % are below.
+    pub p99_us: f64,
+    /// 99.9 % are below.
+    pub p999_us: f64,
+    /// The longest.
+    pub max_us: f64,
+    /// The sum, seconds.
+    pub total_s: f64,
+}
+
+impl Percentiles {
+    fn of(times_us: &[f32]) -> Self {
+        if times_us.is_empty() {
+            return Self::default();
+        }
+        let mut sorted = times_us.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        // Nearest rank: the smallest time that at least this share of the blocks does not exceed.
+        let rank = |share: f64| {
+            let rank = (share * sorted.len() as f64).ceil() as usize;
+            f64::from(sorted[rank.clamp(1, sorted.len()) - 1])
+        };
+        Self {
+            p50_us: rank(0.5),
+            p99_us: rank(0.99),
+            p999_us: rank(0.999),
+            max_us: rank(1.0),
+            total_s: times_us.iter().map(|t| f64::from(*t)).sum::<f64>() / 1e6,
+        }
+    }
+}
+
+impl Timings {
+    pub(crate) fn with_capacity(num_blocks: usize) -> Self {
+        Self { wall_us: Vec::with_capacity(num_blocks), cpu_us: Vec::with_capacity(num_blocks) }
+    }
+
+    pub(crate) fn push(&mut self, wall: Duration, cpu: Option<Duration>) {
+        self.wall_us.push(wall.as_secs_f32() * 1e6);
+        if let Some(cpu) = cpu {
+            self.cpu_us.push(cpu.as_secs_f32() * 1e6);
+        }
+    }
+
+    /// Number of blocks.
+    #[must_use]
+    pub fn num_blocks(&self) -> usize {
+        self.wall_us.len()
+    }
+
+    /// By the clock: with everything that the system did in between.
+    #[must_use]
+    pub fn wall(&self) -> Percentiles {
+        Percentiles::of(&self.wall_us)
+    }
+
+    /// By the thread's own processor time: what the plugin itself used. Zero where the system does not tell.
+    #[must_use]
+    pub fn cpu(&self) -> Percentiles {
+        Percentiles::of(&self.cpu_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let mut timings = Timings::default();
+        for us in (1..=1000).rev() {
+            timings.push(Duration::from_micros(us), None);
+        }
+        let wall = timings.wall();
+        assert!((wall.p50_us - 500.0).abs() < 0.01 && (wall.p999_us - 999.0).abs() < 0.01);
+        assert!((wall.max_us - 1000.0).abs() < 0.01 && timings.cpu() == Percentiles::default());
+    }
+}
