@@ -10,13 +10,13 @@ use realfft::num_complex::Complex32;
 ///
 /// The RMS magnitude, not a mono downmix, because a downmix cancels what is wide. `spectra` yields one spectrum per channel;
 /// without any, the result is 0.
-pub fn link_rms<'a>(spectra: impl IntoIterator<Item = &'a [Complex32]>, scale: f32, out: &mut [f32]) {
+pub fn link_rms<S: AsRef<[Complex32]>>(spectra: impl IntoIterator<Item = S>, scale: f32, out: &mut [f32]) {
     out.fill(0.0);
     let (linked, _) = out.as_chunks_mut::<2>();
     let mut num_channels = 0_u16;
     for spectrum in spectra {
         num_channels += 1;
-        for ([power, _], bin) in linked.iter_mut().zip(spectrum) {
+        for ([power, _], bin) in linked.iter_mut().zip(spectrum.as_ref()) {
             *power += bin.norm_sqr();
         }
     }

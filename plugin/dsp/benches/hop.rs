@@ -1,0 +1,68 @@
+//! What one hop of one channel costs. `cargo bench -p underscore-dsp`.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use underscore_dsp::{Complex32, Grid, Istft, MaskExtender, Stft, apply, link_rms, shape};
+
+fn hop(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("hop");
+    for rate_hz in [44_100_u32, 48_000, 96_000, 192_000] {
+        let grid = Grid::new(f64::from(rate_hz), 0.064, 0.016).expect("a common rate");
+        let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
+        let mut samples: Vec<f32> = (0..grid.hop_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
+        let mut spectrum = vec![Complex32::default(); grid.num_bins()];
+        let mut masked = spectrum.clone();
+        let mask = vec![0.5; grid.num_bins()];
+
+        group.bench_function(BenchmarkId::new("analyse", rate_hz), |bencher| {
+            bencher.iter(|| stft.analyse(black_box(&samples), &mut spectrum));
+        });
+        group.bench_function(BenchmarkId::new("apply", rate_hz), |bencher| {
+            bencher.iter(|| apply(black_box(&mask), &spectrum, &mut masked));
+        });
+        let hop_out = &mut samples;
+        group.bench_function(BenchmarkId::new("synthesise", rate_hz), |bencher| {
+            bencher.iter(|| {
+                masked.copy_from_slice(&spectrum);
+                istft.synthesise(black_box(&mut masked), hop_out);
+            });
+        });
+        let samples = samples.clone();
+        let mut hop_out = samples.clone();
+        group.bench_function(BenchmarkId::new("all", rate_hz), |bencher| {
+            bencher.iter(|| {
+                stft.analyse(black_box(&samples), &mut spectrum);
+                apply(&mask, &spectrum, &mut masked);
+                istft.synthesise(&mut masked, &mut hop_out);
+            });
+        });
+    }
+    group.finish();
+}
+
+fn masks(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("masks");
+    let masks: Vec<f32> = (0..513).map(|n| (n as f32 * 0.61).sin().abs()).collect();
+    let mut shaped = masks.clone();
+    group.bench_function("shape 513 bins", |bencher| {
+        bencher.iter(|| {
+            shaped.copy_from_slice(&masks);
+            shape(black_box(&mut shaped), 1, 513, 1.5);
+        });
+    });
+    let extender = MaskExtender::new(513, 1537);
+    let mut host_mask = vec![0.0; 1537];
+    group.bench_function("extend 513 to 1537 bins", |bencher| {
+        bencher.iter(|| extender.extend(black_box(&masks), &mut host_mask));
+    });
+    let spectrum = vec![Complex32::new(0.3, -0.4); 1537];
+    let mut features = vec![0.0; 2 * 513];
+    group.bench_function("link_rms of two channels", |bencher| {
+        bencher.iter(|| link_rms(black_box([&spectrum, &spectrum]), 1.0 / 3.0, &mut features));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, hop, masks);
+criterion_main!(benches);

@@ -1,0 +1,58 @@
+//! Nothing allocates after it is made.
+
+use assert_no_alloc::{AllocDisabler, assert_no_alloc, reset_violation_count, violation_count};
+use underscore_dsp::{
+    Complex32, DelayLine, Grid, Istft, MaskExtender, Ramp, Stft, apply, link_rms, pack, sanitise, shape,
+};
+
+mod common;
+
+#[global_allocator]
+static ALLOCATOR: AllocDisabler = AllocDisabler;
+
+#[test]
+fn a_hop_allocates_nothing_at_any_rate() {
+    for rate_hz in [16e3, 22_050.0, 44_100.0, 48e3, 88_200.0, 192e3] {
+        let grid = Grid::new(rate_hz, 0.064, 0.016).unwrap();
+        let mut hop = common::noise(grid.hop_samples(), 1);
+        let mut output = vec![0.0; grid.hop_samples()];
+        let mut spectrum = vec![Complex32::default(); grid.num_bins()];
+        let mut masked = spectrum.clone();
+        let mut features = vec![0.0; 2 * 513];
+        let mut masks = vec![0.25; 2 * 513];
+        let mut host_mask = vec![0.0; grid.num_bins()];
+        let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
+        let extender = MaskExtender::new(513, grid.num_bins());
+        let mut delay = DelayLine::new(grid.window_samples(), grid.hop_samples());
+        let mut ramp = Ramp::new(0.0);
+
+        reset_violation_count();
+        assert_no_alloc(|| {
+            for _ in 0..3 {
+                sanitise(&mut hop);
+                stft.analyse(&hop, &mut spectrum);
+                link_rms([&spectrum, &spectrum], 0.5, &mut features);
+                pack(&spectrum, 0.5, &mut features);
+                shape(&mut masks, 2, 513, 1.5);
+                extender.extend(&masks[..513], &mut host_mask);
+                apply(&host_mask, &spectrum, &mut masked);
+                istft.synthesise(&mut masked, &mut output);
+                delay.process(&hop, &mut output);
+                ramp.set_target(1.0, 10);
+                ramp.next();
+            }
+            stft.reset();
+            istft.reset();
+            delay.reset();
+        });
+        assert_eq!(violation_count(), 0, "at {rate_hz} Hz");
+    }
+}
+
+#[test]
+fn the_check_itself_counts_an_allocation() {
+    reset_violation_count();
+    let kept = assert_no_alloc(|| vec![0_u8; 64]);
+    assert_ne!(violation_count(), 0);
+    drop(kept);
+}

@@ -1,0 +1,102 @@
+//! Analysis then synthesis gives the input back, where and when the docs say.
+
+use underscore_dsp::{Complex32, Grid, Istft, Stft, apply};
+
+mod common;
+
+const RATES_HZ: [f64; 9] = [16e3, 22_050.0, 32e3, 44_100.0, 48e3, 88_200.0, 96e3, 176_400.0, 192e3];
+
+/// RMS of `actual − expected` over RMS of `expected`, decibels.
+fn error_db(actual: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let power = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let error = power(&mut actual.iter().zip(expected).map(|(&a, &e)| f64::from(a) - f64::from(e)));
+    10.0 * (error / power(&mut expected.iter().map(|&e| f64::from(e)))).log10()
+}
+
+/// Runs `input` (a whole number of hops) through both transforms, every bin times `gain`.
+fn run(stft: &mut Stft, istft: &mut Istft, grid: Grid, input: &[f32], gain: f32) -> Vec<f32> {
+    let mask = vec![gain; grid.num_bins()];
+    let mut spectrum = vec![Complex32::default(); grid.num_bins()];
+    let mut masked = spectrum.clone();
+    let mut output = vec![0.0; input.len()];
+    let hop = grid.hop_samples();
+    for (hop_in, hop_out) in input.chunks_exact(hop).zip(output.chunks_exact_mut(hop)) {
+        stft.analyse(hop_in, &mut spectrum);
+        apply(&mask, &spectrum, &mut masked);
+        istft.synthesise(&mut masked, hop_out);
+    }
+    output
+}
+
+#[test]
+fn the_input_comes_back_window_minus_hop_later_at_each_rate() {
+    for rate_hz in RATES_HZ {
+        let grid = Grid::new(rate_hz, 0.064, 0.016).unwrap();
+        let input = common::noise(40 * grid.hop_samples(), 1);
+        let output = run(&mut Stft::new(grid), &mut Istft::new(grid), grid, &input, 1.0);
+
+        let delay = grid.window_samples() - grid.hop_samples();
+        let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
+        println!("{rate_hz:>8} Hz, window {:>5}: error {error_db:.1} dB", grid.window_samples());
+        assert!(error_db < -130.0, "at {rate_hz} Hz: {error_db} dB");
+        // Before the first input sample there is silence.
+        assert!(output[..delay].iter().all(|sample| sample.abs() < 1e-6));
+    }
+}
+
+#[test]
+fn hops_that_do_not_divide_the_window_are_as_exact() {
+    for (window_s, hop_s) in [(0.064, 0.032), (0.064, 0.0213), (0.0501, 0.0107), (0.032, 0.001)] {
+        let grid = Grid::new(44_100.0, window_s, hop_s).unwrap();
+        let input = common::noise(40 * grid.hop_samples() + 8 * grid.window_samples(), 2);
+        let input = &input[..input.len() / grid.hop_samples() * grid.hop_samples()];
+        let output = run(&mut Stft::new(grid), &mut Istft::new(grid), grid, input, 1.0);
+        let delay = grid.window_samples() - grid.hop_samples();
+        let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
+        println!("window {}, hop {}: error {error_db:.1} dB", grid.window_samples(), grid.hop_samples());
+        assert!(error_db < -130.0, "{error_db} dB");
+    }
+}
+
+#[test]
+fn a_constant_mask_is_a_gain() {
+    let grid = Grid::new(48e3, 0.064, 0.016).unwrap();
+    let input = common::noise(20 * grid.hop_samples(), 3);
+    let expected: Vec<f32> = input.iter().map(|sample| sample * 0.25).collect();
+    let output = run(&mut Stft::new(grid), &mut Istft::new(grid), grid, &input, 0.25);
+    let delay = grid.window_samples() - grid.hop_samples();
+    assert!(error_db(&output[delay..], &expected[..input.len() - delay]) < -130.0);
+}
+
+#[test]
+fn after_reset_the_result_is_that_of_a_new_pair_bit_for_bit() {
+    let grid = Grid::new(22_050.0, 0.064, 0.016).unwrap();
+    let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
+    let input = common::noise(10 * grid.hop_samples(), 4);
+    let first = run(&mut stft, &mut istft, grid, &input, 1.0);
+    run(&mut stft, &mut istft, grid, &common::noise(7 * grid.hop_samples(), 5), 1.0);
+    stft.reset();
+    istft.reset();
+    assert_eq!(run(&mut stft, &mut istft, grid, &input, 1.0), first);
+}
+
+#[test]
+fn imaginary_parts_that_a_real_signal_cannot_have_are_ignored() {
+    for rate_hz in [22_050.0, 48e3] {
+        let grid = Grid::new(rate_hz, 0.064, 0.016).unwrap();
+        let synthesise = |touch: &dyn Fn(&mut [Complex32])| {
+            let mut spectrum: Vec<Complex32> =
+                common::noise(2 * grid.num_bins(), 6).chunks(2).map(|pair| Complex32::new(pair[0], pair[1])).collect();
+            touch(&mut spectrum);
+            let mut hop = vec![0.0; grid.hop_samples()];
+            Istft::new(grid).synthesise(&mut spectrum, &mut hop);
+            hop
+        };
+        let plain = synthesise(&|_| ());
+        assert_eq!(plain, synthesise(&|spectrum| spectrum[0].im = 9.0), "DC at {rate_hz} Hz");
+        let with_last = synthesise(&|spectrum| spectrum.last_mut().unwrap().im = 900.0);
+        // An odd window has no Nyquist bin: its last bin is a bin like any other.
+        assert_eq!(plain == with_last, grid.window_samples() % 2 == 0, "last bin at {rate_hz} Hz");
+    }
+}
