@@ -1,0 +1,78 @@
+"""STFT frames of a seeded signal at several host rates, for the Rust tests to agree with.
+
+Per rate one file of little-endian float32: the signal `[sample]`, then the frames
+`[frame][bin][2]` (real, imaginary) as `torch.stft` gives them with `center=False` and a
+periodic Hann window. `index.json` says how long each part is.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from .contract import little_endian
+from .grid import Grid, grid_at
+
+RATES_HZ = (16_000, 22_050, 44_100, 48_000)
+NUM_FRAMES = 3
+
+
+def golden_signal(num_samples: int, sample_rate_hz: int) -> torch.Tensor:
+    """Two tones and seeded noise, full scale about 1; float32 `[sample]`."""
+    generator = torch.Generator().manual_seed(sample_rate_hz)
+    time_s = torch.arange(num_samples, dtype=torch.float64) / sample_rate_hz
+    tones = 0.4 * torch.sin(2 * torch.pi * 440 * time_s) + 0.2 * torch.cos(2 * torch.pi * 3000.5 * time_s)
+    return (tones + 0.05 * torch.randn(num_samples, generator=generator, dtype=torch.float64)).float()
+
+
+def golden_frames(signal: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """`[frame][bin][2]`, computed in float64 and rounded once."""
+    window = torch.hann_window(grid.window_samples, periodic=True, dtype=torch.float64)
+    spectrum = torch.stft(
+        signal.double(),
+        n_fft=grid.window_samples,
+        hop_length=grid.hop_samples,
+        window=window,
+        center=False,
+        normalized=False,
+        return_complex=True,
+    )
+    return torch.view_as_real(spectrum.T).float()
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m underscore_training.golden", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("../../tests/fixtures/stft"))
+    args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    cases = []
+    for rate_hz in RATES_HZ:
+        grid = grid_at(rate_hz)
+        signal = golden_signal(grid.window_samples + (NUM_FRAMES - 1) * grid.hop_samples, rate_hz)
+        frames = golden_frames(signal, grid)
+        file = f"stft_{rate_hz}.f32"
+        (args.out / file).write_bytes(little_endian(signal) + little_endian(frames))
+        cases.append(
+            {
+                "file": file,
+                "sample_rate_hz": rate_hz,
+                "window_samples": grid.window_samples,
+                "hop_samples": grid.hop_samples,
+                "num_samples": signal.numel(),
+                "num_frames": frames.shape[0],
+                "num_bins": grid.num_bins,
+            }
+        )
+    header = {
+        "layout": "float32 little-endian: signal [sample], then frames [frame][bin][2] (re, im)",
+        "window": "periodic Hann, center=False, unnormalised",
+        "cases": cases,
+    }
+    (args.out / "index.json").write_text(json.dumps(header, indent=1) + "\n")
+    total = sum(path.stat().st_size for path in args.out.iterdir())
+    print(f"{len(cases)} cases, {total / 1000:.0f} kB in {args.out}")
+
+
+if __name__ == "__main__":
+    main()
