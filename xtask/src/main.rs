@@ -2,6 +2,7 @@
 
 mod paths;
 mod process;
+mod render;
 mod setup;
 
 use anyhow::Result;
@@ -16,12 +17,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Audio files through the built CLAP bundle: stems, main.wav and report.json
+    Render(render::RenderArgs),
     /// Fetch libtorch into target/libtorch
     Setup(setup::SetupArgs),
 }
 
 fn main() -> Result<()> {
     match Cli::parse().task {
+        Task::Render(args) => render::run(&args),
         Task::Setup(args) => setup::run(&args),
     }
 }

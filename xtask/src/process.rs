@@ -8,6 +8,11 @@ use std::process::{Command, Stdio};
 /// Runs a command with its output on the terminal; fails where the command does.
 pub fn run(command: &mut Command) -> Result<()> {
     eprintln!("$ {}", line(command));
+    run_quietly(command)
+}
+
+/// The same, without printing the command first.
+pub fn run_quietly(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run `{}`", line(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", line(command));

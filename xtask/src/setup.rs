@@ -123,7 +123,8 @@ fn replace_include(include: &Include, staged: &Path, destination: &Path) -> Resu
 
 fn include_is_right(include: &Include, folder: &Path) -> Result<bool> {
     let (num_files, size_bytes) = digest::census(folder);
-    Ok((num_files, size_bytes) == (include.num_files, include.size_bytes) && digest::tree(folder)? == include.tree_sha256)
+    Ok((num_files, size_bytes) == (include.num_files, include.size_bytes)
+        && digest::tree(folder)? == include.tree_sha256)
 }
 
 /// Whether a file is there, whole, and as its pin says; says so where it is there and is not.

@@ -40,7 +40,7 @@ impl HttpFile {
                 Ok(part) => return Ok(part),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(error)) if attempt == NUM_ATTEMPTS => {
-                    return Err(error.context(format!("gave up after {NUM_ATTEMPTS} attempts; run it again to go on")));
+                    return Err(error.context(format!("gave up after {NUM_ATTEMPTS} attempts")));
                 }
                 Err(Failure::Passing(_)) => {
                     thread::sleep(pause);
@@ -65,7 +65,9 @@ impl HttpFile {
         }
         let content_range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
         let size_bytes = whole_size(content_range, range.start).map_err(Failure::Final)?;
-        let bytes = response.body_mut().with_config().limit(range.end - range.start).read_to_vec().map_err(passing)?;
+        // One more than is wanted: at the limit itself the reader cannot tell that the body ends there.
+        let limit = range.end - range.start + 1;
+        let bytes = response.body_mut().with_config().limit(limit).read_to_vec().map_err(passing)?;
         if bytes.len() as u64 != range.end - range.start {
             return Err(Failure::Passing(anyhow!("{} bytes came for the range {range:?}", bytes.len())));
         }
@@ -79,7 +81,8 @@ impl Source for HttpFile {
     }
 
     fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
-        let (bytes, size_bytes) = self.retried(&range)?;
+        let (bytes, size_bytes) =
+            self.retried(&range).context("the download stopped; run the same command again to go on from here")?;
         if size_bytes != self.size_bytes {
             bail!("the file changed on the server: {size_bytes} bytes, expected {}", self.size_bytes);
         }

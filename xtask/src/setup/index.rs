@@ -7,7 +7,6 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-
 /// Which of torch's wheels: the libraries are those of any Python, but their build, so their digests, may differ.
 const PYTHON_VERSION: &str = "3.11";
 
@@ -76,7 +75,7 @@ pub fn resolve(package: &Package) -> Result<Wheel> {
 /// Downloads the whole wheel into `folder`, for an index that cannot send parts of a file.
 pub fn download(package: &Package, folder: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    crate::process::run(pip()?.args(["download", "--dest"]).arg(folder).args(selection(package)))?;
+    crate::process::run_quietly(pip()?.args(["download", "--dest"]).arg(folder).args(selection(package)))?;
     let prefix = format!("{}-{}-", package.name.replace('-', "_"), package.version);
     let entries = folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))?;
     entries

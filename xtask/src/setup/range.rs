@@ -48,7 +48,8 @@ impl<S: Source> Chunks<S> {
     /// Fetches what `ranges` touch and the disk lacks, several chunks at a time. `progress` is called with the bytes of each
     /// chunk as it is there; the chunks already on disk come first.
     pub fn prefetch(&self, ranges: &[Range<u64>], progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
-        let wanted: BTreeSet<u64> = ranges.iter().flat_map(|range| chunks_of(range, self.source.size_bytes())).collect();
+        let wanted: BTreeSet<u64> =
+            ranges.iter().flat_map(|range| chunks_of(range, self.source.size_bytes())).collect();
         let mut missing = Vec::new();
         for chunk_idx in wanted {
             match self.on_disk(chunk_idx) {
@@ -75,7 +76,8 @@ impl<S: Source> Chunks<S> {
 
     /// Bytes that `prefetch` of the same ranges counts up to.
     pub fn prefetch_bytes(&self, ranges: &[Range<u64>]) -> u64 {
-        let wanted: BTreeSet<u64> = ranges.iter().flat_map(|range| chunks_of(range, self.source.size_bytes())).collect();
+        let wanted: BTreeSet<u64> =
+            ranges.iter().flat_map(|range| chunks_of(range, self.source.size_bytes())).collect();
         wanted.into_iter().map(|chunk_idx| self.span(chunk_idx).end - self.span(chunk_idx).start).sum()
     }
 
@@ -224,7 +226,11 @@ mod tests {
         let chunks = Chunks::new(Pattern::new(everything.end), folder.path().to_path_buf()).expect("chunks");
         let progressed = AtomicU64::new(0);
         let ranges = [everything];
-        chunks.prefetch(&ranges, &|bytes| drop(progressed.fetch_add(bytes, Ordering::Relaxed))).expect("the rest");
+        chunks
+            .prefetch(&ranges, &|bytes| {
+                progressed.fetch_add(bytes, Ordering::Relaxed);
+            })
+            .expect("the rest");
         assert_eq!(chunks.source.num_reads.load(Ordering::Relaxed), 5, "three of eight were there");
         assert_eq!(progressed.load(Ordering::Relaxed), chunks.prefetch_bytes(&ranges));
     }

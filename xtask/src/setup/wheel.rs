@@ -89,8 +89,9 @@ fn take_local(path: &Path, order: &Order) -> Result<()> {
 
 fn take_remote<S: Source>(package: &Package, chunks: &Chunks<S>, order: &Order) -> Result<()> {
     let start = Instant::now();
-    let mut archive = ZipArchive::new(RangeReader::new(chunks))
-        .map_err(|error| Mismatch { message: format!("the list of files in {}'s wheel is damaged: {error}", package.name) })?;
+    let mut archive = ZipArchive::new(RangeReader::new(chunks)).map_err(|error| Mismatch {
+        message: format!("the list of files in {}'s wheel is damaged: {error}", package.name),
+    })?;
     let members = (order.choose)(&names(&archive)?)?;
     let ranges = spans(&archive, &members)?;
     let bar = ProgressBar::new(chunks.prefetch_bytes(&ranges));
@@ -129,7 +130,8 @@ fn names<R: Read + Seek>(archive: &ZipArchive<R>) -> Result<Vec<String>> {
 /// Writes the members to their places. A file is under its own name only when it is whole and as its pin says.
 fn extract<R: Read + Seek>(archive: &mut ZipArchive<R>, members: &[Member]) -> Result<()> {
     for member in members {
-        let mut source = archive.by_name(&member.name).with_context(|| format!("the wheel holds no {}", member.name))?;
+        let mut source =
+            archive.by_name(&member.name).with_context(|| format!("the wheel holds no {}", member.name))?;
         let destination = &member.destination;
         let folder = destination.parent().context("a file lies in a folder")?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

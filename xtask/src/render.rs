@@ -1,0 +1,135 @@
+//! `cargo xtask render`: audio files through the built CLAP bundle, in process.
+
+mod audio_file;
+mod job;
+mod report;
+mod resample;
+
+use anyhow::{Context, Result, bail, ensure};
+use host_tests::Bundle;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+pub use job::render_file;
+pub use report::Report;
+
+/// What to render, and how a host would set the plugin up for it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RenderArgs {
+    /// An audio file (WAV, FLAC, Ogg Vorbis, MP3), or a folder of them
+    pub input: PathBuf,
+    /// Where the stems, main.wav and report.json go; for a folder: one folder per file in it
+    pub out_dir: PathBuf,
+    /// Model id, as in models/manifest.toml
+    #[arg(long, value_name = "ID")]
+    pub model: Option<String>,
+    /// Samples per block
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub block: usize,
+    /// Host sample rate; the input is resampled to it [default: that of the file]
+    #[arg(long, value_name = "HZ")]
+    pub rate: Option<u32>,
+    /// Pace the blocks by the clock and do not report offline rendering, as in a live session
+    #[arg(long)]
+    pub realtime: bool,
+    /// Set a param by id or name, as often as needed: --set music_gain=-6 --set "Dialogue Mute=on"
+    #[arg(long = "set", value_name = "PARAM=VALUE")]
+    pub params: Vec<String>,
+    /// Audio for the sidechain input
+    #[arg(long, value_name = "FILE")]
+    pub sidechain: Option<PathBuf>,
+    /// The CLAP to host [default: the one `cargo xtask bundle` made]
+    #[arg(long, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
+}
+
+impl RenderArgs {
+    /// Opens the bundle asked for.
+    pub fn open_bundle(&self) -> Result<Bundle> {
+        let path = match &self.bundle {
+            Some(path) => path.canonicalize().with_context(|| format!("no bundle at {}", path.display()))?,
+            None => host_tests::bundle_path()?,
+        };
+        Ok(Bundle::open(path)?)
+    }
+}
+
+/// Renders a file or a folder. An error in one file of a folder is told at once, and all of them fail the run at its end.
+pub fn run(args: &RenderArgs) -> Result<()> {
+    ensure!((1..=1 << 20).contains(&args.block), "--block {}: expected 1 to 1048576 samples", args.block);
+    let bundle = args.open_bundle()?;
+    if !args.input.is_dir() {
+        let report = render_file(&bundle, args, &args.input, &args.out_dir)?;
+        println!("{}", report.summary());
+        println!("written to {}", args.out_dir.display());
+        return Ok(());
+    }
+    let jobs = jobs_of(&args.input, &args.out_dir)?;
+    let bar = ProgressBar::new(jobs.len() as u64)
+        .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} {wide_msg}")?);
+    let mut failures = Vec::new();
+    for (input, out_dir) in &jobs {
+        let name = input.file_name().unwrap_or_default().to_string_lossy();
+        bar.set_message(name.to_string());
+        match render_file(&bundle, args, input, out_dir) {
+            Ok(report) => bar.suspend(|| println!("{name}: {}", report.summary())),
+            Err(error) => {
+                bar.suspend(|| eprintln!("{name}: skipped: {error:#}"));
+                failures.push(name.to_string());
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let num_rendered = jobs.len() - failures.len();
+    println!("{num_rendered} of {} files rendered to {}", jobs.len(), args.out_dir.display());
+    if !failures.is_empty() {
+        bail!("{} of {} files could not be rendered: {}", failures.len(), jobs.len(), failures.join(", "));
+    }
+    Ok(())
+}
+
+/// The audio files of a folder, by name, each with a folder of its own under `out_dir`.
+fn jobs_of(folder: &Path, out_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let entries = folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut inputs = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        if path.is_file() && audio_file::has_audio_extension(&path) {
+            inputs.push(path);
+        }
+    }
+    ensure!(
+        !inputs.is_empty(),
+        "no audio files in {}: expected {}",
+        folder.display(),
+        audio_file::EXTENSIONS.join(", ")
+    );
+    inputs.sort();
+    let mut taken = BTreeSet::new();
+    let jobs = inputs.into_iter().map(|input| {
+        // `a.wav` and `a.flac` beside each other: the second keeps its extension.
+        let stem = input.file_stem().unwrap_or_default().to_owned();
+        let folder = if taken.insert(stem.clone()) { stem } else { input.file_name().unwrap_or_default().to_owned() };
+        let out_dir = out_dir.join(folder);
+        (input, out_dir)
+    });
+    Ok(jobs.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_one_name_do_not_overwrite_each_other_and_texts_are_no_audio() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.wav", "a.flac", "b.MP3", "notes.txt"] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        let jobs = jobs_of(folder.path(), Path::new("out")).unwrap();
+        let folders: BTreeSet<_> = jobs.iter().map(|(_, out_dir)| out_dir.clone()).collect();
+        assert_eq!((jobs.len(), folders.len()), (3, 3));
+    }
+}

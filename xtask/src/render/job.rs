@@ -1,0 +1,129 @@
+//! One file through the plugin.
+
+use super::audio_file::{self, Audio};
+use super::report::Report;
+use super::{RenderArgs, resample};
+use anyhow::{Context, Result, ensure};
+use host_tests::{
+    BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, delay_samples, peak_db, resident_bytes,
+};
+use std::path::Path;
+
+/// Buses that are written even where they are silent; others only when they carry something.
+const STEMS: [&str; 2] = ["music", "dialogue"];
+
+/// Renders `input` and writes `<stem>.wav`, `main.wav` and `report.json` to `out_dir`, all aligned with the input.
+pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &Path) -> Result<Report> {
+    let audio = audio_file::read(input)?;
+    let host_rate_hz = args.rate.unwrap_or(audio.rate_hz);
+    let audio = resample::to_rate(audio, host_rate_hz)?;
+    ensure!(
+        audio.channels.len() <= 2,
+        "{} channels: the plugin takes mono or stereo; split the file first",
+        audio.channels.len()
+    );
+    let sidechain = match &args.sidechain {
+        None => None,
+        Some(path) => Some(resample::to_rate(audio_file::read(path).context("sidechain")?, host_rate_hz)?),
+    };
+
+    let mut instance = bundle.create(None)?;
+    instance.configure(Config {
+        rate_hz: f64::from(host_rate_hz),
+        max_block_samples: args.block,
+        num_channels: audio.channels.len(),
+        offline: !args.realtime,
+    })?;
+    set_params(&mut instance, args)?;
+    let rendering = Rendering {
+        main: &audio.channels,
+        sidechain: sidechain.as_ref().map(|audio| audio.channels.as_slice()),
+        blocks: BlockSizes::Fixed(args.block),
+        pace: if args.realtime { Pace::RealTime } else { Pace::AsFastAsPossible },
+        wait_for_model: args.realtime,
+        changes: &[],
+    };
+    let rendered = host_tests::render(bundle, &mut instance, &rendering)?;
+
+    let report = report_of(args, &audio, &rendered);
+    write_all(out_dir, &audio, &rendered, &report)?;
+    Ok(report)
+}
+
+fn set_params(instance: &mut Instance, args: &RenderArgs) -> Result<()> {
+    if let Some(model) = &args.model {
+        instance.set("model", model)?;
+    }
+    for assignment in &args.params {
+        let (param, value) = assignment
+            .split_once('=')
+            .with_context(|| format!("--set {assignment}: expected PARAM=VALUE, like music_gain=-6"))?;
+        instance.set(param.trim(), value.trim())?;
+    }
+    Ok(())
+}
+
+fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered) -> Report {
+    let diagnostics = rendered.diagnostics.clone().unwrap_or_default();
+    let engine = diagnostics.newest().cloned().unwrap_or_default();
+    let (wall, cpu) = (rendered.timings.wall(), rendered.timings.cpu());
+    Report {
+        model: engine.model,
+        device: engine.device,
+        host_rate: audio.rate_hz,
+        block: args.block,
+        latency_samples_reported: rendered.latency_samples,
+        latency_samples_measured: measured_latency_samples(audio, rendered),
+        late_frames: engine.num_late_frames,
+        frames: engine.num_frames,
+        rtf: engine.rtf,
+        max_process_us: wall.max_us,
+        load_ms: engine.load_ms,
+        process_us_p999: wall.p999_us,
+        process_cpu_us_p999: cpu.p999_us,
+        render_rtf: rendered.wall.as_secs_f64() * f64::from(audio.rate_hz) / audio.num_samples() as f64,
+        realtime: args.realtime,
+        realtime_priority: rendered.priority == Priority::RealTime,
+        rss_mb: resident_bytes().map(|num_bytes| num_bytes as f64 / 1e6),
+        alloc_violations: diagnostics.alloc_violations,
+        state: engine.state,
+        message: engine.message,
+    }
+}
+
+/// Delay of the summed stems (of the main output, for a plugin without stems) behind the input, over the loudest stretch.
+fn measured_latency_samples(audio: &Audio, rendered: &Rendered) -> Option<usize> {
+    const STRETCH_S: usize = 20;
+    let max_delay_samples = 2 * rendered.latency_samples + audio.rate_hz as usize;
+    let energy = |samples: &[f32]| samples.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    let loudest = audio.channels.iter().enumerate().max_by(|a, b| energy(a.1).total_cmp(&energy(b.1)))?;
+    let (channel_idx, input) = loudest;
+    let stretch = (STRETCH_S * audio.rate_hz as usize).min(input.len());
+    let start = (0..=input.len() - stretch)
+        .step_by(audio.rate_hz as usize)
+        .max_by(|a, b| energy(&input[*a..*a + stretch]).total_cmp(&energy(&input[*b..*b + stretch])))?;
+    let stems: Vec<&[Vec<f32>]> = rendered.stems.iter().map(|stem| stem.channels.as_slice()).collect();
+    let sum = host_tests::sum_of(&stems);
+    let output = sum.get(channel_idx).or_else(|| rendered.main.get(channel_idx))?;
+    let end = (start + stretch + max_delay_samples).min(output.len());
+    delay_samples(&input[start..start + stretch], &output[start..end], max_delay_samples)
+}
+
+fn write_all(out_dir: &Path, audio: &Audio, rendered: &Rendered, report: &Report) -> Result<()> {
+    std::fs::create_dir_all(out_dir).with_context(|| format!("cannot make the folder {}", out_dir.display()))?;
+    audio_file::write(&out_dir.join("main.wav"), &rendered.aligned_main(), audio.rate_hz)?;
+    for stem in &rendered.stems {
+        let is_stem = STEMS.iter().any(|name| stem.name.eq_ignore_ascii_case(name));
+        if !is_stem && peak_db(&stem.channels) == f64::NEG_INFINITY {
+            continue;
+        }
+        let Some(mut aligned) = rendered.aligned_stem(&stem.name) else { continue };
+        // Stem buses are always stereo; with a mono input both channels are the same.
+        aligned.truncate(audio.channels.len());
+        let name = stem.name.to_lowercase().replace(' ', "-");
+        audio_file::write(&out_dir.join(format!("{name}.wav")), &aligned, audio.rate_hz)?;
+    }
+    let path = out_dir.join("report.json");
+    let json = serde_json::to_string_pretty(report)?;
+    std::fs::write(&path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,74 @@
+//! What a render came to.
+
+use serde::Serialize;
+
+/// `report.json`. The first eleven fields are a promise; the others may grow.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Id of the model in use.
+    pub model: String,
+    /// Where it ran.
+    pub device: String,
+    /// Sample rate of the host and of the files written.
+    pub host_rate: u32,
+    /// Samples per block.
+    pub block: usize,
+    /// Latency that the plugin reported to the host.
+    pub latency_samples_reported: usize,
+    /// Where the cross-correlation of the summed stems with the input peaks; none for a silent input.
+    pub latency_samples_measured: Option<usize>,
+    /// Frames whose mask came after its deadline.
+    pub late_frames: u64,
+    /// Frames processed.
+    pub frames: u64,
+    /// Time in the model per time of audio.
+    pub rtf: f64,
+    /// Longest `process`.
+    pub max_process_us: f64,
+    /// Time to open the library and load the model; 0 when another render of this run had loaded it.
+    pub load_ms: f64,
+    /// 99.9 % of the blocks were processed in less.
+    pub process_us_p999: f64,
+    /// The same by the thread's own processor time.
+    pub process_cpu_us_p999: f64,
+    /// Wall time of the render per time of audio.
+    pub render_rtf: f64,
+    /// Whether the blocks were paced by the clock.
+    pub realtime: bool,
+    /// Whether the audio thread had real-time priority.
+    pub realtime_priority: bool,
+    /// Resident memory at the end.
+    pub rss_mb: Option<f64>,
+    /// Allocations seen in `process`, over the whole run.
+    pub alloc_violations: u64,
+    /// State of the plugin at the end.
+    pub state: String,
+    /// What the plugin says is missing.
+    pub message: String,
+}
+
+impl Report {
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        let measured = self.latency_samples_measured.map_or_else(|| "silent".to_owned(), |m| m.to_string());
+        let mut line = format!(
+            "{} on {}, {} Hz / {}: latency {} reported, {measured} measured; {} of {} frames late; RTF {:.3}; process up to \
+             {:.0} us; load {:.0} ms",
+            self.model,
+            self.device,
+            self.host_rate,
+            self.block,
+            self.latency_samples_reported,
+            self.late_frames,
+            self.frames,
+            self.rtf,
+            self.max_process_us,
+            self.load_ms,
+        );
+        if !self.message.is_empty() {
+            line.push_str("; ");
+            line.push_str(&self.message);
+        }
+        line
+    }
+}
