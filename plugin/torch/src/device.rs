@@ -1,0 +1,102 @@
+//! Devices, threads and the version of the libtorch that is really loaded.
+
+use std::cell::Cell;
+use std::sync::{Once, OnceLock};
+
+use underscore_backend::Device;
+
+use crate::error::BackendError;
+
+/// The libtorch that tch is bound to, NUL-terminated for the C boundary.
+pub(crate) const RUNTIME_VERSION: &std::ffi::CStr = c"2.11.0";
+
+// Part of libtorch's stable C interface: major, minor and patch in the top three bytes.
+unsafe extern "C" {
+    safe fn aoti_torch_abi_version() -> u64;
+}
+
+/// Refuses a libtorch of another version, as it may be when the host had already loaded one of the same name.
+pub(crate) fn check_runtime() -> Result<(), BackendError> {
+    let [major, minor, patch, ..] = aoti_torch_abi_version().to_be_bytes();
+    let actual = format!("{major}.{minor}.{patch}");
+    let expected = RUNTIME_VERSION.to_str().unwrap_or_default();
+    if actual == expected { Ok(()) } else { Err(BackendError::WrongRuntime { expected, actual }) }
+}
+
+/// Gives libtorch one thread on the calling thread: the audio of a host wants the other cores.
+///
+/// OpenMP keeps the number per thread, so every thread that runs inference passes here; only its first call does anything.
+pub(crate) fn prepare_thread() {
+    static INTER_OP: Once = Once::new();
+    thread_local! {
+        static PREPARED: Cell<bool> = const { Cell::new(false) };
+    }
+    INTER_OP.call_once(|| {
+        // Settable once per process: a host with libtorch of its own may have been there first.
+        if tch::get_num_interop_threads() != 1 {
+            let _ = std::panic::catch_unwind(|| tch::set_num_interop_threads(1));
+        }
+    });
+    PREPARED.with(|prepared| {
+        if !prepared.replace(true) {
+            tch::set_num_threads(1);
+        }
+    });
+}
+
+/// The libtorch device, opened; an error if it cannot be used.
+pub(crate) fn open(device: Device) -> Result<tch::Device, BackendError> {
+    match device {
+        Device::CPU => Ok(tch::Device::Cpu),
+        Device::CUDA => {
+            cuda().clone().map(|()| tch::Device::Cuda(0)).map_err(|reason| BackendError::NoDevice { reason })
+        }
+        Device(number) => Err(BackendError::NoDevice { reason: format!("device number {number} is not known") }),
+    }
+}
+
+/// The name of a device that can be used.
+pub(crate) fn probe(device: Device) -> Result<&'static str, BackendError> {
+    open(device).map(|device| if device.is_cuda() { "first CUDA device" } else { "processor, one thread" })
+}
+
+/// Opens the NVIDIA driver and libtorch's CUDA half, once per process; afterwards libtorch knows CUDA devices.
+fn cuda() -> &'static Result<(), String> {
+    static CUDA: OnceLock<Result<(), String>> = OnceLock::new();
+    CUDA.get_or_init(|| {
+        open_cuda_libraries()?;
+        if tch::Cuda::is_available() {
+            Ok(())
+        } else {
+            Err("the NVIDIA driver is there, but finds no usable device".to_owned())
+        }
+    })
+}
+
+#[cfg(unix)]
+fn open_cuda_libraries() -> Result<(), String> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+    // The driver first: without it the 1.5 GB of libtorch_cuda would be mapped for nothing.
+    for (name, meaning) in
+        [("libcuda.so.1", "no NVIDIA driver"), ("libtorch_cuda.so", "no CUDA libraries for libtorch")]
+    {
+        // SAFETY: both are libraries whose initialisers are meant to run when they are opened; the flags are valid for dlopen.
+        let library = unsafe { Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL) }
+            .map_err(|error| format!("{meaning}: {error}"))?;
+        // Registered with libtorch for the life of the process: never closed.
+        std::mem::forget(library);
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn open_cuda_libraries() -> Result<(), String> {
+    for (name, meaning) in [("nvcuda.dll", "no NVIDIA driver"), ("torch_cuda.dll", "no CUDA libraries for libtorch")] {
+        // SAFETY: both are libraries whose initialisers are meant to run when they are opened.
+        let library = unsafe { libloading::Library::new(name) }.map_err(|error| format!("{meaning}: {error}"))?;
+        // Registered with libtorch for the life of the process: never closed.
+        std::mem::forget(library);
+    }
+    Ok(())
+}

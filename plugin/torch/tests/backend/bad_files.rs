@@ -1,0 +1,200 @@
+//! Files that are missing, torn or strange: each is refused with its own status and a message that helps.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::common::{Failure, Model, shipped, spectrum};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use underscore_backend::Status;
+use zip::read::{ArchiveOffset, Config};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+/// A shipped model as a zip archive.
+fn archive(name: &str) -> ZipArchive<File> {
+    let whole_file = Config { archive_offset: ArchiveOffset::Known(0) };
+    ZipArchive::with_config(whole_file, File::open(shipped(name)).expect("the model")).expect("a zip")
+}
+
+fn refused(path: &Path) -> Failure {
+    let failure = Model::load(path).err().expect("a refusal");
+    assert!(failure.text.contains(path.to_str().expect("UTF-8")), "no path in: {}", failure.text);
+    failure
+}
+
+/// A copy of `identity.pt` whose extra files went through `edit`: `None` leaves one out.
+fn with_extras(folder: &TempDir, edit: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> PathBuf {
+    let path = folder.path().join("edited.pt");
+    let mut source = archive("identity.pt");
+    let mut target = ZipWriter::new(File::create(&path).expect("a new file"));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for entry_idx in 0..source.len() {
+        let mut entry = source.by_index(entry_idx).expect("an entry");
+        let name = entry.name().expect("a name").into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("its content");
+        let content = match name.split_once("/extra/") {
+            Some((_, extra)) => edit(extra, content),
+            None => Some(content),
+        };
+        if let Some(content) = content {
+            target.start_file(name, stored).expect("an entry");
+            target.write_all(&content).expect("its content");
+        }
+    }
+    target.finish().expect("a whole zip");
+    path
+}
+
+/// A copy of `identity.pt` with one field of its metadata changed.
+fn with_field(folder: &TempDir, field: &str, value: &Value) -> PathBuf {
+    with_extras(folder, |name, content| {
+        if name != "underscore.json" {
+            return Some(content);
+        }
+        let mut metadata: Value = serde_json::from_slice(&content).expect("JSON");
+        *metadata.pointer_mut(field).expect("the field") = value.clone();
+        Some(metadata.to_string().into_bytes())
+    })
+}
+
+#[test]
+fn a_missing_file_cannot_be_read() {
+    let folder = TempDir::new().expect("a folder");
+    let failure = refused(&folder.path().join("absent.pt"));
+    assert_eq!(failure.status, Status::CANNOT_READ);
+    assert!(failure.text.contains("install the models again"), "{}", failure.text);
+}
+
+#[test]
+fn a_folder_cannot_be_read() {
+    let folder = TempDir::new().expect("a folder");
+    assert_eq!(refused(folder.path()).status, Status::CANNOT_READ);
+}
+
+#[test]
+fn half_a_file_is_no_model() {
+    let folder = TempDir::new().expect("a folder");
+    let whole = fs::read(shipped("music-1.pt")).expect("the model");
+    let path = folder.path().join("half.pt");
+    for len in [0, 1, 100, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..len]).expect("half a file");
+        let failure = refused(&path);
+        assert_eq!(failure.status, Status::NOT_A_MODEL, "{len} bytes: {}", failure.text);
+    }
+}
+
+#[test]
+fn one_wrong_byte_in_the_weights_is_found() {
+    let folder = TempDir::new().expect("a folder");
+    let mut bytes = fs::read(shipped("music-1.pt")).expect("the model");
+    let middle = {
+        let mut archive = archive("music-1.pt");
+        let entry = archive.by_name("music-1/constants/149").expect("a weight");
+        (entry.data_start().expect("its place") + entry.size() / 2) as usize
+    };
+    bytes[middle] ^= 0x40;
+    let path = folder.path().join("flipped.pt");
+    fs::write(&path, bytes).expect("the file");
+    assert_eq!(refused(&path).status, Status::NOT_A_MODEL);
+}
+
+#[test]
+fn garbage_is_no_model() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("garbage.pt");
+    fs::write(&path, "a model, honestly\n".repeat(1000)).expect("the file");
+    assert_eq!(refused(&path).status, Status::NOT_A_MODEL);
+}
+
+#[test]
+fn a_zip_without_torchscript_is_no_model() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("extras-only.pt");
+    let mut source = archive("identity.pt");
+    let mut target = ZipWriter::new(File::create(&path).expect("a new file"));
+    for name in ["underscore.json", "test_vector.f32"] {
+        let entry = source.by_name(&format!("identity/extra/{name}")).expect("an extra file");
+        target.raw_copy_file(entry).expect("a copy");
+    }
+    target.finish().expect("a whole zip");
+    let failure = refused(&path);
+    assert_eq!(failure.status, Status::NOT_A_MODEL);
+    assert!(!failure.text.contains("frame #"), "C++ frames in: {}", failure.text);
+}
+
+#[test]
+fn a_file_that_does_not_describe_itself_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    for missing in ["underscore.json", "test_vector.f32"] {
+        let failure = refused(&with_extras(&folder, |name, content| (name != missing).then_some(content)));
+        assert_eq!(failure.status, Status::BAD_METADATA);
+        assert!(failure.text.contains(missing), "{}", failure.text);
+    }
+    let no_json =
+        with_extras(&folder, |name, content| Some(if name == "underscore.json" { b"{".into() } else { content }));
+    assert_eq!(refused(&no_json).status, Status::BAD_METADATA);
+}
+
+#[test]
+fn another_schema_is_told_apart_from_a_bad_one() {
+    let folder = TempDir::new().expect("a folder");
+    let newer = refused(&with_field(&folder, "/schema_version", &json!(2)));
+    assert_eq!(newer.status, Status::WRONG_SCHEMA);
+    assert!(newer.text.contains("update Underscore"), "{}", newer.text);
+    let older = refused(&with_field(&folder, "/schema_version", &json!(0)));
+    assert_eq!(older.status, Status::WRONG_SCHEMA);
+    assert!(older.text.contains("export the model again"), "{}", older.text);
+    assert_eq!(refused(&with_field(&folder, "/schema_version", &json!("one"))).status, Status::BAD_METADATA);
+}
+
+#[test]
+fn every_field_in_use_is_checked() {
+    let folder = TempDir::new().expect("a folder");
+    for (field, value, named) in [
+        ("/frames_per_call", json!(0), "frames_per_call"),
+        ("/frames_per_call", json!(1_u64 << 40), "frames_per_call"),
+        ("/num_bins", json!(1), "num_bins"),
+        ("/num_bins", json!(512.5), "num_bins"),
+        ("/stems", json!(["music"]), "stems"),
+        ("/stems", json!(["music", 2]), "stems"),
+        ("/residual", json!("drums"), "residual"),
+        ("/residual", Value::Null, "residual"),
+        ("/mask/kind", json!("complex"), "mask.kind"),
+        ("/state_shapes", json!([[-1, -2]]), "state_shapes.0"),
+        ("/state_shapes", json!("none"), "state_shapes"),
+        ("/test_vector/num_calls", json!(0), "test_vector.num_calls"),
+        ("/test_vector/num_calls", json!(2), "test_vector.f32"),
+    ] {
+        let failure = refused(&with_field(&folder, field, &value));
+        assert_eq!(failure.status, Status::BAD_METADATA, "{field} = {value}: {}", failure.text);
+        assert!(failure.text.contains(&format!("{named}: expected")), "{field} = {value}: {}", failure.text);
+    }
+}
+
+#[test]
+fn a_model_that_returns_other_shapes_than_it_declares_is_caught_when_run() {
+    let folder = TempDir::new().expect("a folder");
+    let path = with_field(&folder, "/state_shapes", &json!([[-1, 3]]));
+    let model = Model::load(&path).expect("a model that looks right");
+    // The identity returns whatever state it is given, so that much is consistent.
+    assert_eq!(model.session(1).expect("a session").run(&spectrum(1, 1)).len(), spectrum(1, 1).len() / 2);
+
+    let path = with_extras(&folder, |name, content| {
+        if name == "test_vector.f32" {
+            // Two masked stems instead of one: the vector grows by half, by the masks once more.
+            let masks = content[content.len() / 3 * 2..].to_vec();
+            return Some([content, masks].concat());
+        }
+        let text = String::from_utf8(content).expect("text");
+        Some(text.replacen("\"music\"", "\"music\", \"effects\"", 1).into_bytes())
+    });
+    let model = Model::load(&path).expect("a model that looks right");
+    let input = spectrum(1, 1);
+    let mut masks = vec![0.0; input.len()];
+    let failure = model.session(1).expect("a session").run_into(&input, &mut masks).expect_err("a wrong mask");
+    assert_eq!(failure.status, Status::WRONG_SHAPE);
+    assert!(failure.text.contains("[2, 1, 8, 513]"), "{}", failure.text);
+}

@@ -1,0 +1,5 @@
+//! The backend from outside: everything goes through the C table, as the engine does it.
+
+mod bad_files;
+mod common;
+mod running;

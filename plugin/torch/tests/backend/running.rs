@@ -1,0 +1,142 @@
+//! Running the shipped models through the C table.
+
+use crate::common::{BINS, FRAMES, Model, shipped, spectrum, table};
+use underscore_backend::{ABI_VERSION, BackendTable, Device, Message, Status};
+
+/// Runs a model's own test vector, returns the largest difference and the tolerance it declares.
+fn test_vector_difference(name: &str) -> (f32, f64) {
+    let model = Model::load(&shipped(name)).expect("the shipped model");
+    let metadata: serde_json::Value = serde_json::from_str(model.metadata()).expect("JSON");
+    let num_calls = metadata["test_vector"]["num_calls"].as_u64().expect("a count") as usize;
+    let tolerance = metadata["test_vector"]["tolerance"].as_f64().expect("a tolerance");
+    let (spectra, masks) = model.test_vector().split_at(num_calls * FRAMES * BINS * 2);
+    assert_eq!(masks.len(), num_calls * FRAMES * BINS);
+
+    let mut session = model.session(1).expect("a session");
+    let mut worst = 0.0_f32;
+    for (spectrum, expected) in spectra.chunks(FRAMES * BINS * 2).zip(masks.chunks(FRAMES * BINS)) {
+        for (actual, expected) in session.run(spectrum).iter().zip(expected) {
+            let difference = (actual - expected).abs();
+            assert!(difference.is_finite());
+            worst = worst.max(difference);
+        }
+    }
+    (worst, tolerance)
+}
+
+#[test]
+fn the_table_is_that_of_this_build() {
+    assert_eq!(table().abi_version, ABI_VERSION);
+    assert_eq!(table().table_size as usize, size_of::<BackendTable>());
+    // SAFETY: the version is a static C string.
+    let version = unsafe { std::ffi::CStr::from_ptr((table().runtime_version)()) };
+    assert_eq!(version.to_str(), Ok("2.11.0"));
+}
+
+#[test]
+fn shipped_models_reproduce_their_test_vectors() {
+    for name in ["identity.pt", "music-1.pt"] {
+        let (difference, tolerance) = test_vector_difference(name);
+        assert!(f64::from(difference) <= tolerance, "{name}: {difference} above {tolerance}");
+    }
+}
+
+#[test]
+fn identity_is_one_for_both_channels() {
+    let model = Model::load(&shipped("identity.pt")).expect("the shipped model");
+    let mut session = model.session(2).expect("a session");
+    let masks = session.run(&spectrum(2, 1));
+    assert_eq!(masks.len(), 2 * FRAMES * BINS);
+    assert!(masks.iter().all(|mask| mask.to_bits() == 1.0_f32.to_bits()));
+}
+
+#[test]
+fn a_stream_remembers_and_reset_forgets() {
+    let model = Model::load(&shipped("music-1.pt")).expect("the shipped model");
+    let mut session = model.session(2).expect("a session");
+    let input = spectrum(2, 3);
+    // libtorch may compile anew in its first calls; a warm-up makes the rest comparable bit for bit.
+    for _ in 0..3 {
+        session.run(&input);
+    }
+    session.reset();
+    let from_zero = session.run(&input);
+    let later = session.run(&input);
+    assert_ne!(from_zero, later, "the state has no influence");
+    session.reset();
+    assert_eq!(session.run(&input), from_zero);
+    assert_eq!(model.session(2).expect("a session").run(&input), from_zero);
+}
+
+#[test]
+fn sessions_of_one_model_do_not_disturb_each_other() {
+    let model = Model::load(&shipped("music-1.pt")).expect("the shipped model");
+    let inputs: [Vec<Vec<f32>>; 2] = [0, 1].map(|stream| (0..4).map(|call| spectrum(1, 10 * stream + call)).collect());
+    let mut warm_up = model.session(1).expect("a session");
+    for input in &inputs[0] {
+        warm_up.run(input);
+    }
+
+    let alone = inputs.each_ref().map(|stream| {
+        let mut session = model.session(1).expect("a session");
+        stream.iter().map(|input| session.run(input)).collect::<Vec<_>>()
+    });
+    let together = std::thread::scope(|scope| {
+        let threads = inputs.each_ref().map(|stream| {
+            let mut session = model.session(1).expect("a session");
+            scope.spawn(move || stream.iter().map(|input| session.run(input)).collect::<Vec<_>>())
+        });
+        threads.map(|thread| thread.join().expect("the thread"))
+    });
+    assert_eq!(alone, together);
+}
+
+#[test]
+fn a_session_outlives_its_model() {
+    let mut session = {
+        let model = Model::load(&shipped("identity.pt")).expect("the shipped model");
+        model.session(1).expect("a session")
+    };
+    assert!(session.run(&spectrum(1, 1)).iter().all(|mask| mask.is_finite()));
+}
+
+#[test]
+fn a_wrong_length_is_refused_and_the_stream_goes_on() {
+    let model = Model::load(&shipped("music-1.pt")).expect("the shipped model");
+    let mut session = model.session(1).expect("a session");
+    let input = spectrum(1, 5);
+    let mut masks = vec![0.0; FRAMES * BINS];
+    let short = session.run_into(&input[2..], &mut masks).expect_err("a short spectrum");
+    assert_eq!(short.status, Status::WRONG_SHAPE);
+    assert!(short.text.contains("8208") && short.text.contains("8206"), "{}", short.text);
+    let long = session.run_into(&input, &mut vec![0.0; FRAMES * BINS + 1]).expect_err("long masks");
+    assert_eq!(long.status, Status::WRONG_SHAPE);
+    assert!(masks.iter().all(|mask| *mask == 0.0), "a refused call wrote");
+    session.run(&input);
+}
+
+#[test]
+fn the_processor_is_there_and_unknown_devices_are_not() {
+    let mut message = Message::default();
+    // SAFETY: the message is live.
+    assert_eq!(unsafe { (table().probe_device)(Device::CPU, &raw mut message) }, Status::OK);
+    assert_eq!(message.text(), "processor, one thread");
+    // SAFETY: the message is live.
+    assert_eq!(unsafe { (table().probe_device)(Device(7), &raw mut message) }, Status::NO_DEVICE);
+    assert!(message.text().contains("device number 7"), "{}", message.text());
+}
+
+#[test]
+fn cuda_is_named_or_explained() {
+    let mut message = Message::default();
+    // SAFETY: the message is live.
+    let status = unsafe { (table().probe_device)(Device::CUDA, &raw mut message) };
+    if status == Status::OK {
+        assert_eq!(message.text(), "first CUDA device");
+        return;
+    }
+    assert_eq!(status, Status::NO_DEVICE);
+    assert!(message.text().contains("choose the CPU"), "{}", message.text());
+    let failure = Model::load_on(&shipped("identity.pt"), Device::CUDA).err().expect("no CUDA to load onto");
+    assert_eq!(failure.status, Status::NO_DEVICE);
+}
