@@ -37,7 +37,7 @@ fn check(status: Status, message: &Message) -> Result<(), Box<dyn Error>> {
 fn installed_layout() -> Result<(tempfile::TempDir, PathBuf), Box<dyn Error>> {
     let name = format!("{}underscore_torch{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let own = std::env::current_exe()?;
-    let built = own.ancestors().nth(2).ok_or("no build folder")?.join(&name);
+    let built = own.ancestors().nth(2).ok_or("no build folder")?.join("deps").join(&name);
     let libtorch = Path::new(env!("LIBTORCH")).join("lib").canonicalize()?;
     let folder = tempfile::tempdir()?;
     let library = folder.path().join(&name);

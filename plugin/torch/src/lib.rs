@@ -4,6 +4,11 @@
 //! needed. This file is the boundary: it turns pointers into references, errors into a status and a message, and lets no panic
 //! through. The work is in `model` (weights and metadata) and `session` (one stream's state).
 
+#![allow(
+    clippy::cast_possible_wrap,
+    reason = "libtorch counts in i64; every size here is checked against a small limit first"
+)]
+
 mod archive;
 mod device;
 mod error;
