@@ -1,1 +1,28 @@
-//! See Cargo.toml.
+//! From a host's blocks to stems, with one fixed latency.
+//!
+//! ```text
+//! host block → audio_thread → STFT → ring → worker_thread → backend → mask → ring → mask schedule (by frame index)
+//!            → mask × the delayed mixture spectrum → iSTFT per stem → stems
+//! ```
+//!
+//! The folders are named after the thread that runs them. What lies in `audio_thread` never allocates, locks, waits (but for a
+//! host that renders ahead of real time), logs or frees once [`Engine::activate`] has returned; what lies in `worker_thread`
+//! may do all of it. Between them lies [`handoff`], two lock-free rings that carry the same few calls round and round.
+//!
+//! Axis order everywhere: spectra `[channel][frame][bin]`, masks `[stem][channel][frame][bin]`, audio `[stem][channel][sample]`.
+
+mod audio_thread;
+mod catalogue;
+mod handoff;
+mod latency;
+mod resources;
+mod status;
+mod worker_thread;
+
+pub use audio_thread::{ActivateError, Engine, EngineConfig, RenderMode, Settings, Stems};
+pub use catalogue::{Catalogue, CatalogueError, ModelSpec};
+pub use latency::{Latency, LatencyError, ModelTiming, latency};
+pub use resources::Resources;
+pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
+pub use underscore_dsp::Ramp;
+pub use worker_thread::{DeviceChoice, Worker};

@@ -1,0 +1,230 @@
+//! Frames out to the worker, calls back: the audio thread's side of the handoff.
+
+use std::time::{Duration, Instant};
+
+use super::separator::StepSettings;
+use crate::handoff::{AudioEnd, Call, CallShape, Outcome};
+use crate::status::{EngineStatus, State};
+use crate::worker_thread::Waker;
+
+/// The longest a host that renders ahead of real time is made to wait for one call, model loading included. A worker that
+/// takes longer than this is stuck, and a bounce that ends dry is better than one that never ends.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Pause between two looks while waiting. Far below the duration of a call, so that it costs a bounce nothing.
+const WAIT_STEP: Duration = Duration::from_micros(100);
+
+/// Fills calls frame by frame, sends them, and keeps the ones that came back until their last frame was used.
+pub struct Dispatch {
+    end: AudioEnd,
+    waker: Waker,
+    shape: CallShape,
+    look_ahead_frames: usize,
+    epoch: u64,
+    /// The call being filled.
+    filling: Option<Call>,
+    /// Calls that came back, oldest first. Never more than there are in circulation.
+    returned: Vec<Call>,
+    /// A wait came to nothing: no further one until the worker gives a sign of life.
+    has_given_up: bool,
+    /// By call number modulo its length: what came of the attempt to hand that call over.
+    sent: Vec<Sent>,
+}
+
+/// What is known of a call on the audio thread's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// Not handed over, and nobody is to blame: asleep, or no model.
+    No,
+    /// Handed over while the model was loading: welcome if it comes, not late if it does not.
+    WhileLoading,
+    /// Handed over, or to be handed over but for want of an empty call, while the model was running.
+    WhileRunning,
+}
+
+/// What there is for a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Its mask is in the returned call at this place, in this frame of it.
+    Mask {
+        /// Place among the returned calls.
+        call_idx: usize,
+        /// Frame in the call.
+        frame_idx: usize,
+    },
+    /// A mask was to come and is not here.
+    Late,
+    /// No mask was asked for.
+    Nothing,
+}
+
+impl Dispatch {
+    /// `num_calls` calls are in circulation.
+    pub fn new(end: AudioEnd, waker: Waker, shape: CallShape, look_ahead_frames: usize, num_calls: usize) -> Self {
+        Self {
+            end,
+            waker,
+            shape,
+            look_ahead_frames,
+            epoch: 0,
+            filling: None,
+            returned: Vec::with_capacity(num_calls + 1),
+            has_given_up: false,
+            sent: vec![Sent::No; num_calls + 2],
+        }
+    }
+
+    /// Back to frame 0. Calls on their way are dropped when they come back.
+    pub fn reset(&mut self) {
+        self.epoch += 1;
+        if let Some(call) = self.filling.take() {
+            self.end.put_empty(call);
+        }
+        while let Some(call) = self.returned.pop() {
+            self.end.put_empty(call);
+        }
+        self.sent.fill(Sent::No);
+        self.end.publish_due(self.epoch, 0);
+    }
+
+    /// Takes in the frame `frame_index`; `fill` writes one channel's spectrum `[bin][re, im]` into the slice it is given.
+    /// The frames of a call must all have the same `num_channels`: a change takes effect with the next call.
+    pub fn push_frame(
+        &mut self,
+        frame_index: u64,
+        num_channels: usize,
+        step: StepSettings,
+        status: &EngineStatus,
+        mut fill: impl FnMut(usize, usize, &mut [f32]),
+    ) {
+        let num_frames = self.shape.num_frames as u64;
+        let frame_idx = (frame_index % num_frames) as usize;
+        if frame_idx == 0 {
+            self.begin_call(frame_index, num_channels, step, status);
+        }
+        let Some(call) = self.filling.as_mut() else { return };
+        for channel_idx in 0..call.num_channels {
+            let offset = self.shape.spectrum_offset(channel_idx, frame_idx);
+            fill(call.num_channels, channel_idx, &mut call.spectrum[offset..offset + self.shape.num_bins * 2]);
+        }
+        if frame_idx + 1 == self.shape.num_frames
+            && let Some(call) = self.filling.take()
+        {
+            self.end.send(call);
+        }
+    }
+
+    fn begin_call(&mut self, first_frame: u64, num_channels: usize, step: StepSettings, status: &EngineStatus) {
+        let state = status.state();
+        let sent = match state {
+            _ if step.asleep => Sent::No,
+            State::Unavailable => Sent::No,
+            State::Loading => Sent::WhileLoading,
+            State::Running => Sent::WhileRunning,
+        };
+        let sent_idx = self.sent_idx(first_frame);
+        self.sent[sent_idx] = sent;
+        if sent == Sent::No {
+            return;
+        }
+        self.collect();
+        let mut empty = self.end.take_empty();
+        if empty.is_none() && step.may_wait {
+            // Only after a reset, while the worker still holds the calls of before.
+            self.wait_until(status, |dispatch| {
+                empty = dispatch.end.take_empty();
+                empty.is_some()
+            });
+        }
+        let Some(mut call) = empty else {
+            if sent == Sent::WhileRunning {
+                status.count_dropped_call();
+            }
+            return;
+        };
+        call.epoch = self.epoch;
+        call.first_frame = first_frame;
+        call.num_channels = num_channels;
+        self.filling = Some(call);
+    }
+
+    fn sent_idx(&self, first_frame: u64) -> usize {
+        ((first_frame / self.shape.num_frames as u64) % self.sent.len() as u64) as usize
+    }
+
+    /// First frame of the call whose masks hold `frame_index`, and the place in it.
+    fn call_of(&self, frame_index: u64) -> (u64, usize) {
+        let place = frame_index + self.look_ahead_frames as u64;
+        let frame_idx = place % self.shape.num_frames as u64;
+        (place - frame_idx, frame_idx as usize)
+    }
+
+    /// What there is for `frame_index`, which is due now. With `may_wait`, waits for it if it is on its way.
+    pub fn due(&mut self, frame_index: u64, may_wait: bool, status: &EngineStatus) -> Due {
+        self.end.publish_due(self.epoch, frame_index);
+        self.collect();
+        let (first_frame, frame_idx) = self.call_of(frame_index);
+        let sent = self.sent[self.sent_idx(first_frame)];
+        if sent == Sent::No {
+            return Due::Nothing;
+        }
+        if may_wait {
+            self.wait_for(first_frame, status);
+        }
+        match self.returned.iter().position(|call| call.first_frame == first_frame) {
+            Some(call_idx) if self.returned[call_idx].outcome == Outcome::Masked => Due::Mask { call_idx, frame_idx },
+            Some(call_idx) if self.returned[call_idx].outcome == Outcome::Failed => Due::Nothing,
+            _ if sent == Sent::WhileRunning && status.state() == State::Running => Due::Late,
+            _ => Due::Nothing,
+        }
+    }
+
+    /// The mask `[bin]` of one stem and channel. A linked call has one channel, which serves all.
+    pub fn mask(&self, call_idx: usize, frame_idx: usize, stem_idx: usize, channel_idx: usize) -> &[f32] {
+        let call = &self.returned[call_idx];
+        let channel_idx = channel_idx.min(call.num_channels - 1);
+        let offset = self.shape.mask_offset(call.num_channels, stem_idx, channel_idx, frame_idx);
+        &call.masks[offset..offset + self.shape.num_bins]
+    }
+
+    /// Gives back the calls whose last frame is `frame_index` or earlier.
+    pub fn release(&mut self, frame_index: u64) {
+        let last_offset = self.shape.num_frames as u64 - 1;
+        let look_ahead = self.look_ahead_frames as u64;
+        while let Some(call) = self.returned.first()
+            && call.first_frame + last_offset <= frame_index + look_ahead
+        {
+            let call = self.returned.remove(0);
+            self.end.put_empty(call);
+        }
+    }
+
+    fn collect(&mut self) {
+        while let Some(call) = self.end.receive() {
+            self.has_given_up = false;
+            if call.epoch == self.epoch {
+                self.returned.push(call);
+            } else {
+                self.end.put_empty(call);
+            }
+        }
+    }
+
+    fn wait_for(&mut self, first_frame: u64, status: &EngineStatus) {
+        self.wait_until(status, |dispatch| dispatch.returned.iter().any(|call| call.first_frame == first_frame));
+    }
+
+    /// Waits for the worker. Only for a host that renders ahead of real time.
+    fn wait_until(&mut self, status: &EngineStatus, mut is_met: impl FnMut(&mut Self) -> bool) {
+        let began = Instant::now();
+        loop {
+            self.collect();
+            if is_met(self) || self.has_given_up || status.state() == State::Unavailable {
+                return;
+            }
+            self.has_given_up = began.elapsed() > LONGEST_WAIT;
+            self.waker.wake();
+            std::thread::sleep(WAIT_STEP);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The engine: host blocks in, stems out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use underscore_dsp::{DelayLine, sanitise};
+
+use super::dispatch::Dispatch;
+use super::pace::Pace;
+use super::separator::{Separator, StepSettings};
+use super::stems::Stems;
+use crate::catalogue::ModelSpec;
+use crate::handoff::{CallShape, handoff};
+use crate::latency::{Latency, LatencyError, ModelTiming, latency};
+use crate::resources::Resources;
+use crate::status::EngineStatus;
+use crate::worker_thread::{Assignment, DeviceChoice, Worker};
+
+/// Seconds of `asleep` after which inference stops. Below it the masks keep coming, so that switching bypass back and forth
+/// compares at once.
+const SLEEP_AFTER_S: f64 = 2.0;
+
+/// What an engine is made for. All of it is fixed until the next activation.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The host's rate, Hz.
+    pub host_rate_hz: f64,
+    /// Largest block, samples.
+    pub max_block_samples: usize,
+    /// Channels of the main bus: 1 or 2.
+    pub num_channels: usize,
+    /// The model.
+    pub model: ModelSpec,
+    /// Where it is to run.
+    pub device: DeviceChoice,
+    /// Where its file and libtorch lie.
+    pub resources: Resources,
+}
+
+/// Why an engine cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ActivateError {
+    /// There is no latency to report.
+    #[error(transparent)]
+    Latency(#[from] LatencyError),
+    /// The main bus has no or too many channels.
+    #[error("expected 1 or 2 channels on the main bus, got {num_channels}")]
+    Channels {
+        /// Channels of the bus.
+        num_channels: usize,
+    },
+}
+
+/// Whether the host says that it renders offline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenderMode {
+    /// It plays, or does not say.
+    RealTime,
+    /// It bounces: `process` waits for the worker.
+    Offline,
+}
+
+/// What may change with every block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Mask exponent, 0..=2: 0 separates nothing, 1 does as the model says, 2 leaves less bleed and more artefacts.
+    pub strength: f32,
+    /// One mask for all channels, from their RMS magnitude; otherwise each channel its own.
+    pub stereo_link: bool,
+    /// What the host says of its rendering.
+    pub render: RenderMode,
+    /// The masks are not used (bypass): after [`SLEEP_AFTER_S`] no inference is run.
+    pub asleep: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { strength: 1.0, stereo_link: true, render: RenderMode::RealTime, asleep: false }
+    }
+}
+
+/// From host blocks to stems. Made in the host's `activate`, used on its audio thread.
+pub struct Engine {
+    separator: Separator,
+    /// `[channel]`
+    delay: Vec<DelayLine>,
+    pace: Pace,
+    status: Arc<EngineStatus>,
+    latency: Latency,
+    host_rate_hz: f64,
+    num_asleep_samples: f64,
+    /// Samples of the current hop that are in.
+    hop_fill: usize,
+    /// `[channel][sample]` of the hop being filled.
+    hop_in: Vec<Vec<f32>>,
+    /// `[stem][channel][sample]` of the hop being played, the residual left out.
+    hop_out: Vec<Vec<Vec<f32>>>,
+    /// Presence at the start and the end of the hop being played.
+    hop_presence: (f32, f32),
+    /// `[channel][sample]` of the block.
+    input: Vec<Vec<f32>>,
+    /// `[channel][sample]` of the block.
+    dry: Vec<Vec<f32>>,
+    /// `[stem][channel][sample]` of the block, the residual last.
+    stems: Vec<Vec<Vec<f32>>>,
+    /// `[sample]` of the block.
+    presence: Vec<f32>,
+}
+
+impl Engine {
+    /// Allocates for the largest case and gives `worker` the model to load. Returns at once: until the masks come, the
+    /// output is the delayed input. A model that cannot be used at this rate or on this machine is no error here; the status
+    /// says what is missing.
+    ///
+    /// # Errors
+    /// Where the bus or the rate leave nothing to process.
+    pub fn activate(config: EngineConfig, worker: &Worker) -> Result<Self, ActivateError> {
+        let EngineConfig { host_rate_hz, max_block_samples, num_channels, ref model, .. } = config;
+        if !(1..=2).contains(&num_channels) {
+            return Err(ActivateError::Channels { num_channels });
+        }
+        let timing = model.timing;
+        let latency = latency(&timing, host_rate_hz, max_block_samples)?;
+        let num_stems = model.num_estimated_stems();
+        let shape = CallShape {
+            max_channels: num_channels,
+            num_frames: timing.frames_per_call,
+            num_bins: timing.num_bins,
+            num_stems,
+        };
+        let num_calls = num_calls(&latency, &timing);
+        let status =
+            EngineStatus::register(&model.id, host_rate_hz, max_block_samples, latency, timing.frames_per_call);
+        let (audio_end, worker_end) = handoff(&shape, num_calls);
+        let dispatch = Dispatch::new(audio_end, worker.waker(), shape, timing.look_ahead_frames, num_calls);
+        let engine = Self::new(&config, latency, dispatch, status.clone());
+        if host_rate_hz < timing.sample_rate_hz {
+            status.set_unavailable(format!(
+                "The host runs at {host_rate_hz} Hz; the model '{}' needs at least {} Hz. The sound passes unchanged. Set \
+                 the project to a higher sample rate.",
+                config.model.name, timing.sample_rate_hz
+            ));
+        } else {
+            worker.assign(Assignment {
+                end: worker_end,
+                shape,
+                status,
+                model: config.model,
+                device: config.device,
+                resources: config.resources,
+            });
+        }
+        Ok(engine)
+    }
+
+    fn new(config: &EngineConfig, latency: Latency, dispatch: Dispatch, status: Arc<EngineStatus>) -> Self {
+        let EngineConfig { host_rate_hz, max_block_samples, num_channels, .. } = *config;
+        let num_stems = config.model.num_estimated_stems();
+        let hop = latency.grid.hop_samples();
+        let block = || vec![vec![0.0; max_block_samples]; num_channels];
+        Self {
+            separator: Separator::new(dispatch, &config.model, &latency, num_channels),
+            delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples, max_block_samples)).collect(),
+            pace: Pace::new((latency.deadline_frames * hop) as f64 / host_rate_hz),
+            status,
+            latency,
+            host_rate_hz,
+            num_asleep_samples: 0.0,
+            hop_fill: 0,
+            hop_in: vec![vec![0.0; hop]; num_channels],
+            hop_out: vec![vec![vec![0.0; hop]; num_channels]; num_stems],
+            hop_presence: (0.0, 0.0),
+            input: block(),
+            dry: block(),
+            stems: (0..=num_stems).map(|_| block()).collect(),
+            presence: vec![0.0; max_block_samples],
+        }
+    }
+
+    /// The delay of everything that [`Engine::process`] gives back, samples.
+    #[must_use]
+    pub fn latency_samples(&self) -> usize {
+        self.latency.latency_samples
+    }
+
+    /// The live figures.
+    #[must_use]
+    pub fn status(&self) -> Arc<EngineStatus> {
+        self.status.clone()
+    }
+
+    /// Forgets all audio: the next sample is sample 0. Real-time safe.
+    pub fn reset(&mut self) {
+        self.separator.reset();
+        self.delay.iter_mut().for_each(DelayLine::reset);
+        self.hop_fill = 0;
+        self.hop_in.iter_mut().for_each(|hop| hop.fill(0.0));
+        self.hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0));
+        self.hop_presence = (0.0, 0.0);
+    }
+
+    /// Processes one block of any length up to the largest: `input` is `[channel][sample]`. A longer block, or channels of
+    /// unequal length, are cut to what fits; the caller is to split them.
+    pub fn process(&mut self, input: &[&[f32]], settings: Settings) -> Stems<'_> {
+        let num_samples = input.iter().map(|channel| channel.len()).min().unwrap_or(0).min(self.presence.len());
+        self.take_input(input, num_samples);
+        let block_s = num_samples as f64 / self.host_rate_hz;
+        self.pace.note_block(Instant::now(), block_s);
+        let may_wait = settings.render == RenderMode::Offline || self.pace.is_ahead();
+        if !settings.asleep {
+            self.num_asleep_samples = 0.0;
+        }
+        self.num_asleep_samples += num_samples as f64;
+        let asleep = settings.asleep && self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
+        let step = StepSettings { strength: settings.strength, stereo_link: settings.stereo_link, asleep, may_wait };
+
+        let hop = self.latency.grid.hop_samples();
+        let mut done = 0;
+        while done < num_samples {
+            let take = (num_samples - done).min(hop - self.hop_fill);
+            self.exchange(done, take);
+            done += take;
+            if self.hop_fill == hop {
+                self.hop_fill = 0;
+                self.separator.step(&self.hop_in, &mut self.hop_out, step, &self.status);
+                self.hop_presence = (self.hop_presence.1, self.separator.presence());
+            }
+        }
+        self.compute_residual(num_samples);
+        Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: &self.presence }
+    }
+
+    /// Copies the block, replaces what is no number, and feeds the delay lines.
+    fn take_input(&mut self, input: &[&[f32]], num_samples: usize) {
+        let mut num_replaced = 0;
+        for (channel_idx, own) in self.input.iter_mut().enumerate() {
+            let own = &mut own[..num_samples];
+            match input.get(channel_idx) {
+                Some(channel) => own.copy_from_slice(&channel[..num_samples]),
+                None => own.fill(0.0),
+            }
+            num_replaced += sanitise(own);
+            self.delay[channel_idx].process(own, &mut self.dry[channel_idx][..num_samples]);
+        }
+        if num_replaced > 0 {
+            self.status.count_replaced_samples(num_replaced);
+        }
+    }
+
+    /// Moves `take` samples of the block, from `done` on, into the hop being filled, and as many out of the hop being played.
+    fn exchange(&mut self, done: usize, take: usize) {
+        let hop_range = self.hop_fill..self.hop_fill + take;
+        let block_range = done..done + take;
+        for (own, hop) in self.input.iter().zip(&mut self.hop_in) {
+            hop[hop_range.clone()].copy_from_slice(&own[block_range.clone()]);
+        }
+        for (stem, hops) in self.stems.iter_mut().zip(&self.hop_out) {
+            for (channel, hop) in stem.iter_mut().zip(hops) {
+                channel[block_range.clone()].copy_from_slice(&hop[hop_range.clone()]);
+            }
+        }
+        let (from, to) = self.hop_presence;
+        let slope = (to - from) / self.latency.grid.hop_samples() as f32;
+        for (value, place) in self.presence[block_range].iter_mut().zip(hop_range) {
+            *value = if slope == 0.0 { to } else { from + slope * (place + 1) as f32 };
+        }
+        self.hop_fill += take;
+    }
+
+    /// The last stem is what the others leave of the mixture, so that all of them sum to it.
+    fn compute_residual(&mut self, num_samples: usize) {
+        let Some((residual, estimates)) = self.stems.split_last_mut() else { return };
+        for (channel_idx, channel) in residual.iter_mut().enumerate() {
+            let channel = &mut channel[..num_samples];
+            channel.copy_from_slice(&self.dry[channel_idx][..num_samples]);
+            for estimate in estimates.iter() {
+                for (value, taken) in channel.iter_mut().zip(&estimate[channel_idx][..num_samples]) {
+                    *value -= taken;
+                }
+            }
+        }
+    }
+}
+
+/// Calls in circulation: every one that a frame between analysis and synthesis can be in, the one being filled, and one to
+/// spare.
+fn num_calls(latency: &Latency, timing: &ModelTiming) -> usize {
+    (latency.mask_delay_frames + timing.look_ahead_frames).div_ceil(timing.frames_per_call) + 3
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

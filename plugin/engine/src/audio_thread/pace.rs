@@ -1,0 +1,79 @@
+//! Whether the host renders ahead of real time, from clocks alone.
+//!
+//! Hosts report offline rendering badly or not at all. A host that plays cannot hand over more audio than time has passed (but
+//! for a few blocks of jitter); one that bounces does nothing else. So: the lead of the audio clock over the wall clock grows
+//! by the audio of each block, shrinks by the time that passed, and never falls below zero, because a pause of the host is no
+//! credit. While the lead exceeds the deadline's slack, `process` may wait for the worker: the time is there.
+
+use std::time::Instant;
+
+/// The lead of the audio clock over the wall clock.
+#[derive(Debug)]
+pub struct Pace {
+    slack_s: f64,
+    lead_s: f64,
+    last_block: Option<(Instant, f64)>,
+}
+
+impl Pace {
+    /// `slack_s`: lead that a host in real time may reach by jitter, seconds.
+    pub fn new(slack_s: f64) -> Self {
+        Self { slack_s, lead_s: 0.0, last_block: None }
+    }
+
+    /// To be called once per block, with the time it came and its duration.
+    pub fn note_block(&mut self, now: Instant, block_s: f64) {
+        if let Some((before, before_s)) = self.last_block {
+            let passed_s = now.saturating_duration_since(before).as_secs_f64();
+            self.lead_s = (self.lead_s + before_s - passed_s).max(0.0);
+        }
+        self.last_block = Some((now, block_s));
+    }
+
+    /// Whether the host is so far ahead that it cannot be playing.
+    pub fn is_ahead(&self) -> bool {
+        self.lead_s > self.slack_s
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const BLOCK_S: f64 = 512.0 / 48_000.0;
+
+    fn feed(pace: &mut Pace, start: Instant, num_blocks: usize, interval_s: impl Fn(usize) -> f64) -> (Instant, usize) {
+        let (mut now, mut num_ahead) = (start, 0);
+        for block_idx in 0..num_blocks {
+            pace.note_block(now, BLOCK_S);
+            num_ahead += usize::from(pace.is_ahead());
+            now += Duration::from_secs_f64(interval_s(block_idx));
+        }
+        (now, num_ahead)
+    }
+
+    #[test]
+    fn a_host_in_real_time_is_never_ahead_even_in_bursts_of_four_blocks() {
+        let mut pace = Pace::new(0.08);
+        let burst = |block_idx: usize| if block_idx % 4 == 3 { 4.0 * BLOCK_S } else { 0.0 };
+        assert_eq!(feed(&mut pace, Instant::now(), 10_000, burst).1, 0);
+    }
+
+    #[test]
+    fn a_bounce_is_seen_within_the_slack_even_after_an_hour_of_pause() {
+        let mut pace = Pace::new(0.08);
+        let (now, _) = feed(&mut pace, Instant::now(), 100, |_| BLOCK_S);
+        let (_, num_ahead) = feed(&mut pace, now + Duration::from_secs(3600), 100, |_| BLOCK_S / 10.0);
+        assert!(num_ahead >= 90, "{num_ahead} of 100 blocks");
+    }
+
+    #[test]
+    fn playback_after_a_bounce_is_real_time_again() {
+        let mut pace = Pace::new(0.08);
+        let (now, _) = feed(&mut pace, Instant::now(), 1000, |_| 0.0);
+        assert!(pace.is_ahead());
+        let (_, num_ahead) = feed(&mut pace, now + Duration::from_secs(20), 1000, |_| BLOCK_S);
+        assert_eq!(num_ahead, 0);
+    }
+}

@@ -1,0 +1,138 @@
+//! Which mask a frame gets, and what happens when it is late.
+//!
+//! A late frame first keeps the last mask, for as long as one call lasts; then the masks fade to the dry share within a few
+//! frames. When masks come again they fade in the same way. `presence` says how far the masks are in.
+
+use underscore_dsp::mask;
+
+/// Frames over which the masks fade in or out, each one hop long: 64 ms on the paper's grid, too slow to click.
+const FADE_FRAMES: f32 = 4.0;
+
+/// The masks in use `[channel][stem][bin]`, at the model's bins.
+pub struct Schedule {
+    /// As the model gave them.
+    model_masks: Vec<Vec<f32>>,
+    /// After strength; recomputed every frame because the strength may be automated.
+    shaped_masks: Vec<Vec<f32>>,
+    num_stems: usize,
+    num_bins: usize,
+    hold_frames: usize,
+    num_missing_frames: usize,
+    presence: f32,
+    has_begun: bool,
+}
+
+impl Schedule {
+    /// `num_stems` without the residual; a late mask is held for `hold_frames`.
+    pub fn new(num_channels: usize, num_stems: usize, num_bins: usize, hold_frames: usize) -> Self {
+        let masks = vec![vec![0.0; num_stems * num_bins]; num_channels];
+        Self {
+            model_masks: masks.clone(),
+            shaped_masks: masks,
+            num_stems,
+            num_bins,
+            hold_frames,
+            num_missing_frames: usize::MAX,
+            presence: 0.0,
+            has_begun: false,
+        }
+    }
+
+    /// Back to before the first frame.
+    pub fn reset(&mut self) {
+        self.num_missing_frames = usize::MAX;
+        self.presence = 0.0;
+        self.has_begun = false;
+    }
+
+    /// A frame whose masks are here; `mask_of(stem, channel)` gives each.
+    pub fn take<'m>(&mut self, mask_of: impl Fn(usize, usize) -> &'m [f32]) {
+        for (channel_idx, masks) in self.model_masks.iter_mut().enumerate() {
+            for (stem_idx, mask) in masks.chunks_exact_mut(self.num_bins).enumerate() {
+                mask.copy_from_slice(mask_of(stem_idx, channel_idx));
+            }
+        }
+        self.num_missing_frames = 0;
+        // Before the very first frame there is silence: nothing to fade from.
+        let step = if self.has_begun { 1.0 / FADE_FRAMES } else { 1.0 };
+        self.presence = (self.presence + step).min(1.0);
+        self.has_begun = true;
+    }
+
+    /// A frame whose masks are not here. `is_late`: they were to come.
+    pub fn miss(&mut self, is_late: bool) {
+        self.num_missing_frames = self.num_missing_frames.saturating_add(1);
+        self.has_begun = true;
+        if !is_late || self.num_missing_frames > self.hold_frames {
+            self.presence = (self.presence - 1.0 / FADE_FRAMES).max(0.0);
+        }
+    }
+
+    /// How far the masks are in, 0..=1.
+    pub fn presence(&self) -> f32 {
+        self.presence
+    }
+
+    /// Applies the strength (see [`mask::shape`]) to the masks in use.
+    pub fn shape(&mut self, exponent: f32) {
+        for (shaped, masks) in self.shaped_masks.iter_mut().zip(&self.model_masks) {
+            shaped.copy_from_slice(masks);
+            mask::shape(shaped, self.num_stems, self.num_bins, exponent);
+        }
+    }
+
+    /// The shaped mask `[bin]` of one stem and channel.
+    pub fn mask(&self, stem_idx: usize, channel_idx: usize) -> &[f32] {
+        &self.shaped_masks[channel_idx][stem_idx * self.num_bins..][..self.num_bins]
+    }
+
+    /// Turns a host-rate mask into what is applied: the mask as far as the presence goes, the dry share for the rest.
+    pub fn blend(&self, host_mask: &mut [f32]) {
+        if self.presence < 1.0 {
+            let dry_share = (1.0 - self.presence) / (self.num_stems + 1) as f32;
+            for value in host_mask {
+                *value = self.presence * *value + dry_share;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_mask_is_held_for_a_call_then_fades_and_comes_back_without_a_jump() {
+        let mut schedule = Schedule::new(1, 1, 3, 8);
+        let mask = [0.2, 0.4, 0.6];
+        schedule.take(|_, _| &mask);
+        assert_eq!(schedule.presence(), 1.0, "the first mask needs no fade");
+        for _ in 0..8 {
+            schedule.miss(true);
+            assert_eq!(schedule.presence(), 1.0);
+        }
+        let mut before = 1.0;
+        for _ in 0..20 {
+            schedule.miss(true);
+            assert!(before - schedule.presence() <= 0.25 + 1e-6);
+            before = schedule.presence();
+        }
+        assert_eq!(before, 0.0);
+        for _ in 0..4 {
+            schedule.take(|_, _| &mask);
+            assert!(schedule.presence() - before <= 0.25 + 1e-6);
+            before = schedule.presence();
+        }
+        assert_eq!(before, 1.0);
+    }
+
+    #[test]
+    fn without_a_mask_every_stem_gets_the_same_share() {
+        let mut schedule = Schedule::new(1, 1, 3, 8);
+        schedule.miss(false);
+        schedule.shape(1.0);
+        let mut host_mask = [0.9; 5];
+        schedule.blend(&mut host_mask);
+        assert_eq!(host_mask, [0.5; 5]);
+    }
+}

@@ -1,0 +1,151 @@
+//! One step per hop: analysis of the newest frame, synthesis of the frame that is due.
+
+use underscore_dsp::{Complex32, Istft, MaskExtender, Stft, linking, mask};
+
+use super::dispatch::{Dispatch, Due};
+use super::schedule::Schedule;
+use crate::catalogue::ModelSpec;
+use crate::latency::Latency;
+use crate::status::EngineStatus;
+
+/// What a step needs to know of the moment.
+#[derive(Debug, Clone, Copy)]
+pub struct StepSettings {
+    /// Mask exponent.
+    pub strength: f32,
+    /// One mask for all channels.
+    pub stereo_link: bool,
+    /// No inference wanted.
+    pub asleep: bool,
+    /// The host renders ahead of real time.
+    pub may_wait: bool,
+}
+
+/// Spectra in flight, and everything between them and the stems.
+pub struct Separator {
+    dispatch: Dispatch,
+    schedule: Schedule,
+    /// `[channel]`
+    analysis: Vec<Stft>,
+    /// Spectra of the last `mask_delay_frames + 1` frames, by frame index modulo that: `[frame][channel][bin]`.
+    mixture: Vec<Vec<Vec<Complex32>>>,
+    /// `[stem][channel]`, the residual left out.
+    synthesis: Vec<Vec<Istft>>,
+    extender: MaskExtender,
+    /// `[bin]` at the host's rate.
+    host_mask: Vec<f32>,
+    masked: Vec<Complex32>,
+    /// Model window over host window: brings magnitudes to what the model knows.
+    scale: f32,
+    num_channels: usize,
+    mask_delay_frames: u64,
+    next_frame: u64,
+}
+
+impl Separator {
+    pub fn new(dispatch: Dispatch, spec: &ModelSpec, latency: &Latency, num_channels: usize) -> Self {
+        let grid = latency.grid;
+        let num_bins = grid.num_bins();
+        let num_stems = spec.num_estimated_stems();
+        let num_frames = latency.mask_delay_frames + 1;
+        let timing = &spec.timing;
+        Self {
+            dispatch,
+            schedule: Schedule::new(num_channels, num_stems, timing.num_bins, timing.frames_per_call),
+            analysis: (0..num_channels).map(|_| Stft::new(grid)).collect(),
+            mixture: vec![vec![vec![Complex32::default(); num_bins]; num_channels]; num_frames],
+            synthesis: (0..num_stems).map(|_| (0..num_channels).map(|_| Istft::new(grid)).collect()).collect(),
+            extender: MaskExtender::new(timing.num_bins, num_bins),
+            host_mask: vec![0.0; num_bins],
+            masked: vec![Complex32::default(); num_bins],
+            scale: timing.window_samples() as f32 / grid.window_samples() as f32,
+            num_channels,
+            mask_delay_frames: latency.mask_delay_frames as u64,
+            next_frame: 0,
+        }
+    }
+
+    /// Back to before the first sample.
+    pub fn reset(&mut self) {
+        self.dispatch.reset();
+        self.schedule.reset();
+        self.analysis.iter_mut().for_each(Stft::reset);
+        self.synthesis.iter_mut().flatten().for_each(Istft::reset);
+        for spectrum in self.mixture.iter_mut().flatten() {
+            spectrum.fill(Complex32::default());
+        }
+        self.next_frame = 0;
+    }
+
+    /// How far the masks are in after the last step, 0..=1.
+    pub fn presence(&self) -> f32 {
+        self.schedule.presence()
+    }
+
+    /// Takes one hop of every channel `[channel][sample]` and gives one hop of every estimated stem
+    /// `[stem][channel][sample]`, `latency_samples` later.
+    pub fn step(
+        &mut self,
+        hop_in: &[Vec<f32>],
+        hop_out: &mut [Vec<Vec<f32>>],
+        settings: StepSettings,
+        status: &EngineStatus,
+    ) {
+        let newest_frame = self.next_frame;
+        self.next_frame += 1;
+        self.analyse(newest_frame, hop_in, settings, status);
+        match newest_frame.checked_sub(self.mask_delay_frames) {
+            Some(due_frame) => self.synthesise(due_frame, hop_out, settings, status),
+            // Output before the first input sample.
+            None => hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0)),
+        }
+    }
+
+    fn analyse(&mut self, frame_index: u64, hop_in: &[Vec<f32>], settings: StepSettings, status: &EngineStatus) {
+        let place = (frame_index % self.mixture.len() as u64) as usize;
+        let spectra = &mut self.mixture[place];
+        for ((stft, hop), spectrum) in self.analysis.iter_mut().zip(hop_in).zip(spectra.iter_mut()) {
+            stft.analyse(hop, spectrum);
+        }
+        let num_mask_channels = if settings.stereo_link { 1 } else { self.num_channels };
+        let (spectra, scale) = (&self.mixture[place], self.scale);
+        self.dispatch.push_frame(frame_index, num_mask_channels, settings, status, |of, channel_idx, out| {
+            if of == 1 {
+                linking::link_rms(spectra.iter().map(Vec::as_slice), scale, out);
+            } else {
+                linking::pack(&spectra[channel_idx], scale, out);
+            }
+        });
+    }
+
+    fn synthesise(
+        &mut self,
+        frame_index: u64,
+        hop_out: &mut [Vec<Vec<f32>>],
+        settings: StepSettings,
+        status: &EngineStatus,
+    ) {
+        let due = self.dispatch.due(frame_index, settings.may_wait, status);
+        match due {
+            Due::Mask { call_idx, frame_idx } => {
+                let dispatch = &self.dispatch;
+                self.schedule.take(|stem_idx, channel_idx| dispatch.mask(call_idx, frame_idx, stem_idx, channel_idx));
+            }
+            Due::Late => self.schedule.miss(true),
+            Due::Nothing => self.schedule.miss(false),
+        }
+        status.count_frame(due == Due::Late);
+        self.dispatch.release(frame_index);
+
+        self.schedule.shape(settings.strength);
+        let spectra = &self.mixture[(frame_index % self.mixture.len() as u64) as usize];
+        for (stem_idx, (synthesis, hops)) in self.synthesis.iter_mut().zip(hop_out).enumerate() {
+            for (channel_idx, (istft, hop)) in synthesis.iter_mut().zip(hops).enumerate() {
+                self.extender.extend(self.schedule.mask(stem_idx, channel_idx), &mut self.host_mask);
+                self.schedule.blend(&mut self.host_mask);
+                mask::apply(&self.host_mask, &spectra[channel_idx], &mut self.masked);
+                istft.synthesise(&mut self.masked, hop);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The models that ship with the plugin, known without opening any of their files.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use crate::latency::ModelTiming;
+
+/// One model: what it is called, where its file lies, what the file must hash to, and its timing.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ModelSpec {
+    /// Permanent id, saved in sessions.
+    pub id: String,
+    /// The name shown to people.
+    pub name: String,
+    /// File name in the `models` folder of the resources.
+    pub file: String,
+    /// SHA-256 of the file, hexadecimal. A model file is code: one that differs is not loaded.
+    pub sha256: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Grid and context.
+    #[serde(flatten)]
+    pub timing: ModelTiming,
+    /// Stem labels in order; the residual is one of them and comes last.
+    pub stems: Vec<String>,
+    /// Label of the stem that is the mixture minus all others.
+    pub residual: String,
+}
+
+impl ModelSpec {
+    /// Stems that the model itself estimates: all but the residual.
+    #[must_use]
+    pub fn num_estimated_stems(&self) -> usize {
+        self.stems.len().saturating_sub(1)
+    }
+
+    fn check(&self) -> Result<(), CatalogueError> {
+        let complain = |problem: String| Err(CatalogueError::Model { id: self.id.clone(), problem });
+        if self.stems.len() < 2 {
+            return complain(format!("expected at least 2 stems, got {}", self.stems.len()));
+        }
+        if self.stems.last() != Some(&self.residual) {
+            return complain(format!(
+                "expected the residual '{}' to be the last stem, got {:?}",
+                self.residual, self.stems
+            ));
+        }
+        let expected_bins = self.timing.window_samples() / 2 + 1;
+        if self.timing.num_bins != expected_bins {
+            return complain(format!("expected {expected_bins} bins for its window, got {}", self.timing.num_bins));
+        }
+        if self.timing.frames_per_call == 0 {
+            return complain("expected at least 1 frame per call, got 0".into());
+        }
+        Ok(())
+    }
+}
+
+/// A list of models.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Catalogue {
+    #[serde(rename = "model", default)]
+    models: Vec<ModelSpec>,
+}
+
+/// Why a catalogue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// It is not the TOML that was expected.
+    #[error("the model catalogue cannot be read: {0}")]
+    Parse(#[from] toml::de::Error),
+    /// An entry contradicts itself.
+    #[error("model '{id}' of the catalogue: {problem}")]
+    Model {
+        /// Its id.
+        id: String,
+        /// Expected and actual.
+        problem: String,
+    },
+}
+
+impl Catalogue {
+    /// Reads a catalogue: `[[model]]` tables with the fields of [`ModelSpec`].
+    ///
+    /// # Errors
+    /// Where the text is no such TOML, or an entry contradicts itself.
+    pub fn parse(text: &str) -> Result<Self, CatalogueError> {
+        let catalogue: Self = toml::from_str(text)?;
+        for model in &catalogue.models {
+            model.check()?;
+        }
+        Ok(catalogue)
+    }
+
+    /// The models built into this binary, with their hashes: `models/manifest.toml` at the time of the build.
+    #[must_use]
+    pub fn shipped() -> &'static Self {
+        static SHIPPED: OnceLock<Catalogue> = OnceLock::new();
+        // A catalogue that cannot be read is caught by this file's test; in a host it means "no models", never a panic.
+        SHIPPED.get_or_init(|| {
+            Self::parse(include_str!("../../../models/manifest.toml")).unwrap_or(Self { models: Vec::new() })
+        })
+    }
+
+    /// All models, in the order of the file.
+    #[must_use]
+    pub fn models(&self) -> &[ModelSpec] {
+        &self.models
+    }
+
+    /// The model of this id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&ModelSpec> {
+        self.models.iter().find(|model| model.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_catalogue_can_be_read_and_has_the_two_models() {
+        let text = include_str!("../../../models/manifest.toml");
+        let catalogue = Catalogue::parse(text).expect("models/manifest.toml");
+        assert!(catalogue.find("music-1").is_some());
+        assert!(catalogue.find("identity").is_some());
+        assert!(catalogue.find("no such model").is_none());
+    }
+
+    #[test]
+    fn an_entry_whose_residual_is_not_last_is_refused() {
+        let text =
+            include_str!("../../../models/manifest.toml").replace("residual = \"dialogue\"", "residual = \"music\"");
+        let error = Catalogue::parse(&text).unwrap_err();
+        assert!(error.to_string().contains("to be the last stem"), "{error}");
+    }
+}

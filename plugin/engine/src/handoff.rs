@@ -1,0 +1,220 @@
+//! The way between the audio thread and the worker: two lock-free rings that carry the same few calls round and round.
+//!
+//! One [`Call`] owns the memory for the spectra of one inference call and, on its way back, the masks. All of it is made in
+//! `activate`; whoever holds a call owns it, so nothing is shared, copied or freed on the way. The audio thread keeps the empty
+//! ones.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// On its way to the worker.
+    Pending,
+    /// The masks are there.
+    Masked,
+    /// The worker did not run it: all its frames were due already.
+    TooLate,
+    /// The inference failed; the status says why.
+    Failed,
+}
+
+/// One inference call.
+pub struct Call {
+    /// Number of the reset that the frames came after. Results of an earlier one are dropped.
+    pub epoch: u64,
+    /// `frame_index` of the first frame.
+    pub first_frame: u64,
+    /// Channels in use: 1 when linked, else the bus's. At most what was allocated.
+    pub num_channels: usize,
+    /// `[channel][frame][bin][re, im]`, scaled to the model's window. Filled by the audio thread.
+    pub spectrum: Box<[f32]>,
+    /// `[stem][channel][frame][bin]`, the residual left out. Filled by the worker.
+    pub masks: Box<[f32]>,
+    /// Set by the worker.
+    pub outcome: Outcome,
+}
+
+/// Sizes of all calls of one activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallShape {
+    /// Channels of the bus.
+    pub max_channels: usize,
+    /// Frames per call.
+    pub num_frames: usize,
+    /// Bins of the model.
+    pub num_bins: usize,
+    /// Stems the model estimates.
+    pub num_stems: usize,
+}
+
+impl CallShape {
+    /// `f32` values of a spectrum with this many channels.
+    pub fn spectrum_len(&self, num_channels: usize) -> usize {
+        num_channels * self.num_frames * self.num_bins * 2
+    }
+
+    /// `f32` values of the masks with this many channels.
+    pub fn masks_len(&self, num_channels: usize) -> usize {
+        self.num_stems * num_channels * self.num_frames * self.num_bins
+    }
+
+    /// Where the mask of one stem, channel and frame begins.
+    pub fn mask_offset(&self, num_channels: usize, stem_idx: usize, channel_idx: usize, frame_idx: usize) -> usize {
+        ((stem_idx * num_channels + channel_idx) * self.num_frames + frame_idx) * self.num_bins
+    }
+
+    /// Where the spectrum of one channel and frame begins, in `f32`.
+    pub fn spectrum_offset(&self, channel_idx: usize, frame_idx: usize) -> usize {
+        (channel_idx * self.num_frames + frame_idx) * self.num_bins * 2
+    }
+
+    fn new_call(&self) -> Call {
+        Call {
+            epoch: 0,
+            first_frame: 0,
+            num_channels: self.max_channels,
+            spectrum: vec![0.0; self.spectrum_len(self.max_channels)].into(),
+            masks: vec![0.0; self.masks_len(self.max_channels)].into(),
+            outcome: Outcome::Pending,
+        }
+    }
+}
+
+/// The audio thread's end.
+pub struct AudioEnd {
+    to_worker: HeapProd<Call>,
+    from_worker: HeapCons<Call>,
+    empty: Vec<Call>,
+    due: Arc<Due>,
+}
+
+/// What the audio thread needs next. A hint for the worker: it may be stale, never ahead.
+#[derive(Debug, Default)]
+struct Due {
+    epoch: AtomicU64,
+    frame_index: AtomicU64,
+}
+
+/// The worker's end.
+pub struct WorkerEnd {
+    from_audio: HeapCons<Call>,
+    to_audio: HeapProd<Call>,
+    due: Arc<Due>,
+}
+
+/// Makes both ends and `num_calls` calls, all of them empty and with the audio thread.
+pub fn handoff(shape: &CallShape, num_calls: usize) -> (AudioEnd, WorkerEnd) {
+    let (to_worker, from_audio) = HeapRb::new(num_calls).split();
+    let (to_audio, from_worker) = HeapRb::new(num_calls).split();
+    let due = Arc::new(Due::default());
+    let empty = (0..num_calls).map(|_| shape.new_call()).collect();
+    (AudioEnd { to_worker, from_worker, empty, due: due.clone() }, WorkerEnd { from_audio, to_audio, due })
+}
+
+impl AudioEnd {
+    /// An empty call, if the worker has not got them all.
+    pub fn take_empty(&mut self) -> Option<Call> {
+        self.empty.pop()
+    }
+
+    /// Puts a call back among the empty ones. Never grows: there are no more calls than at the start.
+    pub fn put_empty(&mut self, call: Call) {
+        self.empty.push(call);
+    }
+
+    /// Hands a filled call over.
+    pub fn send(&mut self, mut call: Call) {
+        call.outcome = Outcome::Pending;
+        // The ring has room for every call there is, so this cannot fail; if it did, the call would go back among the empty.
+        if let Err(call) = self.to_worker.try_push(call) {
+            self.empty.push(call);
+        }
+    }
+
+    /// The next call the worker is done with.
+    pub fn receive(&mut self) -> Option<Call> {
+        self.from_worker.try_pop()
+    }
+
+    /// Tells the worker which frame is needed next, so that it can skip what is past.
+    pub fn publish_due(&self, epoch: u64, frame_index: u64) {
+        // Frame first: between the two stores the worker sees the new frame number with the old epoch, and skips too little.
+        self.due.frame_index.store(frame_index, Ordering::Relaxed);
+        self.due.epoch.store(epoch, Ordering::Release);
+    }
+}
+
+impl WorkerEnd {
+    /// The oldest filled call.
+    pub fn receive(&mut self) -> Option<Call> {
+        self.from_audio.try_pop()
+    }
+
+    /// Hands a call back.
+    pub fn send(&mut self, call: Call) {
+        // The ring has room for every call there is, so this cannot fail; if it did, it would be freed here, which a
+        // worker may do.
+        let _ = self.to_audio.try_push(call);
+    }
+
+    /// Whether the audio thread's end is gone.
+    pub fn is_abandoned(&self) -> bool {
+        !self.to_audio.read_is_held()
+    }
+
+    /// Whether every mask of the call is past: `last_frame` is the last frame that it has a mask for.
+    pub fn is_past(&self, call: &Call, last_frame: u64) -> bool {
+        match self.due.epoch.load(Ordering::Acquire).cmp(&call.epoch) {
+            std::cmp::Ordering::Greater => true,
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => self.due.frame_index.load(Ordering::Relaxed) > last_frame,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: CallShape = CallShape { max_channels: 2, num_frames: 2, num_bins: 3, num_stems: 1 };
+
+    #[test]
+    fn calls_go_round_in_order_and_none_is_lost() {
+        let (mut audio, mut worker) = handoff(&SHAPE, 3);
+        let thread = std::thread::spawn(move || {
+            let mut seen = 0_u64;
+            while seen < 1000 {
+                if let Some(mut call) = worker.receive() {
+                    assert_eq!(call.first_frame, seen);
+                    call.masks[0] = call.spectrum[0];
+                    call.outcome = Outcome::Masked;
+                    worker.send(call);
+                    seen += 1;
+                }
+            }
+        });
+        let (mut sent, mut received) = (0_u64, 0_u64);
+        while received < 1000 {
+            if sent < 1000
+                && let Some(mut call) = audio.take_empty()
+            {
+                call.first_frame = sent;
+                call.spectrum[0] = sent as f32;
+                audio.send(call);
+                sent += 1;
+            }
+            if let Some(call) = audio.receive() {
+                assert_eq!((call.first_frame, call.masks[0]), (received, received as f32));
+                audio.put_empty(call);
+                received += 1;
+            }
+        }
+        thread.join().unwrap();
+        assert_eq!(audio.empty.len(), 3);
+    }
+}

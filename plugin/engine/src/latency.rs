@@ -1,0 +1,150 @@
+//! The one formula for latency.
+
+use serde::Deserialize;
+use underscore_dsp::{Grid, GridError};
+
+/// What a model asks of time. All of it is declared by the model file and repeated in the catalogue, so that the latency is
+/// known without opening the file.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct ModelTiming {
+    /// The rate the model was trained at, Hz. It hears nothing above half of it.
+    pub sample_rate_hz: f64,
+    /// Analysis window, seconds.
+    pub window_s: f64,
+    /// Distance between frames, seconds.
+    pub hop_s: f64,
+    /// Bins per frame at the model's own rate: `round(sample_rate_hz · window_s) / 2 + 1`.
+    pub num_bins: usize,
+    /// Frames that one inference call takes, and masks that it gives back.
+    pub frames_per_call: usize,
+    /// The mask at place `j` of a call that starts with frame `c` belongs to frame `c + j − look_ahead_frames`.
+    pub look_ahead_frames: usize,
+    /// Past frames that can still matter to a mask; a longer gap means a fresh start.
+    pub look_back_frames: usize,
+}
+
+impl ModelTiming {
+    /// Samples in the model's own analysis window.
+    #[must_use]
+    pub fn window_samples(&self) -> usize {
+        (self.sample_rate_hz * self.window_s).round() as usize
+    }
+}
+
+/// Where a model's timing, a host rate and a block size lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// The frame grid at the host's rate.
+    pub grid: Grid,
+    /// Time granted to the worker between handing a call over and the first use of its masks, in frames.
+    pub deadline_frames: usize,
+    /// Distance between the frame just analysed and the frame synthesised in the same step, in frames.
+    pub mask_delay_frames: usize,
+    /// The reported total: output sample `n` is input sample `n − latency_samples`.
+    pub latency_samples: usize,
+}
+
+/// Why there is no latency to report.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum LatencyError {
+    /// The host rate and the model's window and hop make no usable grid.
+    #[error("no frame grid at {host_rate_hz} Hz: {source}")]
+    Grid {
+        /// The host's rate, Hz.
+        host_rate_hz: f64,
+        /// What is wrong with it.
+        source: GridError,
+    },
+    /// A count that must be at least one is zero.
+    #[error("{field} is 0, expected at least 1")]
+    Zero {
+        /// Which.
+        field: &'static str,
+    },
+}
+
+/// The latency of a model at a host rate and a largest block size. Pure: it knows nothing of this machine's speed.
+///
+/// A frame can be synthesised `mask_delay_frames` after it was analysed: the rest of its call
+/// (`frames_per_call − 1`), the model's look-ahead, and the deadline. Its first sample lies `window − hop` before the hop that
+/// completed it, hence
+///
+/// `latency_samples = window + mask_delay_frames · hop`.
+///
+/// The deadline must outlast the largest block, because masks handed over and needed in one and the same block would have no
+/// time at all, and on top leaves the worker half a call's duration to compute:
+///
+/// `deadline_frames = ⌈max_block / hop⌉ + ⌈frames_per_call / 2⌉`.
+///
+/// # Errors
+/// Where the rate makes no grid or a count is zero.
+pub fn latency(timing: &ModelTiming, host_rate_hz: f64, max_block_samples: usize) -> Result<Latency, LatencyError> {
+    if timing.frames_per_call == 0 {
+        return Err(LatencyError::Zero { field: "frames_per_call" });
+    }
+    if max_block_samples == 0 {
+        return Err(LatencyError::Zero { field: "max_block_samples" });
+    }
+    let grid = Grid::new(host_rate_hz, timing.window_s, timing.hop_s)
+        .map_err(|source| LatencyError::Grid { host_rate_hz, source })?;
+    let deadline_frames = max_block_samples.div_ceil(grid.hop_samples()) + timing.frames_per_call.div_ceil(2);
+    let mask_delay_frames = timing.frames_per_call - 1 + timing.look_ahead_frames + deadline_frames;
+    let latency_samples = grid.window_samples() + mask_delay_frames * grid.hop_samples();
+    Ok(Latency { grid, deadline_frames, mask_delay_frames, latency_samples })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAPER: ModelTiming = ModelTiming {
+        sample_rate_hz: 16_000.0,
+        window_s: 0.064,
+        hop_s: 0.016,
+        num_bins: 513,
+        frames_per_call: 8,
+        look_ahead_frames: 0,
+        look_back_frames: 100,
+    };
+
+    /// The oracle: walk the grid sample by sample and note when the first sample of a frame can leave.
+    fn latency_by_walking(timing: &ModelTiming, latency: &Latency) -> usize {
+        let (window, hop) = (latency.grid.window_samples(), latency.grid.hop_samples());
+        // The frame whose mask stands first in its call waits longest.
+        let frame = 50 * timing.frames_per_call - timing.look_ahead_frames;
+        let call_last_frame = frame + timing.look_ahead_frames + timing.frames_per_call - 1;
+        let handed_over_at = (call_last_frame + 1) * hop;
+        let needed_at = handed_over_at + latency.deadline_frames * hop;
+        let first_sample = (frame + 1) * hop - window;
+        needed_at - first_sample
+    }
+
+    #[test]
+    fn the_formula_equals_a_walk_over_the_grid_at_every_rate_and_block() {
+        for rate_hz in [22_050.0, 32_000.0, 44_100.0, 48_000.0, 88_200.0, 96_000.0, 176_400.0, 192_000.0] {
+            for block in [1, 32, 64, 127, 440, 480, 512, 1024, 4096, 8192] {
+                for (frames_per_call, look_ahead_frames) in [(8, 0), (1, 0), (8, 16), (4, 3)] {
+                    let timing = ModelTiming { frames_per_call, look_ahead_frames, ..PAPER };
+                    let found = latency(&timing, rate_hz, block).unwrap();
+                    assert_eq!(found.latency_samples, latency_by_walking(&timing, &found), "{rate_hz} Hz, {block}");
+                    assert!(found.deadline_frames * found.grid.hop_samples() >= block);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_paper_s_grid_at_48_khz_and_256_samples_takes_256_ms() {
+        let found = latency(&PAPER, 48_000.0, 256).unwrap();
+        assert_eq!(found.deadline_frames, 5);
+        assert_eq!(found.latency_samples, 3072 + 12 * 768);
+        println!("latency at 48 kHz / 256: {} ms", found.latency_samples as f64 / 48.0);
+    }
+
+    #[test]
+    fn a_rate_that_makes_no_grid_is_an_error_and_not_a_number() {
+        assert!(latency(&PAPER, f64::NAN, 512).is_err());
+        assert!(latency(&PAPER, 0.0, 512).is_err());
+        assert!(latency(&PAPER, 48_000.0, 0).is_err());
+    }
+}

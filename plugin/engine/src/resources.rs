@@ -1,0 +1,148 @@
+//! Where the plugin's own files lie: libtorch, the backend and the model weights.
+
+use std::path::{Path, PathBuf};
+
+/// Environment variable that names the one folder to look in, for tests and unusual installations.
+const HOME_VARIABLE: &str = "UNDERSCORE_HOME";
+
+/// The folders to look in, in order.
+///
+/// Each has the same layout: `lib/` with the backend, `lib/libtorch/` with libtorch, `models/` with the weights. They are
+/// found from the plugin's own binary, never from the process: the process is the DAW's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resources {
+    roots: Vec<PathBuf>,
+}
+
+impl Resources {
+    /// The folders for a plugin whose binary lies at `own_binary`:
+    /// * `$UNDERSCORE_HOME` alone, where it is set;
+    /// * else `underscore.resources/` beside the binary (CLAP, standalone),
+    /// * `../Resources/` of a bundle (VST3),
+    /// * the user's data folder.
+    #[must_use]
+    pub fn locate(own_binary: Option<&Path>) -> Self {
+        if let Some(home) = std::env::var_os(HOME_VARIABLE) {
+            return Self { roots: vec![home.into()] };
+        }
+        let mut roots = Vec::new();
+        if let Some(folder) = own_binary.and_then(Path::parent) {
+            roots.push(folder.join("underscore.resources"));
+            if let Some(contents) = folder.parent() {
+                roots.push(contents.join("Resources"));
+            }
+        }
+        roots.extend(user_data_folder());
+        Self { roots }
+    }
+
+    /// The folders for the binary that this code is linked into.
+    #[must_use]
+    pub fn of_this_binary() -> Self {
+        Self::locate(own_binary().as_deref())
+    }
+
+    /// One folder only.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { roots: vec![root.into()] }
+    }
+
+    /// The first folder's file of this name that is there.
+    #[must_use]
+    pub fn find(&self, relative: &Path) -> Option<PathBuf> {
+        self.roots.iter().map(|root| root.join(relative)).find(|path| path.exists())
+    }
+
+    /// The folders, for a message that says where a file was looked for.
+    #[must_use]
+    pub fn places(&self) -> String {
+        self.roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn user_data_folder() -> Option<PathBuf> {
+    let home = || std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
+    if cfg!(target_os = "macos") {
+        Some(home()?.join("Library/Application Support/Underscore"))
+    } else if cfg!(windows) {
+        std::env::var_os("APPDATA").map(|folder| PathBuf::from(folder).join("Underscore"))
+    } else {
+        std::env::var_os("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
+            .or_else(|| Some(home()?.join(".local/share")))
+            .map(|folder| folder.join("underscore"))
+    }
+}
+
+/// The file that holds this very function.
+#[cfg(unix)]
+fn own_binary() -> Option<PathBuf> {
+    use std::ffi::{CStr, OsStr};
+    use std::os::unix::ffi::OsStrExt;
+
+    let mut info = libc::Dl_info {
+        dli_fname: std::ptr::null(),
+        dli_fbase: std::ptr::null_mut(),
+        dli_sname: std::ptr::null(),
+        dli_saddr: std::ptr::null_mut(),
+    };
+    // SAFETY: the address is that of a function of this binary and `info` is a valid place for the answer.
+    let found = unsafe { libc::dladdr((own_binary as *const ()).cast(), &raw mut info) };
+    if found == 0 || info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: dladdr succeeded, so the name is a NUL-terminated string that lives as long as the binary stays loaded.
+    let name = unsafe { CStr::from_ptr(info.dli_fname) };
+    // The name may be a link (a plugin folder full of links is common): the files lie beside what it points to.
+    std::fs::canonicalize(OsStr::from_bytes(name.to_bytes())).ok()
+}
+
+/// The file that holds this very function.
+#[cfg(windows)]
+fn own_binary() -> Option<PathBuf> {
+    use std::os::windows::ffi::OsStringExt;
+    use windows_sys::Win32::System::LibraryLoader::{
+        GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT, GetModuleFileNameW,
+        GetModuleHandleExW,
+    };
+
+    let mut module = std::ptr::null_mut();
+    let flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
+    // SAFETY: the address is that of a function of this binary and `module` is a valid place for the answer.
+    if unsafe { GetModuleHandleExW(flags, (own_binary as *const ()).cast(), &raw mut module) } == 0 {
+        return None;
+    }
+    let mut name = vec![0_u16; 32_768];
+    // SAFETY: the buffer is as long as it is said to be.
+    let len = unsafe { GetModuleFileNameW(module, name.as_mut_ptr(), name.len() as u32) } as usize;
+    (len > 0).then(|| std::ffi::OsString::from_wide(&name[..len]).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_taken_from_the_first_folder_that_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("plugins/Underscore.clap");
+        let beside = folder.path().join("plugins/underscore.resources/models");
+        let bundle = folder.path().join("Resources/models");
+        std::fs::create_dir_all(&beside).unwrap();
+        std::fs::create_dir_all(&bundle).unwrap();
+        std::fs::write(bundle.join("a.pt"), "in the bundle").unwrap();
+        let resources = Resources::locate(Some(&binary));
+        assert_eq!(resources.find(Path::new("models/a.pt")), Some(bundle.join("a.pt")));
+        std::fs::write(beside.join("a.pt"), "beside").unwrap();
+        assert_eq!(resources.find(Path::new("models/a.pt")), Some(beside.join("a.pt")));
+        assert_eq!(resources.find(Path::new("models/b.pt")), None);
+    }
+
+    #[test]
+    fn the_own_binary_is_found_from_its_code() {
+        let own = own_binary().expect("dladdr");
+        assert_eq!(own, std::fs::canonicalize(std::env::current_exe().unwrap()).unwrap());
+    }
+}

@@ -1,0 +1,258 @@
+//! A model file: found, hashed, opened, and compared with what the catalogue promises.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use underscore_backend::{Device, Message, ModelHandle, Status, View};
+
+use super::library::Library;
+use crate::catalogue::ModelSpec;
+use crate::resources::Resources;
+
+/// The metadata's schema that this build reads.
+const SCHEMA_VERSION: u32 = 1;
+
+/// What every message ends with.
+const REMEDY: &str =
+    "The sound passes unchanged. Install Underscore again (cargo xtask install) or choose another model.";
+
+/// Why a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file is in none of the places.
+    #[error("The model '{name}' is not installed: '{file}' is in none of {places}. {REMEDY}")]
+    Missing {
+        /// The model.
+        name: String,
+        /// Relative path.
+        file: String,
+        /// The folders that were looked in.
+        places: String,
+    },
+    /// The file cannot be read.
+    #[error("The model file '{}' cannot be read: {source}. {REMEDY}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not the one that was shipped.
+    #[error("The model file '{}' is not the one that belongs to this version: expected SHA-256 {expected}, got {actual}. \
+             {REMEDY}", path.display())]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// Of the catalogue.
+        expected: String,
+        /// Of the file.
+        actual: String,
+    },
+    /// The backend refused it.
+    #[error("The model file '{}' cannot be opened: {reason}. {REMEDY}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The backend's message.
+        reason: String,
+    },
+    /// The file contradicts the catalogue.
+    #[error("The model file '{}' does not fit: {field}: expected {expected}, got {actual}. {REMEDY}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// Field of the metadata.
+        field: &'static str,
+        /// In the catalogue.
+        expected: String,
+        /// In the file.
+        actual: String,
+    },
+}
+
+/// `underscore.json` of a model file, as far as the engine needs it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Metadata {
+    schema_version: u32,
+    sample_rate_hz: f64,
+    window_s: f64,
+    hop_s: f64,
+    num_bins: usize,
+    frames_per_call: usize,
+    look_ahead_frames: usize,
+    stems: Vec<String>,
+    residual: String,
+    mask: MaskRange,
+    test_vector: TestVectorSize,
+}
+
+/// Kind and range of the masks.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct MaskRange {
+    kind: String,
+    min: f32,
+    max: f32,
+}
+
+/// Size of the test vector.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+struct TestVectorSize {
+    num_calls: usize,
+    channels: usize,
+    tolerance: f32,
+}
+
+/// The test vector of a model file, over consecutive calls from a zero state.
+pub struct TestVector {
+    /// Number of calls.
+    pub num_calls: usize,
+    /// Channels of the spectra.
+    pub num_channels: usize,
+    /// Largest difference allowed, absolute.
+    pub tolerance: f32,
+    /// All spectra, then all masks; see [`underscore_backend::BackendTable::test_vector`].
+    pub values: Vec<f32>,
+}
+
+/// A loaded model. Its weights are shared by all sessions; dropping the last `Arc` frees them.
+pub struct Model {
+    library: Library,
+    handle: ModelHandle,
+    device: Device,
+    mask_range: (f32, f32),
+    test: TestVectorSize,
+}
+
+// SAFETY: the boundary lets every function be called from any thread; the handle is an address that only the table uses.
+unsafe impl Send for Model {}
+// SAFETY: see above; the model is read-only once it is loaded.
+unsafe impl Sync for Model {}
+
+impl Model {
+    /// Loads and checks the file of `spec`. Runs no inference.
+    pub fn load(library: Library, spec: &ModelSpec, device: Device, resources: &Resources) -> Result<Self, ModelError> {
+        let path = Self::path(spec, resources)?;
+        check_hash(&path, &spec.sha256)?;
+        let name = path.to_string_lossy();
+        let mut handle: ModelHandle = std::ptr::null_mut();
+        let mut message = Message::default();
+        // SAFETY: the path is given with its length, and both places for answers live until the call returns.
+        let status = unsafe {
+            (library.table().load_model)(name.as_ptr(), name.len(), device, &raw mut handle, &raw mut message)
+        };
+        if status != Status::OK {
+            return Err(ModelError::Open { path, reason: message.text() });
+        }
+        let mut model = Self {
+            library,
+            handle,
+            device,
+            mask_range: (0.0, 1.0),
+            test: TestVectorSize { num_calls: 0, channels: 1, tolerance: 0.0 },
+        };
+        let metadata = model.metadata(&path)?;
+        compare(&metadata, spec, &path)?;
+        model.mask_range = (metadata.mask.min, metadata.mask.max);
+        model.test = metadata.test_vector;
+        Ok(model)
+    }
+
+    /// Where the file of `spec` lies.
+    pub fn path(spec: &ModelSpec, resources: &Resources) -> Result<PathBuf, ModelError> {
+        let file = Path::new("models").join(&spec.file);
+        resources.find(&file).ok_or_else(|| ModelError::Missing {
+            name: spec.name.clone(),
+            file: file.display().to_string(),
+            places: resources.places(),
+        })
+    }
+
+    /// The backend it belongs to.
+    pub fn library(&self) -> Library {
+        self.library
+    }
+
+    /// The backend's handle.
+    pub fn handle(&self) -> ModelHandle {
+        self.handle
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Least and greatest value of a mask.
+    pub fn mask_range(&self) -> (f32, f32) {
+        self.mask_range
+    }
+
+    /// The test vector that came with the file.
+    pub fn test_vector(&self) -> TestVector {
+        // SAFETY: the handle is a loaded model of this table.
+        let view = unsafe { (self.library.table().test_vector)(self.handle) };
+        TestVector {
+            num_calls: self.test.num_calls,
+            num_channels: self.test.channels,
+            tolerance: self.test.tolerance,
+            values: copy(view),
+        }
+    }
+
+    fn metadata(&self, path: &Path) -> Result<Metadata, ModelError> {
+        // SAFETY: the handle is a loaded model of this table.
+        let view = unsafe { (self.library.table().metadata)(self.handle) };
+        serde_json::from_slice(&copy(view)).map_err(|error| ModelError::Mismatch {
+            path: path.to_owned(),
+            field: "underscore.json",
+            expected: format!("metadata of schema {SCHEMA_VERSION}"),
+            actual: error.to_string(),
+        })
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: the handle is a loaded model of this table, and its sessions, which hold an `Arc` of it, are gone.
+        unsafe { (self.library.table().free_model)(self.handle) }
+    }
+}
+
+fn copy<T: Copy>(view: View<T>) -> Vec<T> {
+    if view.ptr.is_null() || view.len == 0 {
+        return Vec::new();
+    }
+    // SAFETY: by the boundary's contract the view is that many elements, which live as long as the model.
+    unsafe { std::slice::from_raw_parts(view.ptr, view.len) }.to_vec()
+}
+
+fn check_hash(path: &Path, expected: &str) -> Result<(), ModelError> {
+    let bytes = std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let actual = format!("{:x}", Sha256::digest(&bytes));
+    if actual.eq_ignore_ascii_case(expected) {
+        Ok(())
+    } else {
+        Err(ModelError::Hash { path: path.to_owned(), expected: expected.to_owned(), actual })
+    }
+}
+
+fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), ModelError> {
+    let timing = &spec.timing;
+    let fields: [(&'static str, String, String); 10] = [
+        ("schema_version", SCHEMA_VERSION.to_string(), metadata.schema_version.to_string()),
+        ("sample_rate_hz", timing.sample_rate_hz.to_string(), metadata.sample_rate_hz.to_string()),
+        ("window_s", timing.window_s.to_string(), metadata.window_s.to_string()),
+        ("hop_s", timing.hop_s.to_string(), metadata.hop_s.to_string()),
+        ("num_bins", timing.num_bins.to_string(), metadata.num_bins.to_string()),
+        ("frames_per_call", timing.frames_per_call.to_string(), metadata.frames_per_call.to_string()),
+        ("look_ahead_frames", timing.look_ahead_frames.to_string(), metadata.look_ahead_frames.to_string()),
+        ("stems", format!("{:?}", spec.stems), format!("{:?}", metadata.stems)),
+        ("residual", spec.residual.clone(), metadata.residual.clone()),
+        ("mask.kind", "real".into(), metadata.mask.kind.clone()),
+    ];
+    match fields.into_iter().find(|(_, expected, actual)| expected != actual) {
+        None => Ok(()),
+        Some((field, expected, actual)) => Err(ModelError::Mismatch { path: path.to_owned(), field, expected, actual }),
+    }
+}

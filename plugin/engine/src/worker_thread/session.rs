@@ -1,0 +1,151 @@
+//! One stream through a model.
+
+use std::sync::Arc;
+
+use underscore_backend::{Message, SessionHandle, Status};
+
+use super::model::Model;
+
+/// Why a call gave no masks.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The backend says so.
+    #[error("{0}")]
+    Backend(String),
+    /// A mask is no number.
+    #[error("the model gave a mask that is no number (value {idx} of {len})")]
+    NotFinite {
+        /// Place of the first one.
+        idx: usize,
+        /// Number of values.
+        len: usize,
+    },
+    /// The test vector came out otherwise than when the model was exported.
+    #[error(
+        "the model's test vector differs: expected at most {tolerance:e}, got {actual:e}. The model or libtorch does not \
+         work as it should on this machine"
+    )]
+    TestVector {
+        /// Allowed.
+        tolerance: f32,
+        /// Found.
+        actual: f32,
+    },
+    /// The test vector is not as long as it says.
+    #[error("the model's test vector is torn: expected {expected} values, got {actual}")]
+    TestVectorSize {
+        /// By its own counts.
+        expected: usize,
+        /// In the file.
+        actual: usize,
+    },
+}
+
+/// The running state of one stream. Used by one thread.
+pub struct Session {
+    model: Arc<Model>,
+    handle: SessionHandle,
+    num_channels: usize,
+}
+
+impl Session {
+    /// Opens a stream of `num_channels` channels from a zero state.
+    pub fn open(model: Arc<Model>, num_channels: usize) -> Result<Self, SessionError> {
+        let mut handle: SessionHandle = std::ptr::null_mut();
+        let mut message = Message::default();
+        // SAFETY: the model's handle is of this table; both places for answers live until the call returns.
+        let status = unsafe {
+            (model.library().table().open_session)(
+                model.handle(),
+                num_channels as u32,
+                &raw mut handle,
+                &raw mut message,
+            )
+        };
+        if status != Status::OK {
+            return Err(SessionError::Backend(message.text()));
+        }
+        Ok(Self { model, handle, num_channels })
+    }
+
+    /// Channels of the stream.
+    pub fn num_channels(&self) -> usize {
+        self.num_channels
+    }
+
+    /// Back to a zero state.
+    pub fn reset(&mut self) {
+        // SAFETY: the handle is an open session of this table, used by this thread alone.
+        unsafe { (self.model.library().table().reset_session)(self.handle) }
+    }
+
+    /// One inference call: `spectrum` `[channel][frame][bin][re, im]` in, `masks` `[stem][channel][frame][bin]` out, kept to
+    /// the range that the model declares.
+    pub fn run(&mut self, spectrum: &[f32], masks: &mut [f32]) -> Result<(), SessionError> {
+        let mut message = Message::default();
+        // SAFETY: the handle is an open session used by this thread alone; both slices are given with their lengths, and the
+        // backend compares those with what it needs.
+        let status = unsafe {
+            (self.model.library().table().run)(
+                self.handle,
+                spectrum.as_ptr(),
+                spectrum.len(),
+                masks.as_mut_ptr(),
+                masks.len(),
+                &raw mut message,
+            )
+        };
+        if status != Status::OK {
+            return Err(SessionError::Backend(message.text()));
+        }
+        let len = masks.len();
+        let (min, max) = self.model.mask_range();
+        for (idx, mask) in masks.iter_mut().enumerate() {
+            if !mask.is_finite() {
+                return Err(SessionError::NotFinite { idx, len });
+            }
+            *mask = mask.clamp(min, max);
+        }
+        Ok(())
+    }
+
+    /// Warms the model up, runs its test vector, and leaves a zero state. The first calls of a model compile and allocate,
+    /// and take many times as long as later ones: they are not to happen while sound is waiting.
+    pub fn check(&mut self, spectrum_len: usize, masks_len: usize) -> Result<(), SessionError> {
+        let test = self.model.test_vector();
+        let expected = test.num_calls * (spectrum_len + masks_len);
+        if test.num_channels != self.num_channels || expected == 0 {
+            // Another number of channels than the vector's, or no vector: warm up only.
+            let (spectrum, mut masks) = (vec![0.0; spectrum_len], vec![0.0; masks_len]);
+            for _ in 0..3 {
+                self.run(&spectrum, &mut masks)?;
+            }
+            self.reset();
+            return Ok(());
+        }
+        if test.values.len() != expected {
+            return Err(SessionError::TestVectorSize { expected, actual: test.values.len() });
+        }
+        let (spectra, expected_masks) = test.values.split_at(test.num_calls * spectrum_len);
+        let mut masks = vec![0.0; masks_len];
+        // Twice: what the first pass compiled, the second one runs.
+        for _ in 0..2 {
+            for (spectrum, expected) in spectra.chunks_exact(spectrum_len).zip(expected_masks.chunks_exact(masks_len)) {
+                self.run(spectrum, &mut masks)?;
+                let actual = masks.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                if actual > test.tolerance {
+                    return Err(SessionError::TestVector { tolerance: test.tolerance, actual });
+                }
+            }
+            self.reset();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // SAFETY: the handle is an open session of this table, and nobody uses it any more.
+        unsafe { (self.model.library().table().close_session)(self.handle) }
+    }
+}

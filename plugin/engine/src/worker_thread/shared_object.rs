@@ -1,0 +1,91 @@
+//! A look at a shared library before it is opened.
+//!
+//! `dlopen` maps what the file's headers say without asking whether the file is that long: with half a file it dies by a bus
+//! error and takes the host along. An interrupted copy is common enough to look first.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// What is wrong with a file that cannot be opened as a library.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedObjectError {
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// Its headers promise more than there is.
+    #[error("is torn: expected at least {expected_bytes} bytes, got {actual_bytes}")]
+    Torn {
+        /// End of the last segment or table.
+        expected_bytes: u64,
+        /// Length of the file.
+        actual_bytes: u64,
+    },
+    /// It is something else.
+    #[error("is not a shared library of this system")]
+    NotOne,
+}
+
+/// Checks that the file is as long as its headers say. On systems without ELF the loader does this itself.
+pub fn check_whole(path: &Path) -> Result<(), SharedObjectError> {
+    let mut file = File::open(path)?;
+    let actual_bytes = file.metadata()?.len();
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let mut header = [0_u8; 64];
+    file.read_exact(&mut header).map_err(|_| SharedObjectError::NotOne)?;
+    // ELF-64, little endian (gABI, "ELF header"): magic, class 2, encoding 1.
+    if header[..6] != *b"\x7fELF\x02\x01" {
+        return Err(SharedObjectError::NotOne);
+    }
+    let (phoff, shoff) = (u64_at(&header, 32), u64_at(&header, 40));
+    let (phentsize, phnum) = (u64::from(u16_at(&header, 54)), u64::from(u16_at(&header, 56)));
+    let (shentsize, shnum) = (u64::from(u16_at(&header, 58)), u64::from(u16_at(&header, 60)));
+    let mut expected_bytes = phoff.saturating_add(phentsize * phnum).max(shoff.saturating_add(shentsize * shnum));
+    if expected_bytes <= actual_bytes && phentsize >= 56 {
+        file.seek(SeekFrom::Start(phoff))?;
+        let mut segment = vec![0_u8; phentsize as usize];
+        for _ in 0..phnum {
+            file.read_exact(&mut segment)?;
+            let (offset, file_size) = (u64_at(&segment, 8), u64_at(&segment, 32));
+            expected_bytes = expected_bytes.max(offset.saturating_add(file_size));
+        }
+    }
+    if expected_bytes > actual_bytes {
+        return Err(SharedObjectError::Torn { expected_bytes, actual_bytes });
+    }
+    Ok(())
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut value = [0; 8];
+    value.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(value)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_file_passes_and_any_torn_one_is_refused() {
+        let whole = std::env::current_exe().unwrap();
+        check_whole(&whole).unwrap();
+        let bytes = std::fs::read(&whole).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let torn = folder.path().join("torn.so");
+        for len in [bytes.len() - 1, bytes.len() / 2, 4096, 64] {
+            std::fs::write(&torn, &bytes[..len]).unwrap();
+            assert!(matches!(check_whole(&torn), Err(SharedObjectError::Torn { .. })), "{len} bytes");
+        }
+        std::fs::write(&torn, &bytes[..10]).unwrap();
+        assert!(matches!(check_whole(&torn), Err(SharedObjectError::NotOne)));
+        std::fs::write(&torn, "INPUT(-ltorch_cpu)".repeat(10)).unwrap();
+        assert!(matches!(check_whole(&torn), Err(SharedObjectError::NotOne)));
+    }
+}

@@ -1,0 +1,151 @@
+//! The worker's side of one engine: calls in, masks out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use underscore_backend::{Device, Message, Status};
+
+use super::library::Library;
+use super::model::Model;
+use super::session::Session;
+use super::{Assignment, DeviceChoice, store};
+use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
+use crate::status::EngineStatus;
+
+/// After this many failures in a row no further call is tried: each costs time and none will work.
+const MOST_FAILURES: u32 = 8;
+
+/// An engine with a model.
+pub struct Stream {
+    end: WorkerEnd,
+    shape: CallShape,
+    status: Arc<EngineStatus>,
+    model: Arc<Model>,
+    session: Session,
+    look_ahead_frames: u64,
+    look_back_frames: u64,
+    /// Epoch and first frame of the call that would follow the last one without a gap.
+    expected: (u64, u64),
+    num_failures: u32,
+}
+
+impl Stream {
+    /// Opens libtorch, the model and a session. On failure the status says why and what to do.
+    pub fn open(assignment: Assignment) -> Option<Self> {
+        let began = Instant::now();
+        let status = assignment.status.clone();
+        match Self::try_open(assignment) {
+            Ok(stream) => {
+                let device = if stream.model.device() == Device::CUDA { "cuda" } else { "cpu" };
+                status.set_running(device, began.elapsed().as_secs_f32() * 1e3);
+                Some(stream)
+            }
+            Err(message) => {
+                status.set_unavailable(message);
+                None
+            }
+        }
+    }
+
+    fn try_open(assignment: Assignment) -> Result<Self, String> {
+        let Assignment { end, shape, status, model: spec, device, resources } = assignment;
+        let library = Library::get(&resources).map_err(|error| error.to_string())?;
+        let load = |device| -> Result<(Arc<Model>, Session), String> {
+            let model = store::get(library, &spec, device, &resources).map_err(|error| error.to_string())?;
+            let in_model = |error: super::session::SessionError| {
+                format!("The model '{}' cannot be used: {error}. The sound passes unchanged.", spec.name)
+            };
+            // One channel first: it is what a linked bus uses, and what the test vector is for.
+            let mut session = Session::open(model.clone(), 1).map_err(in_model)?;
+            session.check(shape.spectrum_len(1), shape.masks_len(1)).map_err(in_model)?;
+            Ok((model, session))
+        };
+        let wanted = if device == DeviceChoice::Auto && has_cuda(library) { Device::CUDA } else { Device::CPU };
+        let (model, session) = match load(wanted) {
+            Err(message) if wanted == Device::CUDA => {
+                let loaded = load(Device::CPU)?;
+                status.set_message(format!("The graphics card cannot be used, the processor is: {message}"));
+                loaded
+            }
+            other => other?,
+        };
+        Ok(Self {
+            end,
+            shape,
+            status,
+            model,
+            session,
+            look_ahead_frames: spec.timing.look_ahead_frames as u64,
+            look_back_frames: spec.timing.look_back_frames as u64,
+            expected: (0, 0),
+            num_failures: 0,
+        })
+    }
+
+    /// Whether the engine is gone, and nobody will ever send or receive again.
+    pub fn is_abandoned(&self) -> bool {
+        self.end.is_abandoned()
+    }
+
+    /// Works one call off. `false`: there was none.
+    pub fn step(&mut self) -> bool {
+        let Some(mut call) = self.end.receive() else { return false };
+        let last_frame = (call.first_frame + self.shape.num_frames as u64 - 1).saturating_sub(self.look_ahead_frames);
+        call.outcome = if self.end.is_past(&call, last_frame) {
+            Outcome::TooLate
+        } else if self.num_failures >= MOST_FAILURES {
+            Outcome::Failed
+        } else {
+            self.run(&mut call)
+        };
+        self.end.send(call);
+        true
+    }
+
+    fn run(&mut self, call: &mut Call) -> Outcome {
+        let began = Instant::now();
+        match self.try_run(call) {
+            Ok(()) => {
+                self.num_failures = 0;
+                self.status.count_step(began.elapsed().as_secs_f32() * 1e3);
+                Outcome::Masked
+            }
+            Err(message) => {
+                self.num_failures += 1;
+                if self.num_failures >= MOST_FAILURES {
+                    self.status.set_unavailable(format!(
+                        "The inference failed {MOST_FAILURES} times in a row: {message}. The sound passes unchanged. Choose \
+                         the model again to retry."
+                    ));
+                } else {
+                    self.status.set_message(format!("An inference failed: {message}"));
+                    self.session.reset();
+                }
+                Outcome::Failed
+            }
+        }
+    }
+
+    fn try_run(&mut self, call: &mut Call) -> Result<(), String> {
+        if call.num_channels != self.session.num_channels() {
+            self.session = Session::open(self.model.clone(), call.num_channels).map_err(|error| error.to_string())?;
+        }
+        let (epoch, next_frame) = self.expected;
+        let gap_frames = call.first_frame.saturating_sub(next_frame);
+        if call.epoch != epoch || gap_frames > self.look_back_frames {
+            self.session.reset();
+        }
+        self.expected = (call.epoch, call.first_frame + self.shape.num_frames as u64);
+        let spectrum = &call.spectrum[..self.shape.spectrum_len(call.num_channels)];
+        let masks = &mut call.masks[..self.shape.masks_len(call.num_channels)];
+        self.session.run(spectrum, masks).map_err(|error| error.to_string())
+    }
+}
+
+fn has_cuda(library: Library) -> bool {
+    let mut message = Message::default();
+    // SAFETY: the place for the message lives until the call returns.
+    let status = unsafe { (library.table().probe_device)(Device::CUDA, &raw mut message) };
+    tracing::info!("CUDA: {}", message.text());
+    status == Status::OK
+}
