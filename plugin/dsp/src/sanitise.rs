@@ -18,7 +18,7 @@ pub fn sanitise(block: &mut [f32]) -> usize {
                 let exponent = bits & EXPONENT_BITS;
                 let is_non_finite = exponent == EXPONENT_BITS;
                 num_non_finite += u32::from(is_non_finite);
-                *sample = f32::from_bits(if is_non_finite | (exponent == 0) { 0 } else { bits });
+                *sample = f32::from_bits(if is_non_finite || exponent == 0 { 0 } else { bits });
             }
             num_non_finite as usize
         })

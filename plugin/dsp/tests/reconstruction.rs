@@ -29,6 +29,22 @@ fn run(stft: &mut Stft, istft: &mut Istft, grid: Grid, input: &[f32], gain: f32)
     output
 }
 
+/// How far below the input the error of both transforms must be, decibels.
+///
+/// Single precision reaches −137 dB where the window is a product of small primes. Windows at multiples of 11.025 kHz are not
+/// (1411 = 17 · 83, 5645 = 5 · 1129): their prime parts are computed as convolutions, whose rounding costs up to 10 dB.
+/// Transforms in double precision would give −145 dB at 1.7 to 2.5 times the cost on the audio thread. That precision is not
+/// needed: stems sum to the mixture because the residual is taken in time, not because the transforms are exact.
+fn tolerance_db(grid: Grid) -> f64 {
+    let mut rest = grid.window_samples();
+    for prime in [2, 3, 5, 7, 11, 13] {
+        while rest.is_multiple_of(prime) {
+            rest /= prime;
+        }
+    }
+    if rest == 1 { -135.0 } else { -125.0 }
+}
+
 #[test]
 fn the_input_comes_back_window_minus_hop_later_at_each_rate() {
     for rate_hz in RATES_HZ {
@@ -39,7 +55,7 @@ fn the_input_comes_back_window_minus_hop_later_at_each_rate() {
         let delay = grid.window_samples() - grid.hop_samples();
         let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
         println!("{rate_hz:>8} Hz, window {:>5}: error {error_db:.1} dB", grid.window_samples());
-        assert!(error_db < -130.0, "at {rate_hz} Hz: {error_db} dB");
+        assert!(error_db < tolerance_db(grid), "at {rate_hz} Hz: {error_db} dB");
         // Before the first input sample there is silence.
         assert!(output[..delay].iter().all(|sample| sample.abs() < 1e-6));
     }
@@ -55,7 +71,7 @@ fn hops_that_do_not_divide_the_window_are_as_exact() {
         let delay = grid.window_samples() - grid.hop_samples();
         let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
         println!("window {}, hop {}: error {error_db:.1} dB", grid.window_samples(), grid.hop_samples());
-        assert!(error_db < -130.0, "{error_db} dB");
+        assert!(error_db < tolerance_db(grid), "{error_db} dB");
     }
 }
 
@@ -66,7 +82,7 @@ fn a_constant_mask_is_a_gain() {
     let expected: Vec<f32> = input.iter().map(|sample| sample * 0.25).collect();
     let output = run(&mut Stft::new(grid), &mut Istft::new(grid), grid, &input, 0.25);
     let delay = grid.window_samples() - grid.hop_samples();
-    assert!(error_db(&output[delay..], &expected[..input.len() - delay]) < -130.0);
+    assert!(error_db(&output[delay..], &expected[..input.len() - delay]) < tolerance_db(grid));
 }
 
 #[test]
@@ -97,6 +113,6 @@ fn imaginary_parts_that_a_real_signal_cannot_have_are_ignored() {
         assert_eq!(plain, synthesise(&|spectrum| spectrum[0].im = 9.0), "DC at {rate_hz} Hz");
         let with_last = synthesise(&|spectrum| spectrum.last_mut().unwrap().im = 900.0);
         // An odd window has no Nyquist bin: its last bin is a bin like any other.
-        assert_eq!(plain == with_last, grid.window_samples() % 2 == 0, "last bin at {rate_hz} Hz");
+        assert_eq!(plain == with_last, grid.window_samples().is_multiple_of(2), "last bin at {rate_hz} Hz");
     }
 }
