@@ -152,8 +152,9 @@ fn a_worker_that_stops_is_counted_heard_as_dry_and_never_as_a_click_or_a_shift()
     let config = config(1, block);
     let (mut engine, mut worker) = engine_and_worker(&config);
     let latency = engine.latency_samples();
-    let input: Vec<f32> =
-        (0..8 * 48_000).map(|n| 0.5 * (n as f32 * 220.0 * std::f32::consts::TAU / 48_000.0).sin()).collect();
+    let input: Vec<f32> = (0..8 * 48_000)
+        .map(|n| (0.5 * (f64::from(n) * 220.0 * std::f64::consts::TAU / RATE_HZ).sin()) as f32)
+        .collect();
     // Masks for two seconds, none for three, masks again; what is sent meanwhile is skipped as the worker would.
     let (stop, go) = (2 * 48_000 / block, 5 * 48_000 / block);
     let out = render(&mut engine, &input, block, Settings::default(), |block_idx| {
