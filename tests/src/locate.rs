@@ -8,14 +8,8 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`HostError::NoBundle`] with the path when there is nothing.
 pub fn bundle_path() -> Result<PathBuf, HostError> {
-    let path = std::env::var_os("UNDERSCORE_BUNDLE").map_or_else(
-        || {
-            let target = std::env::var_os("CARGO_TARGET_DIR")
-                .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-            target.join("bundled/Underscore.clap")
-        },
-        PathBuf::from,
-    );
+    let path = std::env::var_os("UNDERSCORE_BUNDLE")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bundled/Underscore.clap"), PathBuf::from);
     // Canonical, because the plugin looks for its resources beside its own file.
     path.canonicalize().map_err(|_| HostError::NoBundle { path })
 }

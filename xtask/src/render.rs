@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use job::render_file;
-pub use report::Report;
 
 /// What to render, and how a host would set the plugin up for it.
 #[derive(Debug, Clone, clap::Args)]

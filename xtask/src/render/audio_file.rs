@@ -66,8 +66,8 @@ pub fn read(path: &Path) -> Result<Audio> {
         if packet.track_id != track_id {
             continue;
         }
-        let decoded = decoder.decode(&packet).context("the file is damaged")?;
-        let spec = decoded.spec();
+        let block = decoder.decode(&packet).context("the file is damaged")?;
+        let spec = block.spec();
         if channels.is_empty() {
             rate_hz = spec.rate();
             channels = vec![Vec::new(); spec.channels().count()];
@@ -76,7 +76,7 @@ pub fn read(path: &Path) -> Result<Audio> {
             spec.rate() == rate_hz && spec.channels().count() == channels.len(),
             "the rate or the number of channels changes inside the file"
         );
-        decoded.copy_to_vecs_planar(&mut planes);
+        block.copy_to_vecs_planar(&mut planes);
         for (channel, plane) in channels.iter_mut().zip(&planes) {
             channel.extend_from_slice(plane);
         }

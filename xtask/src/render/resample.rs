@@ -7,16 +7,15 @@ use rubato::{Fft, FixedSync, Resampler};
 
 /// The audio at `rate_hz`, aligned with what it was, `round(length × ratio)` samples long.
 pub fn to_rate(audio: Audio, rate_hz: u32) -> Result<Audio> {
-    const CHUNK_SAMPLES: usize = 1024;
     ensure!((1_000..=768_000).contains(&rate_hz), "a rate of {rate_hz} Hz: expected 1000 to 768000");
     if audio.rate_hz == rate_hz {
         return Ok(audio);
     }
     let num_channels = audio.channels.len();
     let num_samples = audio.num_samples();
-    let mut resampler =
-        Fft::<f32>::new(audio.rate_hz as usize, rate_hz as usize, CHUNK_SAMPLES, num_channels, FixedSync::Both)
-            .with_context(|| format!("cannot resample {} Hz to {rate_hz} Hz", audio.rate_hz))?;
+    let (from, to) = (audio.rate_hz as usize, rate_hz as usize);
+    let mut resampler = Fft::<f32>::new(from, to, chunk_samples(from, to), num_channels, FixedSync::Both)
+        .with_context(|| format!("cannot resample {from} Hz to {to} Hz"))?;
     let input = SequentialSliceOfVecs::new(&audio.channels, num_channels, num_samples)
         .context("the channels are not of one length")?;
     let interleaved = resampler.process_all(&input, num_samples, None).context("resampling failed")?.take_data();
@@ -31,6 +30,18 @@ pub fn to_rate(audio: Audio, rate_hz: u32) -> Result<Audio> {
     Ok(Audio { channels, rate_hz })
 }
 
+/// About 1024 input samples, an even multiple of the ratio's denominator: rubato trims its delay to whole samples, and only in
+/// chunks of even length is half a chunk a whole number of samples on both sides.
+fn chunk_samples(from_hz: usize, to_hz: usize) -> usize {
+    const ABOUT: usize = 1024;
+    let (mut gcd, mut rest) = (from_hz, to_hz);
+    while rest != 0 {
+        (gcd, rest) = (rest, gcd % rest);
+    }
+    let pair = 2 * from_hz / gcd;
+    pair * ABOUT.div_ceil(pair)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,13 +52,16 @@ mod tests {
         let sine = |rate_hz: u32| -> Vec<f32> {
             (0..rate_hz).map(|i| (0.5 * (TAU * 997.0 * f64::from(i) / f64::from(rate_hz)).sin()) as f32).collect()
         };
-        let audio = Audio { channels: vec![sine(44_100), sine(44_100)], rate_hz: 44_100 };
-        let resampled = to_rate(audio, 48_000).unwrap();
-        assert_eq!(resampled.num_samples(), 48_000);
-        let expected = sine(48_000);
-        // The ends ring: there the sine begins and stops.
-        for (actual, expected) in resampled.channels[1].iter().zip(&expected).take(47_000).skip(1_000) {
-            assert!((actual - expected).abs() < 1e-4, "{actual} {expected}");
+        for (from, to) in [(44_100, 48_000), (48_000, 44_100), (16_000, 96_000), (22_050, 32_000)] {
+            let audio = Audio { channels: vec![sine(from), sine(from)], rate_hz: from };
+            let resampled = to_rate(audio, to).unwrap();
+            assert_eq!(resampled.num_samples(), to as usize);
+            let expected = sine(to);
+            // The ends ring: there the sine begins and stops.
+            let ends = to as usize / 10;
+            let inside = ends..to as usize - ends;
+            let error = inside.map(|i| (resampled.channels[1][i] - expected[i]).abs()).fold(0.0, f32::max);
+            assert!(error < 1e-4, "{from} to {to}: off by {error}");
         }
     }
 }
