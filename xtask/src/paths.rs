@@ -7,7 +7,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ lies in the root of the checkout").to_path_buf()
 }
 
-/// The build folder of the checkout, whatever `CARGO_TARGET_DIR` says: `.cargo/config.toml` names libtorch's place in it.
+/// Folder of what is fetched, whatever `CARGO_TARGET_DIR` says: `.cargo/config.toml` names libtorch's place in it.
 pub fn target() -> PathBuf {
     root().join("target")
 }
@@ -19,7 +19,17 @@ pub fn libtorch() -> PathBuf {
 
 /// The bundles, and the folder of resources beside them.
 pub fn bundled() -> PathBuf {
-    target().join("bundled")
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(target, PathBuf::from).join("bundled")
+}
+
+/// The shipped models.
+pub fn weights() -> PathBuf {
+    root().join("models").join("weights")
+}
+
+/// The demo's programme, with its references.
+pub fn programme() -> PathBuf {
+    root().join("tests").join("fixtures").join("programme")
 }
 
 /// A path as it is printed: relative to the checkout where it lies in it.

@@ -1,0 +1,144 @@
+//! `cargo xtask bundle`: the CLAP, the VST3, and the folder of resources that both find beside themselves.
+//!
+//! ```text
+//! target/bundled/Underscore.clap
+//! target/bundled/Underscore.vst3/Contents/x86_64-linux/Underscore.so
+//! target/bundled/Underscore.vst3/Contents/Resources -> ../../underscore.resources
+//! target/bundled/underscore.resources/lib/libunderscore_torch.so
+//! target/bundled/underscore.resources/lib/libtorch -> target/libtorch/lib
+//! target/bundled/underscore.resources/models/*.pt
+//! ```
+
+mod layout;
+mod verify;
+
+use crate::{files, paths, process};
+use anyhow::{Context, Result, bail};
+pub use layout::Layout;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Options of `bundle`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct BundleArgs {
+    /// Optimised, as it is shipped
+    #[arg(long)]
+    pub release: bool,
+}
+
+/// Builds the plugin and the backend and puts the bundles together.
+pub fn run(args: BundleArgs) -> Result<Layout> {
+    if !paths::libtorch().join("lib").is_dir() {
+        bail!("libtorch is missing: run `cargo xtask setup` first");
+    }
+    let layout = Layout::new(&paths::bundled(), &name()?);
+    let built = build(args.release)?;
+    for binary in [&layout.clap_binary, &layout.vst3_binary] {
+        files::copy(&built.plugin, binary)?;
+    }
+    files::copy(&built.backend, &layout.backend)?;
+    files::link_folder(&paths::libtorch().join("lib"), &layout.libtorch)?;
+    copy_models(&layout.models)?;
+    layout.write_metadata()?;
+    files::link_folder(Path::new("../../underscore.resources"), &layout.vst3_resources)?;
+    verify::plugin(&layout.clap_binary)?;
+    verify::backend(&layout.backend)?;
+    for made in [&layout.clap, &layout.vst3, &layout.resources] {
+        println!("{}", paths::shown(made));
+    }
+    Ok(layout)
+}
+
+/// Name of the bundles, out of `bundler.toml`.
+fn name() -> Result<String> {
+    #[derive(Deserialize)]
+    struct Bundle {
+        name: String,
+    }
+    let path = paths::root().join("bundler.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut bundles: std::collections::BTreeMap<String, Bundle> =
+        toml::from_str(&text).with_context(|| format!("{} does not parse", path.display()))?;
+    Ok(bundles.remove("underscore").context("bundler.toml has no [underscore]")?.name)
+}
+
+/// What cargo built.
+struct Built {
+    plugin: PathBuf,
+    backend: PathBuf,
+}
+
+/// One line of cargo's messages; others have no `target` or no `filenames`.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    target: Option<Target>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    crate_types: Vec<String>,
+}
+
+fn build(release: bool) -> Result<Built> {
+    let mut cargo = process::cargo();
+    cargo.args(["build", "--package", "underscore", "--package", "underscore-torch", "--lib"]);
+    if release {
+        cargo.arg("--release");
+    }
+    cargo.arg("--message-format=json-render-diagnostics");
+    let messages = process::output_of(cargo.stderr(Stdio::inherit()))?;
+    let find =
+        |name: &str| library(&messages, name).with_context(|| format!("cargo built no shared library for `{name}`"));
+    Ok(Built { plugin: find("underscore")?, backend: find("underscore_torch")? })
+}
+
+/// The shared library of a crate among cargo's messages.
+fn library(messages: &str, name: &str) -> Option<PathBuf> {
+    messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok()).find_map(|message| {
+        let target = message.target.filter(|target| target.name == name)?;
+        let is_library =
+            message.reason == "compiler-artifact" && target.crate_types.iter().any(|kind| kind == "cdylib");
+        let is_shared = |file: &&PathBuf| file.to_string_lossy().ends_with(std::env::consts::DLL_SUFFIX);
+        message.filenames.iter().find(is_shared).filter(|_| is_library).cloned()
+    })
+}
+
+/// Copies the shipped models and removes others that an older version shipped.
+fn copy_models(folder: &Path) -> Result<()> {
+    files::remove(folder)?;
+    for model in files::list(&paths::weights(), files::is_model)? {
+        files::copy(&model, &folder.join(model.file_name().context("a model has a name")?))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shared_library_is_found_among_cargos_messages() {
+        let suffix = std::env::consts::DLL_SUFFIX;
+        let messages = format!(
+            "{}\n{}\n{}\n",
+            r#"{"reason":"build-script-executed","package_id":"x"}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"a","crate_types":["rlib"]},"filenames":["/t/liba.rlib"]}"#,
+            format_args!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"a","crate_types":["cdylib","rlib"]}},"filenames":["/t/liba.rlib","/t/liba{suffix}"]}}"#
+            ),
+        );
+        assert_eq!(library(&messages, "a"), Some(PathBuf::from(format!("/t/liba{suffix}"))));
+        assert_eq!(library(&messages, "b"), None);
+    }
+
+    #[test]
+    fn the_bundle_has_a_name() {
+        assert_eq!(name().expect("bundler.toml"), "Underscore");
+    }
+}

@@ -1,0 +1,191 @@
+//! `cargo xtask install` and `uninstall`: the bundles into the user's plugin folders, and what they open into the user's data
+//! folder, where a CLAP of one file finds it.
+
+mod record;
+
+use crate::bundle::{self, BundleArgs, Layout};
+use crate::{files, paths, setup};
+use anyhow::{Context, Result, bail};
+use record::Record;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The user's folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    clap: PathBuf,
+    vst3: PathBuf,
+    data: PathBuf,
+}
+
+impl Places {
+    /// As each system has them; `env` looks a variable of the environment up.
+    fn of_user(env: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let folder = |name: &str| {
+            let value = env(name).filter(|value| !value.is_empty());
+            value.map(PathBuf::from).with_context(|| format!("{name} is not set: where is the user's folder?"))
+        };
+        if cfg!(windows) {
+            let common = folder("LOCALAPPDATA")?.join("Programs").join("Common");
+            return Ok(Self {
+                clap: common.join("CLAP"),
+                vst3: common.join("VST3"),
+                data: folder("APPDATA")?.join("underscore"),
+            });
+        }
+        let home = folder("HOME")?;
+        if cfg!(target_os = "macos") {
+            let library = home.join("Library");
+            return Ok(Self {
+                clap: library.join("Audio/Plug-Ins/CLAP"),
+                vst3: library.join("Audio/Plug-Ins/VST3"),
+                data: library.join("Application Support/Underscore"),
+            });
+        }
+        let data = folder("XDG_DATA_HOME").unwrap_or_else(|_| home.join(".local/share"));
+        Ok(Self { clap: home.join(".clap"), vst3: home.join(".vst3"), data: data.join("underscore") })
+    }
+
+    fn layout(&self, name: &str) -> Layout {
+        Layout::with_folders(&self.clap, &self.vst3, &self.data, name)
+    }
+}
+
+/// Sets up, builds the release bundles and installs them for this user.
+pub fn install() -> Result<()> {
+    setup::run(&setup::SetupArgs::default())?;
+    let built = bundle::run(BundleArgs { release: true })?;
+    let places = Places::of_user(|name| std::env::var_os(name))?;
+    copy_all(&built, &places, &paths::libtorch().join("lib"))?;
+    println!("Rescan the plugins in your host; `cargo xtask uninstall` takes all of it away again.");
+    Ok(())
+}
+
+/// Removes what `install` put there, and nothing else.
+pub fn uninstall() -> Result<()> {
+    remove_all(&Places::of_user(|name| std::env::var_os(name))?)
+}
+
+fn copy_all(built: &Layout, places: &Places, libtorch: &Path) -> Result<()> {
+    let installed = places.layout(&built.name);
+    let mut record = Record::read(&places.data)?;
+    let mut copy = |from: &Path, to: PathBuf| -> Result<()> {
+        // Written down first: an interrupted installation can be taken away too.
+        record.add(&to)?;
+        files::copy(from, &to)?;
+        println!("copied {}", to.display());
+        Ok(())
+    };
+    copy(&built.clap_binary, installed.clap_binary.clone())?;
+    copy(&built.vst3_binary, installed.vst3_binary.clone())?;
+    copy(&built.backend, installed.backend.clone())?;
+    for library in files::list(libtorch, is_run_time_library)? {
+        let name = library.file_name().context("a library has a name")?.to_owned();
+        copy(&library, installed.libtorch.join(name))?;
+    }
+    for model in files::list(&built.models, files::is_model)? {
+        let name = model.file_name().context("a model has a name")?.to_owned();
+        copy(&model, installed.models.join(name))?;
+    }
+    installed.write_metadata()
+}
+
+/// The linker script and what an interrupted set-up left are of no use at run time.
+fn is_run_time_library(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_library = name.contains(std::env::consts::DLL_SUFFIX) && !name.contains(".part");
+    is_library && name != "libtorch.so"
+}
+
+fn remove_all(places: &Places) -> Result<()> {
+    let record = Record::read(&places.data)?;
+    if record.is_empty() {
+        bail!("nothing is installed: there is no record in {}", places.data.display());
+    }
+    let keep = [&places.clap, &places.vst3];
+    for path in record.paths() {
+        if path.symlink_metadata().is_ok() {
+            files::remove(path)?;
+            println!("removed {}", path.display());
+        }
+        remove_empty_parents(path, &keep);
+    }
+    record.remove()?;
+    remove_empty_parents(&places.data.join("record"), &keep);
+    Ok(())
+}
+
+/// Removes the folders above a path as long as they are empty and not the plugin folders themselves.
+fn remove_empty_parents(path: &Path, keep: &[&PathBuf]) {
+    for folder in path.ancestors().skip(1) {
+        if keep.iter().any(|kept| *kept == folder) || std::fs::remove_dir(folder).is_err() {
+            return;
+        }
+        println!("removed {}", folder.display());
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn user_of(home: &Path) -> Places {
+        Places::of_user(|name| (name == "HOME").then(|| home.into())).expect("a user")
+    }
+
+    /// A set of bundles whose files hold their own names.
+    fn built(folder: &Path) -> (Layout, PathBuf) {
+        let layout = Layout::new(&folder.join("bundled"), "Underscore");
+        let libtorch = folder.join("libtorch");
+        let others = [libtorch.join("libtorch_cpu.so"), libtorch.join("libgomp.so.1"), libtorch.join("libtorch.so")];
+        let model = layout.models.join("music-1.pt");
+        for path in [&layout.clap_binary, &layout.vst3_binary, &layout.backend, &model].into_iter().chain(&others) {
+            files::write(path, &path.to_string_lossy()).expect("a file");
+        }
+        (layout, libtorch)
+    }
+
+    #[test]
+    fn what_is_installed_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (layout, libtorch) = built(folder.path());
+        let home = folder.path().join("home");
+        let places = user_of(&home);
+        let foreign = [home.join(".clap/Other.clap"), home.join(".local/share/underscore/models/my-own.pt")];
+        for path in &foreign {
+            files::write(path, "another's").expect("a file");
+        }
+        copy_all(&layout, &places, &libtorch).expect("an installation");
+        for path in [
+            ".clap/Underscore.clap",
+            ".vst3/Underscore.vst3/Contents/x86_64-linux/Underscore.so",
+            ".local/share/underscore/lib/libunderscore_torch.so",
+            ".local/share/underscore/lib/libtorch/libgomp.so.1",
+            ".local/share/underscore/models/music-1.pt",
+        ] {
+            assert!(home.join(path).is_file(), "{path}");
+        }
+        assert!(!home.join(".local/share/underscore/lib/libtorch/libtorch.so").exists(), "the linker script stays");
+
+        remove_all(&places).expect("no installation");
+        assert!(foreign.iter().all(|path| path.exists()));
+        assert!(!home.join(".clap/Underscore.clap").exists());
+        assert!(!home.join(".vst3/Underscore.vst3").exists());
+        assert!(!home.join(".local/share/underscore/lib").exists());
+        assert!(remove_all(&places).is_err(), "a second time there is nothing");
+    }
+
+    #[test]
+    fn the_data_folder_follows_the_desktop_convention() {
+        let places = Places::of_user(|name| match name {
+            "HOME" => Some("/home/u".into()),
+            "XDG_DATA_HOME" => Some("/data".into()),
+            _ => None,
+        });
+        assert_eq!(places.expect("a user").data, Path::new("/data/underscore"));
+        assert_eq!(user_of(Path::new("/home/u")).data, Path::new("/home/u/.local/share/underscore"));
+        assert!(Places::of_user(|_| None).is_err());
+        assert!(fs::metadata("/data/underscore").is_err(), "nothing is made by looking");
+    }
+}
