@@ -1,1 +1,321 @@
-//! See Cargo.toml.
+//! Underscore: takes background music and dialogue apart, live, inside the host.
+//!
+//! This crate is glue: buses, params, state and the editor between a host and [`underscore_engine`]. What lives on which
+//! thread:
+//! * the host's main thread: [`Underscore`]'s `activate` and `deactivate`, the [`editor`];
+//! * the host's audio thread: `process` and `reset`, with [`separation`] and [`mixer`]; nothing there allocates, locks or waits
+//!   (but for a host that renders ahead of real time);
+//! * the framework's background thread: [`builder`], when the user chooses another model or device.
+
+pub mod block;
+pub mod builder;
+pub mod buses;
+pub mod diagnostics;
+pub mod editor;
+pub mod meters;
+pub mod mixer;
+pub mod params;
+pub mod separation;
+pub mod state;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nice_plug::prelude::*;
+use nice_plug_egui::{EguiEditor, EguiEditorState};
+use underscore_engine::{RenderMode, Settings, StatusSnapshot};
+
+use block::{MAX_CHANNELS, StemBlock};
+use builder::{Builder, HostConfig, wanted};
+use editor::EditorApp;
+use meters::Meters;
+use mixer::{MixSettings, Mixer, Strip};
+use params::UnderscoreParams;
+use separation::{EngineKey, Separation};
+
+/// Counts allocations on the audio thread, in shipped builds too; see [`diagnostics`].
+#[global_allocator]
+static ALLOCATOR: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;
+
+/// The plugin. Making one costs nothing: no file, no thread, no libtorch, until the host activates it.
+pub struct Underscore {
+    params: Arc<UnderscoreParams>,
+    builder: Arc<Builder>,
+    meters: Arc<Meters>,
+    editor_state: Arc<EguiEditorState>,
+    /// From activation to deactivation.
+    active: Option<Active>,
+}
+
+/// What an activation sizes for its largest block.
+struct Active {
+    separation: Separation,
+    mixer: Mixer,
+    block: StemBlock,
+    /// `[channel][sample]`: the input, because its buffers are those of the main output too.
+    input: [Vec<f32>; MAX_CHANNELS],
+    max_block_samples: usize,
+    render: RenderMode,
+    /// What was last asked of the builder.
+    asked: EngineKey,
+}
+
+/// Work that the audio thread leaves to the background thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackgroundTask {
+    /// Build the engine that the params want, and free those that are done with.
+    TendEngines,
+}
+
+impl Default for Underscore {
+    fn default() -> Self {
+        Self {
+            params: Arc::new(UnderscoreParams::default()),
+            builder: Arc::new(Builder::default()),
+            meters: Arc::new(Meters::default()),
+            editor_state: editor::new_state(),
+            active: None,
+        }
+    }
+}
+
+impl Underscore {
+    /// Figures of the engine built last, while the plugin is active. Not for the audio thread.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusSnapshot> {
+        self.builder.status().map(|status| status.snapshot())
+    }
+}
+
+impl Plugin for Underscore {
+    const NAME: &'static str = "Underscore";
+    const VENDOR: &'static str = "The Underscore authors";
+    const URL: &'static str = "";
+    const EMAIL: &'static str = "";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    const AUDIO_IO_LAYOUTS: &'static [AudioIOLayout] = buses::LAYOUTS;
+    const MIDI_OUTPUT: MidiConfig = MidiConfig::Basic;
+    /// Blocks are split where a param changes, so that a bounce does not depend on the block size.
+    const SAMPLE_ACCURATE_AUTOMATION: bool = true;
+    const HARD_REALTIME_ONLY: bool = false;
+
+    type Editor = EguiEditor<EditorApp>;
+    type SysExMessage = ();
+    type BackgroundTask = BackgroundTask;
+
+    fn task_executor(&mut self) -> TaskExecutor<Self> {
+        let (builder, params) = (self.builder.clone(), self.params.clone());
+        Box::new(move |task| match task {
+            BackgroundTask::TendEngines => builder.tend(wanted(&params)),
+        })
+    }
+
+    fn params(&self) -> Arc<dyn Params> {
+        self.params.clone()
+    }
+
+    fn editor(&mut self, _async_executor: AsyncExecutor<Self>) -> Option<Self::Editor> {
+        editor::create(self.editor_state.clone(), self.params.clone(), self.builder.clone(), self.meters.clone())
+    }
+
+    fn filter_state(state: &mut PluginState) {
+        state::make_loadable(state);
+    }
+
+    fn activate(
+        &mut self,
+        audio_io_layout: &AudioIOLayout,
+        buffer_config: &BufferConfig,
+        context: &mut impl ActivateContext<Self>,
+    ) -> bool {
+        let num_channels = audio_io_layout.main_output_channels.map_or(0, NonZeroU32::get) as usize;
+        let host = HostConfig {
+            rate_hz: f64::from(buffer_config.sample_rate),
+            max_block_samples: (buffer_config.max_buffer_size as usize).max(1),
+            num_channels,
+        };
+        // The old engine first: two at a time would be of no use here.
+        self.active = None;
+        let asked = wanted(&self.params);
+        let Some(separation) = self.builder.activate(host, asked) else { return false };
+        context.set_latency_samples(u32::try_from(separation.latency_samples()).unwrap_or(u32::MAX));
+        self.active = Some(Active {
+            separation,
+            mixer: Mixer::new(host.rate_hz),
+            block: StemBlock::new(host.max_block_samples, num_channels),
+            input: std::array::from_fn(|_| vec![0.0; host.max_block_samples]),
+            max_block_samples: host.max_block_samples,
+            render: render_mode(buffer_config.process_mode, context.plugin_api()),
+            asked,
+        });
+        true
+    }
+
+    fn deactivate(&mut self) {
+        self.active = None;
+        self.builder.deactivate();
+    }
+
+    fn reset(&mut self) {
+        if let Some(active) = &mut self.active {
+            diagnostics::watch_allocations(|| {
+                active.separation.reset();
+                active.mixer.reset();
+            });
+        }
+    }
+
+    fn process(
+        &mut self,
+        buffer: &mut Buffer,
+        aux: &mut AuxiliaryBuffers,
+        context: &mut impl ProcessContext<Self>,
+    ) -> ProcessStatus {
+        let Some(active) = &mut self.active else { return ProcessStatus::Error("process without activate") };
+        let start = Instant::now();
+        let meters = self.editor_state.is_open().then_some(&*self.meters);
+        let has_old = diagnostics::watch_allocations(|| active.process(&self.params, meters, buffer, aux));
+        active.separation.note_process_us(start.elapsed().as_secs_f32() * 1e6);
+
+        // The params that choose the engine cannot be automated, so this is the rare block after a click of the user.
+        let wanted = wanted(&self.params);
+        if wanted != active.asked || has_old {
+            active.asked = wanted;
+            context.execute_background(BackgroundTask::TendEngines);
+        }
+        if self.builder.take_needs_restart() {
+            context.request_restart();
+        }
+        // What went in comes out this much later.
+        ProcessStatus::Tail(u32::try_from(active.separation.latency_samples()).unwrap_or(u32::MAX))
+    }
+}
+
+impl Active {
+    /// One host block of any length, larger ones than announced included. Says whether an old engine waits to be freed.
+    fn process(
+        &mut self,
+        params: &UnderscoreParams,
+        meters: Option<&Meters>,
+        buffer: &mut Buffer,
+        aux: &mut AuxiliaryBuffers,
+    ) -> bool {
+        let num_samples = buffer.samples();
+        let main = buffer.as_slice();
+        let num_channels = main.len().min(self.block.num_channels);
+        self.mixer.set(&mix_settings(params));
+        let mut has_old = false;
+        let mut done = 0;
+        while done < num_samples {
+            let end = num_samples.min(done + self.max_block_samples);
+            for (own, channel) in self.input.iter_mut().zip(main.iter()) {
+                own[..end - done].copy_from_slice(&channel[done..end]);
+            }
+            let [left, right] = &self.input;
+            let input = [&left[..end - done], &right[..end - done]];
+            let settings = Settings {
+                strength: params.strength.value(),
+                stereo_link: params.stereo_link.value(),
+                render: self.render,
+                asleep: self.mixer.is_fully_bypassed(),
+            };
+            has_old |= self.separation.process(&input[..num_channels], settings, &mut self.block);
+
+            let mut channels = main.iter_mut();
+            let mut part = std::array::from_fn::<&mut [f32], MAX_CHANNELS, _>(|_| match channels.next() {
+                Some(channel) => &mut channel[done..end],
+                None => Default::default(),
+            });
+            let part = &mut part[..num_channels];
+            self.mixer.mix(&self.block, part);
+            if let Some(meters) = meters {
+                meters.add(&self.block, self.mixer.gains(), part);
+            }
+            buses::write_stems(&self.block, done, aux.outputs);
+            done = end;
+        }
+        has_old
+    }
+}
+
+fn mix_settings(params: &UnderscoreParams) -> MixSettings {
+    MixSettings {
+        strips: [
+            Strip {
+                gain: params.music_gain.value(),
+                is_soloed: params.music_solo.value(),
+                is_muted: params.music_mute.value(),
+            },
+            Strip {
+                gain: params.dialogue_gain.value(),
+                is_soloed: params.dialogue_solo.value(),
+                is_muted: params.dialogue_mute.value(),
+            },
+        ],
+        wet: params.dry_wet.value(),
+        is_bypassed: params.bypass.value(),
+    }
+}
+
+/// What the host says of its rendering, where it can be believed. The framework's VST3 wrapper tells the mode of the activation
+/// before: after a bounce, playback would be called offline, and `process` would wait. There the engine's clocks decide alone.
+fn render_mode(process_mode: ProcessMode, api: PluginApi) -> RenderMode {
+    if process_mode == ProcessMode::Offline && api == PluginApi::Clap {
+        RenderMode::Offline
+    } else {
+        RenderMode::RealTime
+    }
+}
+
+impl ClapPlugin for Underscore {
+    const CLAP_ID: &'static str = "org.underscore-audio.underscore";
+    const CLAP_DESCRIPTION: Option<&'static str> = Some("Takes background music and dialogue apart, live");
+    const CLAP_MANUAL_URL: Option<&'static str> = None;
+    const CLAP_SUPPORT_URL: Option<&'static str> = None;
+    const CLAP_FEATURES: &'static [ClapFeature] = &[
+        ClapFeature::AudioEffect,
+        ClapFeature::Restoration,
+        ClapFeature::Mixing,
+        ClapFeature::Stereo,
+        ClapFeature::Mono,
+    ];
+
+    fn remote_controls(&self, context: &mut impl RemoteControlsContext) {
+        context.add_section("Mixer", |section| {
+            section.add_page("Stems", |page| {
+                page.add_param(&self.params.music_gain);
+                page.add_param(&self.params.music_solo);
+                page.add_param(&self.params.music_mute);
+                page.add_param(&self.params.strength);
+                page.add_param(&self.params.dialogue_gain);
+                page.add_param(&self.params.dialogue_solo);
+                page.add_param(&self.params.dialogue_mute);
+                page.add_param(&self.params.dry_wet);
+            });
+        });
+    }
+}
+
+impl Vst3Plugin for Underscore {
+    const VST3_CLASS_ID: [u8; 16] = *b"UnderscoreStems1";
+    const VST3_SUBCATEGORIES: &'static [Vst3SubCategory] =
+        &[Vst3SubCategory::Fx, Vst3SubCategory::Restoration, Vst3SubCategory::Tools];
+}
+
+nice_export_clap!(Underscore);
+nice_export_vst3!(Underscore);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_clap_s_word_on_offline_rendering_is_taken() {
+        assert_eq!(render_mode(ProcessMode::Offline, PluginApi::Clap), RenderMode::Offline);
+        assert_eq!(render_mode(ProcessMode::Offline, PluginApi::Vst3), RenderMode::RealTime);
+        assert_eq!(render_mode(ProcessMode::Realtime, PluginApi::Clap), RenderMode::RealTime);
+        assert_eq!(render_mode(ProcessMode::Buffered, PluginApi::Vst3), RenderMode::RealTime);
+    }
+}

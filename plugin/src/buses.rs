@@ -1,0 +1,88 @@
+//! The audio ports, which never change, and what goes out of them.
+
+use nice_plug::prelude::*;
+
+use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
+
+const STEREO: NonZeroU32 = new_nonzero_u32(2);
+const MONO: NonZeroU32 = new_nonzero_u32(1);
+
+/// Names of the auxiliary outputs: one per stem, then two for stems that are asked for by example.
+const AUX_OUTPUT_NAMES: [&str; 4] = ["Music", "Dialogue", "Query A", "Query B"];
+
+const fn layout(name: &'static str, main: NonZeroU32) -> AudioIOLayout {
+    AudioIOLayout {
+        main_input_channels: Some(main),
+        main_output_channels: Some(main),
+        aux_input_ports: &[STEREO],
+        aux_output_ports: &[STEREO; AUX_OUTPUT_NAMES.len()],
+        names: PortNames {
+            layout: Some(name),
+            // Both unset: the framework shows the main input's name for the main output too.
+            main_input: None,
+            main_output: None,
+            aux_inputs: &["Sidechain"],
+            aux_outputs: &AUX_OUTPUT_NAMES,
+        },
+    }
+}
+
+/// The layouts a host may choose from. The auxiliary ports are the same in both, as VST3 demands.
+pub const LAYOUTS: &[AudioIOLayout] = &[layout("Stereo", STEREO), layout("Mono", MONO)];
+
+/// Writes samples `done..` of the auxiliary outputs: the stems, before any gain, so that they sum to the delayed input; a mono
+/// stem on both channels. The query buses stay silent, as the framework hands them over.
+pub fn write_stems(block: &StemBlock, done: usize, outputs: &mut [Buffer]) {
+    for (stem_idx, output) in outputs.iter_mut().enumerate().take(NUM_STEMS) {
+        for (channel_idx, channel) in output.as_slice().iter_mut().enumerate().take(MAX_CHANNELS) {
+            let from = block.stem(stem_idx, channel_idx.min(block.num_channels - 1));
+            channel[done..done + block.num_samples].copy_from_slice(from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ports_are_the_permanent_ones_in_both_layouts() {
+        assert_eq!(LAYOUTS.len(), 2);
+        for (layout, channels) in LAYOUTS.iter().zip([2, 1]) {
+            assert_eq!(layout.main_input_channels.map(NonZeroU32::get), Some(channels));
+            assert_eq!(layout.main_output_channels.map(NonZeroU32::get), Some(channels));
+            assert_eq!(layout.aux_input_ports, [STEREO]);
+            assert_eq!(layout.aux_output_ports, [STEREO; 4]);
+            assert_eq!(layout.aux_input_name(0).as_deref(), Some("Sidechain"));
+            let names: Vec<_> = (0..4).filter_map(|port_idx| layout.aux_output_name(port_idx)).collect();
+            assert_eq!(names, ["Music", "Dialogue", "Query A", "Query B"]);
+            assert_eq!((layout.main_input_name(), layout.main_output_name()), ("Input".into(), "Output".into()));
+        }
+    }
+
+    #[test]
+    fn a_mono_stem_goes_to_both_channels_of_its_bus() {
+        let mut block = StemBlock::new(4, 1);
+        block.num_samples = 3;
+        block.stems[0][0] = vec![0.1, 0.2, 0.3, 9.0];
+        block.stems[1][0] = vec![0.4, 0.5, 0.6, 9.0];
+        let mut memory = vec![vec![0.0_f32; 5]; 8];
+        let mut channels = memory.iter_mut();
+        let mut outputs: Vec<Buffer> = (0..4)
+            .map(|_| {
+                let mut buffer = Buffer::default();
+                let pair: Vec<&mut [f32]> = channels.by_ref().take(2).map(Vec::as_mut_slice).collect();
+                // SAFETY: the slices are live for as long as the buffer and of the length given.
+                unsafe { buffer.set_slices(5, |slices| *slices = pair) };
+                buffer
+            })
+            .collect();
+        write_stems(&block, 1, &mut outputs);
+        drop(outputs);
+        for channel_idx in 0..2 {
+            assert_eq!(memory[channel_idx], [0.0, 0.1, 0.2, 0.3, 0.0]);
+            assert_eq!(memory[2 + channel_idx], [0.0, 0.4, 0.5, 0.6, 0.0]);
+        }
+        assert!(memory[4..].iter().flatten().all(|sample| *sample == 0.0));
+    }
+}

@@ -1,0 +1,201 @@
+//! The editor: what the mix is made of, and whether the separation keeps up, at a glance.
+//!
+//! ```text
+//! ┌ name ──────────── model ─ device ─ bypass ┐
+//! │ music │ dialogue │ in/out │ separation    │
+//! ├ state · latency · load · late · device ───┤
+//! └ what is missing and what to do ───────────┘
+//! ```
+
+mod choice;
+mod fader;
+mod levels;
+mod separation_panel;
+mod status_panel;
+mod strip;
+mod theme;
+mod toggle;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
+use nice_plug::context::gui::GuiContext;
+use nice_plug::editor::dpi::LogicalSize;
+use nice_plug::prelude::*;
+use nice_plug_egui::baseview::HandlerError;
+use nice_plug_egui::{
+    EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor,
+};
+use underscore_engine::StatusSnapshot;
+
+use crate::block::NUM_STEMS;
+use crate::builder::Builder;
+use crate::meters::Meters;
+use crate::params::{Device, Model, UnderscoreParams};
+use levels::Levels;
+
+/// Size of the window, points.
+const SIZE: LogicalSize<f32> = LogicalSize::new(560.0, 420.0);
+
+/// Time between two pictures while the window is open.
+const FRAME_INTERVAL: Duration = Duration::from_millis(33);
+
+/// Time between two looks at the figures: a number that changes faster cannot be read.
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
+const HEADER_HEIGHT: f32 = 40.0;
+const STATUS_HEIGHT: f32 = 96.0;
+const GAP: f32 = 8.0;
+
+/// The state of a window that is not open yet.
+#[must_use]
+pub fn new_state() -> Arc<EguiEditorState> {
+    EguiEditorState::from_size(SIZE, 1.0)
+}
+
+/// The editor of one instance. Nothing is drawn or opened before the host asks for the window.
+pub(crate) fn create(
+    state: Arc<EguiEditorState>,
+    params: Arc<UnderscoreParams>,
+    builder: Arc<Builder>,
+    meters: Arc<Meters>,
+) -> Option<EguiEditor<EditorApp>> {
+    let settings = EguiNiceSettings::new().with_tile("Underscore");
+    let app = EditorApp {
+        params,
+        builder,
+        meters,
+        gui: None,
+        strips: std::array::from_fn(|_| Levels::default()),
+        input: Levels::default(),
+        output: Levels::default(),
+        status: None,
+        status_at: None,
+    };
+    create_egui_editor(state, RepaintNotifier::new(), settings, app)
+}
+
+/// What the window shows.
+pub struct EditorApp {
+    params: Arc<UnderscoreParams>,
+    builder: Arc<Builder>,
+    meters: Arc<Meters>,
+    gui: Option<GuiContext>,
+    /// `[stem]`
+    strips: [Levels; NUM_STEMS],
+    input: Levels,
+    output: Levels,
+    status: Option<StatusSnapshot>,
+    status_at: Option<Instant>,
+}
+
+impl NiceEguiApp for EditorApp {
+    fn build(&mut self, context: egui::Context, gui: GuiContext, _frame: &mut Frame) -> Result<(), HandlerError> {
+        theme::apply(&context);
+        self.gui = Some(gui);
+        // Peaks from before the window was opened are old news.
+        let _ = self.meters.take();
+        Ok(())
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut Frame) {
+        self.refresh();
+        if let Some(gui) = self.gui.clone() {
+            self.draw(ui, &gui.param_setter());
+        }
+        ui.ctx().request_repaint_after(FRAME_INTERVAL);
+    }
+}
+
+impl EditorApp {
+    fn refresh(&mut self) {
+        let now = Instant::now();
+        let peaks = self.meters.take();
+        for (levels, stem) in self.strips.iter_mut().zip(peaks.stems) {
+            levels.update(stem, now);
+        }
+        self.input.update(peaks.input, now);
+        self.output.update(peaks.output, now);
+        if self.status_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL) {
+            self.status = self.builder.status().map(|status| status.snapshot());
+            self.status_at = Some(now);
+        }
+    }
+
+    fn draw(&mut self, ui: &mut Ui, setter: &ParamSetter) {
+        let window = ui.max_rect();
+        ui.painter().rect_filled(window, 0, theme::BACKGROUND);
+        let header = Rect::from_min_size(window.min, vec2(window.width(), HEADER_HEIGHT));
+        self.header(&mut child(ui, header.shrink2(vec2(GAP, 6.0))), setter);
+
+        let body_top = header.bottom();
+        let body_bottom = window.bottom() - STATUS_HEIGHT - 2.0 * GAP;
+        let mut rest = Rect::from_min_max(pos2(window.left() + GAP, body_top), pos2(window.right() - GAP, body_bottom));
+        let mut next = |width: f32| {
+            let (column, right) = rest.split_left_right_at_x(rest.left() + width);
+            rest = right.with_min_x(right.left() + GAP);
+            column
+        };
+        let params = self.params.clone();
+        let strips = [
+            strip::StripParams {
+                name: "MUSIC",
+                colour: theme::MUSIC,
+                gain: &params.music_gain,
+                solo: &params.music_solo,
+                mute: &params.music_mute,
+                is_heard: !params.music_mute.value() && (params.music_solo.value() || !params.dialogue_solo.value()),
+            },
+            strip::StripParams {
+                name: "DIALOGUE",
+                colour: theme::DIALOGUE,
+                gain: &params.dialogue_gain,
+                solo: &params.dialogue_solo,
+                mute: &params.dialogue_mute,
+                is_heard: !params.dialogue_mute.value() && (params.dialogue_solo.value() || !params.music_solo.value()),
+            },
+        ];
+        for (strip, levels) in strips.iter().zip(&self.strips) {
+            strip::draw(&mut panel(ui, next(124.0)), setter, strip, levels);
+        }
+        levels::draw_in_out(&mut panel(ui, next(84.0)), &self.input, &self.output);
+        separation_panel::draw(&mut panel(ui, rest), setter, &params);
+
+        let status = Rect::from_min_max(
+            pos2(window.left() + GAP, body_bottom + GAP),
+            pos2(window.right() - GAP, window.bottom() - GAP),
+        );
+        let notice = params.state_version.notice();
+        status_panel::draw(&mut panel(ui, status), self.status.as_ref(), notice.as_deref());
+    }
+
+    fn header(&self, ui: &mut Ui, setter: &ParamSetter) {
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            ui.label(RichText::new("Underscore").size(18.0).strong().color(theme::TEXT));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let bypass = &self.params.bypass;
+                toggle::draw(ui, setter, bypass, "BYPASS", vec2(70.0, 24.0), theme::BAD)
+                    .on_hover_text("The delayed input, unchanged. The latency stays the same.");
+                ui.add_space(6.0);
+                choice::draw(ui, setter, &self.params.device, &[Device::Auto, Device::Cpu], "device", 64.0)
+                    .on_hover_text("Where the model runs. Auto: CUDA where there is one, else the processor.");
+                choice::draw(ui, setter, &self.params.model, &[Model::Music1, Model::Identity], "model", 108.0)
+                    .on_hover_text(
+                        "The model that separates. Identity gives half of everything to each stem, to check routing.",
+                    );
+            });
+        });
+    }
+}
+
+/// A region of its own.
+fn child(ui: &mut Ui, rect: Rect) -> Ui {
+    ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::top_down(Align::Min)))
+}
+
+/// A region of its own with a panel behind it.
+fn panel(ui: &mut Ui, rect: Rect) -> Ui {
+    ui.painter().rect_filled(rect, 6, theme::PANEL);
+    child(ui, rect.shrink(GAP))
+}

@@ -1,0 +1,29 @@
+//! A list to choose from.
+
+use egui::{ComboBox, Response, Ui};
+use nice_plug::prelude::*;
+
+/// A list of the variants of `param`, `width` points wide.
+pub fn draw<T: Enum + PartialEq + Copy + 'static>(
+    ui: &mut Ui,
+    setter: &ParamSetter,
+    param: &EnumParam<T>,
+    variants: &[T],
+    id: &str,
+    width: f32,
+) -> Response {
+    let name = |variant: T| T::variants().get(variant.to_index()).copied().unwrap_or("?");
+    ComboBox::from_id_salt(id)
+        .width(width)
+        .selected_text(name(param.value()))
+        .show_ui(ui, |ui| {
+            for variant in variants {
+                if ui.selectable_label(param.value() == *variant, name(*variant)).clicked() {
+                    setter.begin_set_parameter(param);
+                    setter.set_parameter(param, *variant);
+                    setter.end_set_parameter(param);
+                }
+            }
+        })
+        .response
+}

@@ -1,0 +1,39 @@
+//! How it is separated, and how much of it is heard.
+
+use egui::{RichText, Ui, vec2};
+use nice_plug::prelude::*;
+use nice_plug_egui::widgets::ParamSlider;
+
+use super::{theme, toggle};
+use crate::params::UnderscoreParams;
+
+/// Draws the controls that hold for all stems.
+pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &UnderscoreParams) {
+    ui.label(RichText::new("SEPARATION").size(13.0).color(theme::TEXT));
+    ui.add_space(4.0);
+    slider(
+        ui,
+        setter,
+        &params.strength,
+        "Strength",
+        "Less: fewer artefacts. More: less bleed. 100 % is as the model says.",
+    );
+    slider(
+        ui,
+        setter,
+        &params.dry_wet,
+        "Dry/Wet",
+        "How much of the main output is separated; the rest is the delayed input.",
+    );
+    ui.add_space(8.0);
+    let size = vec2(ui.available_width(), 24.0);
+    toggle::draw(ui, setter, &params.stereo_link, "STEREO LINK", size, theme::MIXTURE)
+        .on_hover_text("One mask for both channels, so that the stereo image stays. Off: each channel its own.");
+}
+
+fn slider(ui: &mut Ui, setter: &ParamSetter, param: &FloatParam, name: &str, explanation: &str) {
+    ui.label(RichText::new(name).color(theme::DIM)).on_hover_text(explanation);
+    let width = ui.available_width() - 58.0;
+    ui.add(ParamSlider::for_param(param, setter).with_width(width)).on_hover_text(explanation);
+    ui.add_space(2.0);
+}

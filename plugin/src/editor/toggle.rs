@@ -1,0 +1,32 @@
+//! A button that is on or off.
+
+use egui::{Align2, Color32, Response, Sense, Stroke, StrokeKind, Ui, Vec2};
+use nice_plug::prelude::*;
+
+use super::theme;
+
+/// A button for `param`, filled with `colour` while it is on.
+pub fn draw(
+    ui: &mut Ui,
+    setter: &ParamSetter,
+    param: &BoolParam,
+    label: &str,
+    size: Vec2,
+    colour: Color32,
+) -> Response {
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    if response.clicked() {
+        setter.begin_set_parameter(param);
+        setter.set_parameter(param, !param.value());
+        setter.end_set_parameter(param);
+    }
+    let is_on = param.value();
+    let (fill, text) = if is_on { (colour, theme::GROOVE) } else { (theme::GROOVE, theme::DIM) };
+    let outline = if response.hovered() { theme::DIM } else { theme::LINE };
+    ui.painter().rect_filled(rect, 4, fill);
+    if !is_on || response.hovered() {
+        ui.painter().rect_stroke(rect, 4, Stroke::new(1.0, outline), StrokeKind::Inside);
+    }
+    ui.painter().text(rect.center(), Align2::CENTER_CENTER, label, egui::FontId::proportional(12.0), text);
+    response
+}

@@ -1,0 +1,90 @@
+//! Peaks for the editor. Measured only while it is open: an instance that nobody looks at pays nothing.
+
+use std::sync::atomic::Ordering;
+
+use atomic_float::AtomicF32;
+
+use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
+
+/// Peaks since the editor last looked, linear.
+#[derive(Debug, Default)]
+pub struct Meters {
+    /// `[stem][channel]`: what the stem adds to the main output.
+    stems: [[AtomicF32; MAX_CHANNELS]; NUM_STEMS],
+    /// `[channel]`: the delayed input.
+    input: [AtomicF32; MAX_CHANNELS],
+    /// `[channel]`: the main output.
+    output: [AtomicF32; MAX_CHANNELS],
+}
+
+/// What the editor reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Peaks {
+    /// `[stem][channel]`, linear.
+    pub stems: [[f32; MAX_CHANNELS]; NUM_STEMS],
+    /// `[channel]`, linear.
+    pub input: [f32; MAX_CHANNELS],
+    /// `[channel]`, linear.
+    pub output: [f32; MAX_CHANNELS],
+}
+
+impl Meters {
+    /// Adds one block: its stems at `gains`, `[stem]`, and the main output made of it, `[channel][sample]`. Real-time safe.
+    pub fn add(&self, block: &StemBlock, gains: [f32; NUM_STEMS], main: &[&mut [f32]]) {
+        for channel_idx in 0..MAX_CHANNELS {
+            let from_idx = channel_idx.min(block.num_channels - 1);
+            for (stem_idx, gain) in gains.iter().enumerate() {
+                let audible = block.stem(stem_idx, from_idx).iter().zip(&block.presence);
+                let peak = audible.fold(0.0_f32, |peak, (sample, presence)| peak.max((sample * presence).abs()));
+                self.stems[stem_idx][channel_idx].fetch_max(peak * gain, Ordering::Relaxed);
+            }
+            self.input[channel_idx].fetch_max(peak(block.dry(from_idx)), Ordering::Relaxed);
+            if let Some(channel) = main.get(from_idx) {
+                self.output[channel_idx].fetch_max(peak(channel), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The peaks since the last call.
+    #[must_use]
+    pub fn take(&self) -> Peaks {
+        let take = |peaks: &[AtomicF32; MAX_CHANNELS]| {
+            std::array::from_fn(|channel_idx| peaks[channel_idx].swap(0.0, Ordering::Relaxed))
+        };
+        Peaks {
+            stems: std::array::from_fn(|stem_idx| take(&self.stems[stem_idx])),
+            input: take(&self.input),
+            output: take(&self.output),
+        }
+    }
+}
+
+fn peak(signal: &[f32]) -> f32 {
+    signal.iter().fold(0.0, |peak, sample| peak.max(sample.abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peaks_are_the_largest_since_the_last_look() {
+        let meters = Meters::default();
+        let mut block = StemBlock::new(4, 2);
+        block.num_samples = 3;
+        block.presence.fill(0.5);
+        block.stems[0][1] = vec![0.2, -0.8, 0.1, 9.0];
+        block.dry[0] = vec![0.3, 0.1, 0.0, 9.0];
+        meters.add(&block, [2.0, 1.0], &[&mut [0.0, -0.7, 0.0], &mut [0.0; 3]]);
+        meters.add(
+            &StemBlock { num_samples: 1, num_channels: 2, ..StemBlock::new(1, 2) },
+            [1.0; 2],
+            &[&mut [0.1], &mut [0.1]],
+        );
+        let peaks = meters.take();
+        assert_eq!(peaks.stems, [[0.0, 0.8], [0.0, 0.0]]);
+        assert_eq!(peaks.input, [0.3, 0.0]);
+        assert_eq!(peaks.output, [0.7, 0.1]);
+        assert_eq!(meters.take(), Peaks::default());
+    }
+}

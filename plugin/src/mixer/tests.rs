@@ -1,0 +1,227 @@
+use super::*;
+
+const RATE_HZ: f64 = 48_000.0;
+const SINE_HZ: f64 = 997.0;
+
+fn strip(gain: f32, is_soloed: bool, is_muted: bool) -> Strip {
+    Strip { gain, is_soloed, is_muted }
+}
+
+fn unity() -> MixSettings {
+    MixSettings { strips: [strip(1.0, false, false); NUM_STEMS], wet: 1.0, is_bypassed: false }
+}
+
+fn sine(num_samples: usize) -> Vec<f32> {
+    let step = std::f64::consts::TAU * SINE_HZ / RATE_HZ;
+    (0..num_samples).map(|sample_idx| (step * sample_idx as f64).sin() as f32).collect()
+}
+
+/// A block whose stems are shares of a full-scale sine on both channels.
+fn block_of(num_samples: usize, shares: [f32; NUM_STEMS], presence: f32) -> StemBlock {
+    let mut block = StemBlock::new(num_samples, 2);
+    block.num_samples = num_samples;
+    let sine = sine(num_samples);
+    for channel_idx in 0..2 {
+        block.dry[channel_idx].copy_from_slice(&sine);
+        for (stem, share) in block.stems.iter_mut().zip(shares) {
+            for (value, sample) in stem[channel_idx].iter_mut().zip(&sine) {
+                *value = share * sample;
+            }
+        }
+    }
+    block.presence.fill(presence);
+    block
+}
+
+fn mix(mixer: &mut Mixer, block: &StemBlock) -> Vec<f32> {
+    let (mut left, mut right) = (vec![0.0; block.num_samples], vec![0.0; block.num_samples]);
+    mixer.mix(block, &mut [&mut left, &mut right]);
+    assert_eq!(left, right);
+    left
+}
+
+fn mix_settled(settings: &MixSettings, block: &StemBlock) -> Vec<f32> {
+    let mut mixer = Mixer::new(RATE_HZ);
+    mixer.set(settings);
+    mix(&mut mixer, block)
+}
+
+fn peak(signal: &[f32]) -> f32 {
+    signal.iter().fold(0.0, |peak, sample| peak.max(sample.abs()))
+}
+
+fn db(value: f32) -> f32 {
+    20.0 * value.max(1e-12).log10()
+}
+
+/// What a steady sine of this frequency cannot contain: the output of the filter that cancels it.
+fn worst_step_db(signal: &[f32]) -> f32 {
+    let turn = 2.0 * (std::f64::consts::TAU * SINE_HZ / RATE_HZ).cos();
+    let steps = signal.windows(3).map(|w| (f64::from(w[2]) - turn * f64::from(w[1]) + f64::from(w[0])) as f32);
+    db(peak(&steps.collect::<Vec<_>>()))
+}
+
+#[test]
+fn all_stems_at_unity_are_the_dry_signal() {
+    let block = block_of(4800, [0.3, 0.7], 1.0);
+    let out = mix_settled(&unity(), &block);
+    let residual: Vec<f32> = out.iter().zip(block.dry(0)).map(|(a, b)| a - b).collect();
+    assert!(db(peak(&residual)) < -120.0, "{} dBFS", db(peak(&residual)));
+}
+
+#[test]
+fn the_main_output_is_the_formula() {
+    let block = block_of(480, [0.3, 0.7], 0.6);
+    let settings = MixSettings { strips: [strip(0.5, false, false), strip(2.0, false, false)], wet: 0.8, ..unity() };
+    let out = mix_settled(&settings, &block);
+    let amount = 0.6 * 0.8;
+    for (value, dry) in out.iter().zip(block.dry(0)) {
+        let expected = (1.0 - amount) * dry + amount * (0.5 * 0.3 + 2.0 * 0.7) * dry;
+        assert!((value - expected).abs() < 1e-6, "expected {expected}, got {value}");
+    }
+}
+
+#[test]
+fn solo_silences_the_others_and_mute_silences_even_what_is_soloed() {
+    // (music solo, music mute, dialogue solo, dialogue mute) → heard
+    let table = [
+        ((false, false, false, false), [1.0, 1.0]),
+        ((true, false, false, false), [1.0, 0.0]),
+        ((false, false, true, false), [0.0, 1.0]),
+        ((true, false, true, false), [1.0, 1.0]),
+        ((false, true, false, false), [0.0, 1.0]),
+        ((false, false, false, true), [1.0, 0.0]),
+        ((true, true, false, false), [0.0, 0.0]),
+        ((true, true, true, false), [0.0, 1.0]),
+        ((true, false, false, true), [1.0, 0.0]),
+        ((false, true, false, true), [0.0, 0.0]),
+    ];
+    for ((music_solo, music_mute, dialogue_solo, dialogue_mute), heard) in table {
+        let strips = [strip(1.0, music_solo, music_mute), strip(1.0, dialogue_solo, dialogue_mute)];
+        assert_eq!(audible_gains(&strips), heard, "{strips:?}");
+    }
+}
+
+#[test]
+fn a_bypass_is_the_dry_signal_bit_for_bit_once_it_has_faded() {
+    let block = block_of(4800, [0.3, 0.9], 1.0);
+    let mut mixer = Mixer::new(RATE_HZ);
+    mixer.set(&unity());
+    mix(&mut mixer, &block);
+    mixer.set(&MixSettings { is_bypassed: true, ..unity() });
+    let out = mix(&mut mixer, &block);
+    assert!(mixer.is_fully_bypassed());
+    assert_ne!(out[100], block.dry(0)[100], "the fade takes its time");
+    for (value, dry) in out.iter().zip(block.dry(0)).skip(480) {
+        assert_eq!(value.to_bits(), dry.to_bits());
+    }
+}
+
+#[test]
+fn without_masks_the_main_output_is_the_dry_signal_bit_for_bit_whatever_the_gains() {
+    let block = block_of(480, [0.5, 0.5], 0.0);
+    let settings = MixSettings { strips: [strip(0.1, false, true), strip(3.0, true, false)], ..unity() };
+    for (value, dry) in mix_settled(&settings, &block).iter().zip(block.dry(0)) {
+        assert_eq!(value.to_bits(), dry.to_bits());
+    }
+}
+
+#[test]
+fn no_switch_makes_a_step_above_minus_60_dbfs() {
+    let muted = MixSettings { strips: [strip(1.0, false, true), strip(1.0, false, false)], ..unity() };
+    let soloed = MixSettings { strips: [strip(1.0, false, false), strip(1.0, true, false)], ..unity() };
+    let silent = MixSettings { strips: [strip(0.0, false, false), strip(1.0, false, false)], ..unity() };
+    let loud = MixSettings { strips: [strip(3.981, false, false), strip(1.0, false, false)], ..unity() };
+    let bypassed_silence = MixSettings { is_bypassed: true, ..muted };
+    let dry_silence = MixSettings { wet: 0.0, ..muted };
+    let cases = [
+        ("mute", unity(), muted),
+        ("unmute", muted, unity()),
+        ("solo of the other", unity(), soloed),
+        ("gain to −∞", unity(), silent),
+        ("gain to +12 dB", unity(), loud),
+        ("bypass", muted, bypassed_silence),
+        ("bypass off", bypassed_silence, muted),
+        ("wet to dry", muted, dry_silence),
+    ];
+    let block = block_of(9600, [1.0, 0.0], 1.0);
+    for (name, before, after) in cases {
+        let mut mixer = Mixer::new(RATE_HZ);
+        mixer.set(&before);
+        let mut out = mix(&mut mixer, &block);
+        // The block is a whole number of 5 Hz periods, so its repetition continues the sine.
+        assert_eq!((SINE_HZ * 9600.0 / RATE_HZ * 5.0).fract(), 0.0);
+        mixer.set(&after);
+        let start = out.len();
+        let mut after_block = block.clone();
+        let phase = sine(start + 9600);
+        for channel_idx in 0..2 {
+            after_block.dry[channel_idx].copy_from_slice(&phase[start..]);
+            after_block.stems[0][channel_idx].copy_from_slice(&phase[start..]);
+        }
+        out.extend(mix(&mut mixer, &after_block));
+        // Where the gain leaves full scale, full scale is what it arrives at.
+        let step_db = worst_step_db(&out) - db(peak(&out));
+        println!("{name}: {step_db:.1} dBFS");
+        assert!(step_db < -60.0, "{name}: {step_db:.1} dBFS");
+    }
+}
+
+#[test]
+fn a_hard_switch_would_be_caught_by_the_measure_of_steps() {
+    let mut signal = sine(9600);
+    signal[4812..].fill(0.0);
+    assert!(worst_step_db(&signal) > -10.0, "{}", worst_step_db(&signal));
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_block_size() {
+    let settings = [unity(), MixSettings { wet: 0.3, is_bypassed: true, ..unity() }];
+    let whole = block_of(4800, [0.2, 0.8], 1.0);
+    let render = |block_samples: usize| {
+        let mut mixer = Mixer::new(RATE_HZ);
+        mixer.set(&settings[0]);
+        mixer.mix(&block_of(1, [0.2, 0.8], 1.0), &mut [&mut [0.0], &mut [0.0]]);
+        let mut out = Vec::new();
+        for start in (0..4800).step_by(block_samples) {
+            mixer.set(&settings[1]);
+            let mut part = StemBlock::new(block_samples, 2);
+            part.num_samples = block_samples.min(4800 - start);
+            let range = start..start + part.num_samples;
+            for channel_idx in 0..2 {
+                part.dry[channel_idx][..part.num_samples].copy_from_slice(&whole.dry[channel_idx][range.clone()]);
+                for stem_idx in 0..NUM_STEMS {
+                    part.stems[stem_idx][channel_idx][..part.num_samples]
+                        .copy_from_slice(&whole.stems[stem_idx][channel_idx][range.clone()]);
+                }
+            }
+            part.presence.fill(1.0);
+            out.extend(mix(&mut mixer, &part));
+        }
+        out
+    };
+    let expected = render(4800);
+    for block_samples in [1, 7, 64, 480, 1000] {
+        assert_eq!(render(block_samples), expected, "blocks of {block_samples}");
+    }
+}
+
+#[test]
+fn a_gain_that_is_no_number_is_silence_and_not_noise() {
+    let settings = MixSettings { strips: [strip(f32::NAN, false, false), strip(1.0, false, false)], ..unity() };
+    let block = block_of(480, [0.5, 0.5], 1.0);
+    for (value, dry) in mix_settled(&settings, &block).iter().zip(block.dry(0)) {
+        assert!((value - 0.5 * dry).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn after_a_reset_the_settings_hold_from_the_first_sample() {
+    let block = block_of(480, [0.5, 0.5], 1.0);
+    let mut mixer = Mixer::new(RATE_HZ);
+    mixer.set(&unity());
+    mix(&mut mixer, &block);
+    mixer.reset();
+    mixer.set(&MixSettings { strips: [strip(0.0, false, false); NUM_STEMS], ..unity() });
+    assert!(mix(&mut mixer, &block).iter().all(|sample| *sample == 0.0));
+}

@@ -1,0 +1,246 @@
+//! The params, as declarations. Ids, enum ids and their meaning are permanent: sessions, automation and presets refer to them.
+
+use std::sync::Arc;
+
+use nice_plug::prelude::*;
+use nice_plug::util;
+use underscore_engine::DeviceChoice;
+
+use crate::state::StateVersion;
+
+/// Top of the gain range, dB. The bottom is silence.
+pub const MAX_GAIN_DB: f32 = 12.0;
+
+/// Shape of the gain faders: 0 dB lies at three quarters of the travel, −60 dB at a fifth.
+const GAIN_SKEW: f32 = 0.2082;
+
+/// The models of the catalogue that may be chosen. Names are those that hosts show; they may change, ids may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum Model {
+    /// The separator that ships.
+    #[id = "music-1"]
+    #[name = "Music 1"]
+    Music1,
+    /// Half of everything to each stem: for checking latency and routing.
+    #[id = "identity"]
+    #[name = "Identity"]
+    Identity,
+}
+
+impl Model {
+    /// The id of the catalogue.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Music1 => "music-1",
+            Self::Identity => "identity",
+        }
+    }
+}
+
+/// Where the model runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum Device {
+    /// CUDA where there is one, else the processor.
+    #[id = "auto"]
+    #[name = "Auto"]
+    Auto,
+    /// The processor.
+    #[id = "cpu"]
+    #[name = "CPU"]
+    Cpu,
+}
+
+impl Device {
+    /// The engine's word for it.
+    #[must_use]
+    pub fn choice(self) -> DeviceChoice {
+        match self {
+            Self::Auto => DeviceChoice::Auto,
+            Self::Cpu => DeviceChoice::Cpu,
+        }
+    }
+}
+
+/// All params of one instance. Field order is the order in hosts.
+#[derive(Params)]
+pub struct UnderscoreParams {
+    /// Version of the state's meaning, saved beside the params.
+    #[persist = "state_version"]
+    pub state_version: StateVersion,
+
+    /// Which model separates. A change builds a new engine, so it cannot be automated.
+    #[id = "model"]
+    pub model: EnumParam<Model>,
+    /// Linear gain of the music in the main output, 0..=3.98 (−∞..=+12 dB).
+    #[id = "music_gain"]
+    pub music_gain: FloatParam,
+    /// Only soloed stems are heard in the main output.
+    #[id = "music_solo"]
+    pub music_solo: BoolParam,
+    /// Silences the music in the main output, soloed or not.
+    #[id = "music_mute"]
+    pub music_mute: BoolParam,
+    /// Linear gain of the dialogue in the main output, 0..=3.98 (−∞..=+12 dB).
+    #[id = "dialogue_gain"]
+    pub dialogue_gain: FloatParam,
+    /// Only soloed stems are heard in the main output.
+    #[id = "dialogue_solo"]
+    pub dialogue_solo: BoolParam,
+    /// Silences the dialogue in the main output, soloed or not.
+    #[id = "dialogue_mute"]
+    pub dialogue_mute: BoolParam,
+    /// Mask exponent, 0..=2 (0..=200 %): 0 separates nothing, 1 does as the model says, 2 trades artefacts for less bleed.
+    #[id = "strength"]
+    pub strength: FloatParam,
+    /// One mask for both channels, so that the stereo image stays.
+    #[id = "stereo_link"]
+    pub stereo_link: BoolParam,
+    /// Share of the separated mix in the main output, 0..=1; the rest is the delayed input.
+    #[id = "dry_wet"]
+    pub dry_wet: FloatParam,
+    /// The host's bypass: the delayed input, bit for bit.
+    #[id = "bypass"]
+    pub bypass: BoolParam,
+    /// Where the model runs. A change builds a new engine, so it cannot be automated.
+    #[id = "device"]
+    pub device: EnumParam<Device>,
+}
+
+impl Default for UnderscoreParams {
+    fn default() -> Self {
+        Self {
+            state_version: StateVersion::default(),
+            model: EnumParam::new("Model", Model::Music1).non_automatable(),
+            music_gain: gain("Music Gain"),
+            music_solo: BoolParam::new("Music Solo", false),
+            music_mute: BoolParam::new("Music Mute", false),
+            dialogue_gain: gain("Dialogue Gain"),
+            dialogue_solo: BoolParam::new("Dialogue Solo", false),
+            dialogue_mute: BoolParam::new("Dialogue Mute", false),
+            strength: percentage("Strength", 2.0),
+            stereo_link: BoolParam::new("Stereo Link", true),
+            dry_wet: percentage("Dry/Wet", 1.0),
+            bypass: BoolParam::new("Bypass", false).make_bypass(),
+            device: EnumParam::new("Device", Device::Auto).non_automatable(),
+        }
+    }
+}
+
+fn gain(name: &str) -> FloatParam {
+    let range = FloatRange::Skewed { min: 0.0, max: util::db_to_gain(MAX_GAIN_DB), factor: GAIN_SKEW };
+    FloatParam::new(name, 1.0, range)
+        .with_unit(" dB")
+        .with_value_to_string(Arc::new(gain_to_text))
+        .with_string_to_value(Arc::new(text_to_gain))
+}
+
+/// A share of 1, shown in per cent, 1 by default.
+fn percentage(name: &str, max: f32) -> FloatParam {
+    FloatParam::new(name, 1.0, FloatRange::Linear { min: 0.0, max })
+        .with_unit(" %")
+        .with_value_to_string(Arc::new(|share| format!("{:.0}", share * 100.0)))
+        .with_string_to_value(Arc::new(|text| Some(finite(text.trim_end_matches('%'))? / 100.0)))
+}
+
+/// Linear gain as decibels, one decimal, `-inf` for silence; never `-0.0`.
+fn gain_to_text(gain: f32) -> String {
+    if gain < util::MINUS_INFINITY_GAIN {
+        return "-inf".into();
+    }
+    let tenths = (util::gain_to_db(gain) * 10.0).round() / 10.0;
+    format!("{:.1}", if tenths == 0.0 { 0.0 } else { tenths })
+}
+
+/// Decibels, with or without the unit, as a linear gain. Anything that is no number is no gain.
+fn text_to_gain(text: &str) -> Option<f32> {
+    let text = text.to_lowercase();
+    let number = text.trim().trim_end_matches("db").trim();
+    if matches!(number.replace('\u{2212}', "-").as_str(), "-inf" | "-infinity" | "-∞") {
+        return Some(0.0);
+    }
+    finite(number).map(util::db_to_gain)
+}
+
+fn finite(text: &str) -> Option<f32> {
+    text.trim().replace('\u{2212}', "-").parse().ok().filter(|number: &f32| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use underscore_engine::Catalogue;
+
+    /// Every saved session and every automation lane refers to these. The list only ever grows.
+    const PERMANENT_IDS: [&str; 12] = [
+        "model",
+        "music_gain",
+        "music_solo",
+        "music_mute",
+        "dialogue_gain",
+        "dialogue_solo",
+        "dialogue_mute",
+        "strength",
+        "stereo_link",
+        "dry_wet",
+        "bypass",
+        "device",
+    ];
+
+    #[test]
+    fn the_ids_are_the_permanent_ones() {
+        let ids: Vec<String> = UnderscoreParams::default().param_map().into_iter().map(|(id, _, _)| id).collect();
+        assert_eq!(ids, PERMANENT_IDS);
+    }
+
+    #[test]
+    fn the_ids_of_the_choices_are_the_permanent_ones() {
+        assert_eq!(Model::ids(), Some(&["music-1", "identity"][..]));
+        assert_eq!(Device::ids(), Some(&["auto", "cpu"][..]));
+    }
+
+    #[test]
+    fn every_model_choice_is_in_the_catalogue_with_the_two_stems_of_the_buses() {
+        for model in [Model::Music1, Model::Identity] {
+            let spec = Catalogue::shipped().find(model.id()).expect("every choice is in the catalogue");
+            assert_eq!(spec.stems, ["music", "dialogue"], "{}", model.id());
+        }
+    }
+
+    #[test]
+    fn gains_read_as_decibels_and_back() {
+        let params = UnderscoreParams::default();
+        assert_eq!(params.music_gain.to_string(), "0.0 dB");
+        for (text, gain) in
+            [("0", 1.0), ("-6 dB", 0.501_187), ("+12", 3.981_07), ("−20 db", 0.1), ("-inf", 0.0), ("-∞ dB", 0.0)]
+        {
+            let read = text_to_gain(text).unwrap_or_else(|| panic!("{text}"));
+            assert!((read - gain).abs() < 1e-5, "{text}: expected {gain}, got {read}");
+        }
+        assert_eq!(gain_to_text(0.0), "-inf");
+        assert_eq!(gain_to_text(0.999_9), "0.0");
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_value() {
+        let params = UnderscoreParams::default();
+        for text in ["nan", "inf", "dB", "", "twelve"] {
+            assert_eq!(text_to_gain(text), None, "{text}");
+            assert_eq!(params.strength.string_to_normalized_value(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn unity_lies_at_three_quarters_of_the_fader() {
+        let unity = UnderscoreParams::default().music_gain.preview_normalized(1.0);
+        assert!((unity - 0.75).abs() < 0.001, "{unity}");
+    }
+
+    #[test]
+    fn the_bypass_is_the_host_s_and_model_and_device_cannot_be_automated() {
+        let params = UnderscoreParams::default();
+        assert!(params.bypass.flags().contains(ParamFlags::BYPASS));
+        assert!(params.model.flags().contains(ParamFlags::NON_AUTOMATABLE));
+        assert!(params.device.flags().contains(ParamFlags::NON_AUTOMATABLE));
+    }
+}

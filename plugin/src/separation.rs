@@ -1,0 +1,175 @@
+//! The engine that separates, and the one that is about to take over from it.
+//!
+//! When the user chooses another model or device, a new engine is built off the audio thread (see [`crate::builder`]) and sent
+//! here. It gets the same input as the current one until its delay line is full and its model is loaded, or known to be
+//! missing; then the stems are crossfaded. The delayed input is the same in both, so nothing but the stems changes. Engines are
+//! never freed here: the old one goes back the way the new one came.
+
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+use underscore_engine::{DeviceChoice, Engine, Ramp, Settings, State, Stems};
+
+use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
+
+/// Duration of the crossfade between two engines, seconds.
+const CROSSFADE_S: f64 = 0.020;
+
+/// Engines that can be on their way in one direction.
+const NUM_ON_THE_WAY: usize = 4;
+
+/// What decides whether an engine is the one that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineKey {
+    /// Id of the model.
+    pub model: &'static str,
+    /// Where it runs.
+    pub device: DeviceChoice,
+}
+
+/// The builder's end: new engines in, old ones out.
+pub struct EngineSupply {
+    new: HeapProd<Box<Engine>>,
+    old: HeapCons<Box<Engine>>,
+}
+
+impl EngineSupply {
+    /// Sends an engine to the audio thread; gives it back where too many are on their way.
+    ///
+    /// # Errors
+    /// The engine.
+    pub fn send(&mut self, engine: Box<Engine>) -> Result<(), Box<Engine>> {
+        self.new.try_push(engine)
+    }
+
+    /// Frees what the audio thread has done with.
+    pub fn free_old(&mut self) {
+        self.old.clear();
+    }
+}
+
+/// An engine that is being made ready.
+struct Next {
+    engine: Box<Engine>,
+    /// Samples until its delay line is full.
+    num_samples_to_fill: usize,
+    /// 0 (the current engine)..=1 (this one).
+    fade: Ramp,
+}
+
+/// The audio thread's end.
+pub struct Separation {
+    current: Box<Engine>,
+    next: Option<Next>,
+    new: HeapCons<Box<Engine>>,
+    old: HeapProd<Box<Engine>>,
+    crossfade_samples: usize,
+}
+
+impl Separation {
+    /// Starts with `engine`. The other end is for the builder.
+    #[must_use]
+    pub fn new(engine: Box<Engine>, rate_hz: f64) -> (Self, EngineSupply) {
+        let (new_in, new_out) = HeapRb::new(NUM_ON_THE_WAY).split();
+        let (old_in, old_out) = HeapRb::new(NUM_ON_THE_WAY).split();
+        let crossfade_samples = ((rate_hz * CROSSFADE_S).round() as usize).max(1);
+        let own = Self { current: engine, next: None, new: new_out, old: old_in, crossfade_samples };
+        (own, EngineSupply { new: new_in, old: old_out })
+    }
+
+    /// The delay of everything that comes out, samples.
+    #[must_use]
+    pub fn latency_samples(&self) -> usize {
+        self.current.latency_samples()
+    }
+
+    /// Notes how long a block took, µs.
+    pub fn note_process_us(&self, process_us: f32) {
+        self.current.status().note_process_us(process_us);
+    }
+
+    /// Forgets all audio. An engine that waits takes over at once: there is nothing to be continuous with. Real-time safe.
+    pub fn reset(&mut self) {
+        self.current.reset();
+        if let Some(next) = &mut self.next {
+            next.engine.reset();
+            next.num_samples_to_fill = 0;
+            next.fade = Ramp::new(1.0);
+        }
+        self.finish_crossfade();
+    }
+
+    /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`. Says whether an old engine
+    /// waits to be freed.
+    pub fn process(&mut self, input: &[&[f32]], settings: Settings, block: &mut StemBlock) -> bool {
+        self.take_new();
+        copy(&self.current.process(input, settings), block);
+        if let Some(next) = &mut self.next {
+            let stems = next.engine.process(input, settings);
+            if next.num_samples_to_fill == 0 {
+                crossfade(&stems, &mut next.fade, block);
+            }
+            next.num_samples_to_fill = next.num_samples_to_fill.saturating_sub(block.num_samples);
+            if next.num_samples_to_fill == 0 && next.engine.status().state() != State::Loading {
+                next.fade.set_target(1.0, self.crossfade_samples);
+            }
+        }
+        self.finish_crossfade()
+    }
+
+    /// The newest engine that has arrived becomes the next one. Only as many are taken as can be given back.
+    fn take_new(&mut self) {
+        while self.old.vacant_len() >= 2 {
+            let Some(engine) = self.new.try_pop() else { break };
+            let num_samples_to_fill = engine.latency_samples();
+            let before = self.next.replace(Next { engine, num_samples_to_fill, fade: Ramp::new(0.0) });
+            if let Some(before) = before {
+                self.give_back(before.engine);
+            }
+        }
+    }
+
+    fn finish_crossfade(&mut self) -> bool {
+        let is_over = self.next.as_ref().is_some_and(|next| next.fade.is_settled() && next.fade.value() >= 1.0);
+        if !is_over || self.old.is_full() {
+            return false;
+        }
+        if let Some(next) = self.next.take() {
+            let before = std::mem::replace(&mut self.current, next.engine);
+            self.give_back(before);
+        }
+        true
+    }
+
+    fn give_back(&mut self, engine: Box<Engine>) {
+        if let Err(engine) = self.old.try_push(engine) {
+            // Never: there was room before the engine was taken. To leak it would still be better than to free it here.
+            std::mem::forget(engine);
+        }
+    }
+}
+
+fn copy(stems: &Stems<'_>, block: &mut StemBlock) {
+    let num_samples = stems.num_samples();
+    block.num_samples = num_samples;
+    for channel_idx in 0..block.num_channels {
+        for stem_idx in 0..NUM_STEMS {
+            block.stems[stem_idx][channel_idx][..num_samples].copy_from_slice(stems.stem(stem_idx, channel_idx));
+        }
+        block.dry[channel_idx][..num_samples].copy_from_slice(stems.dry(channel_idx));
+    }
+    block.presence[..num_samples].copy_from_slice(stems.presence());
+}
+
+/// Moves the block from the stems it holds towards `stems`. Both sum to the same delayed input, and so does every mix of them.
+fn crossfade(stems: &Stems<'_>, fade: &mut Ramp, block: &mut StemBlock) {
+    for sample_idx in 0..stems.num_samples().min(block.num_samples) {
+        let share = fade.next();
+        let mix = |value: &mut f32, other: f32| *value += share * (other - *value);
+        for channel_idx in 0..block.num_channels.min(MAX_CHANNELS) {
+            for stem_idx in 0..NUM_STEMS {
+                mix(&mut block.stems[stem_idx][channel_idx][sample_idx], stems.stem(stem_idx, channel_idx)[sample_idx]);
+            }
+        }
+        mix(&mut block.presence[sample_idx], stems.presence()[sample_idx]);
+    }
+}

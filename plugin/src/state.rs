@@ -1,0 +1,210 @@
+//! What is saved in sessions, and how what was saved is made fit to load.
+//!
+//! The wrapper saves the params by id and the fields marked `#[persist]`, as JSON, and refuses what is no such JSON. Before it
+//! applies a state it calls [`make_loadable`]. That matters, because it applies values as they stand: a gain of 10³⁸ or the
+//! seventh of two choices would go through.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nice_plug::params::internals::ParamPtr;
+use nice_plug::params::persist::PersistentField;
+use nice_plug::plugin::ParamValue;
+use nice_plug::prelude::*;
+
+use crate::params::UnderscoreParams;
+
+/// Version of the state's meaning. Raised when a param changes its meaning or range, with a migration in [`make_loadable`].
+pub const STATE_VERSION: u32 = 1;
+
+/// The state field that holds the version.
+const VERSION_FIELD: &str = "state_version";
+
+/// Version of the state that was loaded last; what is saved is always [`STATE_VERSION`].
+#[derive(Debug)]
+pub struct StateVersion {
+    loaded: AtomicU32,
+}
+
+impl Default for StateVersion {
+    fn default() -> Self {
+        Self { loaded: AtomicU32::new(STATE_VERSION) }
+    }
+}
+
+impl StateVersion {
+    /// What the user should know of the state that was loaded, if anything.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        let loaded = self.loaded.load(Ordering::Relaxed);
+        (loaded > STATE_VERSION).then(|| {
+            format!(
+                "This session was saved by a newer Underscore (state {loaded}; this version knows up to {STATE_VERSION}). \
+                 What it knows was loaded, the rest is at its defaults. Update the plugin before you save over the session."
+            )
+        })
+    }
+}
+
+impl PersistentField<'_, u32> for StateVersion {
+    fn set(&self, loaded: u32) {
+        self.loaded.store(loaded, Ordering::Relaxed);
+    }
+
+    fn map<F, R>(&self, f: F) -> R
+    where
+        F: Fn(&u32) -> R,
+    {
+        f(&STATE_VERSION)
+    }
+}
+
+/// Makes any state fit to be applied: every param has a value, of its own type and in its range. What is missing, unknown to
+/// this version or out of its mind gets the default, so that loading never depends on what was set before.
+pub fn make_loadable(state: &mut PluginState) {
+    // Version 1 is the first. A state without one, or with one that is no number, is read as version 1.
+    let version = state.fields.get(VERSION_FIELD).and_then(|json| json.parse::<u32>().ok()).unwrap_or(1);
+    state.fields.insert(VERSION_FIELD.into(), version.to_string());
+
+    let defaults = UnderscoreParams::default();
+    for (id, param, _) in defaults.param_map() {
+        let saved = state.params.remove(&id);
+        // SAFETY: the pointers of the map point into `defaults`, which lives to the end of this function.
+        let value = unsafe { loadable_value(param, saved) };
+        state.params.insert(id, value);
+    }
+}
+
+/// `saved` where it is a value of `param`, else its default.
+///
+/// # Safety
+/// `param` must point to a live param.
+unsafe fn loadable_value(param: ParamPtr, saved: Option<ParamValue>) -> ParamValue {
+    match (param, saved) {
+        (ParamPtr::FloatParam(param), saved) => {
+            // SAFETY: by this function's contract.
+            let param = unsafe { &*param };
+            let (min, max) = (param.preview_plain(0.0), param.preview_plain(1.0));
+            match saved {
+                Some(ParamValue::F32(value)) if value.is_finite() => ParamValue::F32(value.clamp(min, max)),
+                _ => ParamValue::F32(param.default_plain_value()),
+            }
+        }
+        (ParamPtr::IntParam(param), saved) => {
+            // SAFETY: by this function's contract.
+            let param = unsafe { &*param };
+            let (min, max) = (param.preview_plain(0.0), param.preview_plain(1.0));
+            match saved {
+                Some(ParamValue::I32(value)) => ParamValue::I32(value.clamp(min, max)),
+                _ => ParamValue::I32(param.default_plain_value()),
+            }
+        }
+        (ParamPtr::BoolParam(_), Some(ParamValue::Bool(value))) => ParamValue::Bool(value),
+        (ParamPtr::BoolParam(param), _) => {
+            // SAFETY: by this function's contract.
+            ParamValue::Bool(unsafe { (*param).default_plain_value() })
+        }
+        (ParamPtr::EnumParam(param), saved) => {
+            // SAFETY: by this function's contract.
+            let param = unsafe { &*param };
+            // A param of its own, fresh from its default: whether an id is known is seen by setting it.
+            match saved {
+                Some(ParamValue::String(id)) if param.set_from_id(&id) => ParamValue::String(id),
+                _ => param.unmodulated_plain_id().map_or(ParamValue::I32(param.default_plain_value()), |default_id| {
+                    ParamValue::String(default_id.to_owned())
+                }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn state(version: &str, params: &[(&str, ParamValue)]) -> PluginState {
+        PluginState {
+            version: "0.1.0".into(),
+            params: params.iter().map(|(id, value)| ((*id).to_owned(), value.clone())).collect(),
+            fields: BTreeMap::from([(VERSION_FIELD.to_owned(), version.to_owned())]),
+        }
+    }
+
+    fn load(mut state: PluginState) -> (BTreeMap<String, ParamValue>, UnderscoreParams) {
+        make_loadable(&mut state);
+        let params = UnderscoreParams::default();
+        params.deserialize_fields(&state.fields);
+        (state.params, params)
+    }
+
+    fn f32_of(params: &BTreeMap<String, ParamValue>, id: &str) -> f32 {
+        match params.get(id) {
+            Some(ParamValue::F32(value)) => *value,
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_full_state_comes_through_unchanged() {
+        let (params, loaded) = load(state(
+            "1",
+            &[
+                ("music_gain", ParamValue::F32(0.25)),
+                ("dialogue_mute", ParamValue::Bool(true)),
+                ("model", ParamValue::String("identity".into())),
+                ("strength", ParamValue::F32(1.5)),
+            ],
+        ));
+        assert_eq!(f32_of(&params, "music_gain"), 0.25);
+        assert_eq!(f32_of(&params, "strength"), 1.5);
+        assert!(matches!(params["dialogue_mute"], ParamValue::Bool(true)));
+        assert!(matches!(&params["model"], ParamValue::String(id) if id == "identity"));
+        assert_eq!(loaded.state_version.notice(), None);
+    }
+
+    #[test]
+    fn what_is_missing_gets_its_default_and_every_param_is_there() {
+        let (params, _) = load(state("1", &[]));
+        assert_eq!(params.len(), UnderscoreParams::default().param_map().len());
+        assert_eq!(f32_of(&params, "dry_wet"), 1.0);
+        assert!(matches!(params["stereo_link"], ParamValue::Bool(true)));
+    }
+
+    #[test]
+    fn values_that_are_out_of_range_or_of_the_wrong_type_do_no_harm() {
+        let (params, _) = load(state(
+            "1",
+            &[
+                ("music_gain", ParamValue::F32(1e38)),
+                ("dialogue_gain", ParamValue::F32(f32::NAN)),
+                ("strength", ParamValue::F32(-4.0)),
+                ("model", ParamValue::String("music-99".into())),
+                ("device", ParamValue::I32(77)),
+                ("bypass", ParamValue::F32(1.0)),
+            ],
+        ));
+        assert!((f32_of(&params, "music_gain") - 3.981_07).abs() < 1e-4);
+        assert_eq!(f32_of(&params, "dialogue_gain"), 1.0);
+        assert_eq!(f32_of(&params, "strength"), 0.0);
+        assert!(matches!(&params["model"], ParamValue::String(id) if id == "music-1"));
+        assert!(matches!(&params["device"], ParamValue::String(id) if id == "auto"));
+        assert!(matches!(params["bypass"], ParamValue::Bool(false)));
+    }
+
+    #[test]
+    fn a_state_from_the_future_is_taken_as_far_as_known_and_said_to_be_one() {
+        let (params, loaded) =
+            load(state("7", &[("music_gain", ParamValue::F32(0.5)), ("reverb", ParamValue::F32(0.5))]));
+        assert_eq!(f32_of(&params, "music_gain"), 0.5);
+        let notice = loaded.state_version.notice().expect("a notice");
+        assert!(notice.contains("state 7") && notice.contains("Update"), "{notice}");
+        let saved = loaded.serialize_fields();
+        assert_eq!(saved[VERSION_FIELD], STATE_VERSION.to_string(), "what is saved is this version's");
+    }
+
+    #[test]
+    fn a_version_that_is_no_number_is_read_as_the_first() {
+        let (_, loaded) = load(state("\"newest\"", &[]));
+        assert_eq!(loaded.state_version.notice(), None);
+    }
+}
