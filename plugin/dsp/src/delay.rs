@@ -9,11 +9,9 @@ pub struct DelayLine {
 }
 
 impl DelayLine {
-    /// A delay of `delay_samples` (0 passes the input through).
-    ///
-    /// The memory needed does not depend on the block, so `max_block_samples` sets no limit.
+    /// A delay of `delay_samples` (0 passes the input through). Blocks may be of any length: the memory does not depend on it.
     #[must_use]
-    pub fn new(delay_samples: usize, _max_block_samples: usize) -> Self {
+    pub fn new(delay_samples: usize) -> Self {
         Self { ring: vec![0.0; delay_samples], oldest_idx: 0 }
     }
 

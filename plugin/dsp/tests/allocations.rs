@@ -23,7 +23,7 @@ fn a_hop_allocates_nothing_at_any_rate() {
         let mut host_mask = vec![0.0; grid.num_bins()];
         let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
         let extender = MaskExtender::new(513, grid.num_bins());
-        let mut delay = DelayLine::new(grid.window_samples(), grid.hop_samples());
+        let mut delay = DelayLine::new(grid.window_samples());
         let mut ramp = Ramp::new(0.0);
 
         reset_violation_count();

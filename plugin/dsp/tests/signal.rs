@@ -25,7 +25,7 @@ fn the_delay_is_exact_at_random_block_sizes() {
         for max_block in [1, 7, 64, 480, 4096] {
             let input = common::noise(10_000, 1);
             let mut output = vec![f32::NAN; input.len()];
-            let mut line = DelayLine::new(delay, max_block);
+            let mut line = DelayLine::new(delay);
             let mut done = 0;
             for block in random_blocks(input.len(), max_block, 2) {
                 line.process(&input[done..done + block], &mut output[done..done + block]);
@@ -39,7 +39,7 @@ fn the_delay_is_exact_at_random_block_sizes() {
 
 #[test]
 fn a_delay_that_is_reset_begins_with_silence() {
-    let mut line = DelayLine::new(100, 64);
+    let mut line = DelayLine::new(100);
     let mut output = [0.0; 64];
     for _ in 0..5 {
         line.process(&[1.0; 64], &mut output);

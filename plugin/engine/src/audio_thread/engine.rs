@@ -160,7 +160,7 @@ impl Engine {
         let block = || vec![vec![0.0; max_block_samples]; num_channels];
         Self {
             separator: Separator::new(dispatch, &config.model, &latency, num_channels),
-            delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples, max_block_samples)).collect(),
+            delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples)).collect(),
             pace: Pace::new((latency.deadline_frames * hop) as f64 / host_rate_hz),
             status,
             latency,
