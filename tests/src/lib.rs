@@ -17,6 +17,7 @@ mod error;
 mod locate;
 mod main_thread;
 mod measure;
+pub mod probe;
 mod process_memory;
 mod rendering;
 pub mod signals;

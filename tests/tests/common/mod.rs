@@ -1,0 +1,47 @@
+//! What all host tests share: the bundle, its resources, and the probe.
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
+
+use host_tests::probe::{Outcome, Scenario, run_in_child};
+use host_tests::{Bundle, Config, Instance, bundle_path};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Buses and stems sum up to the delayed input to this, dBFS.
+pub const EXACT_DB: f64 = -120.0;
+
+/// Host rates of the latency and rate tests, Hz.
+pub const RATES_HZ: [f64; 8] = [22_050.0, 32_000.0, 44_100.0, 48_000.0, 88_200.0, 96_000.0, 176_400.0, 192_000.0];
+
+/// Block sizes of the latency and offline tests.
+pub const BLOCKS_SAMPLES: [usize; 10] = [1, 32, 64, 127, 440, 480, 512, 1024, 4096, 8192];
+
+/// The bundle under test.
+pub fn bundle_file() -> PathBuf {
+    bundle_path().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The bundle under test, opened.
+pub fn open() -> Bundle {
+    Bundle::open(bundle_file()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The folder beside the bundle with `lib/` and `models/`.
+pub fn resources() -> PathBuf {
+    let folder = bundle_file().parent().expect("a file lies in a folder").join("underscore.resources");
+    assert!(folder.is_dir(), "no {}: run `cargo xtask bundle` first", folder.display());
+    folder
+}
+
+/// A configured stereo instance that renders offline.
+pub fn offline_stereo(bundle: &Bundle, rate_hz: f64, max_block_samples: usize) -> Instance {
+    let mut instance = bundle.create(None).unwrap();
+    instance.configure(Config { rate_hz, max_block_samples, num_channels: 2, offline: true }).unwrap();
+    instance
+}
+
+/// Plays a scenario in a child; a crash or a hang fails the test with what the child wrote.
+pub fn probe(scenario: &Scenario, environment: &[(&str, &OsStr)]) -> Outcome {
+    let probe = Path::new(env!("CARGO_BIN_EXE_probe"));
+    run_in_child(probe, scenario, environment, Duration::from_secs(120)).unwrap_or_else(|error| panic!("{error}"))
+}
