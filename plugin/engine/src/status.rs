@@ -78,7 +78,7 @@ pub struct StatusSnapshot {
     pub num_late_frames: u64,
     /// Calls that could not be handed over because the worker still held all of them.
     pub num_dropped_calls: u64,
-    /// NaN and infinite input samples that were replaced by zero.
+    /// Input samples that were no sound (NaN, infinite, beyond +120 dBFS) and were replaced by zero.
     pub num_replaced_samples: u64,
     /// Time from activation to the first possible mask, ms.
     pub load_ms: f32,

@@ -179,10 +179,14 @@ impl Dispatch {
         }
     }
 
-    /// The mask `[bin]` of one stem and channel. A linked call has one channel, which serves all.
+    /// Channels of a returned call.
+    pub fn num_mask_channels(&self, call_idx: usize) -> usize {
+        self.returned[call_idx].num_channels
+    }
+
+    /// The mask `[bin]` of one stem and channel of a returned call.
     pub fn mask(&self, call_idx: usize, frame_idx: usize, stem_idx: usize, channel_idx: usize) -> &[f32] {
         let call = &self.returned[call_idx];
-        let channel_idx = channel_idx.min(call.num_channels - 1);
         let offset = self.shape.mask_offset(call.num_channels, stem_idx, channel_idx, frame_idx);
         &call.masks[offset..offset + self.shape.num_bins]
     }

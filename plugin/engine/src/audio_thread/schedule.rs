@@ -16,6 +16,8 @@ pub struct Schedule {
     shaped_masks: Vec<Vec<f32>>,
     num_stems: usize,
     num_bins: usize,
+    /// Channels that have a mask of their own: 1 when linked.
+    num_mask_channels: usize,
     hold_frames: usize,
     num_missing_frames: usize,
     presence: f32,
@@ -31,6 +33,7 @@ impl Schedule {
             shaped_masks: masks,
             num_stems,
             num_bins,
+            num_mask_channels: 1,
             hold_frames,
             num_missing_frames: usize::MAX,
             presence: 0.0,
@@ -45,9 +48,10 @@ impl Schedule {
         self.has_begun = false;
     }
 
-    /// A frame whose masks are here; `mask_of(stem, channel)` gives each.
-    pub fn take<'m>(&mut self, mask_of: impl Fn(usize, usize) -> &'m [f32]) {
-        for (channel_idx, masks) in self.model_masks.iter_mut().enumerate() {
+    /// A frame whose masks are here, for `num_mask_channels` channels; `mask_of(stem, channel)` gives each.
+    pub fn take<'m>(&mut self, num_mask_channels: usize, mask_of: impl Fn(usize, usize) -> &'m [f32]) {
+        self.num_mask_channels = num_mask_channels;
+        for (channel_idx, masks) in self.model_masks.iter_mut().take(num_mask_channels).enumerate() {
             for (stem_idx, mask) in masks.chunks_exact_mut(self.num_bins).enumerate() {
                 mask.copy_from_slice(mask_of(stem_idx, channel_idx));
             }
@@ -73,15 +77,20 @@ impl Schedule {
         self.presence
     }
 
+    /// Channels that have a mask of their own; with 1, it is every channel's.
+    pub fn num_mask_channels(&self) -> usize {
+        self.num_mask_channels
+    }
+
     /// Applies the strength (see [`mask::shape`]) to the masks in use.
     pub fn shape(&mut self, exponent: f32) {
-        for (shaped, masks) in self.shaped_masks.iter_mut().zip(&self.model_masks) {
+        for (shaped, masks) in self.shaped_masks.iter_mut().zip(&self.model_masks).take(self.num_mask_channels) {
             shaped.copy_from_slice(masks);
             mask::shape(shaped, self.num_stems, self.num_bins, exponent);
         }
     }
 
-    /// The shaped mask `[bin]` of one stem and channel.
+    /// The shaped mask `[bin]` of one stem and one channel below [`Schedule::num_mask_channels`].
     pub fn mask(&self, stem_idx: usize, channel_idx: usize) -> &[f32] {
         &self.shaped_masks[channel_idx][stem_idx * self.num_bins..][..self.num_bins]
     }
@@ -105,7 +114,7 @@ mod tests {
     fn a_late_mask_is_held_for_a_call_then_fades_and_comes_back_without_a_jump() {
         let mut schedule = Schedule::new(1, 1, 3, 8);
         let mask = [0.2, 0.4, 0.6];
-        schedule.take(|_, _| &mask);
+        schedule.take(1, |_, _| &mask);
         assert_eq!(schedule.presence(), 1.0, "the first mask needs no fade");
         for _ in 0..8 {
             schedule.miss(true);
@@ -119,7 +128,7 @@ mod tests {
         }
         assert_eq!(before, 0.0);
         for _ in 0..4 {
-            schedule.take(|_, _| &mask);
+            schedule.take(1, |_, _| &mask);
             assert!(schedule.presence() - before <= 0.25 + 1e-6);
             before = schedule.presence();
         }

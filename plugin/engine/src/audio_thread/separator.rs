@@ -129,7 +129,9 @@ impl Separator {
         match due {
             Due::Mask { call_idx, frame_idx } => {
                 let dispatch = &self.dispatch;
-                self.schedule.take(|stem_idx, channel_idx| dispatch.mask(call_idx, frame_idx, stem_idx, channel_idx));
+                self.schedule.take(dispatch.num_mask_channels(call_idx), |stem_idx, channel_idx| {
+                    dispatch.mask(call_idx, frame_idx, stem_idx, channel_idx)
+                });
             }
             Due::Late => self.schedule.miss(true),
             Due::Nothing => self.schedule.miss(false),
@@ -141,8 +143,10 @@ impl Separator {
         let spectra = &self.mixture[(frame_index % self.mixture.len() as u64) as usize];
         for (stem_idx, (synthesis, hops)) in self.synthesis.iter_mut().zip(hop_out).enumerate() {
             for (channel_idx, (istft, hop)) in synthesis.iter_mut().zip(hops).enumerate() {
-                self.extender.extend(self.schedule.mask(stem_idx, channel_idx), &mut self.host_mask);
-                self.schedule.blend(&mut self.host_mask);
+                if channel_idx < self.schedule.num_mask_channels() {
+                    self.extender.extend(self.schedule.mask(stem_idx, channel_idx), &mut self.host_mask);
+                    self.schedule.blend(&mut self.host_mask);
+                }
                 mask::apply(&self.host_mask, &spectra[channel_idx], &mut self.masked);
                 istft.synthesise(&mut self.masked, hop);
             }
