@@ -1,0 +1,317 @@
+//! Everything that can be missing, broken or beyond what was agreed: the host lives, the sound is the delayed input, and the
+//! message says what is wrong.
+
+mod common;
+
+use common::{EXACT_DB, bundle_file, probe, resources};
+use host_tests::probe::{HostKind, Input, Outcome, Scenario};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+#[cfg(target_os = "linux")]
+const BACKEND: &str = "libunderscore_torch.so";
+#[cfg(target_os = "linux")]
+const TORCH_CPU: &str = "libtorch_cpu.so";
+
+/// A resources folder like the real one, all links, in which single files can be spoiled.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        for folder in ["lib", "lib/libtorch", "models"] {
+            std::fs::create_dir_all(home.path(folder)).unwrap();
+            for entry in resources().join(folder).read_dir().unwrap() {
+                let source = entry.unwrap().path().canonicalize().unwrap();
+                let name = source.file_name().unwrap().to_owned();
+                // A folder of the real one is a folder here; the linker finds its neighbours by the name it opened.
+                if source.is_file() {
+                    symlink(&source, &home.path(folder).join(name));
+                }
+            }
+        }
+        home
+    }
+
+    fn path(&self, file: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    fn remove(&self, file: &str) {
+        std::fs::remove_file(self.path(file)).unwrap();
+    }
+
+    /// Replaces a file by other bytes, never through the link.
+    fn replace(&self, file: &str, bytes: &[u8]) {
+        self.remove(file);
+        std::fs::write(self.path(file), bytes).unwrap();
+    }
+
+    fn cut_in_half(&self, file: &str) {
+        let bytes = std::fs::read(self.path(file)).unwrap();
+        self.replace(file, &bytes[..bytes.len() / 2]);
+    }
+
+    /// The model file of the default model.
+    fn model(&self) -> String {
+        let mut names: Vec<_> = self
+            .path("models")
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains("music"))
+            .collect();
+        names.sort();
+        format!("models/{}", names.first().expect("a model named music"))
+    }
+
+    fn probe(&self, scenario: &Scenario) -> Outcome {
+        probe(scenario, &[("UNDERSCORE_HOME", self.0.path().as_os_str())])
+    }
+}
+
+#[cfg(unix)]
+fn symlink(source: &Path, link: &Path) {
+    std::os::unix::fs::symlink(source, link).unwrap();
+}
+
+#[cfg(windows)]
+fn symlink(source: &Path, link: &Path) {
+    std::fs::copy(source, link).unwrap();
+}
+
+/// The delayed input on the main bus, bit for bit; in the stems, equal shares of it; and a message with all of `words`.
+#[track_caller]
+fn assert_dry(what: &str, outcome: &Outcome, words: &[&str]) {
+    println!("{what}: {}: {}", outcome.state, outcome.message);
+    assert_eq!(outcome.state, "unavailable", "{what}: {outcome:?}");
+    assert!(outcome.latency_samples > 0, "{what}: {outcome:?}");
+    assert!(outcome.is_finite, "{what}: {outcome:?}");
+    assert_eq!(outcome.main_residual_db, -400.0, "{what}: main is not the delayed input");
+    assert!(outcome.sum_residual_db <= EXACT_DB, "{what}: stems off by {} dBFS", outcome.sum_residual_db);
+    assert_eq!(outcome.separation_db, -400.0, "{what}: something was separated");
+    assert_eq!(outcome.alloc_violations, 0, "{what}");
+    let message = outcome.message.to_lowercase();
+    for word in words {
+        assert!(message.contains(&word.to_lowercase()), "{what}: `{word}` is missing in: {}", outcome.message);
+    }
+}
+
+/// Offline, where the plugin waits for what will never come, and live, where it may not wait.
+#[track_caller]
+fn check(what: &str, home: &Home, words: &[&str]) {
+    for host in [HostKind::Offline, HostKind::RealTime] {
+        let scenario = Scenario { host, ..Scenario::new(bundle_file()) };
+        assert_dry(&format!("{what}, {host:?}"), &home.probe(&scenario), words);
+    }
+}
+
+#[test]
+fn the_whole_home_works_when_nothing_is_spoiled() {
+    let outcome = Home::new().probe(&Scenario::new(bundle_file()));
+    assert_eq!((outcome.state.as_str(), outcome.message.as_str()), ("running", ""));
+}
+
+#[test]
+fn nothing_is_installed() {
+    let empty = Home(tempfile::tempdir().unwrap());
+    check("nothing installed", &empty, &[empty.0.path().to_str().unwrap()]);
+}
+
+#[test]
+fn the_latency_is_the_same_with_and_without_a_model() {
+    let scenario = Scenario::new(bundle_file());
+    let empty = Home(tempfile::tempdir().unwrap());
+    assert_eq!(empty.probe(&scenario).latency_samples, Home::new().probe(&scenario).latency_samples);
+}
+
+#[cfg(target_os = "linux")]
+mod libraries {
+    use super::*;
+
+    #[test]
+    fn the_backend_is_missing() {
+        let home = Home::new();
+        home.remove(&format!("lib/{BACKEND}"));
+        check("no backend", &home, &[BACKEND]);
+    }
+
+    #[test]
+    fn the_backend_is_half_a_file() {
+        let home = Home::new();
+        home.cut_in_half(&format!("lib/{BACKEND}"));
+        check("half a backend", &home, &[BACKEND]);
+    }
+
+    #[test]
+    fn the_backend_is_some_other_library() {
+        let home = Home::new();
+        let other = std::fs::read(home.path("lib/libtorch/libc10.so")).unwrap();
+        home.replace(&format!("lib/{BACKEND}"), &other);
+        check("another library for a backend", &home, &[BACKEND, "underscore_backend"]);
+    }
+
+    #[test]
+    fn the_backend_is_of_another_version() {
+        let home = Home::new();
+        let source = home.path("backend.c");
+        // The table's first two fields keep their place in every version: version 999, and a size of its own.
+        let code = "unsigned table[64] = {999, 256}; void *underscore_backend(void) { return table; }";
+        std::fs::write(&source, code).unwrap();
+        home.remove(&format!("lib/{BACKEND}"));
+        let library = home.path(format!("lib/{BACKEND}"));
+        let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status().unwrap();
+        assert!(status.success(), "cc: {status}");
+        check("a backend of version 999", &home, &["999"]);
+    }
+
+    #[test]
+    fn libtorch_is_missing() {
+        let home = Home::new();
+        std::fs::remove_dir_all(home.path("lib/libtorch")).unwrap();
+        check("no libtorch", &home, &["libtorch"]);
+    }
+
+    #[test]
+    fn libtorch_is_half_a_file() {
+        let home = Home::new();
+        home.cut_in_half(&format!("lib/libtorch/{TORCH_CPU}"));
+        check("half a libtorch_cpu", &home, &[TORCH_CPU]);
+        let home = Home::new();
+        home.cut_in_half("lib/libtorch/libc10.so");
+        check("half a libc10", &home, &["libc10.so"]);
+    }
+
+    #[test]
+    fn libtorch_is_an_empty_file() {
+        let home = Home::new();
+        home.replace(&format!("lib/libtorch/{TORCH_CPU}"), b"");
+        check("an empty libtorch_cpu", &home, &[TORCH_CPU]);
+    }
+
+    #[test]
+    fn libtorch_is_of_another_version() {
+        // A library of the right name without the symbols that the backend was linked against.
+        let home = Home::new();
+        let library = home.path(format!("lib/libtorch/{TORCH_CPU}"));
+        std::fs::remove_file(&library).unwrap();
+        let source = home.path("empty.c");
+        std::fs::write(&source, "int nothing_of_torch = 1;").unwrap();
+        let soname = format!("-Wl,-soname,{TORCH_CPU}");
+        let status =
+            Command::new("cc").args(["-shared", "-fPIC", &soname, "-o"]).arg(&library).arg(&source).status().unwrap();
+        assert!(status.success(), "cc: {status}");
+        check("another libtorch", &home, &["libtorch"]);
+    }
+}
+
+#[test]
+fn the_model_is_missing() {
+    let home = Home::new();
+    let model = home.model();
+    home.remove(&model);
+    check("no model", &home, &[Path::new(&model).file_name().unwrap().to_str().unwrap()]);
+}
+
+#[test]
+fn the_model_is_cut_off() {
+    let home = Home::new();
+    let model = home.model();
+    home.cut_in_half(&model);
+    check("half a model", &home, &[Path::new(&model).file_name().unwrap().to_str().unwrap()]);
+}
+
+#[test]
+fn the_model_has_another_hash() {
+    let home = Home::new();
+    let model = home.model();
+    let mut bytes = std::fs::read(home.path(&model)).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    home.replace(&model, &bytes);
+    check("one bit of the model flipped", &home, &["sha"]);
+}
+
+#[test]
+fn the_model_is_a_folder() {
+    let home = Home::new();
+    let model = home.model();
+    home.remove(&model);
+    std::fs::create_dir(home.path(&model)).unwrap();
+    check("a folder for a model", &home, &[Path::new(&model).file_name().unwrap().to_str().unwrap()]);
+}
+
+#[test]
+fn nothing_can_be_written() {
+    // No user can make a file there, not even root.
+    let nowhere = OsStr::new("/proc/self/nowhere");
+    let home = Home::new();
+    let variables = ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "TMPDIR"];
+    let mut environment: Vec<(&str, &OsStr)> = variables.iter().map(|variable| (*variable, nowhere)).collect();
+    environment.push(("UNDERSCORE_HOME", home.0.path().as_os_str()));
+    let outcome = probe(&Scenario::new(bundle_file()), &environment);
+    assert_eq!(outcome.state, "running", "{}", outcome.message);
+    assert!(outcome.sum_residual_db <= EXACT_DB);
+    // And neither there nor elsewhere is anything to be found.
+    let environment: Vec<_> = environment.into_iter().map(|(variable, _)| (variable, nowhere)).collect();
+    assert_dry("a home that is nowhere", &probe(&Scenario::new(bundle_file()), &environment), &[]);
+}
+
+#[test]
+fn the_sample_rate_is_below_the_models() {
+    for rate_hz in [8_000.0, 11_025.0] {
+        let scenario = Scenario { rate_hz, ..Scenario::new(bundle_file()) };
+        assert_dry(&format!("{rate_hz} Hz"), &probe(&scenario, &[]), &["16000"]);
+    }
+}
+
+#[test]
+fn the_sample_rate_is_absurd() {
+    for rate_hz in [1.0, 100.0, 768_000.0] {
+        let scenario = Scenario { rate_hz, duration_s: 4_000.0 / rate_hz, ..Scenario::new(bundle_file()) };
+        let outcome = probe(&scenario, &[]);
+        println!("{rate_hz} Hz: {}: {}", outcome.state, outcome.message);
+        assert!(outcome.is_finite && outcome.sum_residual_db <= EXACT_DB, "{rate_hz} Hz: {outcome:?}");
+    }
+}
+
+#[test]
+fn blocks_are_empty_or_larger_than_announced() {
+    for (max_block_samples, blocks) in [
+        (512, vec![0, 512, 0, 0, 1]),
+        (8192, vec![8192]),
+        (16_384, vec![16_384, 0, 3]),
+        (512, vec![513]),
+        (64, vec![4096, 64, 10_000]),
+        (1, vec![1024]),
+    ] {
+        for host in [HostKind::Offline, HostKind::RealTime] {
+            let scenario = Scenario { max_block_samples, blocks: blocks.clone(), host, ..Scenario::new(bundle_file()) };
+            let outcome = probe(&scenario, &[]);
+            let case = format!("{max_block_samples} announced, {blocks:?} given, {host:?}");
+            println!("{case}: {}, residual {:.1} dBFS", outcome.state, outcome.sum_residual_db);
+            assert!(outcome.is_finite, "{case}: {outcome:?}");
+            assert!(outcome.sum_residual_db <= EXACT_DB, "{case}: {} dBFS", outcome.sum_residual_db);
+        }
+    }
+}
+
+#[test]
+fn the_audio_is_not_a_number() {
+    for host in [HostKind::Offline, HostKind::RealTime] {
+        for num_channels in [1, 2] {
+            let scenario =
+                Scenario { input: Input::Broken, duration_s: 4.0, host, num_channels, ..Scenario::new(bundle_file()) };
+            let outcome = probe(&scenario, &[]);
+            let case = format!("{num_channels} channels, {host:?}");
+            println!("NaN, infinities and denormals, {case}: residual {:.1} dBFS", outcome.sum_residual_db);
+            assert!(outcome.is_finite, "{case}: {outcome:?}");
+            // What is no number counts as silence; everything else arrives, then and afterwards.
+            assert!(outcome.sum_residual_db <= EXACT_DB, "{case}: {} dBFS", outcome.sum_residual_db);
+            assert_eq!(outcome.state, "running", "{case}: {}", outcome.message);
+            assert_eq!(outcome.alloc_violations, 0, "{case}");
+        }
+    }
+}

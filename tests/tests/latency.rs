@@ -1,0 +1,79 @@
+//! One latency: the reported one is the measured one, at every rate and block size.
+
+mod common;
+
+use common::{BLOCKS_SAMPLES, EXACT_DB, RATES_HZ, offline_stereo, open};
+use host_tests::{Rendering, peak_db, render, residual_db, signals::impulse};
+
+/// Where the impulse is put; not a multiple of any block or hop.
+const AT_SAMPLES: usize = 101;
+
+/// The sample of largest magnitude.
+fn peak_at(signal: &[f32]) -> usize {
+    let largest = signal.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+    largest.map_or(0, |(sample_idx, _)| sample_idx)
+}
+
+#[test]
+fn reported_is_measured_at_every_rate_and_block_size() {
+    let bundle = open();
+    let mut worst_db = f64::NEG_INFINITY;
+    for rate_hz in RATES_HZ {
+        let mut latencies = Vec::new();
+        for block_samples in BLOCKS_SAMPLES {
+            let mut instance = offline_stereo(&bundle, rate_hz, block_samples);
+            instance.set("model", "identity").unwrap();
+            let input = impulse(2, AT_SAMPLES + 1, AT_SAMPLES, 0.5);
+            let rendered = render(&bundle, &mut instance, &Rendering::new(&input, block_samples)).unwrap();
+            let case = format!("{rate_hz} Hz, blocks of {block_samples}");
+
+            let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
+            assert_eq!(
+                (engine.model.as_str(), engine.state.as_str()),
+                ("identity", "running"),
+                "{case}: {}",
+                engine.message
+            );
+            assert_eq!(engine.latency_samples, rendered.latency_samples, "{case}");
+            let sum: Vec<&[Vec<f32>]> = rendered.stems.iter().map(|stem| stem.channels.as_slice()).collect();
+            let sum = host_tests::sum_of(&sum);
+            for (what, signal) in [("main", &rendered.main), ("sum of the stems", &sum)] {
+                for channel in signal {
+                    let measured = peak_at(channel) - AT_SAMPLES;
+                    assert_eq!(measured, rendered.latency_samples, "{case}: {what} is off");
+                }
+            }
+            // Nothing before it, nothing after it, and each stem has its half of it.
+            worst_db = worst_db.max(residual_db(&input, &rendered.aligned_main()));
+            worst_db = worst_db.max(residual_db(&input, &rendered.aligned_sum()));
+            for name in ["music", "dialogue"] {
+                let half_db = peak_db(&rendered.aligned_stem(name).unwrap());
+                assert!((half_db - 20.0 * 0.25_f64.log10()).abs() < 0.001, "{case}: {name} peaks at {half_db} dB");
+            }
+            latencies.push(rendered.latency_samples);
+        }
+        println!("{rate_hz:>8} Hz: blocks of {BLOCKS_SAMPLES:?}: {latencies:?} samples reported, 0 off");
+    }
+    println!("largest residual of the impulse: {worst_db:.1} dBFS");
+    assert!(worst_db <= EXACT_DB, "{worst_db} dBFS");
+}
+
+#[test]
+fn the_latency_does_not_depend_on_params_that_may_change_while_playing() {
+    let bundle = open();
+    let mut instance = offline_stereo(&bundle, 48_000.0, 512);
+    let mut latency_samples = |param: &str, text: &str| {
+        instance.set(param, text).unwrap();
+        let processor = instance.activate().unwrap();
+        let latency_samples = instance.latency_samples();
+        instance.deactivate(processor);
+        latency_samples
+    };
+    let reported = latency_samples("bypass", "off");
+    assert!(reported > 0);
+    for (param, text) in
+        [("bypass", "on"), ("dry_wet", "0"), ("strength", "0"), ("stereo_link", "off"), ("music_mute", "on")]
+    {
+        assert_eq!(latency_samples(param, text), reported, "{param} = {text}");
+    }
+}

@@ -1,0 +1,142 @@
+//! An offline render is exact: the same bits at any block size, on any thread, whether or not the host says that it is offline.
+
+mod common;
+
+use common::{BLOCKS_SAMPLES, open};
+use host_tests::{BlockSizes, Bundle, Config, Rendered, Rendering, render, signals::programme};
+
+/// Its hop is no whole number of samples.
+const RATE_HZ: f64 = 44_100.0;
+
+fn input() -> Vec<Vec<f32>> {
+    programme(2, (3.0 * RATE_HZ) as usize, RATE_HZ, 7)
+}
+
+fn run(bundle: &Bundle, input: &[Vec<f32>], max_block_samples: usize, blocks: BlockSizes, offline: bool) -> Rendered {
+    let mut instance = bundle.create(None).unwrap();
+    instance.configure(Config { rate_hz: RATE_HZ, max_block_samples, num_channels: 2, offline }).unwrap();
+    let rendered = render(bundle, &mut instance, &Rendering { blocks, ..Rendering::new(input, 1) }).unwrap();
+    let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
+    assert_eq!((engine.state.as_str(), engine.num_late_frames), ("running", 0), "{}", engine.message);
+    rendered
+}
+
+/// Bits, so that −0.0 and 0.0 differ, too.
+fn bits(signal: &[Vec<f32>]) -> Vec<u32> {
+    signal.iter().flatten().map(|x| x.to_bits()).collect()
+}
+
+#[track_caller]
+fn assert_same(what: &str, expected: &Rendered, actual: &Rendered) {
+    let compare = |bus: &str, expected: &[Vec<f32>], actual: &[Vec<f32>]| {
+        let (expected, actual) = (bits(expected), bits(actual));
+        assert_eq!(expected.len(), actual.len(), "{what}: {bus}");
+        let num_different = expected.iter().zip(&actual).filter(|(e, a)| e != a).count();
+        let first = expected.iter().zip(&actual).position(|(e, a)| e != a);
+        assert_eq!(num_different, 0, "{what}: {bus}: {num_different} samples differ, the first at {first:?}");
+    };
+    for name in ["music", "dialogue"] {
+        compare(name, &expected.aligned_stem(name).unwrap(), &actual.aligned_stem(name).unwrap());
+    }
+    compare("main", &expected.aligned_main(), &actual.aligned_main());
+}
+
+#[test]
+fn at_every_block_size() {
+    let (bundle, input) = (open(), input());
+    let reference = run(&bundle, &input, 512, BlockSizes::Fixed(512), true);
+    for block in BLOCKS_SAMPLES {
+        let rendered = run(&bundle, &input, block, BlockSizes::Fixed(block), true);
+        assert_same(&format!("blocks of {block}"), &reference, &rendered);
+    }
+    println!("bit-identical at blocks of {BLOCKS_SAMPLES:?}");
+}
+
+#[test]
+fn when_sizes_change_within_a_render() {
+    let (bundle, input) = (open(), input());
+    let reference = run(&bundle, &input, 1024, BlockSizes::Fixed(1024), true);
+    let cycle = BlockSizes::Cycle(vec![1, 0, 512, 37, 1024, 440, 0, 3]);
+    assert_same("a cycle of sizes", &reference, &run(&bundle, &input, 1024, cycle, true));
+    for seed in 1..4 {
+        let random = BlockSizes::Random { seed, max: 1024 };
+        assert_same(&format!("random sizes {seed}"), &reference, &run(&bundle, &input, 1024, random, true));
+    }
+}
+
+#[test]
+fn when_the_host_does_not_say_that_it_is_offline() {
+    let (bundle, input) = (open(), input());
+    let reference = run(&bundle, &input, 512, BlockSizes::Fixed(512), true);
+    for block in [64, 512, 4096] {
+        let rendered = run(&bundle, &input, block, BlockSizes::Fixed(block), false);
+        assert_same(&format!("unreported, blocks of {block}"), &reference, &rendered);
+    }
+}
+
+#[test]
+fn in_mono_as_in_stereo_with_equal_channels() {
+    let bundle = open();
+    let mono = programme(1, (2.0 * RATE_HZ) as usize, RATE_HZ, 7);
+    let mut instance = bundle.create(None).unwrap();
+    let config = Config { rate_hz: RATE_HZ, max_block_samples: 512, num_channels: 1, offline: true };
+    instance.configure(config).unwrap();
+    let rendered = render(&bundle, &mut instance, &Rendering::new(&mono, 512)).unwrap();
+    let again = render(&bundle, &mut instance, &Rendering::new(&mono, 512)).unwrap();
+    assert_same("a second activation", &rendered, &again);
+    for stem in &rendered.stems {
+        assert_eq!(bits(&stem.channels[..1]), bits(&stem.channels[1..]), "{} is not on both channels", stem.name);
+    }
+}
+
+#[test]
+fn after_a_reset_and_on_changing_threads() {
+    let (bundle, input) = (open(), input());
+    let block = 512;
+    let reference = run(&bundle, &input, block, BlockSizes::Fixed(block), true);
+    let mut instance = bundle.create(None).unwrap();
+    let config = Config { rate_hz: RATE_HZ, max_block_samples: block, num_channels: 2, offline: true };
+    instance.configure(config).unwrap();
+    let mut processor = instance.activate().unwrap();
+    processor.start().unwrap();
+    // Something else first, then forget it.
+    let mut dialogue = vec![Vec::new(); 2];
+    for pass in 0..2 {
+        for (block_idx, start) in (0..input[0].len() - block).step_by(block).enumerate() {
+            let gain = if pass == 0 { -0.5 } else { 1.0 };
+            let processor = &mut processor;
+            let (input, dialogue) = (&input, &mut dialogue);
+            let mut work = move || {
+                let bus = processor.inputs_mut().main_mut().unwrap();
+                for (channel_idx, channel) in input.iter().enumerate() {
+                    let target = &mut bus.channel_mut(channel_idx)[..block];
+                    for (target, x) in target.iter_mut().zip(&channel[start..start + block]) {
+                        *target = gain * x;
+                    }
+                }
+                processor.process(block, &[]).unwrap();
+                if pass == 1 {
+                    let bus =
+                        processor.outputs().aux().find(|bus| bus.name().eq_ignore_ascii_case("dialogue")).unwrap();
+                    for (channel_idx, track) in dialogue.iter_mut().enumerate() {
+                        track.extend_from_slice(&bus.channel(channel_idx)[..block]);
+                    }
+                }
+            };
+            if block_idx % 2 == 0 {
+                std::thread::scope(|scope| scope.spawn(work).join().unwrap());
+            } else {
+                work();
+            }
+        }
+        if pass == 0 {
+            processor.reset();
+        }
+    }
+    instance.deactivate(processor);
+    let expected = &reference.stems.iter().find(|stem| stem.name.eq_ignore_ascii_case("dialogue")).unwrap().channels;
+    for (expected, actual) in expected.iter().zip(&dialogue) {
+        let different = expected.iter().zip(actual).position(|(e, a)| e.to_bits() != a.to_bits());
+        assert_eq!(different, None, "the first sample that differs");
+    }
+}

@@ -1,0 +1,132 @@
+//! Sessions: what is saved comes back, and what never was a state of ours does no harm.
+
+mod common;
+
+use common::{EXACT_DB, offline_stereo, open};
+use host_tests::{Instance, Rendering, render, residual_db, signals::Random, signals::programme};
+
+/// All param values, by id.
+fn values(instance: &mut Instance) -> Vec<(u32, f64)> {
+    let params = instance.params().unwrap();
+    params.into_iter().map(|param| (param.id, instance.value(param.id).unwrap())).collect()
+}
+
+/// The instance still does what it is for: its stems sum to the delayed input.
+fn assert_alive(bundle: &host_tests::Bundle, instance: &mut Instance) {
+    let input = programme(2, 24_000, 48_000.0, 3);
+    let rendered = render(bundle, instance, &Rendering::new(&input, 512)).unwrap();
+    let residual = residual_db(&input, &rendered.aligned_sum());
+    assert!(residual <= EXACT_DB, "{residual} dBFS");
+}
+
+#[test]
+fn a_session_comes_back() {
+    let bundle = open();
+    let mut first = offline_stereo(&bundle, 48_000.0, 512);
+    for (param, text) in
+        [("model", "identity"), ("music_gain", "-7.5"), ("dialogue_mute", "on"), ("strength", "130"), ("bypass", "on")]
+    {
+        first.set(param, text).unwrap();
+    }
+    let state = first.save_state().unwrap();
+    let mut second = offline_stereo(&bundle, 48_000.0, 512);
+    assert_ne!(values(&mut first), values(&mut second));
+    second.load_state(&state).unwrap();
+    assert_eq!(values(&mut first), values(&mut second));
+    assert_alive(&bundle, &mut second);
+}
+
+#[test]
+fn garbage_is_refused_and_changes_nothing() {
+    let bundle = open();
+    let mut instance = offline_stereo(&bundle, 48_000.0, 512);
+    instance.set("music_gain", "-7.5").unwrap();
+    let before = values(&mut instance);
+    let good = instance.save_state().unwrap();
+    let mut random = Random::new(5);
+    let mut garbage: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        vec![0; 3],
+        vec![0; 4096],
+        vec![0xFF; 4096],
+        b"{\"params\": 5}".to_vec(),
+        good[..good.len() / 2].to_vec(),
+        (0..10_000).map(|_| random.next_u64() as u8).collect(),
+    ];
+    // A length that promises 2^62 bytes.
+    garbage.push([(1_u64 << 62).to_le_bytes().as_slice(), &good[8..]].concat());
+    for bytes in garbage {
+        let head: Vec<u8> = bytes.iter().take(16).copied().collect();
+        assert!(instance.load_state(&bytes).is_err(), "accepted {head:?}");
+        assert_eq!(values(&mut instance), before, "changed by {head:?}");
+    }
+    assert_alive(&bundle, &mut instance);
+}
+
+#[test]
+fn a_state_with_any_byte_broken_never_brings_the_host_down() {
+    let bundle = open();
+    let mut instance = offline_stereo(&bundle, 48_000.0, 512);
+    let good = instance.save_state().unwrap();
+    let mut random = Random::new(6);
+    for _ in 0..300 {
+        let mut bytes = good.clone();
+        for _ in 0..=random.up_to(3) {
+            let at = random.up_to(bytes.len() - 1);
+            bytes[at] = random.next_u64() as u8;
+        }
+        // Refused or read: either will do, as long as every value stays a value.
+        let _ = instance.load_state(&bytes);
+        for (id, value) in values(&mut instance) {
+            assert!(value.is_finite(), "param {id} is {value}");
+        }
+    }
+    instance.load_state(&good).unwrap();
+    assert_alive(&bundle, &mut instance);
+}
+
+/// The state with `edit` applied to its JSON, its length prefix made right.
+fn edited(state: &[u8], edit: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&state[8..]).expect("nice-plug writes JSON after 8 bytes of length");
+    edit(&mut json);
+    let json = serde_json::to_vec(&json).unwrap();
+    [(json.len() as u64).to_le_bytes().as_slice(), &json].concat()
+}
+
+#[test]
+fn a_state_from_the_future_is_read_as_far_as_it_is_understood() {
+    let bundle = open();
+    let mut instance = offline_stereo(&bundle, 48_000.0, 512);
+    instance.set("music_gain", "-7.5").unwrap();
+    let expected = values(&mut instance);
+    let state = edited(&instance.save_state().unwrap(), |json| {
+        json["version"] = "99.0.0".into();
+        json["params"]["a_param_of_tomorrow"] = serde_json::json!({ "f32": 0.3 });
+        json["fields"]["a_field_of_tomorrow"] = "\"something\"".into();
+        json["something_else"] = serde_json::json!([1, 2, 3]);
+        if let Some(version) = json["fields"].get_mut("state_version") {
+            *version = "999".into();
+        }
+    });
+    let mut other = offline_stereo(&bundle, 48_000.0, 512);
+    other.load_state(&state).unwrap();
+    assert_eq!(values(&mut other), expected);
+    assert_alive(&bundle, &mut other);
+}
+
+#[test]
+fn a_model_of_tomorrow_is_not_a_reason_to_lose_the_rest() {
+    let bundle = open();
+    let mut instance = offline_stereo(&bundle, 48_000.0, 512);
+    instance.set("music_gain", "-7.5").unwrap();
+    let gain = instance.param("music_gain").unwrap().id;
+    let expected = instance.value(gain).unwrap();
+    let state = edited(&instance.save_state().unwrap(), |json| {
+        json["params"]["model"] = serde_json::json!({ "string": "music-99" });
+    });
+    let mut other = offline_stereo(&bundle, 48_000.0, 512);
+    let _ = other.load_state(&state);
+    assert_eq!(other.value(gain).unwrap(), expected);
+    assert_alive(&bundle, &mut other);
+}

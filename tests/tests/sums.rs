@@ -1,0 +1,74 @@
+//! The stems sum to the delayed input, in every state that an engine can be in.
+
+mod common;
+
+use common::{EXACT_DB, bundle_file, offline_stereo, open, probe};
+use host_tests::probe::{HostKind, Scenario};
+use host_tests::{Pace, Rendering, render, residual_db, signals::programme};
+
+fn check(what: &str, scenario: &Scenario) -> host_tests::probe::Outcome {
+    let outcome = probe(scenario, &[]);
+    println!("{what}: {} ({}), residual {:.1} dBFS", outcome.state, outcome.model, outcome.sum_residual_db);
+    assert!(outcome.is_finite, "{what}: samples that are not finite, or not written");
+    assert!(outcome.sum_residual_db <= EXACT_DB, "{what}: {} dBFS", outcome.sum_residual_db);
+    assert_eq!(outcome.alloc_violations, 0, "{what}");
+    outcome
+}
+
+fn with(params: &[(&str, &str)]) -> Scenario {
+    let params = params.iter().map(|(param, text)| ((*param).to_owned(), (*text).to_owned())).collect();
+    Scenario { params, ..Scenario::new(bundle_file()) }
+}
+
+#[test]
+fn while_it_separates_at_every_rate() {
+    for rate_hz in [22_050.0, 44_100.0, 48_000.0, 96_000.0, 192_000.0] {
+        let outcome = check(&format!("running at {rate_hz} Hz"), &Scenario { rate_hz, ..with(&[]) });
+        assert_eq!(outcome.state, "running", "{}", outcome.message);
+        assert!(outcome.separation_db > -40.0, "nothing was separated: {outcome:?}");
+    }
+}
+
+#[test]
+fn in_mono_and_with_every_setting() {
+    check("mono", &Scenario { num_channels: 1, ..with(&[]) });
+    check("unlinked", &with(&[("stereo_link", "off")]));
+    check("strength 0 %", &with(&[("strength", "0")]));
+    check("strength 200 %", &with(&[("strength", "200")]));
+    // Stem buses are pre-fader: what the main mix does is no matter to them.
+    check("music muted", &with(&[("music_mute", "on")]));
+}
+
+#[test]
+fn bypassed_and_dry_the_main_output_is_the_delayed_input() {
+    for (what, params) in [("bypassed", ("bypass", "on")), ("dry", ("dry_wet", "0"))] {
+        let outcome = check(what, &with(&[params]));
+        assert_eq!(outcome.main_residual_db, -400.0, "{what}: main differs from the delayed input");
+    }
+    let outcome = check("faders at 0 dB", &with(&[]));
+    assert!(outcome.main_residual_db <= EXACT_DB, "main at 0 dB: {} dBFS", outcome.main_residual_db);
+}
+
+#[test]
+fn while_the_model_is_loading() {
+    // Paced by the clock from the first block on: the beginning is heard before anything is loaded.
+    let scenario = Scenario { host: HostKind::RealTime, duration_s: 3.0, ..with(&[]) };
+    let outcome = check("loading, then running", &scenario);
+    assert_eq!(outcome.state, "running", "{}", outcome.message);
+    assert!(outcome.main_residual_db <= EXACT_DB);
+}
+
+#[test]
+fn while_bypass_and_faders_move() {
+    let bundle = open();
+    let mut instance = offline_stereo(&bundle, 48_000.0, 480);
+    let input = programme(2, 96_000, 48_000.0, 2);
+    let bypass = instance.change("bypass", "on").unwrap();
+    // Bypass comes in the middle of the first block; the engine falls asleep while it runs.
+    let changes = [host_tests::ParamChange { offset_samples: 100, ..bypass }];
+    let rendering = Rendering { changes: &changes, pace: Pace::AsFastAsPossible, ..Rendering::new(&input, 480) };
+    let rendered = render(&bundle, &mut instance, &rendering).unwrap();
+    let residual = residual_db(&input, &rendered.aligned_sum());
+    assert!(residual <= EXACT_DB, "{residual} dBFS");
+    assert!(residual_db(&input, &rendered.aligned_main()) <= EXACT_DB);
+}
