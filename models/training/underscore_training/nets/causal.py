@@ -40,13 +40,8 @@ class CausalUnit(nn.Module):
         """`[batch, in, frame, bin]` -> `[batch, out, frame, bin]`, zeros before frame 0."""
         if not self.symmetric:
             x = nn.functional.pad(x, (self.bins_below, self.bins_above))
-        # Padding both ends and cropping costs a few surplus frames of output; padding
-        # only the left would copy the (much larger) input.
-        pad_bins = self.bins_below if self.symmetric else 0
-        y = convolve(x, self.conv.weight, (self.past_frames, pad_bins), self.dilation)
-        if self.past_frames > 0:
-            y = y[:, :, : y.shape[2] - self.past_frames]
-        return torch.relu(self.norm(y))
+        y = convolve(x, self.conv.weight, self.bins_below if self.symmetric else 0, self.dilation)
+        return torch.relu_(self.norm(y))
 
     @torch.no_grad()
     def folded(self) -> "FoldedUnit":
