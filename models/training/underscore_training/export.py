@@ -24,8 +24,9 @@ TRAINING_DATA = (
     "wesnoth-1.16-music, warzone2100-music, supertuxkart-data, xmoto-data; flite voices. See models/README.md"
 )
 LOOK_BACK_FRAMES = 376
-"""Frames after which an input has left every convolution's state: half that many are
-the network's reach, the level's 3 s memory is longer and fades instead of ending."""
+"""Reach of the low band, the deepest: 2 frames of the first convolution, 16 per block
+times 1+2+4+8+4+2+1 for the resolutions, 12 of the last block, 7 because pools are aligned
+to calls; rounded up to calls. The running level (3 s) fades instead of ending."""
 
 
 def scripted(module: nn.Module) -> torch.jit.ScriptModule:

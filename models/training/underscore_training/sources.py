@@ -30,13 +30,13 @@ SOURCES: tuple[Source, ...] = (
             "**/*.g722",
             "speech",
             0,
-            "CC-BY-SA-3.0",
+            licence,
         )
-        for language, voice in (
-            ("fr", "fr_CA_f_June"),
-            ("es", "es_MX_f_Allison"),
-            ("it", "it_IT_m_Carlo"),
-            ("ru", "ru_RU_f_IvrvoiceRU"),
+        for language, voice, licence in (
+            ("fr", "fr_CA_f_June", "CC-BY-SA-3.0"),
+            ("es", "es_MX_f_Allison", "CC-BY-SA-3.0"),
+            ("it", "it_IT_m_Carlo", "CC-BY-3.0"),
+            ("ru", "ru_RU_f_IvrvoiceRU", "CC-BY-3.0"),
         )
     ),
     Source("ktuberling-data", "usr/share/ktuberling/sounds", "*/*", "speech", 1, "GPL-2+"),
@@ -48,11 +48,11 @@ SOURCES: tuple[Source, ...] = (
         "**/*.op[ug]*",
         "music",
         0,
-        "see the package's copyright file",
+        "CC-BY-SA-3.0+ or GPL-2+",
     ),
-    Source("hedgewars-data", "usr/share/games/hedgewars/Data/Music", "*.ogg", "music", 0, "GFDL-1.3"),
-    Source("supertuxkart-data", "usr/share/games/supertuxkart/data/music", "*.ogg", "music", 0, "free, per file"),
-    Source("xmoto-data", "usr/share/games/xmoto/Textures/Musics", "*.ogg", "music", 0, "free, per file"),
+    Source("hedgewars-data", "usr/share/games/hedgewars/Data/Music", "*.ogg", "music", 0, "GPL-2"),
+    Source("supertuxkart-data", "usr/share/games/supertuxkart/data/music", "*.ogg", "music", 0, "CC-BY-SA-3.0, some 4.0 or GPL"),
+    Source("xmoto-data", "usr/share/games/xmoto/Textures/Musics", "*.ogg", "music", 0, "GPL-2+"),
 )
 
 AUDIO_SUFFIXES = {".g722", ".ogg", ".opus", ".wav", ".mp3", ".flac"}
