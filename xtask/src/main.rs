@@ -1,12 +1,19 @@
 //! Build tasks: `cargo xtask help` lists them.
 
+mod bench;
 mod bundle;
+mod demo;
 mod files;
 mod install;
+mod layering;
+mod licences;
+mod metadata;
 mod paths;
 mod process;
 mod render;
 mod setup;
+mod test;
+mod validate;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -23,6 +30,10 @@ struct Cli {
 enum Task {
     /// Fetch libtorch into target/libtorch
     Setup(setup::SetupArgs),
+    /// Set up, build, separate the demo's programme and print how well: the first command to try
+    Demo,
+    /// Set up and run every check and test: the second one
+    Test,
     /// Build the CLAP and VST3 bundles into target/bundled
     Bundle(bundle::BundleArgs),
     /// Install the bundles, libtorch and the models for this user
@@ -31,6 +42,10 @@ enum Task {
     Uninstall,
     /// Render audio files through the built CLAP
     Render(render::RenderArgs),
+    /// Measure what a block costs the audio thread and the worker
+    Bench(bench::BenchArgs),
+    /// Run clap-validator, pluginval and the VST3 validator over the bundles, where they are installed
+    Validate,
 }
 
 fn main() -> ExitCode {
@@ -50,5 +65,9 @@ fn run(task: Task) -> Result<()> {
         Task::Install => install::install(),
         Task::Uninstall => install::uninstall(),
         Task::Render(args) => render::run(&args),
+        Task::Demo => demo::run(),
+        Task::Test => test::run(),
+        Task::Bench(args) => bench::run(&args),
+        Task::Validate => validate::run(),
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -38,6 +39,24 @@ pub fn output_of(command: &mut Command) -> Result<String> {
         bail!("`{}` failed: {}", line(command), output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{}` did not print UTF-8", line(command)))
+}
+
+/// Runs a command, passes its standard output on line by line, and returns it with whether the command succeeded.
+pub fn tee(command: &mut Command) -> Result<(String, bool)> {
+    eprintln!("$ {}", line(command));
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run `{}`", line(command)))?;
+    let stdout = child.stdout.take().context("the output was asked for")?;
+    let mut text = String::new();
+    for bytes in BufReader::new(stdout).split(b'\n') {
+        let bytes = bytes.with_context(|| format!("cannot read what `{}` prints", line(command)))?;
+        let line = String::from_utf8_lossy(&bytes);
+        println!("{line}");
+        text.push_str(&line);
+        text.push('\n');
+    }
+    let status = child.wait().with_context(|| format!("cannot wait for `{}`", line(command)))?;
+    Ok((text, status.success()))
 }
 
 /// The cargo that runs this program.

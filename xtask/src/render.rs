@@ -1,6 +1,6 @@
 //! `cargo xtask render`: audio files through the built CLAP bundle, in process.
 
-mod audio_file;
+pub mod audio_file;
 mod job;
 mod report;
 mod resample;
@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use job::render_file;
+pub use report::Report;
 
 /// What to render, and how a host would set the plugin up for it.
 #[derive(Debug, Clone, clap::Args)]

@@ -1,0 +1,190 @@
+//! `cargo xtask demo`: from nothing to stems on disk, and how good they are.
+
+mod figure;
+mod score;
+mod spectrogram;
+
+use crate::bundle::{self, BundleArgs};
+use crate::render::audio_file::{self, Audio};
+use crate::render::{self, RenderArgs, Report};
+use crate::{paths, setup};
+use anyhow::{Context, Result, bail, ensure};
+use host_tests::{residual_db, sum_of};
+use score::Score;
+use std::path::{Path, PathBuf};
+
+/// The stems in the order of the printed table.
+const STEMS: [&str; 2] = ["music", "dialogue"];
+
+/// What the stems may differ from the mixture in sum, dBFS.
+const SUM_LIMIT_DB: f64 = -120.0;
+
+/// What the music must gain in SDR over the mixture, dB.
+const MUSIC_GAIN_BAR_DB: f64 = 6.0;
+
+/// Samples per block.
+const BLOCK_SAMPLES: usize = 512;
+
+/// The programme in parts: what goes in, what was put together to make it, and what comes out.
+struct Programme {
+    mixture: Audio,
+    references: Vec<Audio>,
+    estimates: Vec<Audio>,
+}
+
+/// Sets up, builds, renders, draws and measures.
+pub fn run() -> Result<()> {
+    setup::run(&setup::SetupArgs::default())?;
+    let layout = bundle::run(BundleArgs { release: true })?;
+    let folder = paths::target().join("demo");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+
+    let references = STEMS.map(|stem| audio_file::read(&paths::programme().join(format!("{stem}.flac"))));
+    let references = references.into_iter().collect::<Result<Vec<_>>>()?;
+    let mixture = mix(&references)?;
+    let input = folder.join("mixture.wav");
+    audio_file::write(&input, &mixture.channels, mixture.rate_hz)?;
+
+    let report = render(&input, &folder, layout.clap)?;
+    let estimates = STEMS.map(|stem| audio_file::read(&folder.join(format!("{stem}.wav"))));
+    let estimates = estimates.into_iter().collect::<Result<Vec<_>>>()?;
+    let programme = Programme { mixture, references, estimates };
+    let scores = scores(&programme)?;
+    let residual_db = residual(&programme);
+
+    let picture = folder.join("spectrograms.png");
+    figure::draw(&picture, &panels(&programme, &scores))?;
+    print_table(&programme, &scores, &report, residual_db);
+    for name in ["mixture.wav", "music.wav", "dialogue.wav", "spectrograms.png", "report.json"] {
+        println!("{}", paths::shown(&folder.join(name)));
+    }
+    check(&scores, &report, residual_db)
+}
+
+/// The sum of the references.
+fn mix(references: &[Audio]) -> Result<Audio> {
+    let first = references.first().context("there is no reference")?;
+    let shape = |audio: &Audio| (audio.rate_hz, audio.channels.len(), audio.num_samples());
+    ensure!(references.iter().all(|other| shape(other) == shape(first)), "the references differ in rate or length");
+    let channels: Vec<&[Vec<f32>]> = references.iter().map(|audio| audio.channels.as_slice()).collect();
+    Ok(Audio { channels: sum_of(&channels), rate_hz: first.rate_hz })
+}
+
+fn render(input: &Path, folder: &Path, clap: PathBuf) -> Result<Report> {
+    let args = RenderArgs {
+        input: input.to_path_buf(),
+        out_dir: folder.to_path_buf(),
+        model: None,
+        block: BLOCK_SAMPLES,
+        rate: None,
+        realtime: false,
+        params: Vec::new(),
+        sidechain: None,
+        bundle: Some(clap),
+    };
+    render::render_file(&args.open_bundle()?, &args, input, folder)
+}
+
+/// Scores of each stem, the mixture as its estimate first.
+fn scores(programme: &Programme) -> Result<Vec<(Score, Score)>> {
+    let both = programme.references.iter().zip(&programme.estimates);
+    both.map(|(reference, estimate)| {
+        let before = Score::of(&reference.channels, &programme.mixture.channels)?;
+        Ok((before, Score::of(&reference.channels, &estimate.channels)?))
+    })
+    .collect()
+}
+
+/// Largest difference between the sum of the stems and the mixture, dBFS.
+fn residual(programme: &Programme) -> f64 {
+    let stems: Vec<&[Vec<f32>]> = programme.estimates.iter().map(|audio| audio.channels.as_slice()).collect();
+    residual_db(&programme.mixture.channels, &sum_of(&stems))
+}
+
+fn panels<'a>(programme: &'a Programme, scores: &[(Score, Score)]) -> Vec<figure::Panel<'a>> {
+    let mut panels = vec![figure::Panel { title: "mixture".into(), audio: &programme.mixture }];
+    for ((stem, audio), (before, after)) in STEMS.iter().zip(&programme.estimates).zip(scores) {
+        let title = format!("{stem}: SDR {:.1} dB, {:.1} dB in the mixture", after.sdr_db, before.sdr_db);
+        panels.push(figure::Panel { title, audio });
+    }
+    panels
+}
+
+fn print_table(programme: &Programme, scores: &[(Score, Score)], report: &Report, residual_db: f64) {
+    let seconds = programme.mixture.num_samples() as f64 / f64::from(programme.mixture.rate_hz);
+    println!("\n{seconds:.1} s of speech over music at {} Hz, model {}\n", report.host_rate, report.model);
+    println!("            SDR in   SDR out      gain   SI-SDR in  SI-SDR out      gain");
+    for (stem, (before, after)) in STEMS.iter().zip(scores) {
+        println!(
+            "{stem:9} {:6.2} dB {:6.2} dB {:6.2} dB   {:6.2} dB   {:6.2} dB {:6.2} dB",
+            before.sdr_db,
+            after.sdr_db,
+            after.sdr_db - before.sdr_db,
+            before.si_sdr_db,
+            after.si_sdr_db,
+            after.si_sdr_db - before.si_sdr_db
+        );
+    }
+    let measured = report.latency_samples_measured.map_or("none".into(), |samples| samples.to_string());
+    let latency_ms = 1e3 * report.latency_samples_reported as f64 / f64::from(report.host_rate);
+    println!();
+    println!("latency reported   {} samples ({latency_ms:.0} ms)", report.latency_samples_reported);
+    println!("latency measured   {measured} samples");
+    println!("late frames        {} of {}", report.late_frames, report.frames);
+    println!("stems sum to the mixture within {residual_db:.1} dBFS");
+    println!("libtorch and model loaded in {:.0} ms", report.load_ms);
+    println!("model's time per time of audio (RTF) {:.3} on {}", report.rtf, report.device);
+    println!("longest block      {:.0} us\n", report.max_process_us);
+}
+
+/// What must hold of every demo.
+fn check(scores: &[(Score, Score)], report: &Report, residual_db: f64) -> Result<()> {
+    let mut wrong = Vec::new();
+    if !report.message.is_empty() {
+        wrong.push(format!("the plugin says: {}", report.message));
+    }
+    if residual_db > SUM_LIMIT_DB {
+        wrong.push(format!(
+            "the stems differ from the mixture by {residual_db:.1} dBFS, at most {SUM_LIMIT_DB} expected"
+        ));
+    }
+    if report.latency_samples_measured != Some(report.latency_samples_reported) {
+        let (reported, measured) = (report.latency_samples_reported, report.latency_samples_measured);
+        wrong.push(format!("the latency is {measured:?} samples, {reported} reported"));
+    }
+    if report.late_frames > 0 {
+        wrong.push(format!("{} frames came late in an offline render", report.late_frames));
+    }
+    if let Some((before, after)) = scores.first() {
+        let gain_db = after.sdr_db - before.sdr_db;
+        if gain_db.is_nan() || gain_db < MUSIC_GAIN_BAR_DB {
+            wrong.push(format!("the music gains {gain_db:.2} dB of SDR, at least {MUSIC_GAIN_BAR_DB} dB expected"));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    bail!("the demo is not as it should be:\n  {}", wrong.join("\n  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mixture_is_the_sum_and_references_must_match() {
+        let audio = |samples: &[f32]| Audio { channels: vec![samples.to_vec()], rate_hz: 48_000 };
+        let mixture = mix(&[audio(&[0.5, 0.25]), audio(&[0.25, -0.25])]).expect("a mixture");
+        assert_eq!(mixture.channels, [[0.75, 0.0]]);
+        assert!(mix(&[audio(&[0.5]), audio(&[0.5, 0.5])]).is_err());
+    }
+
+    #[test]
+    fn the_programme_is_twelve_seconds_of_stereo() {
+        for stem in STEMS {
+            let audio = audio_file::read(&paths::programme().join(format!("{stem}.flac"))).expect("the fixture");
+            assert_eq!((audio.rate_hz, audio.channels.len()), (48_000, 2));
+            assert_eq!(audio.num_samples(), 12 * 48_000);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `cargo xtask test`: everything that is checked before a change goes in, with the time of each step and one sum at the end.
+
+mod tally;
+
+use crate::bundle::{self, BundleArgs};
+use crate::{layering, licences, paths, process, setup};
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tally::Tally;
+
+/// The backend is built as it is shipped only: compiling its binding to libtorch takes minutes, and once is enough.
+const TORCH: &str = "underscore-torch";
+
+/// One step's outcome.
+struct Outcome {
+    name: &'static str,
+    time: Duration,
+    tally: Tally,
+    error: Option<anyhow::Error>,
+}
+
+/// A step: what it is called, what it does, and whether the rest makes sense without it.
+struct Step {
+    name: &'static str,
+    action: fn() -> Result<Tally>,
+    needed: bool,
+}
+
+const STEPS: [Step; 10] = [
+    Step { name: "set-up", action: set_up, needed: true },
+    Step { name: "format", action: format, needed: false },
+    Step { name: "layers", action: layers, needed: false },
+    Step { name: "licences", action: check_licences, needed: false },
+    Step { name: "lints", action: lints, needed: false },
+    Step { name: "unit tests", action: unit_tests, needed: false },
+    Step { name: "backend tests", action: backend_tests, needed: false },
+    Step { name: "training tests", action: training_tests, needed: false },
+    Step { name: "bundle", action: make_bundle, needed: true },
+    Step { name: "host tests", action: host_tests, needed: false },
+];
+
+/// Runs all steps; a failed one does not keep the others from running unless they need it.
+pub fn run() -> Result<()> {
+    let start = Instant::now();
+    let mut outcomes = Vec::new();
+    for step in &STEPS {
+        println!("\n== {} ==", step.name);
+        let step_start = Instant::now();
+        let outcome = measured(step, step_start);
+        let is_end = step.needed && outcome.error.is_some();
+        if let Some(error) = &outcome.error {
+            eprintln!("error: {error:#}");
+        }
+        outcomes.push(outcome);
+        if is_end {
+            break;
+        }
+    }
+    summarise(&outcomes, start.elapsed())
+}
+
+fn measured(step: &Step, start: Instant) -> Outcome {
+    let (tally, error) = match (step.action)() {
+        Ok(tally) => (tally, None),
+        Err(error) => {
+            // A run of tests that failed still has its counts.
+            let tally = error.downcast_ref::<tally::Failed>().map_or_else(Tally::default, |failed| failed.tally);
+            (tally, Some(error))
+        }
+    };
+    Outcome { name: step.name, time: start.elapsed(), tally, error }
+}
+
+fn summarise(outcomes: &[Outcome], time: Duration) -> Result<()> {
+    println!();
+    let mut total = Tally::default();
+    for outcome in outcomes {
+        total += outcome.tally;
+        let state = if outcome.error.is_some() { "FAILED" } else { "ok" };
+        let counts = if outcome.tally == Tally::default() { String::new() } else { format!("  {}", outcome.tally) };
+        println!("{:16} {state:7} {:7.1} s{counts}", outcome.name, outcome.time.as_secs_f64());
+    }
+    println!("{:24} {:7.1} s", "", time.as_secs_f64());
+    println!("{total}");
+    let failed: Vec<&str> = outcomes.iter().filter(|o| o.error.is_some()).map(|o| o.name).collect();
+    let num_left_out = STEPS.len() - outcomes.len();
+    if !failed.is_empty() {
+        bail!("failed: {} ({num_left_out} steps not run)", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn set_up() -> Result<Tally> {
+    setup::run(&setup::SetupArgs::default()).map(|()| Tally::default())
+}
+
+fn format() -> Result<Tally> {
+    process::run(process::cargo().args(["fmt", "--all", "--", "--check"]))
+        .context("`cargo fmt --all` puts it right")
+        .map(|()| Tally::default())
+}
+
+fn layers() -> Result<Tally> {
+    layering::run().map(|()| Tally::default())
+}
+
+fn check_licences() -> Result<Tally> {
+    licences::run().map(|()| Tally::default())
+}
+
+fn lints() -> Result<Tally> {
+    let deny = ["--all-targets", "--locked", "--", "--deny", "warnings"];
+    process::run(process::cargo().args(["clippy", "--workspace", "--exclude", TORCH]).args(deny))?;
+    process::run(process::cargo().args(["clippy", "--release", "--package", TORCH]).args(deny))?;
+    Ok(Tally::default())
+}
+
+fn unit_tests() -> Result<Tally> {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--workspace", "--exclude", "host-tests", "--exclude", TORCH, "--locked", "--no-fail-fast"]);
+    tally::counted(&mut cargo)
+}
+
+fn backend_tests() -> Result<Tally> {
+    tally::counted(process::cargo().args(["test", "--release", "--package", TORCH, "--locked", "--no-fail-fast"]))
+}
+
+/// The training package's tests need PyTorch, which is 4.7 GB: they run where it is.
+fn training_tests() -> Result<Tally> {
+    let training = paths::root().join("models").join("training");
+    let Some(python) = process::find_program(&["python3", "python"]) else {
+        println!("left out: there is no Python 3");
+        return Ok(Tally::default());
+    };
+    let modules = "import numpy, pytest, torch";
+    if process::output(Command::new(&python).args(["-c", modules])).is_err() {
+        println!("left out: `{modules}` fails in {}; see models/training", python.display());
+        return Ok(Tally::default());
+    }
+    let mut pytest = Command::new(python);
+    pytest.args(["-m", "pytest", "-q", "tests"]).current_dir(&training).env("PYTHONPATH", &training);
+    tally::counted(&mut pytest)
+}
+
+fn make_bundle() -> Result<Tally> {
+    bundle::run(BundleArgs { release: true }).map(|_| Tally::default())
+}
+
+/// One at a time: they measure time, memory and what the process has opened.
+fn host_tests() -> Result<Tally> {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--package", "host-tests", "--locked", "--no-fail-fast", "--", "--test-threads=1"]);
+    tally::counted(&mut cargo)
+}
