@@ -33,7 +33,7 @@ enum Task {
     /// Set up, build, separate the demo's programme and print how well: the first command to try
     Demo,
     /// Set up and run every check and test: the second one
-    Test,
+    Test(test::TestArgs),
     /// Build the CLAP and VST3 bundles into target/bundled
     Bundle(bundle::BundleArgs),
     /// Install the bundles, libtorch and the models for this user
@@ -66,7 +66,7 @@ fn run(task: Task) -> Result<()> {
         Task::Uninstall => install::uninstall(),
         Task::Render(args) => render::run(&args),
         Task::Demo => demo::run(),
-        Task::Test => test::run(),
+        Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Validate => validate::run(),
     }

@@ -9,6 +9,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tally::Tally;
 
+/// Options of `test`.
+#[derive(Debug, clap::Args)]
+pub struct TestArgs {
+    /// Run only this step, as often as wanted: --only format --only "unit tests"
+    #[arg(long = "only", value_name = "STEP", value_parser = STEPS.map(|step| step.name))]
+    only: Vec<String>,
+}
+
 /// The backend is built as it is shipped only: compiling its binding to libtorch takes minutes, and once is enough.
 const TORCH: &str = "underscore-torch";
 
@@ -41,10 +49,12 @@ const STEPS: [Step; 10] = [
 ];
 
 /// Runs all steps; a failed one does not keep the others from running unless they need it.
-pub fn run() -> Result<()> {
+pub fn run(args: &TestArgs) -> Result<()> {
     let start = Instant::now();
+    let is_wanted = |step: &&Step| args.only.is_empty() || args.only.iter().any(|name| name == step.name);
+    let steps: Vec<&Step> = STEPS.iter().filter(is_wanted).collect();
     let mut outcomes = Vec::new();
-    for step in &STEPS {
+    for step in &steps {
         println!("\n== {} ==", step.name);
         let step_start = Instant::now();
         let outcome = measured(step, step_start);
@@ -57,7 +67,7 @@ pub fn run() -> Result<()> {
             break;
         }
     }
-    summarise(&outcomes, start.elapsed())
+    summarise(&outcomes, steps.len() - outcomes.len(), start.elapsed())
 }
 
 fn measured(step: &Step, start: Instant) -> Outcome {
@@ -72,7 +82,7 @@ fn measured(step: &Step, start: Instant) -> Outcome {
     Outcome { name: step.name, time: start.elapsed(), tally, error }
 }
 
-fn summarise(outcomes: &[Outcome], time: Duration) -> Result<()> {
+fn summarise(outcomes: &[Outcome], num_left_out: usize, time: Duration) -> Result<()> {
     println!();
     let mut total = Tally::default();
     for outcome in outcomes {
@@ -84,7 +94,6 @@ fn summarise(outcomes: &[Outcome], time: Duration) -> Result<()> {
     println!("{:24} {:7.1} s", "", time.as_secs_f64());
     println!("{total}");
     let failed: Vec<&str> = outcomes.iter().filter(|o| o.error.is_some()).map(|o| o.name).collect();
-    let num_left_out = STEPS.len() - outcomes.len();
     if !failed.is_empty() {
         bail!("failed: {} ({num_left_out} steps not run)", failed.join(", "));
     }
