@@ -29,6 +29,8 @@ pub struct Call {
     pub epoch: u64,
     /// `frame_index` of the first frame.
     pub first_frame: u64,
+    /// Nothing that came before belongs to it: the model starts from a zero state.
+    pub is_fresh: bool,
     /// Channels in use: 1 when linked, else the bus's. At most what was allocated.
     pub num_channels: usize,
     /// `[channel][frame][bin][re, im]`, scaled to the model's window. Filled by the audio thread.
@@ -77,6 +79,7 @@ impl CallShape {
         Call {
             epoch: 0,
             first_frame: 0,
+            is_fresh: true,
             num_channels: self.max_channels,
             spectrum: vec![0.0; self.spectrum_len(self.max_channels)].into(),
             masks: vec![0.0; self.masks_len(self.max_channels)].into(),

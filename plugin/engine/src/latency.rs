@@ -19,7 +19,7 @@ pub struct ModelTiming {
     pub frames_per_call: usize,
     /// The mask at place `j` of a call that starts with frame `c` belongs to frame `c + j − look_ahead_frames`.
     pub look_ahead_frames: usize,
-    /// Past frames that can still matter to a mask; a longer gap means a fresh start.
+    /// Past frames that can still matter to a mask: after so much silence the model's state no longer changes.
     pub look_back_frames: usize,
 }
 

@@ -86,6 +86,8 @@ pub struct StatusSnapshot {
     pub step_ms_mean: f32,
     /// Longest inference call, ms.
     pub step_ms_max: f32,
+    /// Inference calls since activation.
+    pub num_steps: u64,
     /// `step_ms_mean` over the duration of the audio in a call: below 1 is real time.
     pub rtf: f32,
     /// Longest call of `process`, µs.
@@ -167,6 +169,7 @@ impl EngineStatus {
             num_dropped_calls: self.num_dropped_calls.load(Ordering::Relaxed),
             num_replaced_samples: self.num_replaced_samples.load(Ordering::Relaxed),
             load_ms: self.load_ms.load(Ordering::Relaxed),
+            num_steps,
             step_ms_mean,
             step_ms_max: self.step_ms_max.load(Ordering::Relaxed),
             rtf: (f64::from(step_ms_mean) / 1e3 / self.call_s) as f32,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::separator::StepSettings;
 use crate::handoff::{AudioEnd, Call, CallShape, Outcome};
+use crate::latency::ModelTiming;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::Waker;
 
@@ -23,6 +24,9 @@ pub struct Dispatch {
     epoch: u64,
     /// The call being filled.
     filling: Option<Call>,
+    /// The next call to be sent starts from a zero state.
+    is_fresh: bool,
+    silence: Silence,
     /// Calls that came back, oldest first. Never more than there are in circulation.
     returned: Vec<Call>,
     /// A wait came to nothing: no further one until the worker gives a sign of life.
@@ -31,11 +35,23 @@ pub struct Dispatch {
     sent: Vec<Sent>,
 }
 
+/// How long the input has been silent, in frames.
+///
+/// After `look_back_frames` of silence the state of a model no longer changes, so that a call of nothing but silence can be left
+/// out without a difference in what follows. The stream begins as if silence had come before it.
+#[derive(Debug)]
+struct Silence {
+    look_back_frames: usize,
+    num_silent_frames: usize,
+}
+
 /// What is known of a call on the audio thread's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     /// Not handed over, and nobody is to blame: asleep, or no model.
     No,
+    /// Left out, because there is nothing to hear in it.
+    Silent,
     /// Handed over while the model was loading: welcome if it comes, not late if it does not.
     WhileLoading,
     /// Handed over, or to be handed over but for want of an empty call, while the model was running.
@@ -54,20 +70,25 @@ pub enum Due {
     },
     /// A mask was to come and is not here.
     Late,
+    /// There is nothing to hear.
+    Silence,
     /// No mask was asked for.
     Nothing,
 }
 
 impl Dispatch {
     /// `num_calls` calls are in circulation.
-    pub fn new(end: AudioEnd, waker: Waker, shape: CallShape, look_ahead_frames: usize, num_calls: usize) -> Self {
+    pub fn new(end: AudioEnd, waker: Waker, shape: CallShape, timing: &ModelTiming, num_calls: usize) -> Self {
+        let look_back_frames = timing.look_back_frames;
         Self {
             end,
             waker,
             shape,
-            look_ahead_frames,
+            look_ahead_frames: timing.look_ahead_frames,
             epoch: 0,
             filling: None,
+            is_fresh: true,
+            silence: Silence { look_back_frames, num_silent_frames: look_back_frames },
             returned: Vec::with_capacity(num_calls + 1),
             has_given_up: false,
             sent: vec![Sent::No; num_calls + 2],
@@ -77,6 +98,8 @@ impl Dispatch {
     /// Back to frame 0. Calls on their way are dropped when they come back.
     pub fn reset(&mut self) {
         self.epoch += 1;
+        self.is_fresh = true;
+        self.silence.num_silent_frames = self.silence.look_back_frames;
         if let Some(call) = self.filling.take() {
             self.end.put_empty(call);
         }
@@ -87,12 +110,13 @@ impl Dispatch {
         self.end.publish_due(self.epoch, 0);
     }
 
-    /// Takes in the frame `frame_index`; `fill` writes one channel's spectrum `[bin][re, im]` into the slice it is given.
+    /// Takes in the frame `frame_index`, which may be silent (all zero); `fill` writes one channel's spectrum `[bin][re, im]` into the slice it is given.
     /// The frames of a call must all have the same `num_channels`: a change takes effect with the next call.
     pub fn push_frame(
         &mut self,
         frame_index: u64,
         num_channels: usize,
+        is_silent: bool,
         step: StepSettings,
         status: &EngineStatus,
         mut fill: impl FnMut(usize, usize, &mut [f32]),
@@ -102,16 +126,28 @@ impl Dispatch {
         if frame_idx == 0 {
             self.begin_call(frame_index, num_channels, step, status);
         }
+        let num_silent_frames = &mut self.silence.num_silent_frames;
+        *num_silent_frames = if is_silent { num_silent_frames.saturating_add(1) } else { 0 };
         let Some(call) = self.filling.as_mut() else { return };
         for channel_idx in 0..call.num_channels {
             let offset = self.shape.spectrum_offset(channel_idx, frame_idx);
             fill(call.num_channels, channel_idx, &mut call.spectrum[offset..offset + self.shape.num_bins * 2]);
         }
-        if frame_idx + 1 == self.shape.num_frames
-            && let Some(call) = self.filling.take()
-        {
-            self.end.send(call);
+        if frame_idx + 1 == self.shape.num_frames {
+            self.end_call();
         }
+    }
+
+    fn end_call(&mut self) {
+        let Some(mut call) = self.filling.take() else { return };
+        if self.silence.num_silent_frames >= self.silence.look_back_frames + self.shape.num_frames {
+            let sent_idx = self.sent_idx(call.first_frame);
+            self.sent[sent_idx] = Sent::Silent;
+            self.end.put_empty(call);
+            return;
+        }
+        call.is_fresh = std::mem::take(&mut self.is_fresh);
+        self.end.send(call);
     }
 
     fn begin_call(&mut self, first_frame: u64, num_channels: usize, step: StepSettings, status: &EngineStatus) {
@@ -125,6 +161,7 @@ impl Dispatch {
         let sent_idx = self.sent_idx(first_frame);
         self.sent[sent_idx] = sent;
         if sent == Sent::No {
+            self.is_fresh = true;
             return;
         }
         self.collect();
@@ -165,8 +202,10 @@ impl Dispatch {
         self.collect();
         let (first_frame, frame_idx) = self.call_of(frame_index);
         let sent = self.sent[self.sent_idx(first_frame)];
-        if sent == Sent::No {
-            return Due::Nothing;
+        match sent {
+            Sent::No => return Due::Nothing,
+            Sent::Silent => return Due::Silence,
+            Sent::WhileLoading | Sent::WhileRunning => (),
         }
         if may_wait {
             self.wait_for(first_frame, status);

@@ -132,7 +132,7 @@ impl Engine {
         let status =
             EngineStatus::register(&model.id, host_rate_hz, max_block_samples, latency, timing.frames_per_call);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
-        let dispatch = Dispatch::new(audio_end, worker.waker(), shape, timing.look_ahead_frames, num_calls);
+        let dispatch = Dispatch::new(audio_end, worker.waker(), shape, &timing, num_calls);
         let engine = Self::new(&config, latency, dispatch, status.clone());
         if host_rate_hz < timing.sample_rate_hz {
             status.set_unavailable(format!(

@@ -37,7 +37,7 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
     let (audio_end, worker_end) = handoff(&shape, num_calls);
     let status = EngineStatus::register("test", config.host_rate_hz, config.max_block_samples, latency, 8);
     status.set_running("test", 0.0);
-    let dispatch = Dispatch::new(audio_end, Waker::none(), shape, timing.look_ahead_frames, num_calls);
+    let dispatch = Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls);
     let mut engine = Engine::new(config, latency, dispatch, status);
     // Tests run faster than real time and must not be taken for a bounce unless they say so.
     engine.pace = Pace::new(f64::INFINITY);
@@ -283,4 +283,29 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
     assert_eq!(engine.status().snapshot().num_late_frames, 0);
     drop(engine);
     thread.join().unwrap();
+}
+
+#[test]
+fn silence_costs_no_call_and_sound_after_it_is_separated_from_the_first_sample() {
+    let block = 512;
+    let mut config = config(2, block);
+    config.model.timing.look_back_frames = 50;
+    let (mut engine, mut worker) = engine_and_worker(&config);
+    let (sound, silence) = (noise(48_000), vec![0.0; 10 * 48_000]);
+    let input = [&silence[..], &sound, &silence, &sound].concat();
+    let mut num_calls = 0;
+    let out = render(&mut engine, &input, block, Settings::default(), |_| {
+        while let Some(call) = worker.receive() {
+            assert_eq!(call.is_fresh, num_calls == 0, "silence keeps the state");
+            num_calls += 1;
+            worker.send(answer(call, 1.0));
+        }
+    });
+    let latency = engine.latency_samples();
+    let worst = out.stems[0][latency..].iter().zip(&input).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("{num_calls} calls for 22 s of which 2 s sound, error {:.1} dBFS", db(worst));
+    // Two seconds of sound are 16 calls, the look-back after the first of them 7, and each edge may begin one.
+    assert!((20..=28).contains(&num_calls));
+    assert!(db(worst) < -120.0);
+    assert_eq!(engine.status().snapshot().num_late_frames, 0);
 }

@@ -72,6 +72,11 @@ impl Schedule {
         }
     }
 
+    /// A frame without sound. Whatever comes next has nothing to fade from.
+    pub fn rest(&mut self) {
+        self.has_begun = false;
+    }
+
     /// How far the masks are in, 0..=1.
     pub fn presence(&self) -> f32 {
         self.presence

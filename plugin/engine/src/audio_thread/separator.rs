@@ -40,6 +40,9 @@ pub struct Separator {
     num_channels: usize,
     mask_delay_frames: u64,
     next_frame: u64,
+    /// Hops without sound up to the newest, and how many of them make a silent frame.
+    num_silent_hops: usize,
+    hops_per_window: usize,
 }
 
 impl Separator {
@@ -62,6 +65,8 @@ impl Separator {
             num_channels,
             mask_delay_frames: latency.mask_delay_frames as u64,
             next_frame: 0,
+            num_silent_hops: 0,
+            hops_per_window: grid.window_samples().div_ceil(grid.hop_samples()),
         }
     }
 
@@ -75,6 +80,7 @@ impl Separator {
             spectrum.fill(Complex32::default());
         }
         self.next_frame = 0;
+        self.num_silent_hops = 0;
     }
 
     /// How far the masks are in after the last step, 0..=1.
@@ -107,15 +113,26 @@ impl Separator {
         for ((stft, hop), spectrum) in self.analysis.iter_mut().zip(hop_in).zip(spectra.iter_mut()) {
             stft.analyse(hop, spectrum);
         }
+        let is_silent_hop = hop_in.iter().flatten().all(|&sample| sample == 0.0);
+        self.num_silent_hops = if is_silent_hop { self.num_silent_hops.saturating_add(1) } else { 0 };
+        // Before the first sample there is silence, too.
+        let is_silent = self.num_silent_hops >= self.hops_per_window || self.num_silent_hops as u64 > frame_index;
         let num_mask_channels = if settings.stereo_link { 1 } else { self.num_channels };
         let (spectra, scale) = (&self.mixture[place], self.scale);
-        self.dispatch.push_frame(frame_index, num_mask_channels, settings, status, |of, channel_idx, out| {
-            if of == 1 {
-                linking::link_rms(spectra.iter().map(Vec::as_slice), scale, out);
-            } else {
-                linking::pack(&spectra[channel_idx], scale, out);
-            }
-        });
+        self.dispatch.push_frame(
+            frame_index,
+            num_mask_channels,
+            is_silent,
+            settings,
+            status,
+            |of, channel_idx, out| {
+                if of == 1 {
+                    linking::link_rms(spectra.iter().map(Vec::as_slice), scale, out);
+                } else {
+                    linking::pack(&spectra[channel_idx], scale, out);
+                }
+            },
+        );
     }
 
     fn synthesise(
@@ -133,6 +150,7 @@ impl Separator {
                     dispatch.mask(call_idx, frame_idx, stem_idx, channel_idx)
                 });
             }
+            Due::Silence => self.schedule.rest(),
             Due::Late => self.schedule.miss(true),
             Due::Nothing => self.schedule.miss(false),
         }

@@ -23,9 +23,6 @@ pub struct Stream {
     model: Arc<Model>,
     session: Session,
     look_ahead_frames: u64,
-    look_back_frames: u64,
-    /// Epoch and first frame of the call that would follow the last one without a gap.
-    expected: (u64, u64),
     num_failures: u32,
 }
 
@@ -76,8 +73,6 @@ impl Stream {
             model,
             session,
             look_ahead_frames: spec.timing.look_ahead_frames as u64,
-            look_back_frames: spec.timing.look_back_frames as u64,
-            expected: (0, 0),
             num_failures: 0,
         })
     }
@@ -91,6 +86,9 @@ impl Stream {
     pub fn step(&mut self) -> bool {
         let Some(mut call) = self.end.receive() else { return false };
         let last_frame = (call.first_frame + self.shape.num_frames as u64 - 1).saturating_sub(self.look_ahead_frames);
+        if call.is_fresh {
+            self.session.reset();
+        }
         call.outcome = if self.end.is_past(&call, last_frame) {
             Outcome::TooLate
         } else if self.num_failures >= MOST_FAILURES {
@@ -130,12 +128,6 @@ impl Stream {
         if call.num_channels != self.session.num_channels() {
             self.session = Session::open(self.model.clone(), call.num_channels).map_err(|error| error.to_string())?;
         }
-        let (epoch, next_frame) = self.expected;
-        let gap_frames = call.first_frame.saturating_sub(next_frame);
-        if call.epoch != epoch || gap_frames > self.look_back_frames {
-            self.session.reset();
-        }
-        self.expected = (call.epoch, call.first_frame + self.shape.num_frames as u64);
         let spectrum = &call.spectrum[..self.shape.spectrum_len(call.num_channels)];
         let masks = &mut call.masks[..self.shape.masks_len(call.num_channels)];
         self.session.run(spectrum, masks).map_err(|error| error.to_string())
