@@ -21,7 +21,7 @@ pub enum Model {
     #[id = "music-1"]
     #[name = "Music 1"]
     Music1,
-    /// Half of everything to each stem: for checking latency and routing.
+    /// A mask of 1 everywhere: the music stem is the input. For checking latency and routing.
     #[id = "identity"]
     #[name = "Identity"]
     Identity,
