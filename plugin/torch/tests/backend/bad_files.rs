@@ -92,7 +92,11 @@ fn one_wrong_byte_in_the_weights_is_found() {
     let mut bytes = fs::read(shipped("music-1.pt")).expect("the model");
     let middle = {
         let mut archive = archive("music-1.pt");
-        let entry = archive.by_name("music-1/constants/149").expect("a weight");
+        let weight_idx = (0..archive.len()).find(|entry_idx| {
+            let entry = archive.by_index(*entry_idx).expect("an entry");
+            entry.size() > 1000 && entry.name().expect("a name").contains("/constants/")
+        });
+        let entry = archive.by_index(weight_idx.expect("a weight")).expect("an entry");
         (entry.data_start().expect("its place") + entry.size() / 2) as usize
     };
     bytes[middle] ^= 0x40;
@@ -116,7 +120,10 @@ fn a_zip_without_torchscript_is_no_model() {
     let mut source = archive("identity.pt");
     let mut target = ZipWriter::new(File::create(&path).expect("a new file"));
     for name in ["underscore.json", "test_vector.f32"] {
-        let entry = source.by_name(&format!("identity/extra/{name}")).expect("an extra file");
+        let mut paths = source.file_names().map(|path| path.expect("a name").into_owned());
+        let path = paths.find(|path| path.ends_with(&format!("/extra/{name}"))).expect("an extra file");
+        drop(paths);
+        let entry = source.by_name(&path).expect("an extra file");
         target.raw_copy_file(entry).expect("a copy");
     }
     target.finish().expect("a whole zip");
