@@ -134,7 +134,12 @@ fn print_table(programme: &Programme, scores: &[(Score, Score)], report: &Report
     println!("stems sum to the mixture within {residual_db:.1} dBFS");
     println!("libtorch and model loaded in {:.0} ms", report.load_ms);
     println!("model's time per time of audio (RTF) {:.3} on {}", report.rtf, report.device);
-    println!("longest block      {:.0} us\n", report.max_process_us);
+    let period_us = 1e6 * report.block as f64 / f64::from(report.host_rate);
+    let load_percent = 100.0 * report.process_cpu_us_p999 / period_us;
+    println!(
+        "audio thread       {:.0} us of processor time per block of {} at most, but for 0.1 % ({load_percent:.1} % load)\n",
+        report.process_cpu_us_p999, report.block
+    );
 }
 
 /// What must hold of every demo.

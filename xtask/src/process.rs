@@ -78,6 +78,11 @@ pub fn find_program<S: AsRef<OsStr>>(names: &[S]) -> Option<PathBuf> {
     })
 }
 
+/// Python 3: the one that the variable `PYTHON` names, else the first on `PATH`.
+pub fn python() -> Option<PathBuf> {
+    std::env::var_os("PYTHON").map(PathBuf::from).or_else(|| find_program(&["python3", "python"]))
+}
+
 /// The command as one would type it.
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -135,16 +135,19 @@ fn backend_tests() -> Result<Tally> {
     tally::counted(process::cargo().args(["test", "--release", "--package", TORCH, "--locked", "--no-fail-fast"]))
 }
 
-/// The training package's tests need PyTorch, which is 4.7 GB: they run where it is.
+/// The training package's tests need PyTorch, which is 4.7 GB: they run where it is, and `PYTHON` may say where.
 fn training_tests() -> Result<Tally> {
     let training = paths::root().join("models").join("training");
-    let Some(python) = process::find_program(&["python3", "python"]) else {
+    let Some(python) = process::python() else {
         println!("left out: there is no Python 3");
         return Ok(Tally::default());
     };
-    let modules = "import numpy, pytest, torch";
+    let modules = "import numpy, pytest, scipy, soundfile, torch, tqdm";
     if process::output(Command::new(&python).args(["-c", modules])).is_err() {
-        println!("left out: `{modules}` fails in {}; see models/training", python.display());
+        println!(
+            "left out: `{modules}` fails in {}; set PYTHON to an environment made as models/training/README.md says",
+            python.display()
+        );
         return Ok(Tally::default());
     }
     let mut pytest = Command::new(python);

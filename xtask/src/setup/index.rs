@@ -98,8 +98,7 @@ fn selection(package: &Package) -> Vec<String> {
 
 /// `python3 -m pip`, after a check that there is one.
 fn pip() -> Result<Command> {
-    let named = std::env::var_os("PYTHON").map(PathBuf::from);
-    let Some(python) = named.or_else(|| crate::process::find_program(&["python3", "python"])) else {
+    let Some(python) = crate::process::python() else {
         bail!("Python 3 is missing; on Debian: sudo apt install python3 python3-pip");
     };
     if crate::process::output(Command::new(&python).args(["-m", "pip", "--version"])).is_err() {
