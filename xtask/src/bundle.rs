@@ -111,11 +111,12 @@ fn library(messages: &str, name: &str) -> Option<PathBuf> {
 
 /// Copies the shipped models and removes others that an older version shipped.
 fn copy_models(folder: &Path) -> Result<()> {
-    files::remove(folder)?;
-    for model in files::list(&paths::weights(), files::is_model)? {
-        files::copy(&model, &folder.join(model.file_name().context("a model has a name")?))?;
+    let shipped = files::list(&paths::weights(), files::is_model)?;
+    for model in &shipped {
+        files::copy(model, &folder.join(model.file_name().context("a model has a name")?))?;
     }
-    Ok(())
+    let is_shipped = |path: &Path| shipped.iter().any(|model| model.file_name() == path.file_name());
+    files::list(folder, |path| !is_shipped(path))?.iter().try_for_each(|stale| files::remove(stale))
 }
 
 #[cfg(test)]

@@ -104,7 +104,8 @@ fn residual(programme: &Programme) -> f64 {
 fn panels<'a>(programme: &'a Programme, scores: &[(Score, Score)]) -> Vec<figure::Panel<'a>> {
     let mut panels = vec![figure::Panel { title: "mixture".into(), audio: &programme.mixture }];
     for ((stem, audio), (before, after)) in STEMS.iter().zip(&programme.estimates).zip(scores) {
-        let title = format!("{stem}: SDR {:.1} dB, {:.1} dB in the mixture", after.sdr_db, before.sdr_db);
+        let before_db = (10.0 * before.sdr_db).round() / 10.0 + 0.0;
+        let title = format!("{stem}: SDR {:.1} dB, {before_db:.1} dB in the mixture", after.sdr_db);
         panels.push(figure::Panel { title, audio });
     }
     panels
