@@ -158,10 +158,13 @@ impl Engine {
         let num_stems = config.model.num_estimated_stems();
         let hop = latency.grid.hop_samples();
         let block = || vec![vec![0.0; max_block_samples]; num_channels];
+        // Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the
+        // first masks of a bounce in large blocks were due before the lead was seen.
+        let slack_samples = (latency.deadline_frames * hop).saturating_sub(max_block_samples);
         Self {
             separator: Separator::new(dispatch, &config.model, &latency, num_channels),
             delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples)).collect(),
-            pace: Pace::new((latency.deadline_frames * hop) as f64 / host_rate_hz),
+            pace: Pace::new(slack_samples as f64 / host_rate_hz),
             status,
             latency,
             host_rate_hz,
