@@ -49,7 +49,7 @@ pub enum LibraryError {
         source: SharedObjectError,
     },
     /// The loader refused.
-    #[error("'{}' cannot be opened: {reason}. {REMEDY}", path.display())]
+    #[error("'{}' cannot be opened with the libtorch beside it, expected {LIBTORCH_VERSION}: {reason}. {REMEDY}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
