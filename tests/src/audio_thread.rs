@@ -56,8 +56,9 @@ impl Processor {
         }
     }
 
-    /// The input buses, to be filled before [`Self::process`].
-    pub fn inputs_mut(&mut self) -> &mut Buses {
+    /// The input buses, to be filled before [`Self::process`] is given that many samples.
+    pub fn inputs_mut(&mut self, num_samples: usize) -> &mut Buses {
+        self.inputs.grow(num_samples);
         &mut self.inputs
     }
 

@@ -169,7 +169,7 @@ pub fn wait_until_loaded(
     let num_samples = config.max_block_samples;
     let period = Duration::from_secs_f64(num_samples as f64 / config.rate_hz);
     let start = Instant::now();
-    for bus in processor.inputs_mut().iter_mut() {
+    for bus in processor.inputs_mut(num_samples).iter_mut() {
         for channel_idx in 0..bus.num_channels() {
             bus.channel_mut(channel_idx).fill(0.0);
         }
@@ -225,13 +225,10 @@ impl Tape {
         let mut changes = rendering.changes;
         for num_samples in rendering.blocks.cover(self.num_samples) {
             before(position);
-            for bus in processor.inputs_mut().iter_mut() {
+            for bus in processor.inputs_mut(num_samples).iter_mut() {
                 let source = if bus.is_main() { Some(rendering.main) } else { rendering.sidechain };
                 for channel_idx in 0..bus.num_channels() {
-                    let target = bus.channel_mut(channel_idx);
-                    let target_len = target.len();
-                    let target = &mut target[..num_samples.min(target_len)];
-                    fill(target, source, channel_idx, position);
+                    fill(&mut bus.channel_mut(channel_idx)[..num_samples], source, channel_idx, position);
                 }
             }
             processor.process(num_samples, changes)?;

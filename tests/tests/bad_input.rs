@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::{EXACT_DB, bundle_file, probe, resources};
+use common::{EXACT_DB, bundle_file, open, probe, resources};
 use host_tests::probe::{HostKind, Input, Outcome, Scenario};
+use host_tests::{Config, Rendering, render, residual_db, signals::programme};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,7 +92,7 @@ fn assert_dry(what: &str, outcome: &Outcome, words: &[&str]) {
     assert!(outcome.is_finite, "{what}: {outcome:?}");
     assert_eq!(outcome.main_residual_db, -400.0, "{what}: main is not the delayed input");
     assert!(outcome.sum_residual_db <= EXACT_DB, "{what}: stems off by {} dBFS", outcome.sum_residual_db);
-    assert_eq!(outcome.separation_db, -400.0, "{what}: something was separated");
+    assert!(outcome.separation_db <= EXACT_DB, "{what}: something was separated: {} dBFS", outcome.separation_db);
     assert_eq!(outcome.alloc_violations, 0, "{what}");
     let message = outcome.message.to_lowercase();
     for word in words {
@@ -269,12 +270,24 @@ fn the_sample_rate_is_below_the_models() {
 
 #[test]
 fn the_sample_rate_is_absurd() {
-    for rate_hz in [1.0, 100.0, 768_000.0] {
+    for rate_hz in [100.0, 768_000.0] {
         let scenario = Scenario { rate_hz, duration_s: 4_000.0 / rate_hz, ..Scenario::new(bundle_file()) };
         let outcome = probe(&scenario, &[]);
         println!("{rate_hz} Hz: {}: {}", outcome.state, outcome.message);
         assert!(outcome.is_finite && outcome.sum_residual_db <= EXACT_DB, "{rate_hz} Hz: {outcome:?}");
     }
+    // Here a window has no samples at all: the plugin may refuse, and must live on.
+    let bundle = open();
+    let mut instance = bundle.create(None).unwrap();
+    let config = Config { rate_hz: 1.0, max_block_samples: 512, num_channels: 2, offline: true };
+    instance.configure(config).unwrap();
+    if let Ok(processor) = instance.activate() {
+        instance.deactivate(processor);
+    }
+    instance.configure(Config { rate_hz: 48_000.0, ..config }).unwrap();
+    let input = programme(2, 4_800, 48_000.0, 1);
+    let rendered = render(&bundle, &mut instance, &Rendering::new(&input, 512)).unwrap();
+    assert!(residual_db(&input, &rendered.aligned_sum()) <= EXACT_DB);
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn when_sizes_change_within_a_render() {
 fn when_the_host_does_not_say_that_it_is_offline() {
     let (bundle, input) = (open(), input());
     let reference = run(&bundle, &input, 512, BlockSizes::Fixed(512), true);
-    for block in [64, 512, 4096] {
+    for block in [32, 512, 1024, 4096, 8192] {
         let rendered = run(&bundle, &input, block, BlockSizes::Fixed(block), false);
         assert_same(&format!("unreported, blocks of {block}"), &reference, &rendered);
     }
@@ -107,7 +107,7 @@ fn after_a_reset_and_on_changing_threads() {
             let processor = &mut processor;
             let (input, dialogue) = (&input, &mut dialogue);
             let mut work = move || {
-                let bus = processor.inputs_mut().main_mut().unwrap();
+                let bus = processor.inputs_mut(block).main_mut().unwrap();
                 for (channel_idx, channel) in input.iter().enumerate() {
                     let target = &mut bus.channel_mut(channel_idx)[..block];
                     for (target, x) in target.iter_mut().zip(&channel[start..start + block]) {

@@ -139,7 +139,7 @@ fn memory_of_instances(bundle: &Bundle, first: Instance, scenario: &Scenario) ->
         wait_until_loaded(bundle, &mut instance, &mut processor, Duration::from_secs(60))?;
         let num_samples = scenario.max_block_samples;
         for start in (0..input[0].len().saturating_sub(num_samples)).step_by(num_samples) {
-            if let Some(bus) = processor.inputs_mut().main_mut() {
+            if let Some(bus) = processor.inputs_mut(num_samples).main_mut() {
                 for (channel_idx, channel) in input.iter().enumerate() {
                     bus.channel_mut(channel_idx).copy_from_slice(&channel[start..start + num_samples]);
                 }
