@@ -119,7 +119,7 @@ pub fn render(bundle: &Bundle, instance: &mut Instance, rendering: &Rendering<'_
     let latency_samples = instance.latency_samples();
     processor.start()?;
     if rendering.wait_for_model {
-        wait_until_loaded(bundle, instance, &mut processor, Duration::from_secs(120))?;
+        wait_until_loaded(bundle, instance, &mut processor, Duration::from_mins(2))?;
     }
     let mut tape = Tape::new(rendering, &processor, latency_samples);
     let mut restart_requested = false;

@@ -136,7 +136,7 @@ fn memory_of_instances(bundle: &Bundle, first: Instance, scenario: &Scenario) ->
         set_up(&mut instance, scenario)?;
         let mut processor = instance.activate()?;
         processor.start()?;
-        wait_until_loaded(bundle, &mut instance, &mut processor, Duration::from_secs(60))?;
+        wait_until_loaded(bundle, &mut instance, &mut processor, Duration::from_mins(1))?;
         let num_samples = scenario.max_block_samples;
         for start in (0..input[0].len().saturating_sub(num_samples)).step_by(num_samples) {
             if let Some(bus) = processor.inputs_mut(num_samples).main_mut() {

@@ -43,5 +43,5 @@ pub fn offline_stereo(bundle: &Bundle, rate_hz: f64, max_block_samples: usize) -
 /// Plays a scenario in a child; a crash or a hang fails the test with what the child wrote.
 pub fn probe(scenario: &Scenario, environment: &[(&str, &OsStr)]) -> Outcome {
     let probe = Path::new(env!("CARGO_BIN_EXE_probe"));
-    run_in_child(probe, scenario, environment, Duration::from_secs(120)).unwrap_or_else(|error| panic!("{error}"))
+    run_in_child(probe, scenario, environment, Duration::from_mins(2)).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -8,10 +8,6 @@ use crate::latency::ModelTiming;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::Waker;
 
-/// The longest a host that renders ahead of real time is made to wait for one call, model loading included. A worker that
-/// takes longer than this is stuck, and a bounce that ends dry is better than one that never ends.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
 /// Pause between two looks while waiting. Far below the duration of a call, so that it costs a bounce nothing.
 const WAIT_STEP: Duration = Duration::from_micros(100);
 
@@ -166,9 +162,11 @@ impl Dispatch {
         }
         self.collect();
         let mut empty = self.end.take_empty();
-        if empty.is_none() && step.may_wait {
+        if empty.is_none()
+            && let Some(longest_wait) = step.longest_wait
+        {
             // Only after a reset, while the worker still holds the calls of before.
-            self.wait_until(status, |dispatch| {
+            self.wait_until(longest_wait, status, |dispatch| {
                 empty = dispatch.end.take_empty();
                 empty.is_some()
             });
@@ -196,8 +194,8 @@ impl Dispatch {
         (place - frame_idx, frame_idx as usize)
     }
 
-    /// What there is for `frame_index`, which is due now. With `may_wait`, waits for it if it is on its way.
-    pub fn due(&mut self, frame_index: u64, may_wait: bool, status: &EngineStatus) -> Due {
+    /// What there is for `frame_index`, which is due now. Where a wait is allowed, waits for it if it is on its way.
+    pub fn due(&mut self, frame_index: u64, longest_wait: Option<Duration>, status: &EngineStatus) -> Due {
         self.end.publish_due(self.epoch, frame_index);
         self.collect();
         let (first_frame, frame_idx) = self.call_of(frame_index);
@@ -207,8 +205,10 @@ impl Dispatch {
             Sent::Silent => return Due::Silence,
             Sent::WhileLoading | Sent::WhileRunning => (),
         }
-        if may_wait {
-            self.wait_for(first_frame, status);
+        if let Some(longest_wait) = longest_wait {
+            self.wait_until(longest_wait, status, |dispatch| {
+                dispatch.returned.iter().any(|call| call.first_frame == first_frame)
+            });
         }
         match self.returned.iter().position(|call| call.first_frame == first_frame) {
             Some(call_idx) if self.returned[call_idx].outcome == Outcome::Masked => Due::Mask { call_idx, frame_idx },
@@ -253,19 +253,15 @@ impl Dispatch {
         }
     }
 
-    fn wait_for(&mut self, first_frame: u64, status: &EngineStatus) {
-        self.wait_until(status, |dispatch| dispatch.returned.iter().any(|call| call.first_frame == first_frame));
-    }
-
     /// Waits for the worker. Only for a host that renders ahead of real time.
-    fn wait_until(&mut self, status: &EngineStatus, mut is_met: impl FnMut(&mut Self) -> bool) {
+    fn wait_until(&mut self, longest_wait: Duration, status: &EngineStatus, mut is_met: impl FnMut(&mut Self) -> bool) {
         let began = Instant::now();
         loop {
             self.collect();
             if is_met(self) || self.has_given_up || status.state() == State::Unavailable {
                 return;
             }
-            self.has_given_up = began.elapsed() > LONGEST_WAIT;
+            self.has_given_up = began.elapsed() > longest_wait;
             self.waker.wake();
             std::thread::sleep(WAIT_STEP);
         }
