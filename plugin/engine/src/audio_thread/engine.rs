@@ -1,7 +1,7 @@
 //! The engine: host blocks in, stems out.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use underscore_dsp::{DelayLine, sanitise};
 
@@ -19,6 +19,13 @@ use crate::worker_thread::{Assignment, DeviceChoice, Worker};
 /// Seconds of `asleep` after which inference stops. Below it the masks keep coming, so that switching bypass back and forth
 /// compares at once.
 const SLEEP_AFTER_S: f64 = 2.0;
+
+/// The longest that a host which says it is offline waits for one call, model loading included. A worker that takes longer is
+/// stuck, and a bounce that ends dry is better than one that never ends.
+const LONGEST_WAIT_OFFLINE: Duration = Duration::from_mins(1);
+
+/// The same for a host that only looks as if it were: long enough for a model to load, short enough if the look deceives.
+const LONGEST_WAIT_AHEAD: Duration = Duration::from_secs(5);
 
 /// What an engine is made for. All of it is fixed until the next activation.
 #[derive(Debug, Clone)]
@@ -209,13 +216,17 @@ impl Engine {
         self.take_input(input, num_samples);
         let block_s = num_samples as f64 / self.host_rate_hz;
         self.pace.note_block(Instant::now(), block_s);
-        let may_wait = settings.render == RenderMode::Offline || self.pace.is_ahead();
+        let longest_wait = match settings.render {
+            RenderMode::Offline => Some(LONGEST_WAIT_OFFLINE),
+            RenderMode::RealTime => self.pace.is_ahead().then_some(LONGEST_WAIT_AHEAD),
+        };
         if !settings.asleep {
             self.num_asleep_samples = 0.0;
         }
         self.num_asleep_samples += num_samples as f64;
         let asleep = settings.asleep && self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
-        let step = StepSettings { strength: settings.strength, stereo_link: settings.stereo_link, asleep, may_wait };
+        let step =
+            StepSettings { strength: settings.strength, stereo_link: settings.stereo_link, asleep, longest_wait };
 
         let hop = self.latency.grid.hop_samples();
         let mut done = 0;

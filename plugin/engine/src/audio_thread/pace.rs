@@ -64,7 +64,7 @@ mod tests {
     fn a_bounce_is_seen_within_the_slack_even_after_an_hour_of_pause() {
         let mut pace = Pace::new(0.08);
         let (now, _) = feed(&mut pace, Instant::now(), 100, |_| BLOCK_S);
-        let (_, num_ahead) = feed(&mut pace, now + Duration::from_secs(3600), 100, |_| BLOCK_S / 10.0);
+        let (_, num_ahead) = feed(&mut pace, now + Duration::from_hours(1), 100, |_| BLOCK_S / 10.0);
         assert!(num_ahead >= 90, "{num_ahead} of 100 blocks");
     }
 

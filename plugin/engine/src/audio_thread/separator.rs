@@ -1,5 +1,7 @@
 //! One step per hop: analysis of the newest frame, synthesis of the frame that is due.
 
+use std::time::Duration;
+
 use underscore_dsp::{Complex32, Istft, MaskExtender, Stft, linking, mask};
 
 use super::dispatch::{Dispatch, Due};
@@ -17,8 +19,8 @@ pub struct StepSettings {
     pub stereo_link: bool,
     /// No inference wanted.
     pub asleep: bool,
-    /// The host renders ahead of real time.
-    pub may_wait: bool,
+    /// How long `process` may wait for the worker: not at all, unless the host renders ahead of real time.
+    pub longest_wait: Option<Duration>,
 }
 
 /// Spectra in flight, and everything between them and the stems.
@@ -142,7 +144,7 @@ impl Separator {
         settings: StepSettings,
         status: &EngineStatus,
     ) {
-        let due = self.dispatch.due(frame_index, settings.may_wait, status);
+        let due = self.dispatch.due(frame_index, settings.longest_wait, status);
         match due {
             Due::Mask { call_idx, frame_idx } => {
                 let dispatch = &self.dispatch;
