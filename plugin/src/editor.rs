@@ -3,7 +3,8 @@
 //! ```text
 //! ┌ name ──────────── model ─ device ─ bypass ┐
 //! │ music │ dialogue │ in/out │ separation    │
-//! ├ state · latency · load · late · device ───┤
+//! │       │          │        │ figures       │
+//! ├ state ────────────────────────────────────┤
 //! └ what is missing and what to do ───────────┘
 //! ```
 
@@ -45,7 +46,7 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 const HEADER_HEIGHT: f32 = 40.0;
-const STATUS_HEIGHT: f32 = 96.0;
+const STATUS_HEIGHT: f32 = 84.0;
 const GAP: f32 = 8.0;
 
 /// The state of a window that is not open yet.
@@ -157,10 +158,10 @@ impl EditorApp {
             },
         ];
         for (strip, levels) in strips.iter().zip(&self.strips) {
-            strip::draw(&mut panel(ui, next(124.0)), setter, strip, levels);
+            strip::draw(&mut panel(ui, next(130.0)), setter, strip, levels);
         }
-        levels::draw_in_out(&mut panel(ui, next(84.0)), &self.input, &self.output);
-        separation_panel::draw(&mut panel(ui, rest), setter, &params);
+        levels::draw_in_out(&mut panel(ui, next(80.0)), &self.input, &self.output);
+        separation_panel::draw(&mut panel(ui, rest), setter, &params, self.status.as_ref());
 
         let status = Rect::from_min_max(
             pos2(window.left() + GAP, body_bottom + GAP),
@@ -182,7 +183,7 @@ impl EditorApp {
                     .on_hover_text("Where the model runs. Auto: CUDA where there is one, else the processor.");
                 choice::draw(ui, setter, &self.params.model, &[Model::Music1, Model::Identity], "model", 108.0)
                     .on_hover_text(
-                        "The model that separates. Identity gives half of everything to each stem, to check routing.",
+                        "The model that separates. Identity gives everything to the music, to check latency and routing.",
                     );
             });
         });

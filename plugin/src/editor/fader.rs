@@ -33,7 +33,7 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, param: &FloatParam, rect: Rect, c
         let text = if mark_db > 0.0 { format!("+{mark_db}") } else { format!("{mark_db}") };
         painter.text(pos2(groove_x - 13.0, y), Align2::RIGHT_CENTER, text, theme::tiny(), theme::DIM);
     }
-    painter.text(pos2(groove_x - 13.0, travel.bottom()), Align2::RIGHT_CENTER, "–∞", theme::tiny(), theme::DIM);
+    painter.text(pos2(groove_x - 13.0, travel.bottom()), Align2::RIGHT_CENTER, "-inf", theme::tiny(), theme::DIM);
     let groove = Rect::from_center_size(pos2(groove_x, travel.center().y), vec2(4.0, travel.height()));
     painter.rect_filled(groove, 2, theme::GROOVE);
     let y = y_of(param.modulated_normalized_value());
@@ -112,8 +112,13 @@ pub fn draw_value(ui: &mut Ui, setter: &ParamSetter, param: &FloatParam, rect: R
         ui.set_cursor_icon(egui::CursorIcon::Text);
         ui.painter().rect_stroke(rect, 3, Stroke::new(1.0, theme::DIM), egui::StrokeKind::Inside);
     }
-    let text = param.to_string().replace("-inf", "–∞");
-    ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, egui::FontId::proportional(12.5), theme::TEXT);
+    ui.painter().text(
+        rect.center(),
+        Align2::CENTER_CENTER,
+        param.to_string(),
+        egui::FontId::proportional(12.5),
+        theme::TEXT,
+    );
     if response.clicked() {
         ui.data_mut(|data| data.insert_temp(text_id, param.to_string()));
         ui.memory_mut(|memory| memory.request_focus(id));

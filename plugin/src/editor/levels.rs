@@ -91,7 +91,7 @@ pub fn draw_scale(ui: &Ui, rect: Rect, x: f32) {
 
 /// A level in words.
 pub fn text_of(level_db: f32) -> String {
-    if level_db > MIN_DB { format!("{level_db:.1}") } else { "–∞".to_owned() }
+    if level_db > MIN_DB { format!("{level_db:.1}") } else { "-inf".to_owned() }
 }
 
 /// The panel that compares what goes in with what comes out.
@@ -131,6 +131,6 @@ mod tests {
 
     #[test]
     fn silence_has_a_name() {
-        assert_eq!(text_of(Levels::default().held_db()), "–∞");
+        assert_eq!(text_of(Levels::default().held_db()), "-inf");
     }
 }

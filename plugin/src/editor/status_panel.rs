@@ -1,6 +1,6 @@
 //! Whether the separation keeps up, and what is to be done where it does not.
 
-use egui::{Color32, RichText, ScrollArea, Sense, Ui, vec2};
+use egui::{Color32, Grid, RichText, ScrollArea, Sense, Ui, vec2};
 use underscore_engine::{State, StatusSnapshot};
 
 use super::theme;
@@ -8,25 +8,59 @@ use super::theme;
 /// Load above which the worker may not keep up when the machine is busy.
 const HIGH_LOAD: f32 = 0.7;
 
-/// Draws the figures of the engine, if there is one, and everything there is to say, in full.
+/// What is shown while there is nothing to complain of.
+const HINT: &str =
+    "Each stem also plays on its own output bus, before fader, solo and mute. The buses sum to the delayed input.";
+
+/// Draws where the engine stands, and everything there is to say, in full.
 pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notice: Option<&str>) {
     let (word, colour) = state_of(status);
     ui.horizontal(|ui| {
-        let (dot, _) = ui.allocate_exact_size(vec2(10.0, 14.0), Sense::hover());
+        let (dot, _) = ui.allocate_exact_size(vec2(10.0, 16.0), Sense::hover());
         ui.painter().circle_filled(dot.center(), 4.5, colour);
-        ui.label(RichText::new(word).strong().color(colour));
-        if let Some(status) = status {
-            figures(ui, status);
-        }
+        ui.label(RichText::new(word).size(14.0).color(colour));
     });
     let advice = status.map(advice_for).unwrap_or_default();
+    let texts: Vec<&str> =
+        [advice.as_str(), notice.unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect();
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-        for text in [advice.as_str(), notice.unwrap_or_default()] {
-            if !text.is_empty() {
-                ui.label(RichText::new(text).color(theme::TEXT));
-            }
+        for text in &texts {
+            ui.label(RichText::new(*text).color(theme::TEXT));
+        }
+        if texts.is_empty() {
+            ui.label(RichText::new(HINT).color(theme::DIM));
         }
     });
+}
+
+/// Draws the figures of the engine, one a line.
+pub fn draw_figures(ui: &mut Ui, status: Option<&StatusSnapshot>) {
+    Grid::new("figures").num_columns(2).min_row_height(15.0).spacing(vec2(10.0, 1.0)).show(ui, |ui| {
+        for (name, value, colour) in status.map(figures).unwrap_or_default() {
+            ui.label(RichText::new(name).color(theme::DIM));
+            ui.label(RichText::new(value).color(colour));
+            ui.end_row();
+        }
+    });
+}
+
+/// Name, value, colour.
+type Figure = (&'static str, String, Color32);
+
+fn figures(status: &StatusSnapshot) -> Vec<Figure> {
+    let latency_ms = status.latency_samples as f64 / status.host_rate_hz * 1e3;
+    let mut figures: Vec<Figure> = vec![
+        ("Latency", format!("{latency_ms:.0} ms"), theme::TEXT),
+        ("", format!("{} samples", status.latency_samples), theme::DIM),
+    ];
+    if status.state == State::Running {
+        let load = if status.rtf > HIGH_LOAD { theme::BAD } else { theme::TEXT };
+        figures.push(("Load", format!("{:.0} %", status.rtf * 100.0), load));
+        let late = if status.num_late_frames > 0 { theme::WARN } else { theme::TEXT };
+        figures.push(("Late", format!("{} of {}", status.num_late_frames, status.num_frames), late));
+        figures.push(("Device", status.device.to_uppercase(), theme::TEXT));
+    }
+    figures
 }
 
 fn state_of(status: Option<&StatusSnapshot>) -> (&'static str, Color32) {
@@ -36,24 +70,6 @@ fn state_of(status: Option<&StatusSnapshot>) -> (&'static str, Color32) {
         Some(State::Running) => ("Separating", theme::GOOD),
         Some(State::Unavailable) => ("Not separating", theme::BAD),
     }
-}
-
-fn figures(ui: &mut Ui, status: &StatusSnapshot) {
-    let latency_ms = status.latency_samples as f64 / status.host_rate_hz * 1e3;
-    figure(ui, "latency", &format!("{latency_ms:.0} ms, {} samples", status.latency_samples), theme::TEXT);
-    if status.state == State::Running {
-        let colour = if status.rtf > HIGH_LOAD { theme::BAD } else { theme::TEXT };
-        figure(ui, "load", &format!("{:.0} %", status.rtf * 100.0), colour);
-        let colour = if status.num_late_frames > 0 { theme::WARN } else { theme::TEXT };
-        figure(ui, "late", &format!("{} of {}", status.num_late_frames, status.num_frames), colour);
-        figure(ui, "on", &status.device.to_uppercase(), theme::TEXT);
-    }
-}
-
-fn figure(ui: &mut Ui, name: &str, value: &str, colour: Color32) {
-    ui.add_space(6.0);
-    ui.label(RichText::new(name).size(11.0).color(theme::DIM));
-    ui.label(RichText::new(value).color(colour));
 }
 
 /// What the engine says, or else what its figures ask for.
@@ -93,6 +109,7 @@ mod tests {
             num_late_frames: 0,
             num_dropped_calls: 0,
             num_replaced_samples: 0,
+            num_steps: 10,
             load_ms: 200.0,
             step_ms_mean: 20.0,
             step_ms_max: 30.0,
@@ -104,6 +121,17 @@ mod tests {
     #[test]
     fn the_engine_s_own_words_come_first() {
         assert_eq!(advice_for(&snapshot(State::Unavailable, "libtorch is missing", 0.9)), "libtorch is missing");
+    }
+
+    #[test]
+    fn late_frames_and_a_high_load_catch_the_eye() {
+        let calm = snapshot(State::Running, "", 0.2);
+        assert!(figures(&calm).iter().all(|(_, _, colour)| [theme::TEXT, theme::DIM].contains(colour)));
+        let busy = StatusSnapshot { num_late_frames: 3, rtf: 0.9, ..calm };
+        let find = |name| figures(&busy).into_iter().find(|figure| figure.0 == name).expect("a figure of this name");
+        assert_eq!(find("Late"), ("Late", "3 of 100".into(), theme::WARN));
+        assert_eq!(find("Load"), ("Load", "90 %".into(), theme::BAD));
+        assert_eq!(find("Latency").1, "256 ms");
     }
 
     #[test]
