@@ -102,7 +102,8 @@ fn remove_all(places: &Places) -> Result<()> {
     if record.is_empty() {
         bail!("nothing is installed: there is no record in {}", places.data.display());
     }
-    let keep = [&places.clap, &places.vst3];
+    let user_data = places.data.parent().unwrap_or(&places.data);
+    let keep = [places.clap.as_path(), &places.vst3, user_data];
     for path in record.paths() {
         if path.symlink_metadata().is_ok() {
             files::remove(path)?;
@@ -116,7 +117,7 @@ fn remove_all(places: &Places) -> Result<()> {
 }
 
 /// Removes the folders above a path as long as they are empty and not the plugin folders themselves.
-fn remove_empty_parents(path: &Path, keep: &[&PathBuf]) {
+fn remove_empty_parents(path: &Path, keep: &[&Path]) {
     for folder in path.ancestors().skip(1) {
         if keep.iter().any(|kept| *kept == folder) || std::fs::remove_dir(folder).is_err() {
             return;
@@ -173,6 +174,7 @@ mod tests {
         assert!(!home.join(".clap/Underscore.clap").exists());
         assert!(!home.join(".vst3/Underscore.vst3").exists());
         assert!(!home.join(".local/share/underscore/lib").exists());
+        assert!(home.join(".vst3").exists(), "the folders of all plugins stay");
         assert!(remove_all(&places).is_err(), "a second time there is nothing");
     }
 
