@@ -124,15 +124,14 @@ fn print_table(programme: &Programme, scores: &[(Score, Score)], report: &Report
     let seconds = programme.mixture.num_samples() as f64 / f64::from(programme.mixture.rate_hz);
     println!("\n{seconds:.1} s of speech over music at {} Hz, model {}\n", report.host_rate, report.model);
     println!("            SDR in   SDR out      gain   SI-SDR in  SI-SDR out      gain");
+    // Adding zero turns −0 into 0.
+    let rounded = |db: f64| (100.0 * db).round() / 100.0 + 0.0;
     for (stem, (before, after)) in STEMS.iter().zip(scores) {
+        let sdr = [before.sdr_db, after.sdr_db, after.sdr_db - before.sdr_db].map(rounded);
+        let si_sdr = [before.si_sdr_db, after.si_sdr_db, after.si_sdr_db - before.si_sdr_db].map(rounded);
         println!(
             "{stem:9} {:6.2} dB {:6.2} dB {:6.2} dB   {:6.2} dB   {:6.2} dB {:6.2} dB",
-            before.sdr_db,
-            after.sdr_db,
-            after.sdr_db - before.sdr_db,
-            before.si_sdr_db,
-            after.si_sdr_db,
-            after.si_sdr_db - before.si_sdr_db
+            sdr[0], sdr[1], sdr[2], si_sdr[0], si_sdr[1], si_sdr[2]
         );
     }
     let measured = report.latency_samples_measured.map_or("none".into(), |samples| samples.to_string());

@@ -119,7 +119,7 @@ fn remove_all(places: &Places) -> Result<()> {
 /// Removes the folders above a path as long as they are empty and not the plugin folders themselves.
 fn remove_empty_parents(path: &Path, keep: &[&Path]) {
     for folder in path.ancestors().skip(1) {
-        if keep.iter().any(|kept| *kept == folder) || std::fs::remove_dir(folder).is_err() {
+        if keep.contains(&folder) || std::fs::remove_dir(folder).is_err() {
             return;
         }
         println!("removed {}", folder.display());
