@@ -13,7 +13,7 @@ use crate::catalogue::ModelSpec;
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
 use crate::resources::Resources;
-use crate::status::EngineStatus;
+use crate::status::{EngineStatus, State};
 use crate::worker_thread::{Assignment, DeviceChoice, Worker};
 
 /// Seconds of `asleep` after which inference stops. Below it the masks keep coming, so that switching bypass back and forth
@@ -228,6 +228,7 @@ impl Engine {
         let step =
             StepSettings { strength: settings.strength, stereo_link: settings.stereo_link, asleep, longest_wait };
 
+        let may_wait_for_model = longest_wait.is_some() && self.status.state() == State::Loading;
         let hop = self.latency.grid.hop_samples();
         let mut done = 0;
         while done < num_samples {
@@ -239,6 +240,9 @@ impl Engine {
                 self.separator.step(&self.hop_in, &mut self.hop_out, step, &self.status);
                 self.hop_presence = (self.hop_presence.1, self.separator.presence());
             }
+        }
+        if may_wait_for_model {
+            self.pace.forgive_until(Instant::now());
         }
         self.compute_residual(num_samples);
         Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: &self.presence }

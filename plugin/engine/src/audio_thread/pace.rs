@@ -4,8 +4,15 @@
 //! for a few blocks of jitter); one that bounces does nothing else. So: the lead of the audio clock over the wall clock grows
 //! by the audio of each block, shrinks by the time that passed, and never falls below zero, because a pause of the host is no
 //! credit. While the lead exceeds the deadline's slack, `process` may wait for the worker: the time is there.
+//!
+//! Two corrections. The wait for a model that loads is not held against the host: a bounce that has waited half a second for it
+//! is no less a bounce, and its next masks are due at once. And the lead fades, slowly, so that a host which only looked
+//! ahead is found out.
 
 use std::time::Instant;
+
+/// Seconds in which a lead that is not renewed fades to about a third.
+const FADE_S: f64 = 10.0;
 
 /// The lead of the audio clock over the wall clock.
 #[derive(Debug)]
@@ -25,9 +32,16 @@ impl Pace {
     pub fn note_block(&mut self, now: Instant, block_s: f64) {
         if let Some((before, before_s)) = self.last_block {
             let passed_s = now.saturating_duration_since(before).as_secs_f64();
-            self.lead_s = (self.lead_s + before_s - passed_s).max(0.0);
+            self.lead_s = (self.lead_s + before_s - passed_s).max(0.0) * (1.0 - passed_s / FADE_S).max(0.0);
         }
         self.last_block = Some((now, block_s));
+    }
+
+    /// To be called after a block in which a model was waited for: the time until `now` was ours.
+    pub fn forgive_until(&mut self, now: Instant) {
+        if let Some((before, _)) = &mut self.last_block {
+            *before = now;
+        }
     }
 
     /// Whether the host is so far ahead that it cannot be playing.
@@ -66,6 +80,19 @@ mod tests {
         let (now, _) = feed(&mut pace, Instant::now(), 100, |_| BLOCK_S);
         let (_, num_ahead) = feed(&mut pace, now + Duration::from_hours(1), 100, |_| BLOCK_S / 10.0);
         assert!(num_ahead >= 90, "{num_ahead} of 100 blocks");
+    }
+
+    #[test]
+    fn a_bounce_stays_one_after_it_has_waited_for_the_model() {
+        let mut pace = Pace::new(0.08);
+        let (now, _) = feed(&mut pace, Instant::now(), 20, |_| 0.0);
+        let loaded = now + Duration::from_secs(2);
+        pace.forgive_until(loaded);
+        pace.note_block(loaded, BLOCK_S);
+        assert!(pace.is_ahead());
+        // But a host that goes on in real time from here on was none.
+        let (_, num_ahead) = feed(&mut pace, loaded, 5_000, |_| BLOCK_S);
+        assert!(!pace.is_ahead() && num_ahead < 2_000, "{num_ahead} blocks");
     }
 
     #[test]
