@@ -131,7 +131,10 @@ def programme_table(net: DMMDenseNet, folder: Path) -> str:
 
 
 def real_time_factor(model: Path, num_calls: int = 100) -> float:
-    """Median time of a call of an exported file on one thread over the audio it covers."""
+    """Median processor time of a call of an exported file, on one thread, over the audio it covers.
+
+    Processor time and not the clock's: other programs on the machine must not count.
+    """
     torch.set_num_threads(1)
     script, meta, _ = contract.load(model)
     spectrum = contract.test_spectrum(num_calls)
@@ -140,9 +143,9 @@ def real_time_factor(model: Path, num_calls: int = 100) -> float:
     with torch.no_grad():
         for call in spectrum.split(meta["frames_per_call"], dim=1):
             call = call.contiguous()
-            began = time.perf_counter()
+            began = time.process_time()
             _, state = script(call, state)
-            times_s.append(time.perf_counter() - began)
+            times_s.append(time.process_time() - began)
     # The first calls compile and allocate.
     return float(np.median(times_s[10:])) / (meta["frames_per_call"] * meta["hop_s"])
 
