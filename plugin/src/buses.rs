@@ -10,6 +10,11 @@ const MONO: NonZeroU32 = new_nonzero_u32(1);
 /// Names of the auxiliary outputs: one per stem, then two for stems that are asked for by example.
 const AUX_OUTPUT_NAMES: [&str; 4] = ["Music", "Dialogue", "Query A", "Query B"];
 
+/// Audio buses of one direction, the main one included.
+pub const NUM_INPUT_BUSES: usize = 2;
+/// Audio buses of one direction, the main one included.
+pub const NUM_OUTPUT_BUSES: usize = 1 + AUX_OUTPUT_NAMES.len();
+
 const fn layout(name: &'static str, main: NonZeroU32) -> AudioIOLayout {
     AudioIOLayout {
         main_input_channels: Some(main),

@@ -37,7 +37,7 @@ use crate::params::{Device, Model, UnderscoreParams};
 use levels::Levels;
 
 /// Size of the window, points.
-const SIZE: LogicalSize<f32> = LogicalSize::new(560.0, 420.0);
+const SIZE: LogicalSize<f32> = LogicalSize::new(560.0, 440.0);
 
 /// Time between two pictures while the window is open.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
@@ -46,7 +46,7 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 const HEADER_HEIGHT: f32 = 40.0;
-const STATUS_HEIGHT: f32 = 84.0;
+const STATUS_HEIGHT: f32 = 104.0;
 const GAP: f32 = 8.0;
 
 /// The state of a window that is not open yet.

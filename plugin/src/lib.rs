@@ -17,6 +17,7 @@ pub mod mixer;
 pub mod params;
 pub mod separation;
 pub mod state;
+pub mod vst3;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Underscore {
     editor_state: Arc<EguiEditorState>,
     /// From activation to deactivation.
     active: Option<Active>,
+    /// What stands between a VST3 host and the framework for this instance.
+    _bus_guard: Option<vst3::BusGuardOwner>,
 }
 
 /// What an activation sizes for its largest block.
@@ -76,6 +79,7 @@ impl Default for Underscore {
             meters: Arc::new(Meters::default()),
             editor_state: editor::new_state(),
             active: None,
+            _bus_guard: vst3::BusGuardOwner::take_offered(),
         }
     }
 }
@@ -305,7 +309,6 @@ impl Vst3Plugin for Underscore {
 }
 
 nice_export_clap!(Underscore);
-nice_export_vst3!(Underscore);
 
 #[cfg(test)]
 mod tests {

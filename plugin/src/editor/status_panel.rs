@@ -8,6 +8,9 @@ use super::theme;
 /// Load above which the worker may not keep up when the machine is busy.
 const HIGH_LOAD: f32 = 0.7;
 
+/// Above this a text is set smaller, so that it can still be read at one look.
+const LONG_TEXT_BYTES: usize = 240;
+
 /// What is shown while there is nothing to complain of.
 const HINT: &str =
     "Each stem also plays on its own output bus, before fader, solo and mute. The buses sum to the delayed input.";
@@ -24,8 +27,9 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notice: Option<&str>) 
     let texts: Vec<&str> =
         [advice.as_str(), notice.unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect();
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+        let size = if texts.iter().map(|text| text.len()).sum::<usize>() > LONG_TEXT_BYTES { 11.0 } else { 12.5 };
         for text in &texts {
-            ui.label(RichText::new(*text).color(theme::TEXT));
+            ui.label(RichText::new(*text).size(size).color(theme::TEXT));
         }
         if texts.is_empty() {
             ui.label(RichText::new(HINT).color(theme::DIM));
