@@ -48,7 +48,8 @@ impl Levels {
             level.shown_db = peak_db.max(level.shown_db - FALL_DB_PER_S * passed_s);
             let is_over = level.held_at.is_none_or(|at| now.duration_since(at) > HOLD);
             if peak_db >= level.held_db || is_over {
-                level.held_db = peak_db;
+                // Never below the bar, which may still be falling from the peak let go.
+                level.held_db = level.shown_db;
                 level.held_at = Some(now);
             }
         }
