@@ -1,0 +1,251 @@
+//! Gives the framework's VST3 wrapper the buses that a host has switched off.
+//!
+//! A host may deactivate auxiliary buses, and most do until the user routes them. It then passes fewer buses, buses of no
+//! channels, or null pointers. nice-plug 0.4.2 takes a block with any such output for a parameter flush and leaves it as it is:
+//! the plugin would do nothing at all, with its latency reported. A null channel it would even write to. So `process` is
+//! intercepted: every bus that is declared is there, those of the host where it has them, spare memory where it has not.
+//!
+//! The interception is one vtable: COM objects are called through a pointer to a table of functions, and the object's pointer
+//! for `IAudioProcessor` is set to a copy of its table with two functions replaced. The copy is the head of a [`BusGuard`], so
+//! that the functions find the guard of their own instance.
+
+use std::cell::{Cell, UnsafeCell};
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+use nice_plug::wrapper::vst3::Wrapper;
+use nice_plug::wrapper::vst3::vst3::ComWrapper;
+use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
+    AudioBusBuffers, AudioBusBuffers__type0, IAudioProcessor, IAudioProcessorVtbl, ProcessData, ProcessSetup,
+};
+use nice_plug::wrapper::vst3::vst3::Steinberg::tresult;
+
+use crate::Underscore;
+use crate::block::MAX_CHANNELS;
+use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
+
+/// The same counts in the interface's own type.
+const STEREO: i32 = 2;
+const NUM_INPUTS: i32 = 2;
+const NUM_OUTPUTS: i32 = 5;
+const _: () = assert!(STEREO as usize == MAX_CHANNELS);
+const _: () = assert!(NUM_INPUTS as usize == NUM_INPUT_BUSES && NUM_OUTPUTS as usize == NUM_OUTPUT_BUSES);
+
+/// The table of one instance, and the memory behind its missing buses.
+#[repr(C)]
+pub struct BusGuard {
+    /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
+    vtbl: UnsafeCell<MaybeUninit<IAudioProcessorVtbl>>,
+    original: Cell<*const IAudioProcessorVtbl>,
+    spare: UnsafeCell<Spare>,
+}
+
+/// Memory for buses that the host does not pass.
+struct Spare {
+    max_samples: usize,
+    /// Never written to after it was made.
+    silence: Vec<f32>,
+    /// One stretch of `max_samples` per channel of every output bus; nobody reads it.
+    sink: Vec<f32>,
+    /// `[bus][channel]`
+    sink_channels: [[*mut f32; MAX_CHANNELS]; NUM_OUTPUT_BUSES],
+    silent_channels: [*mut f32; MAX_CHANNELS],
+    inputs: [AudioBusBuffers; NUM_INPUT_BUSES],
+    outputs: [AudioBusBuffers; NUM_OUTPUT_BUSES],
+}
+
+thread_local! {
+    /// The guard of the instance that this thread is just making.
+    static OFFERED: Cell<Option<NonNull<BusGuard>>> = const { Cell::new(None) };
+}
+
+/// Keeps a guard alive. Owned by the plugin, which outlives every call of the host.
+pub struct BusGuardOwner(NonNull<BusGuard>);
+
+// SAFETY: the owner only frees the guard; all use of it goes through the host's calls, one at a time.
+unsafe impl Send for BusGuardOwner {}
+
+impl BusGuardOwner {
+    /// The guard that the factory offers to the plugin it is making; `None` for an instance of another format.
+    #[must_use]
+    pub fn take_offered() -> Option<Self> {
+        OFFERED.take().map(Self)
+    }
+}
+
+impl Drop for BusGuardOwner {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from `Box::into_raw` in `offer` and is owned by nobody else.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// A guard that a plugin is about to take.
+pub struct Offer(NonNull<BusGuard>);
+
+impl BusGuard {
+    /// Makes a guard and offers it to the next plugin that this thread makes.
+    pub fn offer() -> Offer {
+        let guard = NonNull::from(Box::leak(Box::new(Self {
+            vtbl: UnsafeCell::new(MaybeUninit::uninit()),
+            original: Cell::new(std::ptr::null()),
+            spare: UnsafeCell::new(Spare::new()),
+        })));
+        OFFERED.set(Some(guard));
+        Offer(guard)
+    }
+
+    /// The guard that the object's table is the head of.
+    ///
+    /// # Safety
+    /// `this` is an object that a guard was installed in.
+    unsafe fn of<'a>(this: *mut IAudioProcessor) -> &'a Self {
+        // SAFETY: the table pointer was set by `install` and points to the head of a live guard.
+        unsafe { &*(*this).vtbl.cast::<Self>() }
+    }
+}
+
+impl Offer {
+    /// Puts the guard between the host and `instance`, which nobody else has seen yet.
+    pub fn install(self, instance: &ComWrapper<Wrapper<Underscore>>) {
+        if OFFERED.take().is_some() {
+            // Nobody took it: there is no owner, and an instance without a guard still works where all buses are active.
+            drop(BusGuardOwner(self.0));
+            return;
+        }
+        let Some(processor) = instance.as_com_ref::<IAudioProcessor>() else { return };
+        let processor = processor.as_ptr();
+        // SAFETY: the guard was taken, so it lives as long as the plugin. The object is not shared yet, so its table pointer may
+        // be changed; the table that it then points to is written before.
+        unsafe {
+            let guard = self.0.as_ref();
+            let original = (*processor).vtbl;
+            let mut vtbl = std::ptr::read(original);
+            vtbl.process = process;
+            vtbl.setupProcessing = setup_processing;
+            guard.original.set(original);
+            (*guard.vtbl.get()).write(vtbl);
+            (*processor).vtbl = guard.vtbl.get().cast();
+        }
+    }
+}
+
+impl Spare {
+    fn new() -> Self {
+        Self {
+            max_samples: 0,
+            silence: Vec::new(),
+            sink: Vec::new(),
+            sink_channels: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_OUTPUT_BUSES],
+            silent_channels: [std::ptr::null_mut(); MAX_CHANNELS],
+            inputs: [no_bus(); NUM_INPUT_BUSES],
+            outputs: [no_bus(); NUM_OUTPUT_BUSES],
+        }
+    }
+
+    fn resize(&mut self, max_samples: usize) {
+        self.max_samples = max_samples;
+        self.silence = vec![0.0; max_samples];
+        self.sink = vec![0.0; max_samples * NUM_OUTPUT_BUSES * MAX_CHANNELS];
+        self.silent_channels = [self.silence.as_mut_ptr(); MAX_CHANNELS];
+        let mut stretches = self.sink.chunks_exact_mut(max_samples.max(1));
+        for channel in self.sink_channels.iter_mut().flatten() {
+            *channel = stretches.next().map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr);
+        }
+    }
+
+    /// Points `data` to a full set of buses.
+    ///
+    /// # Safety
+    /// The buses of `data` are as many as it says.
+    unsafe fn complete(&mut self, data: &mut ProcessData) {
+        // SAFETY: as many as the data says, by the caller's word.
+        let (inputs, outputs) = unsafe { (buses(data.inputs, data.numInputs), buses(data.outputs, data.numOutputs)) };
+        let num_channels = outputs.first().map_or(0, |main| main.numChannels.clamp(0, STEREO));
+        self.inputs[0] = match inputs.first() {
+            Some(bus) if is_usable(bus, num_channels) => *bus,
+            _ => bus_of(&mut self.silent_channels, num_channels),
+        };
+        for (own, place) in self.inputs.iter_mut().zip(0..).skip(1) {
+            // An input bus without channels is silence to the wrapper.
+            *own = inputs.get(place).filter(|bus| is_usable(bus, STEREO)).copied().unwrap_or_else(no_bus);
+        }
+        for (place, (own, channels)) in self.outputs.iter_mut().zip(&mut self.sink_channels).enumerate() {
+            *own = match outputs.get(place) {
+                Some(bus) if place == 0 || is_usable(bus, STEREO) => *bus,
+                _ => bus_of(channels, STEREO),
+            };
+        }
+        data.inputs = self.inputs.as_mut_ptr();
+        data.numInputs = NUM_INPUTS;
+        data.outputs = self.outputs.as_mut_ptr();
+        data.numOutputs = NUM_OUTPUTS;
+    }
+}
+
+fn no_bus() -> AudioBusBuffers {
+    AudioBusBuffers {
+        numChannels: 0,
+        silenceFlags: 0,
+        __field0: AudioBusBuffers__type0 { channelBuffers32: std::ptr::null_mut() },
+    }
+}
+
+fn bus_of(channels: &mut [*mut f32; MAX_CHANNELS], num_channels: i32) -> AudioBusBuffers {
+    let __field0 = AudioBusBuffers__type0 { channelBuffers32: channels.as_mut_ptr() };
+    AudioBusBuffers { numChannels: num_channels, silenceFlags: 0, __field0 }
+}
+
+/// # Safety
+/// `first` is null or the first of at least `num` buses.
+unsafe fn buses<'a>(first: *const AudioBusBuffers, num: i32) -> &'a [AudioBusBuffers] {
+    if first.is_null() || num <= 0 {
+        return &[];
+    }
+    // SAFETY: by the caller's word.
+    unsafe { std::slice::from_raw_parts(first, num as usize) }
+}
+
+/// Whether a bus has this many channels, at least, with memory behind each.
+fn is_usable(bus: &AudioBusBuffers, num_channels: i32) -> bool {
+    // SAFETY: both fields of the union are pointers to pointers; which of them is meant does not matter for null.
+    let channels = unsafe { bus.__field0.channelBuffers32 };
+    num_channels > 0
+        && bus.numChannels >= num_channels
+        && !channels.is_null()
+        // SAFETY: by the interface's contract there are `numChannels` pointers.
+        && unsafe { std::slice::from_raw_parts(channels, num_channels as usize) }.iter().all(|channel| !channel.is_null())
+}
+
+unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *mut ProcessSetup) -> tresult {
+    // SAFETY: only objects with a guard have this function in their table. The host does not process while it sets up, so
+    // nobody else uses the spare memory; the setup is null or valid.
+    unsafe {
+        let guard = BusGuard::of(this);
+        if let Some(setup) = setup.as_ref() {
+            (*guard.spare.get()).resize(usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0));
+        }
+        ((*guard.original.get()).setupProcessing)(this, setup)
+    }
+}
+
+unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut ProcessData) -> tresult {
+    // SAFETY: only objects with a guard have this function in their table. The host processes on one thread at a time and not
+    // while it sets up, so nobody else uses the spare memory; the data is null or valid.
+    unsafe {
+        let guard = BusGuard::of(this);
+        let process = (*guard.original.get()).process;
+        let Some(mut own) = data.as_ref().copied() else { return process(this, data) };
+        let spare = &mut *guard.spare.get();
+        let has_main = buses(own.outputs, own.numOutputs).first().is_some_and(|main| is_usable(main, 1));
+        if !has_main {
+            // Nothing to write to: params and events only, which the wrapper knows by there being no outputs.
+            own.numOutputs = 0;
+            return process(this, &raw mut own);
+        }
+        if own.numSamples > 0 && own.numSamples as usize <= spare.max_samples {
+            spare.complete(&mut own);
+        }
+        process(this, &raw mut own)
+    }
+}
