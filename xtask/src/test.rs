@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that is checked before a change goes in, with the time of each step and one sum at the end.
 
 mod tally;
+mod vst3_host;
 
 use crate::bundle::{self, BundleArgs};
 use crate::{layering, licences, paths, process, setup};
@@ -35,7 +36,7 @@ struct Step {
     needed: bool,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "set-up", action: set_up, needed: true },
     Step { name: "format", action: format, needed: false },
     Step { name: "layers", action: layers, needed: false },
@@ -46,6 +47,7 @@ const STEPS: [Step; 10] = [
     Step { name: "training tests", action: training_tests, needed: false },
     Step { name: "bundle", action: make_bundle, needed: true },
     Step { name: "host tests", action: host_tests, needed: false },
+    Step { name: "VST3 host", action: vst3_host::run, needed: false },
 ];
 
 /// Runs all steps; a failed one does not keep the others from running unless they need it.
