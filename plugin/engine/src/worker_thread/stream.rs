@@ -1,6 +1,6 @@
 //! The worker's side of one engine: calls in, masks out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Instant;
 
 use underscore_backend::{Device, Message, Status};
@@ -138,6 +138,8 @@ fn has_cuda(library: Library) -> bool {
     let mut message = Message::default();
     // SAFETY: the place for the message lives until the call returns.
     let status = unsafe { (library.table().probe_device)(Device::CUDA, &raw mut message) };
-    tracing::info!("CUDA: {}", message.text());
+    // Once is enough: every activation asks.
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| tracing::info!("CUDA: {}", message.text()));
     status == Status::OK
 }
