@@ -6,8 +6,10 @@ pub(crate) mod priority;
 use crate::callbacks::{AudioThreadMark, Host};
 use crate::{Buses, HostError, Ports};
 use clack_extensions::tail::{PluginTail, TailLength};
-use clack_host::events::event_types::{ParamValueEvent, TransportEvent};
+use clack_host::events::EventFlags;
+use clack_host::events::event_types::{ParamValueEvent, TransportEvent, TransportFlags};
 use clack_host::prelude::*;
+use clack_host::utils::{BeatTime, SecondsTime};
 use std::time::{Duration, Instant};
 
 /// A param set to a value inside a block.
@@ -19,6 +21,37 @@ pub struct ParamChange {
     pub value: f64,
     /// Where in the block.
     pub offset_samples: usize,
+}
+
+/// What a host tells of its song with every block, when it tells anything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Transport {
+    /// Whether the song runs.
+    pub is_playing: bool,
+    /// Tempo, beats per minute.
+    pub tempo_bpm: f64,
+}
+
+impl Transport {
+    fn event(self) -> TransportEvent {
+        let playing = if self.is_playing { TransportFlags::IS_PLAYING } else { TransportFlags::empty() };
+        TransportEvent {
+            header: EventHeader::new_core(0, EventFlags::empty()),
+            flags: TransportFlags::HAS_TEMPO | playing,
+            song_pos_beats: BeatTime::from_int(0),
+            song_pos_seconds: SecondsTime::from_int(0),
+            tempo: self.tempo_bpm,
+            tempo_inc: 0.0,
+            loop_start_beats: BeatTime::from_int(0),
+            loop_end_beats: BeatTime::from_int(0),
+            loop_start_seconds: SecondsTime::from_int(0),
+            loop_end_seconds: SecondsTime::from_int(0),
+            bar_start: BeatTime::from_int(0),
+            bar_number: 0,
+            time_signature_numerator: 4,
+            time_signature_denominator: 4,
+        }
+    }
 }
 
 /// The audio side of an activated plugin, with its buffers. `Send`, but only one thread at a time has it.
@@ -69,8 +102,8 @@ impl Processor {
     }
 
     /// Transport to give with every block; `None` (at first): a host without one.
-    pub fn set_transport(&mut self, transport: Option<TransportEvent>) {
-        self.transport = transport;
+    pub fn set_transport(&mut self, transport: Option<Transport>) {
+        self.transport = transport.map(Transport::event);
     }
 
     /// Begins processing.

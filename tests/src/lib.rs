@@ -24,7 +24,7 @@ pub mod signals;
 
 pub use audio_thread::buses::{Bus, Buses};
 pub use audio_thread::priority::{Priority, raise_to_real_time};
-pub use audio_thread::{ParamChange, Processor};
+pub use audio_thread::{ParamChange, Processor, Transport};
 pub use bundle::{Bundle, PluginId};
 pub use callbacks::Requests;
 pub use diagnostics::{Diagnostics, InstanceDiagnostics};
@@ -37,4 +37,4 @@ pub use measure::{delay_samples, peak_db, residual_db, sum_of};
 pub use process_memory::{mapped_files, resident_bytes};
 pub use rendering::blocks::BlockSizes;
 pub use rendering::timings::{Percentiles, Timings};
-pub use rendering::{Pace, Rendered, Rendering, Stem, render, wait_until_loaded};
+pub use rendering::{Frames, Pace, Rendered, Rendering, Stem, render, wait_until_loaded};

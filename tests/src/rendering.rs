@@ -75,8 +75,29 @@ pub struct Rendered {
     pub priority: Priority,
     /// The plugin's own words at the end of the render, before `deactivate`; `None` where it has none.
     pub diagnostics: Option<Diagnostics>,
+    /// Frames of the newest engine during the render alone, and how many of them were late.
+    pub frames: Frames,
     /// Whether the plugin asked to be restarted meanwhile.
     pub restart_requested: bool,
+}
+
+/// A count of frames, as the plugin reports them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Frames {
+    /// All of them.
+    pub num: u64,
+    /// Those whose mask came after its deadline.
+    pub num_late: u64,
+}
+
+impl Frames {
+    /// Counted since the newest engine was activated.
+    fn so_far(bundle: &Bundle) -> Self {
+        let diagnostics = bundle.diagnostics().unwrap_or_default();
+        diagnostics
+            .newest()
+            .map_or_else(Self::default, |engine| Self { num: engine.num_frames, num_late: engine.num_late_frames })
+    }
 }
 
 impl Rendered {
@@ -121,6 +142,7 @@ pub fn render(bundle: &Bundle, instance: &mut Instance, rendering: &Rendering<'_
     if rendering.wait_for_model {
         wait_until_loaded(bundle, instance, &mut processor, Duration::from_mins(2))?;
     }
+    let before = Frames::so_far(bundle);
     let mut tape = Tape::new(rendering, &processor, latency_samples);
     let mut restart_requested = false;
     let start = Instant::now();
@@ -148,10 +170,13 @@ pub fn render(bundle: &Bundle, instance: &mut Instance, rendering: &Rendering<'_
     };
     let wall = start.elapsed();
     let diagnostics = bundle.diagnostics().ok();
+    let after = Frames::so_far(bundle);
+    let frames =
+        Frames { num: after.num.saturating_sub(before.num), num_late: after.num_late.saturating_sub(before.num_late) };
     processor.stop()?;
     instance.deactivate(processor);
     let Tape { main, stems, timings, .. } = tape;
-    Ok(Rendered { main, stems, latency_samples, timings, wall, priority, diagnostics, restart_requested })
+    Ok(Rendered { main, stems, latency_samples, timings, wall, priority, diagnostics, frames, restart_requested })
 }
 
 /// Feeds silence, a block per block period, until the newest engine has settled; then resets it. A plugin without

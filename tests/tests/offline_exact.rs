@@ -3,7 +3,7 @@
 mod common;
 
 use common::{BLOCKS_SAMPLES, open};
-use host_tests::{BlockSizes, Bundle, Config, Rendered, Rendering, render, signals::programme};
+use host_tests::{BlockSizes, Bundle, Config, Rendered, Rendering, Transport, render, signals::programme};
 
 /// Its hop is no whole number of samples.
 const RATE_HZ: f64 = 44_100.0;
@@ -17,7 +17,7 @@ fn run(bundle: &Bundle, input: &[Vec<f32>], max_block_samples: usize, blocks: Bl
     instance.configure(Config { rate_hz: RATE_HZ, max_block_samples, num_channels: 2, offline }).unwrap();
     let rendered = render(bundle, &mut instance, &Rendering { blocks, ..Rendering::new(input, 1) }).unwrap();
     let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
-    assert_eq!((engine.state.as_str(), engine.num_late_frames), ("running", 0), "{}", engine.message);
+    assert_eq!((engine.state.as_str(), rendered.frames.num_late), ("running", 0), "{}", engine.message);
     rendered
 }
 
@@ -90,7 +90,7 @@ fn in_mono_as_in_stereo_with_equal_channels() {
 }
 
 #[test]
-fn after_a_reset_and_on_changing_threads() {
+fn after_a_reset_on_changing_threads_and_with_or_without_a_transport() {
     let (bundle, input) = (open(), input());
     let block = 512;
     let reference = run(&bundle, &input, block, BlockSizes::Fixed(block), true);
@@ -114,6 +114,9 @@ fn after_a_reset_and_on_changing_threads() {
                         *target = gain * x;
                     }
                 }
+                // With a transport, with a changing one, and without.
+                let transport = Transport { is_playing: block_idx % 3 == 1, tempo_bpm: 100.0 + block_idx as f64 };
+                processor.set_transport((block_idx % 3 > 0).then_some(transport));
                 processor.process(block, &[]).unwrap();
                 if pass == 1 {
                     let bus =
