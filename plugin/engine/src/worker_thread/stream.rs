@@ -135,11 +135,11 @@ impl Stream {
 }
 
 fn has_cuda(library: Library) -> bool {
+    // Once is enough: every activation asks.
+    static TOLD: Once = Once::new();
     let mut message = Message::default();
     // SAFETY: the place for the message lives until the call returns.
     let status = unsafe { (library.table().probe_device)(Device::CUDA, &raw mut message) };
-    // Once is enough: every activation asks.
-    static TOLD: Once = Once::new();
     TOLD.call_once(|| tracing::info!("CUDA: {}", message.text()));
     status == Status::OK
 }
