@@ -161,9 +161,18 @@ fn make_bundle() -> Result<Tally> {
     bundle::run(BundleArgs { release: true }).map(|_| Tally::default())
 }
 
-/// One at a time: they measure time, memory and what the process has opened.
+/// One at a time: they measure time, memory and what the process has opened; what they measured is shown.
 fn host_tests() -> Result<Tally> {
     let mut cargo = process::cargo();
-    cargo.args(["test", "--package", "host-tests", "--locked", "--no-fail-fast", "--", "--test-threads=1"]);
+    cargo.args([
+        "test",
+        "--package",
+        "host-tests",
+        "--locked",
+        "--no-fail-fast",
+        "--",
+        "--test-threads=1",
+        "--show-output",
+    ]);
     tally::counted(&mut cargo)
 }
