@@ -8,7 +8,6 @@ use host_tests::probe::{HostKind, Input, Outcome, Scenario};
 use host_tests::{Config, Rendering, render, residual_db, signals::programme};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use tempfile::TempDir;
 
 #[cfg(target_os = "linux")]
@@ -131,6 +130,7 @@ fn the_latency_is_the_same_with_and_without_a_model() {
 #[cfg(target_os = "linux")]
 mod libraries {
     use super::*;
+    use std::process::Command;
 
     #[test]
     fn the_backend_is_missing() {

@@ -4,7 +4,8 @@ mod common;
 
 use common::{EXACT_DB, bundle_file, offline_stereo, open, probe};
 use host_tests::probe::{HostKind, Scenario};
-use host_tests::{Pace, Rendering, render, residual_db, signals::programme};
+use host_tests::{Bundle, Config, Instance, Pace, Rendering, render, residual_db, signals::programme};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn check(what: &str, scenario: &Scenario) -> host_tests::probe::Outcome {
     let outcome = probe(scenario, &[]);
@@ -71,4 +72,64 @@ fn while_bypass_and_faders_move() {
     let residual = residual_db(&input, &rendered.aligned_sum());
     assert!(residual <= EXACT_DB, "{residual} dBFS");
     assert!(residual_db(&input, &rendered.aligned_main()) <= EXACT_DB);
+}
+
+/// A live instance at 48 kHz in blocks of 256, its model loaded.
+fn live(bundle: &Bundle) -> Instance {
+    let mut instance = bundle.create(None).unwrap();
+    let config = Config { rate_hz: 48_000.0, max_block_samples: 256, num_channels: 2, offline: false };
+    instance.configure(config).unwrap();
+    instance
+}
+
+#[test]
+fn while_the_worker_is_late() {
+    let bundle = open();
+    let input = programme(2, 4 * 48_000, 48_000.0, 5);
+    let num_processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // More work than the machine has processors for: the worker gets a share of one, then next to nothing.
+    for num_rivals in [2 * num_processors, 16 * num_processors] {
+        let mut instance = live(&bundle);
+        let rendering = Rendering { pace: Pace::RealTime, wait_for_model: true, ..Rendering::new(&input, 256) };
+        let is_over = AtomicBool::new(false);
+        let rendered = std::thread::scope(|scope| {
+            for _ in 0..num_rivals {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let rendered = render(&bundle, &mut instance, &rendering);
+            is_over.store(true, Ordering::Relaxed);
+            rendered.unwrap()
+        });
+        let residual = residual_db(&input, &rendered.aligned_sum());
+        let (num, num_late) = (rendered.frames.num, rendered.frames.num_late);
+        println!("beside {num_rivals} busy threads: {num_late} of {num} frames late, residual {residual:.1} dBFS");
+        assert!(num_rivals == 2 * num_processors || num_late > 0, "the worker kept up: nothing was tested");
+        assert!(residual <= EXACT_DB, "{residual} dBFS");
+        assert!(residual_db(&input, &rendered.aligned_main()) <= EXACT_DB);
+        assert_eq!(rendered.diagnostics.unwrap().alloc_violations, 0);
+    }
+}
+
+#[test]
+fn while_the_model_is_changed() {
+    let bundle = open();
+    let mut instance = live(&bundle);
+    let input = programme(2, 4 * 48_000, 48_000.0, 6);
+    let changes = [instance.change("model", "identity").unwrap()];
+    let rendering =
+        Rendering { pace: Pace::RealTime, wait_for_model: true, changes: &changes, ..Rendering::new(&input, 256) };
+    let rendered = render(&bundle, &mut instance, &rendering).unwrap();
+    let residual = residual_db(&input, &rendered.aligned_sum());
+    let diagnostics = rendered.diagnostics.clone().unwrap();
+    let engine = diagnostics.newest().unwrap();
+    println!("now {}: residual {residual:.1} dBFS; restart requested: {}", engine.model, rendered.restart_requested);
+    assert!(residual <= EXACT_DB, "{residual} dBFS");
+    assert!(residual_db(&input, &rendered.aligned_main()) <= EXACT_DB);
+    // Either it has changed already, or the host was asked for the restart in which it will.
+    assert!(engine.model == "identity" || rendered.restart_requested, "{engine:?}");
+    assert_eq!(diagnostics.alloc_violations, 0);
 }
