@@ -158,6 +158,11 @@ impl WorkerEnd {
         self.from_audio.try_pop()
     }
 
+    /// Filled calls that wait.
+    pub fn num_waiting(&self) -> usize {
+        self.from_audio.occupied_len()
+    }
+
     /// Hands a call back.
     pub fn send(&mut self, call: Call) {
         // The ring has room for every call there is, so this cannot fail; if it did, it would be freed here, which a

@@ -32,9 +32,15 @@ impl Stream {
         let began = Instant::now();
         let status = assignment.status.clone();
         match Self::try_open(assignment) {
-            Ok(stream) => {
+            Ok(mut stream) => {
                 let device = if stream.model.device() == Device::CUDA { "cuda" } else { "cpu" };
-                status.set_running(device, began.elapsed().as_secs_f32() * 1e3);
+                let load_ms = began.elapsed().as_secs_f32() * 1e3;
+                // What came in meanwhile first: until the past calls are given back the audio thread has none to fill, and it
+                // would count as late what only waited for the model.
+                for _ in 0..stream.end.num_waiting() {
+                    stream.step();
+                }
+                status.set_running(device, load_ms);
                 Some(stream)
             }
             Err(message) => {
