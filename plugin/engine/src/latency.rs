@@ -19,7 +19,7 @@ pub struct ModelTiming {
     pub frames_per_call: usize,
     /// The mask at place `j` of a call that starts with frame `c` belongs to frame `c + j − look_ahead_frames`.
     pub look_ahead_frames: usize,
-    /// Past frames that can still matter to a mask: after so much silence the model's state no longer changes.
+    /// Past frames that a model's convolutions reach back to; after so much silence calls are left out.
     pub look_back_frames: usize,
 }
 

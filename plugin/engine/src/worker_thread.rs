@@ -13,7 +13,7 @@ mod stream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::catalogue::ModelSpec;
 use crate::handoff::{CallShape, WorkerEnd};
@@ -24,6 +24,11 @@ use stream::Stream;
 /// Pause between two looks for work. The audio thread may not make a system call, so it cannot wake anyone; this is a
 /// small part of the deadline, and a few hundred wake-ups a second are below what can be measured.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
+
+/// After this long without a call (silence, bypass) the worker looks less often. The first call after it loses a little of its
+/// deadline, which has room for it.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(15);
 
 /// Pause while there is nothing to poll.
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
@@ -148,21 +153,40 @@ impl Drop for Worker {
 
 fn work(mailbox: &Mailbox) {
     let mut stream: Option<Stream> = None;
+    let mut last_call = Instant::now();
     while !mailbox.is_over.load(Ordering::Acquire) {
         if mailbox.has_next.swap(false, Ordering::AcqRel) {
             let next = mailbox.next.lock().unwrap_or_else(PoisonError::into_inner).take();
-            // The old session is closed before the new model is opened: two would not help anyone.
-            drop(stream.take());
-            stream = next.and_then(Stream::open);
+            // The weights are kept until the new stream is open: hosts activate again and again with the same model.
+            let weights = stream.take().map(Stream::into_model);
+            stream = next.and_then(|next| guarded(&next.status.clone(), || Stream::open(next)).flatten());
+            drop(weights);
         }
         match &mut stream {
             Some(open) if open.is_abandoned() => stream = None,
             Some(open) => {
-                if !open.step() {
-                    std::thread::park_timeout(POLL_INTERVAL);
+                let status = open.status();
+                match guarded(&status, || open.step()) {
+                    Some(true) => last_call = Instant::now(),
+                    Some(false) if last_call.elapsed() < IDLE_AFTER => std::thread::park_timeout(POLL_INTERVAL),
+                    Some(false) => std::thread::park_timeout(IDLE_POLL_INTERVAL),
+                    None => stream = None,
                 }
             }
             None => std::thread::park_timeout(IDLE_INTERVAL),
         }
     }
+}
+
+/// Runs `work`; a panic in it ends the engine's separation and is told, but neither the thread nor the host.
+fn guarded<T>(status: &EngineStatus, work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .inspect_err(|_| {
+            status.set_unavailable(
+                "The separation stopped by a fault of Underscore. The sound passes unchanged. Reload the plugin, and \
+                 report what you did."
+                    .into(),
+            );
+        })
+        .ok()
 }

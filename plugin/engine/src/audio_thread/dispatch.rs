@@ -33,8 +33,9 @@ pub struct Dispatch {
 
 /// How long the input has been silent, in frames.
 ///
-/// After `look_back_frames` of silence the state of a model no longer changes, so that a call of nothing but silence can be left
-/// out without a difference in what follows. The stream begins as if silence had come before it.
+/// After `look_back_frames` of silence nothing that was heard is left in a model's convolutions, so that calls of nothing but
+/// silence can be left out. What a model keeps beyond that (a running level) is held as it was, and a programme that resumes
+/// finds it. The stream begins as if silence had come before it.
 #[derive(Debug)]
 struct Silence {
     look_back_frames: usize,

@@ -24,8 +24,10 @@ const SLEEP_AFTER_S: f64 = 2.0;
 /// stuck, and a bounce that ends dry is better than one that never ends.
 const LONGEST_WAIT_OFFLINE: Duration = Duration::from_mins(1);
 
-/// The same for a host that only looks as if it were: long enough for a model to load, short enough if the look deceives.
-const LONGEST_WAIT_AHEAD: Duration = Duration::from_secs(5);
+/// The same for a host that only looks as if it were: short, in case the look deceives, but long enough for a step on a busy
+/// machine, and for a model to load.
+const LONGEST_WAIT_AHEAD: Duration = Duration::from_secs(1);
+const LONGEST_WAIT_AHEAD_LOADING: Duration = Duration::from_secs(5);
 
 /// What an engine is made for. All of it is fixed until the next activation.
 #[derive(Debug, Clone)]
@@ -207,6 +209,7 @@ impl Engine {
         self.hop_in.iter_mut().for_each(|hop| hop.fill(0.0));
         self.hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0));
         self.hop_presence = (0.0, 0.0);
+        self.pace.reset();
     }
 
     /// Processes one block of any length up to the largest: `input` is `[channel][sample]`. A longer block, or channels of
@@ -216,27 +219,34 @@ impl Engine {
         self.take_input(input, num_samples);
         let block_s = num_samples as f64 / self.host_rate_hz;
         self.pace.note_block(Instant::now(), block_s);
+        let is_loading = self.status.state() == State::Loading;
         let longest_wait = match settings.render {
             RenderMode::Offline => Some(LONGEST_WAIT_OFFLINE),
-            RenderMode::RealTime => self.pace.is_ahead().then_some(LONGEST_WAIT_AHEAD),
+            RenderMode::RealTime if !self.pace.is_ahead() => None,
+            RenderMode::RealTime if is_loading => Some(LONGEST_WAIT_AHEAD_LOADING),
+            RenderMode::RealTime => Some(LONGEST_WAIT_AHEAD),
         };
+        let may_wait_for_model = longest_wait.is_some() && is_loading;
         if !settings.asleep {
             self.num_asleep_samples = 0.0;
         }
-        self.num_asleep_samples += num_samples as f64;
-        let asleep = settings.asleep && self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
-        let step =
-            StepSettings { strength: settings.strength, stereo_link: settings.stereo_link, asleep, longest_wait };
-
-        let may_wait_for_model = longest_wait.is_some() && self.status.state() == State::Loading;
         let hop = self.latency.grid.hop_samples();
         let mut done = 0;
         while done < num_samples {
             let take = (num_samples - done).min(hop - self.hop_fill);
             self.exchange(done, take);
             done += take;
+            self.num_asleep_samples += take as f64;
             if self.hop_fill == hop {
                 self.hop_fill = 0;
+                // Decided hop by hop, so that it does not depend on where blocks end.
+                let asleep = settings.asleep && self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
+                let step = StepSettings {
+                    strength: settings.strength,
+                    stereo_link: settings.stereo_link,
+                    asleep,
+                    longest_wait,
+                };
                 self.separator.step(&self.hop_in, &mut self.hop_out, step, &self.status);
                 self.hop_presence = (self.hop_presence.1, self.separator.presence());
             }

@@ -2,14 +2,18 @@
 //!
 //! Hosts report offline rendering badly or not at all. A host that plays cannot hand over more audio than time has passed (but
 //! for a few blocks of jitter); one that bounces does nothing else. So: the lead of the audio clock over the wall clock grows
-//! by the audio of each block, shrinks by the time that passed, and never falls below zero, because a pause of the host is no
-//! credit. While the lead exceeds the deadline's slack, `process` may wait for the worker: the time is there.
+//! by the audio of each block and shrinks by the time that passed. While it exceeds the deadline's slack, `process` may wait for
+//! the worker: the time is there. After a stall the lead is negative, so that a live host which catches up is not taken for a
+//! bounce; but not far below zero, so that a bounce after a pause of an hour is soon seen.
 //!
 //! Two corrections. The wait for a model that loads is not held against the host: a bounce that has waited half a second for it
 //! is no less a bounce, and its next masks are due at once. And the lead fades, slowly, so that a host which only looked
 //! ahead is found out.
 
 use std::time::Instant;
+
+/// The most negative lead, seconds: the longest stall that a live host is expected to catch up with.
+const LONGEST_STALL_S: f64 = 0.5;
 
 /// Seconds in which a lead that is not renewed fades to about a third.
 const FADE_S: f64 = 10.0;
@@ -28,11 +32,18 @@ impl Pace {
         Self { slack_s, lead_s: 0.0, last_block: None }
     }
 
+    /// Forgets the past: what comes next may be another render.
+    pub fn reset(&mut self) {
+        self.lead_s = 0.0;
+        self.last_block = None;
+    }
+
     /// To be called once per block, with the time it came and its duration.
     pub fn note_block(&mut self, now: Instant, block_s: f64) {
         if let Some((before, before_s)) = self.last_block {
             let passed_s = now.saturating_duration_since(before).as_secs_f64();
-            self.lead_s = (self.lead_s + before_s - passed_s).max(0.0) * (1.0 - passed_s / FADE_S).max(0.0);
+            self.lead_s =
+                (self.lead_s + before_s - passed_s).max(-LONGEST_STALL_S) * (1.0 - passed_s / FADE_S).max(0.0);
         }
         self.last_block = Some((now, block_s));
     }
@@ -75,9 +86,25 @@ mod tests {
     }
 
     #[test]
-    fn a_bounce_is_seen_within_the_slack_even_after_an_hour_of_pause() {
+    fn a_live_host_that_catches_up_after_a_stall_is_not_ahead() {
         let mut pace = Pace::new(0.08);
         let (now, _) = feed(&mut pace, Instant::now(), 100, |_| BLOCK_S);
+        // 300 ms of nothing, then all of it at once, then in time again.
+        let late = now + Duration::from_millis(300);
+        let num_blocks = (0.3 / BLOCK_S) as usize;
+        let (now, num_ahead) = feed(&mut pace, late, num_blocks, |_| 0.0);
+        assert_eq!(num_ahead, 0);
+        assert_eq!(feed(&mut pace, now, 1000, |_| BLOCK_S).1, 0);
+    }
+
+    #[test]
+    fn a_bounce_after_an_hour_of_pause_is_seen_within_two_thirds_of_a_second_and_at_once_after_a_reset() {
+        let mut pace = Pace::new(0.08);
+        let (now, _) = feed(&mut pace, Instant::now(), 100, |_| BLOCK_S);
+        let after = now + Duration::from_hours(1);
+        let (now, num_ahead) = feed(&mut pace, after, 100, |_| BLOCK_S / 10.0);
+        assert!(num_ahead >= 37, "{num_ahead} of 100 blocks");
+        pace.reset();
         let (_, num_ahead) = feed(&mut pace, now + Duration::from_hours(1), 100, |_| BLOCK_S / 10.0);
         assert!(num_ahead >= 90, "{num_ahead} of 100 blocks");
     }

@@ -81,6 +81,7 @@ struct Metadata {
     num_bins: usize,
     frames_per_call: usize,
     look_ahead_frames: usize,
+    look_back_frames: usize,
     stems: Vec<String>,
     residual: String,
     mask: MaskRange,
@@ -239,7 +240,7 @@ fn check_hash(path: &Path, expected: &str) -> Result<(), ModelError> {
 
 fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), ModelError> {
     let timing = &spec.timing;
-    let fields: [(&'static str, String, String); 10] = [
+    let fields: [(&'static str, String, String); 11] = [
         ("schema_version", SCHEMA_VERSION.to_string(), metadata.schema_version.to_string()),
         ("sample_rate_hz", timing.sample_rate_hz.to_string(), metadata.sample_rate_hz.to_string()),
         ("window_s", timing.window_s.to_string(), metadata.window_s.to_string()),
@@ -247,6 +248,7 @@ fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), Mod
         ("num_bins", timing.num_bins.to_string(), metadata.num_bins.to_string()),
         ("frames_per_call", timing.frames_per_call.to_string(), metadata.frames_per_call.to_string()),
         ("look_ahead_frames", timing.look_ahead_frames.to_string(), metadata.look_ahead_frames.to_string()),
+        ("look_back_frames", timing.look_back_frames.to_string(), metadata.look_back_frames.to_string()),
         ("stems", format!("{:?}", spec.stems), format!("{:?}", metadata.stems)),
         ("residual", spec.residual.clone(), metadata.residual.clone()),
         ("mask.kind", "real".into(), metadata.mask.kind.clone()),

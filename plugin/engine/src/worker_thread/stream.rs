@@ -83,6 +83,16 @@ impl Stream {
         })
     }
 
+    /// Ends the stream and keeps the weights.
+    pub fn into_model(self) -> Arc<Model> {
+        self.model
+    }
+
+    /// Where the engine's figures are written.
+    pub fn status(&self) -> Arc<EngineStatus> {
+        self.status.clone()
+    }
+
     /// Whether the engine is gone, and nobody will ever send or receive again.
     pub fn is_abandoned(&self) -> bool {
         self.end.is_abandoned()
@@ -118,8 +128,8 @@ impl Stream {
                 self.num_failures += 1;
                 if self.num_failures >= MOST_FAILURES {
                     self.status.set_unavailable(format!(
-                        "The inference failed {MOST_FAILURES} times in a row: {message}. The sound passes unchanged. Choose \
-                         the model again to retry."
+                        "The inference failed {MOST_FAILURES} times in a row: {message}. The sound passes unchanged. Reload \
+                         the plugin to retry."
                     ));
                 } else {
                     self.status.set_message(format!("An inference failed: {message}"));
