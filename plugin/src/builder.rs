@@ -32,6 +32,8 @@ pub struct Builder {
     state: Mutex<BuilderState>,
     /// A change needs another latency, which only an activation may bring.
     needs_restart: AtomicBool,
+    /// A change could not be made yet, because the one before it is still being crossfaded.
+    has_waiting_change: AtomicBool,
 }
 
 #[derive(Default)]
@@ -48,6 +50,8 @@ struct Active {
     latency_samples: usize,
     newest: EngineKey,
     supply: EngineSupply,
+    /// An engine was sent, and the one that it takes over from has not come back: both workers are in use.
+    is_taking_over: bool,
 }
 
 impl Builder {
@@ -60,10 +64,11 @@ impl Builder {
         let mut state = self.state();
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
+        self.has_waiting_change.store(false, Ordering::Relaxed);
         let engine = state.build(host, key)?;
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz);
-        state.active = Some(Active { host, latency_samples, newest: key, supply });
+        state.active = Some(Active { host, latency_samples, newest: key, supply, is_taking_over: false });
         Some(separation)
     }
 
@@ -78,8 +83,12 @@ impl Builder {
     pub fn tend(&self, key: EngineKey) {
         let mut state = self.state();
         let Some(active) = &mut state.active else { return };
-        active.supply.free_old();
-        if active.newest == key {
+        if active.supply.free_old() > 0 {
+            active.is_taking_over = false;
+        }
+        let is_waiting = active.newest != key && active.is_taking_over;
+        self.has_waiting_change.store(is_waiting, Ordering::Relaxed);
+        if active.newest == key || is_waiting {
             return;
         }
         let (host, latency_samples) = (active.host, active.latency_samples);
@@ -91,7 +100,13 @@ impl Builder {
             self.needs_restart.store(true, Ordering::Release);
         } else if active.supply.send(Box::new(engine)).is_ok() {
             active.newest = key;
+            active.is_taking_over = true;
         }
+    }
+
+    /// Whether a change waits to be asked for again. Real-time safe.
+    pub fn has_waiting_change(&self) -> bool {
+        self.has_waiting_change.load(Ordering::Relaxed)
     }
 
     /// Whether the host must be asked to activate the plugin again; says so once. Real-time safe.

@@ -51,6 +51,9 @@ pub struct Underscore {
     _bus_guard: Option<vst3::BusGuardOwner>,
 }
 
+/// Seconds between two calls for the builder that are not the answer to a click.
+const ASK_AGAIN_S: f64 = 0.05;
+
 /// What an activation sizes for its largest block.
 struct Active {
     separation: Separation,
@@ -62,6 +65,9 @@ struct Active {
     render: RenderMode,
     /// What was last asked of the builder.
     asked: EngineKey,
+    /// Samples since then, and after how many it may be asked again for what was left over.
+    num_samples_since_asked: usize,
+    ask_again_samples: usize,
 }
 
 /// Work that the audio thread leaves to the background thread.
@@ -153,6 +159,8 @@ impl Plugin for Underscore {
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode, context.plugin_api()),
             asked,
+            num_samples_since_asked: 0,
+            ask_again_samples: (host.rate_hz * ASK_AGAIN_S) as usize,
         });
         true
     }
@@ -185,8 +193,11 @@ impl Plugin for Underscore {
 
         // The params that choose the engine cannot be automated, so this is the rare block after a click of the user.
         let wanted = wanted(&self.params);
-        if wanted != active.asked || has_old {
+        active.num_samples_since_asked = active.num_samples_since_asked.saturating_add(buffer.samples());
+        let is_due = active.num_samples_since_asked >= active.ask_again_samples;
+        if wanted != active.asked || is_due && (has_old || self.builder.has_waiting_change()) {
             active.asked = wanted;
+            active.num_samples_since_asked = 0;
             context.execute_background(BackgroundTask::TendEngines);
         }
         if self.builder.take_needs_restart() {
@@ -223,7 +234,8 @@ impl Active {
                 strength: params.strength.value(),
                 stereo_link: params.stereo_link.value(),
                 render: self.render,
-                asleep: self.mixer.is_fully_bypassed(),
+                // The switch, not the fade that follows it: its place does not depend on where blocks end.
+                asleep: params.bypass.value(),
             };
             has_old |= self.separation.process(&input[..num_channels], settings, &mut self.block);
 

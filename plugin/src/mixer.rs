@@ -83,12 +83,6 @@ impl Mixer {
         self.is_fresh = false;
     }
 
-    /// Whether the main output has reached the dry signal because of the bypass.
-    #[must_use]
-    pub fn is_fully_bypassed(&self) -> bool {
-        self.bypass.is_settled() && self.bypass.value() >= 1.0
-    }
-
     /// The gains of this moment, `[stem]`, for the meters.
     #[must_use]
     pub fn gains(&self) -> [f32; NUM_STEMS] {

@@ -41,9 +41,9 @@ impl EngineSupply {
         self.new.try_push(engine)
     }
 
-    /// Frees what the audio thread has done with.
-    pub fn free_old(&mut self) {
-        self.old.clear();
+    /// Frees what the audio thread has done with, and says how many engines that were.
+    pub fn free_old(&mut self) -> usize {
+        self.old.clear()
     }
 }
 
@@ -113,7 +113,8 @@ impl Separation {
                 next.fade.set_target(1.0, self.crossfade_samples);
             }
         }
-        self.finish_crossfade()
+        self.finish_crossfade();
+        !self.old.is_empty()
     }
 
     /// The newest engine that has arrived becomes the next one. Only as many are taken as can be given back.
@@ -128,16 +129,15 @@ impl Separation {
         }
     }
 
-    fn finish_crossfade(&mut self) -> bool {
+    fn finish_crossfade(&mut self) {
         let is_over = self.next.as_ref().is_some_and(|next| next.fade.is_settled() && next.fade.value() >= 1.0);
         if !is_over || self.old.is_full() {
-            return false;
+            return;
         }
         if let Some(next) = self.next.take() {
             let before = std::mem::replace(&mut self.current, next.engine);
             self.give_back(before);
         }
-        true
     }
 
     fn give_back(&mut self, engine: Box<Engine>) {

@@ -110,7 +110,6 @@ fn a_bypass_is_the_dry_signal_bit_for_bit_once_it_has_faded() {
     mix(&mut mixer, &block);
     mixer.set(&MixSettings { is_bypassed: true, ..unity() });
     let out = mix(&mut mixer, &block);
-    assert!(mixer.is_fully_bypassed());
     assert_ne!(out[100], block.dry(0)[100], "the fade takes its time");
     for (value, dry) in out.iter().zip(block.dry(0)).skip(480) {
         assert_eq!(value.to_bits(), dry.to_bits());

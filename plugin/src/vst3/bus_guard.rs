@@ -237,7 +237,7 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
         let process = (*guard.original.get()).process;
         let Some(mut own) = data.as_ref().copied() else { return process(this, data) };
         let spare = &mut *guard.spare.get();
-        let has_main = buses(own.outputs, own.numOutputs).first().is_some_and(|main| is_usable(main, 1));
+        let has_main = buses(own.outputs, own.numOutputs).first().is_some_and(|main| is_usable(main, main.numChannels));
         if !has_main {
             // Nothing to write to: params and events only, which the wrapper knows by there being no outputs.
             own.numOutputs = 0;
