@@ -2,11 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use underscore_engine::{Catalogue, Engine, EngineConfig, EngineStatus, Resources, Worker};
 
 use crate::params::UnderscoreParams;
 use crate::separation::{EngineKey, EngineSupply, Separation};
+
+/// Pause between two looks at the params: a click on another model is answered within it.
+const TEND_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the host said when it activated the plugin.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,15 +30,13 @@ pub fn wanted(params: &UnderscoreParams) -> EngineKey {
     EngineKey { model: params.model.value().id(), device: params.device.value().choice() }
 }
 
-/// The maker of one instance's engines. Shared by the host's main thread (activation) and the background thread (a change of
-/// model or device while the sound runs).
+/// The maker of one instance's engines. Shared by the host's main thread (activation) and the [`Tender`]'s thread (a change of model
+/// or device while the sound runs).
 #[derive(Default)]
 pub struct Builder {
     state: Mutex<BuilderState>,
     /// A change needs another latency, which only an activation may bring.
     needs_restart: AtomicBool,
-    /// A change could not be made yet, because the one before it is still being crossfaded.
-    has_waiting_change: AtomicBool,
 }
 
 #[derive(Default)]
@@ -64,7 +67,6 @@ impl Builder {
         let mut state = self.state();
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
-        self.has_waiting_change.store(false, Ordering::Relaxed);
         let engine = state.build(host, key)?;
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz);
@@ -79,16 +81,14 @@ impl Builder {
         state.status = None;
     }
 
-    /// Frees old engines and, where `key` is not what was built last, builds it. For the background thread.
+    /// Frees old engines and, where `key` is not what was built last, builds it, as soon as the engine before has taken over.
     pub fn tend(&self, key: EngineKey) {
         let mut state = self.state();
         let Some(active) = &mut state.active else { return };
         if active.supply.free_old() > 0 {
             active.is_taking_over = false;
         }
-        let is_waiting = active.newest != key && active.is_taking_over;
-        self.has_waiting_change.store(is_waiting, Ordering::Relaxed);
-        if active.newest == key || is_waiting {
+        if active.newest == key || active.is_taking_over {
             return;
         }
         let (host, latency_samples) = (active.host, active.latency_samples);
@@ -102,11 +102,6 @@ impl Builder {
             active.newest = key;
             active.is_taking_over = true;
         }
-    }
-
-    /// Whether a change waits to be asked for again. Real-time safe.
-    pub fn has_waiting_change(&self) -> bool {
-        self.has_waiting_change.load(Ordering::Relaxed)
     }
 
     /// Whether the host must be asked to activate the plugin again; says so once. Real-time safe.
@@ -143,6 +138,48 @@ impl BuilderState {
             Err(error) => {
                 tracing::error!("cannot separate for {host:?}: {error}");
                 None
+            }
+        }
+    }
+}
+
+/// The thread that tends the engines of one activation. Ends when dropped.
+///
+/// It looks by itself rather than being told: the audio thread may not wake anyone. The framework's own background thread is
+/// of no use for this: it ends for all instances when a task outlives the one that sent it, and the next instance that goes takes
+/// the host along.
+pub struct Tender {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tender {
+    /// Starts to tend what `params` want of `builder`.
+    #[must_use]
+    pub fn start(builder: Arc<Builder>, params: Arc<UnderscoreParams>) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = is_over.clone();
+        let tend = move || {
+            while !until.load(Ordering::Acquire) {
+                builder.tend(wanted(&params));
+                std::thread::park_timeout(TEND_INTERVAL);
+            }
+        };
+        let thread = std::thread::Builder::new().name("underscore builder".into()).spawn(tend);
+        if let Err(error) = &thread {
+            tracing::error!("a change of model or device needs a restart of the plugin: no thread: {error}");
+        }
+        Self { is_over, thread: thread.ok() }
+    }
+}
+
+impl Drop for Tender {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the builder thread panicked");
             }
         }
     }

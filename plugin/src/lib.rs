@@ -5,7 +5,7 @@
 //! * the host's main thread: [`Underscore`]'s `activate` and `deactivate`, the [`editor`];
 //! * the host's audio thread: `process` and `reset`, with [`separation`] and [`mixer`]; nothing there allocates, locks or waits
 //!   (but for a host that renders ahead of real time);
-//! * the framework's background thread: [`builder`], when the user chooses another model or device.
+//! * a thread of its own: [`builder`], which makes another engine when the user chooses another model or device.
 
 pub mod block;
 pub mod builder;
@@ -28,12 +28,12 @@ use nice_plug_egui::{EguiEditor, EguiEditorState};
 use underscore_engine::{RenderMode, Settings, StatusSnapshot};
 
 use block::{MAX_CHANNELS, StemBlock};
-use builder::{Builder, HostConfig, wanted};
+use builder::{Builder, HostConfig, Tender, wanted};
 use editor::EditorApp;
 use meters::Meters;
 use mixer::{MixSettings, Mixer, Strip};
 use params::UnderscoreParams;
-use separation::{EngineKey, Separation};
+use separation::Separation;
 
 /// Counts allocations on the audio thread, in shipped builds too; see [`diagnostics`].
 #[global_allocator]
@@ -51,11 +51,10 @@ pub struct Underscore {
     _bus_guard: Option<vst3::BusGuardOwner>,
 }
 
-/// Seconds between two calls for the builder that are not the answer to a click.
-const ASK_AGAIN_S: f64 = 0.05;
-
 /// What an activation sizes for its largest block.
 struct Active {
+    /// First, so that it ends first: nobody builds while the rest goes.
+    _tender: Tender,
     separation: Separation,
     mixer: Mixer,
     block: StemBlock,
@@ -63,18 +62,6 @@ struct Active {
     input: [Vec<f32>; MAX_CHANNELS],
     max_block_samples: usize,
     render: RenderMode,
-    /// What was last asked of the builder.
-    asked: EngineKey,
-    /// Samples since then, and after how many it may be asked again for what was left over.
-    num_samples_since_asked: usize,
-    ask_again_samples: usize,
-}
-
-/// Work that the audio thread leaves to the background thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackgroundTask {
-    /// Build the engine that the params want, and free those that are done with.
-    TendEngines,
 }
 
 impl Default for Underscore {
@@ -113,14 +100,7 @@ impl Plugin for Underscore {
 
     type Editor = EguiEditor<EditorApp>;
     type SysExMessage = ();
-    type BackgroundTask = BackgroundTask;
-
-    fn task_executor(&mut self) -> TaskExecutor<Self> {
-        let (builder, params) = (self.builder.clone(), self.params.clone());
-        Box::new(move |task| match task {
-            BackgroundTask::TendEngines => builder.tend(wanted(&params)),
-        })
-    }
+    type BackgroundTask = ();
 
     fn params(&self) -> Arc<dyn Params> {
         self.params.clone()
@@ -148,19 +128,16 @@ impl Plugin for Underscore {
         };
         // The old engine first: two at a time would be of no use here.
         self.active = None;
-        let asked = wanted(&self.params);
-        let Some(separation) = self.builder.activate(host, asked) else { return false };
+        let Some(separation) = self.builder.activate(host, wanted(&self.params)) else { return false };
         context.set_latency_samples(u32::try_from(separation.latency_samples()).unwrap_or(u32::MAX));
         self.active = Some(Active {
+            _tender: Tender::start(self.builder.clone(), self.params.clone()),
             separation,
             mixer: Mixer::new(host.rate_hz),
             block: StemBlock::new(host.max_block_samples, num_channels),
             input: std::array::from_fn(|_| vec![0.0; host.max_block_samples]),
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode, context.plugin_api()),
-            asked,
-            num_samples_since_asked: 0,
-            ask_again_samples: (host.rate_hz * ASK_AGAIN_S) as usize,
         });
         true
     }
@@ -188,18 +165,9 @@ impl Plugin for Underscore {
         let Some(active) = &mut self.active else { return ProcessStatus::Error("process without activate") };
         let start = Instant::now();
         let meters = self.editor_state.is_open().then_some(&*self.meters);
-        let has_old = diagnostics::watch_allocations(|| active.process(&self.params, meters, buffer, aux));
+        diagnostics::watch_allocations(|| active.process(&self.params, meters, buffer, aux));
         active.separation.note_process_us(start.elapsed().as_secs_f32() * 1e6);
 
-        // The params that choose the engine cannot be automated, so this is the rare block after a click of the user.
-        let wanted = wanted(&self.params);
-        active.num_samples_since_asked = active.num_samples_since_asked.saturating_add(buffer.samples());
-        let is_due = active.num_samples_since_asked >= active.ask_again_samples;
-        if wanted != active.asked || is_due && (has_old || self.builder.has_waiting_change()) {
-            active.asked = wanted;
-            active.num_samples_since_asked = 0;
-            context.execute_background(BackgroundTask::TendEngines);
-        }
         if self.builder.take_needs_restart() {
             context.request_restart();
         }
@@ -209,19 +177,18 @@ impl Plugin for Underscore {
 }
 
 impl Active {
-    /// One host block of any length, larger ones than announced included. Says whether an old engine waits to be freed.
+    /// One host block of any length, larger ones than announced included.
     fn process(
         &mut self,
         params: &UnderscoreParams,
         meters: Option<&Meters>,
         buffer: &mut Buffer,
         aux: &mut AuxiliaryBuffers,
-    ) -> bool {
+    ) {
         let num_samples = buffer.samples();
         let main = buffer.as_slice();
         let num_channels = main.len().min(self.block.num_channels);
         self.mixer.set(&mix_settings(params));
-        let mut has_old = false;
         let mut done = 0;
         while done < num_samples {
             let end = num_samples.min(done + self.max_block_samples);
@@ -237,7 +204,7 @@ impl Active {
                 // The switch, not the fade that follows it: its place does not depend on where blocks end.
                 asleep: params.bypass.value(),
             };
-            has_old |= self.separation.process(&input[..num_channels], settings, &mut self.block);
+            self.separation.process(&input[..num_channels], settings, &mut self.block);
 
             let mut channels = main.iter_mut();
             let mut part = std::array::from_fn::<&mut [f32], MAX_CHANNELS, _>(|_| match channels.next() {
@@ -252,7 +219,6 @@ impl Active {
             buses::write_stems(&self.block, done, aux.outputs);
             done = end;
         }
-        has_old
     }
 }
 

@@ -98,9 +98,8 @@ impl Separation {
         self.finish_crossfade();
     }
 
-    /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`. Says whether an old engine
-    /// waits to be freed.
-    pub fn process(&mut self, input: &[&[f32]], settings: Settings, block: &mut StemBlock) -> bool {
+    /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`.
+    pub fn process(&mut self, input: &[&[f32]], settings: Settings, block: &mut StemBlock) {
         self.take_new();
         copy(&self.current.process(input, settings), block);
         if let Some(next) = &mut self.next {
@@ -114,7 +113,6 @@ impl Separation {
             }
         }
         self.finish_crossfade();
-        !self.old.is_empty()
     }
 
     /// The newest engine that has arrived becomes the next one. Only as many are taken as can be given back.

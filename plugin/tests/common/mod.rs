@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nice_plug::context::process::SendEventError;
 use nice_plug::prelude::*;
-use underscore::{BackgroundTask, Underscore};
+use underscore::Underscore;
 use underscore_engine::{State, StatusSnapshot};
 
 const RATE_HZ: f32 = 48_000.0;
@@ -22,10 +22,9 @@ fn hide_libtorch() {
     });
 }
 
-/// A plugin instance with a background thread's work done in between blocks.
+/// A plugin instance.
 pub struct Harness {
     plugin: Underscore,
-    executor: TaskExecutor<Underscore>,
     layout: AudioIOLayout,
     asked: Asked,
 }
@@ -34,9 +33,6 @@ pub struct Harness {
 #[derive(Default)]
 pub struct Asked {
     latency_samples: AtomicU32,
-    /// Background tasks, in all.
-    pub num_tasks: AtomicUsize,
-    num_tasks_done: usize,
     /// Restarts.
     pub num_restarts: AtomicUsize,
     transport: Option<Transport>,
@@ -64,11 +60,10 @@ impl Harness {
     /// An instance that is not active yet.
     pub fn new(num_channels: u32) -> Self {
         hide_libtorch();
-        let mut plugin = Underscore::default();
-        let executor = plugin.task_executor();
+        let plugin = Underscore::default();
         let is_asked_for = |layout: &&AudioIOLayout| layout.main_output_channels == NonZeroU32::new(num_channels);
         let layout = *Underscore::AUDIO_IO_LAYOUTS.iter().find(is_asked_for).expect("a layout of this width");
-        Self { plugin, executor, layout, asked: Asked::default() }
+        Self { plugin, layout, asked: Asked::default() }
     }
 
     /// An instance at 48 kHz.
@@ -136,6 +131,15 @@ impl Harness {
         }
     }
 
+    /// Waits until the engine of this model has been built.
+    pub fn wait_for_model(&self, id: &str) {
+        let start = Instant::now();
+        while self.status().model != id {
+            assert!(start.elapsed() < Duration::from_secs(20), "no engine for {id} after 20 s");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Feeds `input` to all channels in blocks of `block_samples`, an empty one after each.
     pub fn render(&mut self, input: &[f32], block_samples: usize) -> Rendered {
         let num_channels = self.layout.main_output_channels.map_or(0, NonZeroU32::get) as usize;
@@ -159,11 +163,6 @@ impl Harness {
         self.asked.transport.get_or_insert_with(|| Transport::new(RATE_HZ));
         let status = self.plugin.process(&mut main, &mut buses, &mut &self.asked);
         assert_eq!(status, ProcessStatus::Tail(self.asked.latency_samples.load(Ordering::Relaxed)));
-        // The background thread, at its quickest.
-        while self.asked.num_tasks_done < self.asked.num_tasks.load(Ordering::Relaxed) {
-            self.asked.num_tasks_done += 1;
-            (self.executor)(BackgroundTask::TendEngines);
-        }
     }
 }
 
@@ -180,7 +179,7 @@ impl ActivateContext<Underscore> for &Asked {
         PluginApi::Clap
     }
 
-    fn execute(&self, _task: BackgroundTask) {
+    fn execute(&self, _task: ()) {
         unreachable!("activation leaves nothing to be executed");
     }
 
@@ -198,11 +197,11 @@ impl ProcessContext<Underscore> for &Asked {
         PluginApi::Clap
     }
 
-    fn execute_background(&self, _task: BackgroundTask) {
-        self.num_tasks.fetch_add(1, Ordering::Relaxed);
+    fn execute_background(&self, _task: ()) {
+        unreachable!("the audio thread wakes nobody");
     }
 
-    fn execute_gui(&self, _task: BackgroundTask) {
+    fn execute_gui(&self, _task: ()) {
         unreachable!("nothing is done on the main thread");
     }
 
