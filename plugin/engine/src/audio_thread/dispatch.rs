@@ -18,6 +18,8 @@ pub struct Dispatch {
     shape: CallShape,
     look_ahead_frames: usize,
     epoch: u64,
+    /// The frame that was due last; calls that end before it are past.
+    due_frame: u64,
     /// The call being filled.
     filling: Option<Call>,
     /// The next call to be sent starts from a zero state.
@@ -51,8 +53,10 @@ enum Sent {
     Silent,
     /// Handed over while the model was loading: welcome if it comes, not late if it does not.
     WhileLoading,
-    /// Handed over, or to be handed over but for want of an empty call, while the model was running.
+    /// Handed over while the model was running.
     WhileRunning,
+    /// To be handed over, but the worker held every call: it will never come, and nobody is to wait for it.
+    Dropped,
 }
 
 /// What there is for a frame.
@@ -83,6 +87,7 @@ impl Dispatch {
             shape,
             look_ahead_frames: timing.look_ahead_frames,
             epoch: 0,
+            due_frame: 0,
             filling: None,
             is_fresh: true,
             silence: Silence { look_back_frames, num_silent_frames: look_back_frames },
@@ -95,6 +100,7 @@ impl Dispatch {
     /// Back to frame 0. Calls on their way are dropped when they come back.
     pub fn reset(&mut self) {
         self.epoch += 1;
+        self.due_frame = 0;
         self.is_fresh = true;
         self.silence.num_silent_frames = self.silence.look_back_frames;
         if let Some(call) = self.filling.take() {
@@ -107,8 +113,8 @@ impl Dispatch {
         self.end.publish_due(self.epoch, 0);
     }
 
-    /// Takes in the frame `frame_index`, which may be silent (all zero); `fill` writes one channel's spectrum `[bin][re, im]` into the slice it is given.
-    /// The frames of a call must all have the same `num_channels`: a change takes effect with the next call.
+    /// Takes in the frame `frame_index`, which may be silent (all zero); `fill` writes one channel's spectrum `[bin][re, im]` into
+    /// the slice it is given. The frames of a call must all have the same `num_channels`: a change takes effect with the next call.
     pub fn push_frame(
         &mut self,
         frame_index: u64,
@@ -166,7 +172,7 @@ impl Dispatch {
         if empty.is_none()
             && let Some(longest_wait) = step.longest_wait
         {
-            // Only after a reset, while the worker still holds the calls of before.
+            // Only after a reset or an overload, while the worker still holds the calls of before.
             self.wait_until(longest_wait, status, |dispatch| {
                 empty = dispatch.end.take_empty();
                 empty.is_some()
@@ -176,6 +182,7 @@ impl Dispatch {
             if sent == Sent::WhileRunning {
                 status.count_dropped_call();
             }
+            self.sent[sent_idx] = if sent == Sent::WhileRunning { Sent::Dropped } else { Sent::No };
             return;
         };
         call.epoch = self.epoch;
@@ -197,6 +204,7 @@ impl Dispatch {
 
     /// What there is for `frame_index`, which is due now. Where a wait is allowed, waits for it if it is on its way.
     pub fn due(&mut self, frame_index: u64, longest_wait: Option<Duration>, status: &EngineStatus) -> Due {
+        self.due_frame = frame_index;
         self.end.publish_due(self.epoch, frame_index);
         self.collect();
         let (first_frame, frame_idx) = self.call_of(frame_index);
@@ -204,6 +212,7 @@ impl Dispatch {
         match sent {
             Sent::No => return Due::Nothing,
             Sent::Silent => return Due::Silence,
+            Sent::Dropped => return Due::Late,
             Sent::WhileLoading | Sent::WhileRunning => (),
         }
         if let Some(longest_wait) = longest_wait {
@@ -243,10 +252,13 @@ impl Dispatch {
         }
     }
 
+    /// Takes in what the worker is done with; what belongs to before a reset, or is past, is empty at once.
     fn collect(&mut self) {
+        let last_offset = self.shape.num_frames as u64 - 1;
         while let Some(call) = self.end.receive() {
             self.has_given_up = false;
-            if call.epoch == self.epoch {
+            let is_past = call.first_frame + last_offset < self.due_frame + self.look_ahead_frames as u64;
+            if call.epoch == self.epoch && !is_past {
                 self.returned.push(call);
             } else {
                 self.end.put_empty(call);

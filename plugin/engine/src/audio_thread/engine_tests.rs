@@ -309,3 +309,28 @@ fn silence_costs_no_call_and_sound_after_it_is_separated_from_the_first_sample()
     assert!(db(worst) < -120.0);
     assert_eq!(engine.status().snapshot().num_late_frames, 0);
 }
+
+#[test]
+fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
+    let block = 768;
+    let config = config(1, block);
+    let (mut engine, mut worker) = engine_and_worker(&config);
+    // A worker that takes nothing: every call is with it, and further ones are dropped.
+    render(&mut engine, &noise(200 * 768), block, Settings::default(), |_| ());
+    assert!(engine.status().snapshot().num_dropped_calls > 0);
+    let thread = std::thread::spawn(move || {
+        while !worker.is_abandoned() {
+            if let Some(call) = worker.receive() {
+                worker.send(answer(call, 1.0));
+            }
+        }
+    });
+    let began = Instant::now();
+    let settings = Settings { render: RenderMode::Offline, ..Settings::default() };
+    let out = render(&mut engine, &noise(200 * 768), block, settings, |_| ());
+    println!("200 frames in {:.1} s", began.elapsed().as_secs_f64());
+    assert!(began.elapsed().as_secs() < 10);
+    assert_eq!(out.presence.last(), Some(&1.0));
+    drop(engine);
+    thread.join().unwrap();
+}
