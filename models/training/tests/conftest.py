@@ -1,33 +1,49 @@
 """A tiny synthetic corpus: noise bursts for speech, chords for music."""
 
-import json
+import os
+from functools import partial
 from pathlib import Path
+
+# Before numpy is imported: its threads spin, and on a busy machine they wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 import torch
 
-from underscore_training.corpus import SplitWriter
-from underscore_training.grid import SAMPLE_RATE_HZ
+from underscore_training.corpus import store
+from underscore_training.corpus.track import SPLITS, TRACK_RATE_HZ, Track
 from underscore_training.nets import DMMDenseNet
 
 torch.set_num_threads(1)
 
+TRACK_S = 6
+
+
+def sound(kind: str, idx: int) -> np.ndarray:
+    """Float32 `[sample]` at 48 kHz, full band."""
+    rng = np.random.default_rng([idx, kind == "music"])
+    time_s = np.arange(TRACK_S * TRACK_RATE_HZ) / TRACK_RATE_HZ
+    if kind == "speech":
+        bursts = 0.1 * rng.standard_normal(time_s.size) * (np.sin(2 * np.pi * 3 * time_s + idx) > 0)
+        return bursts.astype(np.float32)
+    chord = sum(np.sin(2 * np.pi * hz * time_s) for hz in (*rng.uniform(100, 2000, 4), rng.uniform(9_000, 12_000)))
+    return (0.1 * chord).astype(np.float32)
+
+
+def write_corpus(folder: Path, per_split: int = 2) -> Path:
+    for number, split in enumerate(SPLITS):
+        for idx in range(per_split):
+            for kind in ("speech", "music"):
+                make = partial(sound, kind, number * per_split + idx)
+                track = Track(f"{split}/{kind}{idx}", "synthetic", kind, split, "CC0-1.0", 1.0, "1", make)
+                store.write_track(folder, track, make())
+    return folder
+
 
 @pytest.fixture
 def tiny_corpus(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    time_s = np.arange(4 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
-    writer = SplitWriter(tmp_path / "corpus")
-    for split in ("train", "valid", "test"):
-        for idx in range(2):
-            speech = rng.standard_normal(time_s.size) * 0.1 * (np.sin(2 * np.pi * 3 * time_s + idx) > 0)
-            music = 0.1 * sum(np.sin(2 * np.pi * f * time_s) for f in rng.uniform(100, 2000, 4))
-            writer.add(f"{split}/speaker{idx}", "synthetic", split, "speech", speech.astype(np.float32))
-            writer.add(f"{split}/piece{idx}", "synthetic", split, "music", music.astype(np.float32))
-    writer.close(seed=0)
-    assert json.loads((tmp_path / "corpus" / "index.json").read_text())["items"]
-    return tmp_path / "corpus"
+    return write_corpus(tmp_path / "corpus")
 
 
 @pytest.fixture(scope="session")

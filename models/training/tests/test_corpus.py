@@ -1,80 +1,216 @@
-"""Splits: no speaker and no piece on two sides; the builder on real files made here."""
+"""The corpus builder on real files made here: splits, layouts, resumption, refusals."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from underscore_training import corpus, sources
-from underscore_training.corpus import CorpusError
-from underscore_training.mixtures import Mixtures, Shelf, clip_samples
-from underscore_training.sources import Source
+from conftest import sound, write_corpus
+from underscore_training.corpus import debian, layouts, scores, store, voices
+from underscore_training.corpus.__main__ import main
+from underscore_training.corpus.build import build
+from underscore_training.corpus.debian import Source
+from underscore_training.corpus.decode import Undecodable, decode
+from underscore_training.corpus.errors import CorpusError
+from underscore_training.corpus.track import KINDS, SPLITS, drawn_split
 
 SPEECH = Source("voices", "sounds", "*/*", "speech", 1, "test")
+NUM_PIECES = 4
 MUSIC = Source("tunes", "music", "*.wav", "music", 0, "test")
+
+
+def write_noise(path: Path, length_s: float = 3.5, rate_hz: int = 16_000, channels: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(path.name))
+    soundfile.write(path, 0.1 * rng.standard_normal((int(length_s * rate_hz), channels)), rate_hz)
 
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
     folder = tmp_path / "packages"
-    files = [folder / "voices" / "sounds" / speaker / f"{word}.wav" for speaker in ("a", "b", "b@x") for word in ("hi", "ho")]
-    pieces = [f"piece{i}{suffix}" for i in range(20) for suffix in ("", "_fast", "-intro")]
-    files += [folder / "tunes" / "music" / f"{piece}.wav" for piece in pieces]
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(file, 0.1 * rng.standard_normal(24_000), 16_000)
+    for speaker in ("a", "b", "b@x"):
+        for word in ("hi", "ho"):
+            write_noise(folder / "voices" / "sounds" / speaker / f"{word}.wav")
+    for idx in range(NUM_PIECES):
+        for suffix in ("", "_fast", "-intro"):
+            write_noise(folder / "tunes" / "music" / f"piece{idx}{suffix}.wav")
     return folder
 
 
-def test_no_piece_and_no_speaker_is_in_two_splits(packages: Path, tmp_path: Path) -> None:
-    items = corpus.build(packages, tmp_path / "out", seed=1, flite=False, listed=(SPEECH, MUSIC))
+def stored(corpus: Path) -> list[store.Row]:
+    return [row for split in SPLITS for kind in KINDS for row in store.rows(corpus, split, kind)]
+
+
+def test_no_piece_and_no_speaker_is_in_two_splits(packages: Path) -> None:
+    tracks = list(debian.tracks(packages, seed=1, listed=(SPEECH, MUSIC)))
     splits: dict[str, set[str]] = {}
-    for item in items:
-        if item.kind == "music":
-            name = sources.piece_of(MUSIC, Path(item.name.split("/", 1)[1]))
-        else:
-            name = item.name
-        splits.setdefault(name, set()).add(item.split)
-    assert all(len(found) == 1 for found in splits.values())
-    assert len([item for item in items if item.kind == "music"]) == 60
+    for track in tracks:
+        group = debian.piece_of(MUSIC, Path(track.name.split("/", 1)[1])) if track.kind == "music" else track.name
+        splits.setdefault(group, set()).add(track.split)
+    assert len(splits) == NUM_PIECES + 2 and all(len(found) == 1 for found in splits.values())
     # Spellings of one voice are one speaker.
-    assert {item.name for item in items if item.kind == "speech"} == {"voices/a", "voices/b"}
+    assert {track.name for track in tracks if track.kind == "speech"} == {"voices/a", "voices/b"}
 
 
-def test_building_twice_gives_the_same_files(packages: Path, tmp_path: Path) -> None:
-    for out in ("one", "two"):
-        corpus.build(packages, tmp_path / out, seed=1, flite=False, listed=(SPEECH, MUSIC))
-    for file in (tmp_path / "one").iterdir():
-        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+def test_a_soundfont_a_voice_and_a_score_serve_one_split() -> None:
+    fonts = [path for split in SPLITS for path in scores.SOUNDFONTS[split]]
+    assert len(set(fonts)) == len(fonts)
+    names = [track.name for track in voices.tracks(7)]
+    assert len(set(names)) == len(names)
+
+
+def test_an_interrupted_build_goes_on_and_ends_as_an_unbroken_one(packages: Path, tmp_path: Path) -> None:
+    def tracks() -> list:
+        return list(debian.tracks(packages, seed=1, listed=(SPEECH, MUSIC)))
+
+    build(tmp_path / "one", tracks())
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "two", interrupted(tracks(), after=5))
+    assert len(stored(tmp_path / "two")) == 5
+    build(tmp_path / "two", tracks())
+    assert stored(tmp_path / "one") == stored(tmp_path / "two") and len(stored(tmp_path / "one")) == len(tracks())
+    # An Ogg file carries a random serial number, so that the sound is compared and not the bytes.
+    for row in stored(tmp_path / "one"):
+        one, two = (store.read_track(tmp_path / name, row, 48_000) for name in ("one", "two"))
+        assert np.array_equal(one, two), row.name
+
+
+def interrupted(tracks: list, after: int) -> list:
+    """The same tracks, one of which is stopped by Ctrl-C."""
+    from dataclasses import replace
+
+    def stop() -> np.ndarray:
+        raise KeyboardInterrupt
+
+    return [*tracks[:after], replace(tracks[after], make=stop), *tracks[after + 1 :]]
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (22_050, 2), (44_100, 1), (96_000, 6), (11_025, 3)])
+def test_any_rate_and_number_of_channels_is_read(tmp_path: Path, rate_hz: int, channels: int) -> None:
+    write_noise(tmp_path / "a.wav", 2.0, rate_hz, channels)
+    assert decode(tmp_path / "a.wav").size == pytest.approx(2 * 48_000, abs=50)
+
+
+def test_unusable_files_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    music = tmp_path / "music"
+    write_noise(music / "good.wav", 4)
+    (music / "text.mp3").write_text("this is no sound")
+    soundfile.write(music / "silent.wav", np.zeros(80_000), 16_000)
+    write_noise(music / "short.wav", 0.5)
+    speech = tmp_path / "speech"
+    write_noise(speech / "anna" / "1.wav", 4)
+    (speech / "anna" / "2.flac").write_bytes(b"fLaC broken")
+    main(["--out", str(tmp_path / "corpus"), "--speech", str(speech), "--music", str(music)])
+    printed = capsys.readouterr().out
+    for name in ("text.mp3", "silent.wav", "short.wav", "2.flac"):
+        assert name in printed, name
+    assert {row.name for row in stored(tmp_path / "corpus")} == {"music/good.wav", "speech/anna"}
+
+
+def test_a_folder_without_audio_is_refused_with_what_was_expected(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    for reader in (layouts.speech_folder, layouts.music_folder, layouts.musdb18, layouts.slakh, layouts.divide_and_remaster):
+        with pytest.raises(CorpusError, match="holds no audio: expected"):
+            list(reader(tmp_path, 1))
+    with pytest.raises(SystemExit, match="is no folder"):
+        main(["--out", str(tmp_path / "corpus"), "--music", str(tmp_path / "absent")])
+
+
+def test_nothing_but_silence_is_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silent.wav", np.zeros(80_000), 16_000)
+    with pytest.raises(CorpusError, match="no usable recording"):
+        build(tmp_path / "corpus", layouts.music_folder(tmp_path, 1))
+    with pytest.raises(Undecodable, match="silent"):
+        decode(tmp_path / "silent.wav")
+
+
+def test_public_layouts_keep_their_own_splits(tmp_path: Path) -> None:
+    for split, song in (("train", "x"), ("test", "y")):
+        for stem in ("drums", "bass", "other", "vocals"):
+            write_noise(tmp_path / "musdb" / split / song / f"{stem}.wav")
+    found = {track.name: track for track in layouts.musdb18(tmp_path / "musdb", 1)}
+    assert found["musdb18/y"].split == "test" and found["musdb18/x"].split in ("train", "valid")
+    assert found["musdb18/x"].make().size > 0
+    for split in ("train", "validation", "test"):
+        write_noise(tmp_path / "slakh" / split / f"Track{split}" / "mix.flac")
+    assert [track.split for track in layouts.slakh(tmp_path / "slakh", 1)] == ["train", "valid", "test"]
+    for split in ("tr", "cv", "tt"):
+        for kind in KINDS:
+            write_noise(tmp_path / "dnr" / split / "17" / f"{kind}.wav")
+    kinds = [(track.split, track.kind) for track in layouts.divide_and_remaster(tmp_path / "dnr", 1)]
+    assert kinds == [(split, kind) for split in SPLITS for kind in KINDS]
 
 
 def test_a_missing_package_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="apt-get download voices"):
-        corpus.build(tmp_path, tmp_path / "out", seed=1, flite=False, listed=(SPEECH,))
+        list(debian.tracks(tmp_path, seed=1, listed=(SPEECH,)))
+
+
+def test_a_full_disk_stops_the_build_and_keeps_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "corpus", 1)
+    before = len(stored(tmp_path / "corpus"))
+    write_noise(tmp_path / "music" / "a.wav", 4)
+    track = next(iter(layouts.music_folder(tmp_path / "music", 1)))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    with pytest.raises(CorpusError, match="No space left on device.*run the command again"):
+        store.write_track(tmp_path / "corpus", track, track.make())
+    assert len(stored(tmp_path / "corpus")) == before
+    assert not list((tmp_path / "corpus").rglob("*.draft"))
+
+
+def test_stored_sound_is_what_was_given_and_its_band_is_known(tmp_path: Path) -> None:
+    write_corpus(tmp_path, 1)
+    (row,) = store.rows(tmp_path, "train", "music")
+    assert row.is_full_band
+    read = store.read_track(tmp_path, row, 48_000).astype(np.float64) / 32767
+    original = sound("music", 0)
+    assert read.size == original.size
+    assert 10 * np.log10(np.sum(original**2) / np.sum((read - original) ** 2)) > 15
+    assert not store.is_full_band(decode_limited(original))
+
+
+def decode_limited(signal: np.ndarray) -> np.ndarray:
+    from underscore_training.mixtures.augment import band_limited
+
+    return band_limited(signal, 48_000, 0, 7_000)
+
+
+def test_packed_chunks_unpack_to_the_same_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "corpus")
+    monkeypatch.setattr(store, "CHUNK_BYTES", 100_000)
+    chunks = store.pack(tmp_path / "corpus", tmp_path / "chunks")
+    assert len(chunks) > 1 and all(chunk.stat().st_size < 200_000 for chunk in chunks)
+    for chunk in chunks:
+        subprocess.run(["tar", "-C", str(tmp_path / "chunks"), "-xf", str(chunk)], check=True)
+    assert stored(tmp_path / "chunks") == stored(tmp_path / "corpus")
 
 
 def test_the_demo_programme_is_held_out() -> None:
     from underscore_training import programme
 
-    assert programme.SPEECH[0] in sources.TEST_SPEAKERS
-    source = next(source for source in sources.SOURCES if source.package == programme.MUSIC[0])
+    assert programme.SPEECH[0] in debian.TEST_SPEAKERS
+    source = next(source for source in debian.SOURCES if source.package == programme.MUSIC[0])
     relative = Path(programme.MUSIC[1]).relative_to(source.folder)
-    assert corpus.split_of_piece(sources.piece_of(source, relative), seed=7) == "test"
+    assert drawn_split(debian.piece_of(source, relative), seed=7) == "test"
 
 
-def test_mixtures_are_seeded_and_finite(tiny_corpus: Path) -> None:
-    def first() -> list[np.ndarray]:
-        stream = iter(Mixtures(tiny_corpus, "train", 16, seed=5))
-        return [signal.numpy() for _ in range(20) for signal in next(stream)]
-
-    one, two = first(), first()
-    assert all(np.array_equal(a, b) for a, b in zip(one, two))
-    assert all(np.isfinite(signal).all() and signal.size == clip_samples(16) for signal in one)
-    assert max(np.abs(mixture).max() for mixture in one[1::2]) <= 1.0
+def test_every_track_of_the_shipped_corpus_names_its_licence() -> None:
+    assert all(source.licence for source in debian.SOURCES) and all(voice.licence for voice in voices.VOICES)
 
 
-def test_shelf_holds_one_split_only(tiny_corpus: Path) -> None:
-    names = [recording.name for recording in Shelf(tiny_corpus, "valid", "speech").recordings]
-    assert names == ["valid/speaker0", "valid/speaker1"]
+def test_a_composed_song_is_a_midi_file_and_the_same_again() -> None:
+    import io
+
+    import mido
+
+    one, two = scores.composed_song("7/x"), scores.composed_song("7/x")
+    assert one == two
+    assert 80 < mido.MidiFile(file=io.BytesIO(one)).length < 140
+    assert json.dumps([track.name for track in voices.tracks(7)])

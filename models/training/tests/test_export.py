@@ -6,48 +6,102 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from underscore_training import contract, fixtures
-from underscore_training.contract import ExportError
-from underscore_training.export import export_identity, export_music
+from underscore_training import fixtures
+from underscore_training.export import contract, file, manifest
+from underscore_training.export.contract import ExportError
 from underscore_training.nets import DMMDenseNet
+from underscore_training.nets.crn import CRN
+from underscore_training.nets.separator import IdentitySeparator
+from underscore_training.nets.streaming import DoesNotStream, streaming
+from underscore_training.nets.systems import build
 
 
-def test_round_trip(net: DMMDenseNet, tmp_path: Path) -> None:
-    manifest = tmp_path / "manifest.toml"
-    export_identity(tmp_path, manifest)
-    path = export_music(net, "1.2.3", tmp_path, manifest)
-    assert contract.check_vector(path) <= contract.TOLERANCE
+@pytest.fixture(scope="module")
+def crn() -> CRN:
+    torch.manual_seed(1)
+    net = CRN((6, 8, 8, 12), time_memory=16, band_memory=10, num_blocks=2, look_ahead_frames=3)
+    net.last.weight.data.mul_(20)
+    return net.eval()
+
+
+def exported(net: nn.Module, folder: Path, version: str = "1.0.0") -> Path:
+    model = streaming(net)
+    meta = contract.metadata(model, "model", "Model", version, "CC0-1.0", "none")
+    file.write(model, meta, folder / "model.pt", folder / "manifest.toml", net)
+    return folder / "model.pt"
+
+
+def identity(folder: Path) -> Path:
+    model = IdentitySeparator()
+    meta = contract.metadata(model, "identity", "Identity", "1.0.0", "CC0-1.0", "none")
+    file.write(model, meta, folder / "identity.pt", folder / "manifest.toml", None)
+    return folder / "identity.pt"
+
+
+@pytest.mark.parametrize("which", ["crn", "net"])
+def test_a_written_file_is_the_network_call_by_call(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    net = request.getfixturevalue(which)
+    path = exported(net, tmp_path, "1.2.3")
+    worst = file.check_against_whole_clip(path, net)
+    print(f"{which}: file and network differ by {worst:.1e}")
+    assert worst <= contract.TOLERANCE and contract.check_vector(path) <= contract.TOLERANCE
     _, meta, vector = contract.load(path)
     assert meta["version"] == "1.2.3" and meta["schema_version"] == 1
-    assert len(vector) == 4 * 3 * 8 * 513 * (2 + 1)
-    models = {table["id"]: table for table in tomllib.loads(manifest.read_text())["model"]}
-    assert set(models) == {"music-1", "identity"}
-    assert models["music-1"]["stems"] == ["music", "dialogue"]
-    # A second export replaces the table instead of adding one.
-    export_identity(tmp_path, manifest)
-    assert len(tomllib.loads(manifest.read_text())["model"]) == 2
+    assert meta["look_ahead_frames"] == getattr(net, "look_ahead_frames", 0)
+    assert len(vector) == 4 * 3 * meta["frames_per_call"] * meta["num_bins"] * (2 + 1)
 
 
-def test_two_channels_are_two_single_ones(net: DMMDenseNet, tmp_path: Path) -> None:
-    path = export_music(net, "1.0.0", tmp_path, tmp_path / "manifest.toml")
-    script, meta, _ = contract.load(path)
-    shapes = meta["state_shapes"]
-    spectrum = contract.test_spectrum(3, num_channels=2)
-    both = contract.run_calls(script, spectrum, contract.zero_state(shapes, 2))
+def test_the_manifest_has_a_table_per_model_and_replaces_it(crn: CRN, tmp_path: Path) -> None:
+    exported(crn, tmp_path)
+    for _ in range(2):
+        identity(tmp_path)
+    models = {table["id"]: table for table in tomllib.loads((tmp_path / "manifest.toml").read_text())["model"]}
+    assert set(models) == {"model", "identity"} and models["model"]["stems"] == ["music", "dialogue"]
+
+
+def test_two_channels_are_two_single_ones(crn: CRN, tmp_path: Path) -> None:
+    script, meta, _ = contract.load(exported(crn, tmp_path))
+    per_call, shapes = meta["frames_per_call"], meta["state_shapes"]
+    spectrum = contract.test_spectrum(CRN.grid, 3 * per_call, num_channels=2)
+    both = contract.run_calls(script, spectrum, contract.zero_state(shapes, 2), per_call)
     for channel in range(2):
-        alone = contract.run_calls(script, spectrum[channel : channel + 1], contract.zero_state(shapes, 1))
+        alone = contract.run_calls(script, spectrum[channel : channel + 1], contract.zero_state(shapes, 1), per_call)
         assert (both[:, channel : channel + 1] - alone).abs().max() < 1e-5
 
 
-def test_a_wrong_vector_is_refused(net: DMMDenseNet, tmp_path: Path) -> None:
-    path = export_identity(tmp_path, tmp_path / "manifest.toml")
+def test_another_network_than_the_file_s_is_noticed_and_what_was_there_stays(crn: CRN, tmp_path: Path) -> None:
+    path = exported(crn, tmp_path)
+    before = path.read_bytes()
+    other = CRN((6, 8, 8, 12), time_memory=16, band_memory=10, num_blocks=2, look_ahead_frames=3).eval()
+    other.last.weight.data.mul_(20)
+    model = streaming(crn)
+    meta = contract.metadata(model, "model", "Model", "2.0.0", "CC0-1.0", "none")
+    with pytest.raises(ExportError, match="calls and whole clip differ by"):
+        file.write(model, meta, path, tmp_path / "manifest.toml", other)
+    assert path.read_bytes() == before and not list(tmp_path.glob("*.draft"))
+
+
+def test_a_wrong_vector_is_refused(tmp_path: Path) -> None:
+    path = identity(tmp_path)
     script, meta, vector = contract.load(path)
     broken = bytearray(vector)
     broken[-4:] = contract.little_endian(torch.tensor([0.5]))
     contract.save(script, path, {"underscore.json": json.dumps(meta).encode(), "test_vector.f32": bytes(broken)})
     with pytest.raises(ExportError, match="differs by"):
         contract.check_vector(path)
+
+
+@pytest.mark.parametrize("system", ["unet", "waveunet", "dmmdensenet"])
+def test_what_sees_ahead_without_end_does_not_stream(system: str) -> None:
+    with pytest.raises(DoesNotStream, match="has no streaming form"):
+        streaming(build(system))
+
+
+def test_a_causal_densenet_streams() -> None:
+    assert isinstance(build("dmmdensenet", causal=True), DMMDenseNet)
+    assert streaming(build("dmmdensenet", causal=True)).look_ahead_frames == 0
 
 
 def test_fixture_models(tmp_path: Path) -> None:
@@ -62,8 +116,6 @@ def test_shipped_files_match_the_manifest() -> None:
     models = Path(__file__).parents[2]
     for table in tomllib.loads((models / "manifest.toml").read_text())["model"]:
         path = models / "weights" / table["file"]
-        from underscore_training.manifest import entry
-
         _, meta, _ = contract.load(path)
-        assert entry(path, meta) == table
+        assert manifest.entry(path, meta) == table
         assert contract.check_vector(path) <= contract.TOLERANCE

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from underscore_training import contract
+from underscore_training.export import contract
+from underscore_training.grid import MODEL_GRID
 from underscore_training.nets import DMMDenseNet, IdentitySeparator, StreamingSeparator
 from underscore_training.nets.convolution import convolve
 from underscore_training.nets.level import LevelCompressor
@@ -19,17 +20,17 @@ def test_sizes_follow_the_table(net: DMMDenseNet) -> None:
 @pytest.mark.parametrize("num_channels", [1, 2])
 def test_calls_equal_the_whole_clip(net: DMMDenseNet, num_channels: int) -> None:
     model = StreamingSeparator(net).eval()
-    spectrum = contract.test_spectrum(num_calls=6, num_channels=num_channels)
+    spectrum = contract.test_spectrum(MODEL_GRID, 48, num_channels)
     with torch.no_grad():
         whole = net.music_mask(torch.view_as_complex(spectrum))[None]
-    called = contract.run_calls(model, spectrum, contract.zero_state(model.state_shapes(), num_channels))
+    called = contract.run_calls(model, spectrum, contract.zero_state(model.state_shapes(), num_channels), 8)
     assert called.shape == (1, num_channels, 48, 513)
     assert (called - whole).abs().max() < TOLERANCE
 
 
 def test_a_call_is_pure(net: DMMDenseNet) -> None:
     model = StreamingSeparator(net).eval()
-    spectrum = contract.test_spectrum(num_calls=2)
+    spectrum = contract.test_spectrum(MODEL_GRID, 16)
     state = contract.zero_state(model.state_shapes(), 1)
     with torch.no_grad():
         _, state = model(spectrum[:, :8], state)
@@ -42,7 +43,7 @@ def test_a_call_is_pure(net: DMMDenseNet) -> None:
 
 
 def test_no_call_sees_a_later_one(net: DMMDenseNet) -> None:
-    spectrum = torch.view_as_complex(contract.test_spectrum(num_calls=4))
+    spectrum = torch.view_as_complex(contract.test_spectrum(MODEL_GRID, 32))
     changed = spectrum.clone()
     changed[:, 16:] *= 7
     with torch.no_grad():
@@ -50,7 +51,7 @@ def test_no_call_sees_a_later_one(net: DMMDenseNet) -> None:
 
 
 def test_the_mask_does_not_depend_on_level(net: DMMDenseNet) -> None:
-    spectrum = torch.view_as_complex(contract.test_spectrum(num_calls=4))
+    spectrum = torch.view_as_complex(contract.test_spectrum(MODEL_GRID, 32))
     with torch.no_grad():
         loud, quiet = net.music_mask(spectrum), net.music_mask(spectrum * 0.03)
     assert (loud - quiet).abs().max() < 1e-2

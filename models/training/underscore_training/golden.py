@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from .contract import little_endian
+from .export.contract import little_endian
 from .grid import Grid, grid_at
 
 RATES_HZ = (16_000, 22_050, 44_100, 48_000)

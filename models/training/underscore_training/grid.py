@@ -44,7 +44,7 @@ MODEL_GRID = grid_at(SAMPLE_RATE_HZ)
 
 def stft(signal: Tensor, grid: Grid = MODEL_GRID) -> Tensor:
     """`[..., sample]` -> complex `[..., frame, bin]`; frame 0 starts at sample 0, nothing is padded."""
-    window = torch.hann_window(grid.window_samples, periodic=True, dtype=signal.dtype)
+    window = torch.hann_window(grid.window_samples, periodic=True, dtype=signal.dtype, device=signal.device)
     frames = signal.unfold(-1, grid.window_samples, grid.hop_samples)
     return torch.fft.rfft(frames * window)
 
@@ -56,7 +56,7 @@ def istft(spectrum: Tensor, grid: Grid, num_samples: int) -> Tensor:
     right for any hop, not only those that divide the window. Samples that no window
     reaches come out as zero.
     """
-    window = torch.hann_window(grid.window_samples, periodic=True, dtype=spectrum.real.dtype)
+    window = torch.hann_window(grid.window_samples, periodic=True, dtype=spectrum.real.dtype, device=spectrum.device)
     frames = torch.fft.irfft(spectrum, n=grid.window_samples) * window
     lead = frames.shape[:-2]
     num_frames = frames.shape[-2]

@@ -1,6 +1,16 @@
-"""The separator network and the streaming layer set it is made of."""
+"""The separator networks, and the streaming layer set that the plugin's is made of."""
 
 from .dmmdensenet import DMMDenseNet
+from .mask_separator import MaskSeparator
 from .separator import IdentitySeparator, StreamingSeparator
+from .systems import SYSTEMS, UnknownSystem, build
 
-__all__ = ["DMMDenseNet", "IdentitySeparator", "StreamingSeparator"]
+__all__ = [
+    "SYSTEMS",
+    "DMMDenseNet",
+    "IdentitySeparator",
+    "MaskSeparator",
+    "StreamingSeparator",
+    "UnknownSystem",
+    "build",
+]

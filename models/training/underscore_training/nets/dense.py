@@ -1,39 +1,57 @@
-"""Dilated dense block: every layer reads the input and all earlier layers' outputs."""
+"""Dense block, dilated or not: every layer reads the input and all earlier layers' outputs."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from .causal import CausalUnit, FoldedUnit
+from .convolution import Pair
+from .unit import ConvUnit, FoldedUnit
 
 NUM_DILATED = 2
-DILATION = 2
 KERNEL = (3, 3)
-PAST_FRAMES = 2 * DILATION
-"""Frames of past that a block keeps: what its dilated layers reach back."""
+STREAMED_DILATION = (2, 2)
+"""The one dilation, of frames and bins, that has a streaming form."""
+PAST_FRAMES = 2 * STREAMED_DILATION[0]
+"""Frames of past that a streaming block keeps: what its dilated layers reach back."""
 
 
 class DenseBlock(nn.Module):
-    """`num_layers` plain layers, two layers dilated by 2 in both axes, one compression.
+    """`num_layers` plain layers, two layers dilated by `dilation`, one compression.
 
     With `k0` input features and growth `k` the layers leave `m = k0 + k L + 2 k`
-    features, and a 1x1 unit compresses them to `floor(theta m)`.
+    features, and a 1x1 unit compresses them to `floor(theta m)`. Without a dilation
+    (`None`) the two layers are absent and `m = k0 + k L`.
     """
 
-    def __init__(self, in_features: int, growth: int, num_layers: int, theta: float):
+    def __init__(
+        self,
+        in_features: int,
+        growth: int,
+        num_layers: int,
+        theta: float,
+        dilation: Pair | None = STREAMED_DILATION,
+        *,
+        causal: bool = True,
+    ):
         super().__init__()
         self.in_features = in_features
         self.growth = growth
-        units: list[CausalUnit] = []
+        self.dilation = dilation
+        dilations = [(1, 1)] * num_layers + ([] if dilation is None else [dilation] * NUM_DILATED)
+        units: list[ConvUnit] = []
         features = in_features
-        for layer in range(num_layers + NUM_DILATED):
-            dilation = 1 if layer < num_layers else DILATION
-            units.append(CausalUnit(features, growth, KERNEL, dilation))
+        for of_layer in dilations:
+            units.append(ConvUnit(features, growth, KERNEL, of_layer, causal=causal))
             features += growth
         self.units = nn.ModuleList(units)
         self.out_features = math.floor(theta * features)
-        self.compress = CausalUnit(features, self.out_features, (1, 1))
+        self.compress = ConvUnit(features, self.out_features, (1, 1), causal=causal)
+
+    @property
+    def ahead_frames(self) -> int:
+        """Look-ahead at the block's own resolution."""
+        return sum(unit.ahead_frames for unit in self.units)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, in, frame, bin]` -> `[batch, out, frame, bin]`."""
@@ -59,7 +77,7 @@ def _convolution(weight: Tensor, bias: Tensor | None, dilation: int) -> nn.Conv2
 
 
 class StreamingDenseBlock(nn.Module):
-    """A `DenseBlock` that continues from the features of the frames before.
+    """A causal `DenseBlock` that continues from the features of the frames before.
 
     The block is computed by source instead of by layer: a feature that has just been
     made is convolved at once for all layers that read it, and each layer's sum grows
@@ -72,6 +90,8 @@ class StreamingDenseBlock(nn.Module):
 
     def __init__(self, block: DenseBlock):
         super().__init__()
+        if block.dilation != STREAMED_DILATION:
+            raise ValueError(f"only blocks dilated by {STREAMED_DILATION} stream, not {block.dilation}")
         k0, k = block.in_features, block.growth
         plain = [unit.folded().conv for unit in block.units[:-NUM_DILATED]]
         first, second = (unit.folded().conv for unit in block.units[-NUM_DILATED:])
@@ -86,9 +106,9 @@ class StreamingDenseBlock(nn.Module):
             for idx in range(len(plain) - 1)
         )
         self.from_all_plain = _convolution(
-            weights(0, features, [first, second]), torch.cat([first.bias, second.bias]), DILATION
+            weights(0, features, [first, second]), torch.cat([first.bias, second.bias]), STREAMED_DILATION[1]
         )
-        self.from_dilated = _convolution(weights(features, features + k, [second]), None, DILATION)
+        self.from_dilated = _convolution(weights(features, features + k, [second]), None, STREAMED_DILATION[1])
         self.compress: FoldedUnit = block.compress.folded()
         self.in_features: int = k0
         self.growth: int = k

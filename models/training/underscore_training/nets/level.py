@@ -36,6 +36,10 @@ class LevelCompressor(nn.Module):
         """`magnitude` and the running `power` broadcastable to it."""
         return torch.log1p(magnitude * (self.gain / (torch.sqrt(power) + self.floor)))
 
+    def latest_frame(self, frame: int) -> int:
+        """The last frame that output `frame` depends on."""
+        return frame // FRAMES_PER_CALL * FRAMES_PER_CALL + FRAMES_PER_CALL - 1
+
     def stream(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One call of 8 frames. State `[channel, 2]`: weighted power and its weight."""
         block_power = magnitude.square().mean(dim=(1, 2))

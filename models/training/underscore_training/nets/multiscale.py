@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from .causal import CausalUnit
+from .bands import Band
+from .convolution import Pair
 from .dense import PAST_FRAMES, DenseBlock, StreamingDenseBlock
+from .unit import ConvUnit
 
 NUM_LEVELS = 3
 """Halvings of both axes between the finest and the coarsest resolution."""
@@ -19,27 +21,45 @@ class MultiscaleNet(nn.Module):
     block at the finest level sees 32 features, as the first encoder block does.
     """
 
-    def __init__(self, growth: int, num_layers: int, theta: float):
+    def __init__(self, band: Band, dilation: Pair | None, *, causal: bool):
         super().__init__()
-        self.first = CausalUnit(1, FIRST_FEATURES, FIRST_KERNEL)
+
+        def block(in_features: int) -> DenseBlock:
+            return DenseBlock(in_features, band.growth, band.num_layers, band.theta, dilation, causal=causal)
+
+        self.first = ConvUnit(1, FIRST_FEATURES, FIRST_KERNEL, causal=causal)
         down: list[DenseBlock] = []
         features = FIRST_FEATURES
         for _ in range(NUM_LEVELS):
-            down.append(DenseBlock(features, growth, num_layers, theta))
+            down.append(block(features))
             features = down[-1].out_features
         self.down = nn.ModuleList(down)
-        self.bottom = DenseBlock(features, growth, num_layers, theta)
+        self.bottom = block(features)
         features = self.bottom.out_features
         up: list[DenseBlock] = []
         raise_: list[nn.ConvTranspose2d] = []
         for level in reversed(range(NUM_LEVELS)):
             skip = down[level].out_features
             raise_.append(nn.ConvTranspose2d(features, skip, 2, stride=2))
-            up.append(DenseBlock(2 * skip, growth, num_layers, theta))
+            up.append(block(2 * skip))
             features = up[-1].out_features
         self.raise_ = nn.ModuleList(raise_)
         self.up = nn.ModuleList(up)
         self.out_features = features
+
+    def latest_frame(self, frame: int) -> int:
+        """The last input frame that output frame `frame` depends on."""
+
+        def at_level(level: int, frame: int) -> int:
+            """The last input of the encoder block of `level` behind the output of its decoder block."""
+            if level == NUM_LEVELS:
+                return frame + self.bottom.ahead_frames
+            frame += self.up[NUM_LEVELS - 1 - level].ahead_frames
+            # A pool and a transposed convolution both reach to the end of their pair of frames.
+            through_coarse = 2 * at_level(level + 1, frame // 2) + 1
+            return max(frame, through_coarse) + self.down[level].ahead_frames
+
+        return at_level(0, frame) + self.first.ahead_frames
 
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, 1, frame, bin]` -> `[batch, out, frame, bin]`; both axes divisible by 8."""
@@ -56,7 +76,7 @@ class MultiscaleNet(nn.Module):
 
 
 class StreamingMultiscaleNet(nn.Module):
-    """A `MultiscaleNet` fed 8 frames at a time.
+    """A causal `MultiscaleNet` fed 8 frames at a time.
 
     Pools and transposed convolutions look at 2x2 squares aligned to the call, so
     only convolutions have state: one tensor of the first convolution, then one per

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..grid import FRAMES_PER_CALL, MODEL_GRID
 from .dense import PAST_FRAMES, StreamingDenseBlock
 from .dmmdensenet import NUM_NET_BINS, SPLIT_BIN, DMMDenseNet
 from .multiscale import StreamingMultiscaleNet
@@ -13,6 +14,14 @@ class StreamingSeparator(nn.Module):
 
     States in order: level, low band, high band, full band, last block. All zero is a reset.
     """
+
+    grid = DMMDenseNet.grid
+    frames_per_call = FRAMES_PER_CALL
+    look_ahead_frames = 0
+    look_back_frames = 376
+    """Reach of the low band, the deepest: 2 frames of the first convolution, 16 per block
+    times 1+2+4+8+4+2+1 for the resolutions, 12 of the last block, 7 because pools are aligned
+    to calls; rounded up to calls. The running level (3 s) fades instead of ending."""
 
     def __init__(self, net: DMMDenseNet):
         super().__init__()
@@ -56,6 +65,11 @@ class StreamingSeparator(nn.Module):
 
 class IdentitySeparator(nn.Module):
     """Mask 1 everywhere: all of the mixture is music. Measures latency and alignment."""
+
+    grid = MODEL_GRID
+    frames_per_call = FRAMES_PER_CALL
+    look_ahead_frames = 0
+    look_back_frames = 0
 
     def state_shapes(self) -> list[list[int]]:
         return []

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from .grid import FRAMES_PER_CALL, HOP_S, MODEL_GRID, NUM_BINS, SAMPLE_RATE_HZ, WINDOW_S, stft
+from ..grid import HOP_S, WINDOW_S, Grid, grid_at, stft
 
 SCHEMA_VERSION = 1
 TOLERANCE = 1e-4
@@ -19,14 +19,19 @@ class ExportError(Exception):
     """The exported file does not do what the network does."""
 
 
+class Exportable(Protocol):
+    """What a streaming form says of itself; with `forward(spectrum, state) -> (mask, state)` it can be exported."""
+
+    grid: Grid
+    frames_per_call: int
+    look_ahead_frames: int
+    look_back_frames: int
+
+    def state_shapes(self) -> list[list[int]]: ...
+
+
 def metadata(
-    model_id: str,
-    name: str,
-    version: str,
-    licence: str,
-    training_data: str,
-    state_shapes: list[list[int]],
-    look_back_frames: int,
+    model: Exportable, model_id: str, name: str, version: str, licence: str, training_data: str
 ) -> dict[str, Any]:
     """The content of `underscore.json`."""
     return {
@@ -36,14 +41,14 @@ def metadata(
         "version": version,
         "licence": licence,
         "training_data": training_data,
-        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "sample_rate_hz": model.grid.sample_rate_hz,
         "window_s": WINDOW_S,
         "hop_s": HOP_S,
-        "num_bins": NUM_BINS,
-        "frames_per_call": FRAMES_PER_CALL,
-        "look_ahead_frames": 0,
-        "look_back_frames": look_back_frames,
-        "state_shapes": state_shapes,
+        "num_bins": model.grid.num_bins,
+        "frames_per_call": model.frames_per_call,
+        "look_ahead_frames": model.look_ahead_frames,
+        "look_back_frames": model.look_back_frames,
+        "state_shapes": model.state_shapes(),
         "mask": {"kind": "real", "min": 0.0, "max": 1.0},
         "stems": list(STEMS),
         "residual": STEMS[1],
@@ -58,27 +63,26 @@ def zero_state(state_shapes: list[list[int]], num_channels: int) -> list[Tensor]
     return [torch.zeros([num_channels if size == -1 else size for size in shape]) for shape in state_shapes]
 
 
-def test_spectrum(num_calls: int, num_channels: int = 1, seed: int = 1) -> Tensor:
-    """A buzz with a falling pitch over coloured noise: `[channel, 8 num_calls, 513, 2]`."""
+def test_spectrum(grid: Grid, num_frames: int, num_channels: int = 1, seed: int = 1) -> Tensor:
+    """A buzz with a falling pitch over coloured noise: `[channel, frame, bin, 2]`."""
     generator = torch.Generator().manual_seed(seed)
-    num_frames = num_calls * FRAMES_PER_CALL
-    num_samples = (num_frames - 1) * MODEL_GRID.hop_samples + MODEL_GRID.window_samples
-    time_s = torch.arange(num_samples, dtype=torch.float64) / SAMPLE_RATE_HZ
+    num_samples = (num_frames - 1) * grid.hop_samples + grid.window_samples
+    time_s = torch.arange(num_samples, dtype=torch.float64) / grid.sample_rate_hz
     phase = 2 * torch.pi * (220 * time_s - 60 * time_s**2)
     buzz = sum(torch.sin(k * phase) / k for k in range(1, 20))
     noise = torch.randn(num_channels, num_samples, generator=generator, dtype=torch.float64)
     noise = torch.cumsum(noise, dim=1)
     noise = noise - torch.nn.functional.avg_pool1d(noise[None], 65, stride=1, padding=32)[0]
     signal = 0.1 * buzz + 0.02 * noise
-    return torch.view_as_real(stft(signal)).float().contiguous()
+    return torch.view_as_real(stft(signal, grid)).float().contiguous()
 
 
-def run_calls(model: nn.Module, spectrum: Tensor, state: list[Tensor]) -> Tensor:
-    """Call by call from `state`: spectrum `[channel, frame, 513, 2]` -> mask `[stem, channel, frame, 513]`."""
+def run_calls(model: nn.Module, spectrum: Tensor, state: list[Tensor], frames_per_call: int) -> Tensor:
+    """Call by call from `state`: spectrum `[channel, frame, bin, 2]` -> mask `[stem, channel, frame, bin]`."""
     masks = []
     with torch.no_grad():
-        for start in range(0, spectrum.shape[1], FRAMES_PER_CALL):
-            mask, state = model(spectrum[:, start : start + FRAMES_PER_CALL].contiguous(), state)
+        for call in spectrum.split(frames_per_call, dim=1):
+            mask, state = model(call.contiguous(), state)
             masks.append(mask)
     return torch.cat(masks, dim=2)
 
@@ -87,13 +91,12 @@ def little_endian(tensor: Tensor) -> bytes:
     return tensor.detach().contiguous().numpy().astype("<f4").tobytes()
 
 
-def vector_bytes(model: nn.Module, state_shapes: list[list[int]]) -> bytes:
+def vector_bytes(model: nn.Module, meta: dict[str, Any]) -> bytes:
     """Input `[call][channel][frame][bin][2]`, then masks `[call][stem][channel][frame][bin]`."""
-    spectrum = test_spectrum(NUM_TEST_CALLS)
-    mask = run_calls(model, spectrum, zero_state(state_shapes, 1))
-    calls = spectrum.split(FRAMES_PER_CALL, dim=1)
-    masks = mask.split(FRAMES_PER_CALL, dim=2)
-    return b"".join(map(little_endian, (*calls, *masks)))
+    per_call = meta["frames_per_call"]
+    spectrum = test_spectrum(grid_at(meta["sample_rate_hz"]), NUM_TEST_CALLS * per_call)
+    mask = run_calls(model, spectrum, zero_state(meta["state_shapes"], 1), per_call)
+    return b"".join(map(little_endian, (*spectrum.split(per_call, dim=1), *mask.split(per_call, dim=2))))
 
 
 def save(script: torch.jit.ScriptModule, path: Path, extra: dict[str, bytes]) -> None:
@@ -114,12 +117,12 @@ def check_vector(path: Path) -> float:
     """Re-run a file's own test vector; the largest difference, or an `ExportError`."""
     script, meta, vector = load(path)
     values = torch.frombuffer(bytearray(vector), dtype=torch.float32)
-    num_calls = meta["test_vector"]["num_calls"]
-    num_inputs = num_calls * FRAMES_PER_CALL * NUM_BINS * 2
-    spectra = values[:num_inputs].reshape(num_calls, 1, FRAMES_PER_CALL, NUM_BINS, 2)
-    expected = values[num_inputs:].reshape(num_calls, 1, 1, FRAMES_PER_CALL, NUM_BINS)
+    num_calls, per_call, num_bins = meta["test_vector"]["num_calls"], meta["frames_per_call"], meta["num_bins"]
+    num_inputs = num_calls * per_call * num_bins * 2
+    spectra = values[:num_inputs].reshape(num_calls, 1, per_call, num_bins, 2)
+    expected = values[num_inputs:].reshape(num_calls, 1, 1, per_call, num_bins)
     spectrum = torch.cat(list(spectra), dim=1)
-    mask = run_calls(script, spectrum, zero_state(meta["state_shapes"], 1))
+    mask = run_calls(script, spectrum, zero_state(meta["state_shapes"], 1), per_call)
     worst = float((mask - torch.cat(list(expected), dim=2)).abs().max())
     if not worst <= meta["test_vector"]["tolerance"]:
         raise ExportError(f"{path}: test vector differs by {worst:.2e}, allowed {meta['test_vector']['tolerance']:.0e}")

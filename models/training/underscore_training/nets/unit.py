@@ -1,17 +1,18 @@
-"""Causal convolution, the one layer that needs the past.
+"""The one layer that needs frames other than its own: convolution, normalisation, ReLU.
 
-`forward` is the whole-clip form used in training: zeros stand in for the frames
-before the clip. `stream` is the form used in the plugin: the caller hands over the
-missing past frames, so nothing is ever computed twice. Both give the same numbers.
+`forward` is the whole-clip form used in training: zeros stand in for the frames outside
+the clip. A causal unit also has a streaming form for the plugin, `folded`: the caller
+hands over the missing past frames, so nothing is ever computed twice. Both give the
+same numbers.
 """
 
 import torch
 from torch import Tensor, nn
 
-from .convolution import convolve
+from .convolution import Pair, convolve
 
 
-class CausalUnit(nn.Module):
+class ConvUnit(nn.Module):
     """Convolution over (frame, bin), batch normalisation, ReLU.
 
     DenseNet normalises and rectifies *before* each convolution, separately for every
@@ -20,32 +21,47 @@ class CausalUnit(nn.Module):
     the normalisation folds into the weights on export. It halves the work that is not
     convolution, and a 2-core machine trains about twice as many seconds of audio.
 
-    All padding in time lies on the left: output frame t sees no frame after t.
+    `causal`: all padding in time lies on the left, output frame t sees no frame after t.
+    Otherwise it is centred, half the reach on each side, as the paper's networks are.
     """
 
-    def __init__(self, in_features: int, out_features: int, kernel: tuple[int, int], dilation: int = 1):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel: Pair,
+        dilation: Pair = (1, 1),
+        *,
+        causal: bool = True,
+    ):
         super().__init__()
-        kernel_frames, kernel_bins = kernel
-        self.past_frames: int = (kernel_frames - 1) * dilation
-        reach_bins = (kernel_bins - 1) * dilation
+        reach_frames, reach_bins = ((kernel[axis] - 1) * dilation[axis] for axis in (0, 1))
+        if not causal and reach_frames % 2 != 0:
+            raise ValueError(f"a centred kernel needs an odd number of frames, not {kernel[0]}")
+        self.causal: bool = causal
+        self.past_frames: int = reach_frames if causal else reach_frames // 2
+        self.ahead_frames: int = reach_frames - self.past_frames
         # An even kernel is padded by one more bin above than below.
         self.bins_below: int = reach_bins // 2
         self.bins_above: int = reach_bins - reach_bins // 2
         self.conv = nn.Conv2d(in_features, out_features, kernel, dilation=dilation, bias=False)
         self.norm = nn.BatchNorm2d(out_features)
         self.symmetric: bool = self.bins_below == self.bins_above
-        self.dilation: int = dilation
+        self.dilation: Pair = dilation
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[batch, in, frame, bin]` -> `[batch, out, frame, bin]`, zeros before frame 0."""
+        """`[batch, in, frame, bin]` -> `[batch, out, frame, bin]`, zeros outside the clip."""
         if not self.symmetric:
             x = nn.functional.pad(x, (self.bins_below, self.bins_above))
-        y = convolve(x, self.conv.weight, self.bins_below if self.symmetric else 0, self.dilation)
+        pad_bins = self.bins_below if self.symmetric else 0
+        y = convolve(x, self.conv.weight, pad_bins, self.dilation, self.causal)
         return torch.relu_(self.norm(y))
 
     @torch.no_grad()
     def folded(self) -> "FoldedUnit":
         """The same function with the normalisation folded into weight and bias."""
+        if not self.causal:
+            raise ValueError("only a causal network streams: this one is centred")
         scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
         weight = self.conv.weight * scale[:, None, None, None]
         bias = self.norm.bias - self.norm.running_mean * scale
@@ -53,9 +69,9 @@ class CausalUnit(nn.Module):
 
 
 class FoldedUnit(nn.Module):
-    """A `CausalUnit` ready to stream: convolution with bias, then ReLU."""
+    """A causal `ConvUnit` ready to stream: convolution with bias, then ReLU."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, pad_bins: tuple[int, int], dilation: int):
+    def __init__(self, weight: Tensor, bias: Tensor, pad_bins: tuple[int, int], dilation: Pair):
         super().__init__()
         below, above = pad_bins
         self.conv = nn.Conv2d(

@@ -1,0 +1,103 @@
+"""The deployed network: streaming is the whole clip, look-ahead is what it says, levels do not matter."""
+
+import pytest
+import torch
+
+from underscore_training.export import contract
+from underscore_training.nets.crn import CRN
+from underscore_training.nets.crn_streaming import StreamingCRN
+
+LOOK_AHEAD_FRAMES = 3
+
+
+@pytest.fixture(scope="module")
+def crn() -> CRN:
+    torch.manual_seed(1)
+    net = CRN((6, 8, 8, 12), time_memory=16, band_memory=10, num_blocks=2, look_ahead_frames=LOOK_AHEAD_FRAMES)
+    # Fresh logits lie near zero; these tell frames apart.
+    net.last.weight.data.mul_(20)
+    return net.eval()
+
+
+def magnitude(num_frames: int, num_channels: int = 1) -> torch.Tensor:
+    spectrum = contract.test_spectrum(CRN.grid, num_frames, num_channels)
+    return torch.view_as_complex(spectrum).abs()
+
+
+@pytest.mark.parametrize("frames_per_call", [1, 4, 7])
+@pytest.mark.parametrize("num_channels", [1, 2])
+def test_calls_of_any_length_equal_the_whole_clip(crn: CRN, frames_per_call: int, num_channels: int) -> None:
+    given = magnitude(60, num_channels)
+    state, parts = crn.zero_state(num_channels, given), []
+    flushed = torch.nn.functional.pad(given, (0, 0, 0, LOOK_AHEAD_FRAMES))
+    with torch.no_grad():
+        for call in flushed.split(frames_per_call, dim=1):
+            logits, state = crn(call, state)
+            parts.append(logits)
+        whole = crn.logits(given)
+    called = torch.cat(parts, dim=1)[:, LOOK_AHEAD_FRAMES:]
+    assert (torch.sigmoid(called) - torch.sigmoid(whole)).abs().max() < contract.TOLERANCE
+    assert [list(tensor.shape[1:]) for tensor in state] == [shape[1:] for shape in crn.state_shapes()]
+
+
+def test_a_mask_hears_its_look_ahead_and_nothing_after_it(crn: CRN) -> None:
+    given = magnitude(40)
+    changed = given.clone()
+    changed[:, 30:] = changed[:, 30:].flip(2) * 5
+    with torch.no_grad():
+        difference = (crn.logits(given) - crn.logits(changed)).abs().amax(dim=(0, 2))
+    assert difference[: 30 - LOOK_AHEAD_FRAMES].max() == 0
+    assert difference[30 - LOOK_AHEAD_FRAMES] > 0
+    assert crn.latest_frame(10) == 10 + LOOK_AHEAD_FRAMES
+
+
+def test_a_call_is_pure(crn: CRN) -> None:
+    model = StreamingCRN(crn)
+    spectrum = contract.test_spectrum(CRN.grid, 8)
+    with torch.no_grad():
+        _, state = model(spectrum[:, :4], contract.zero_state(model.state_shapes(), 1))
+        kept = [tensor.clone() for tensor in state]
+        first, _ = model(spectrum[:, 4:], state)
+        second, _ = model(spectrum[:, 4:], state)
+    assert torch.equal(first, second) and all(torch.equal(a, b) for a, b in zip(state, kept))
+
+
+def test_the_mask_does_not_depend_on_level(crn: CRN) -> None:
+    given = magnitude(60)
+    with torch.no_grad():
+        loud, quiet = torch.sigmoid(crn.logits(given)), torch.sigmoid(crn.logits(given * 0.03))
+    assert (loud - quiet).abs().max() < 1e-2
+
+
+def test_silence_gives_a_finite_mask(crn: CRN) -> None:
+    with torch.no_grad():
+        assert torch.isfinite(crn.logits(torch.zeros(1, 20, 1025))).all()
+
+
+def test_the_level_in_calls_is_the_level_at_once(crn: CRN) -> None:
+    given = torch.rand(2, 300, crn.num_bands)
+    whole, end = crn.level(given, torch.zeros(2, 2))
+    state, parts = torch.zeros(2, 2), []
+    for call in given.split(7, dim=1):
+        part, state = crn.level(call, state)
+        parts.append(part)
+    assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-5) and torch.allclose(state, end, atol=1e-5)
+
+
+def test_a_mixture_without_treble_is_masked_below_8_khz_as_one_with_it_would_be_levelled() -> None:
+    """The level is taken below 8 kHz: a host of 16 kHz gives the network the same level as one of 48."""
+    net = CRN()
+    given = magnitude(20)
+    narrow = given.clone()
+    narrow[..., 512:] = 0
+    state = torch.zeros(1, 2)
+    pad = lambda m: torch.cat([m[..., :512], m[..., 512:1024].reshape(1, 20, -1, 16).mean(3)], dim=2)
+    wide_levelled, narrow_levelled = (net.level(pad(m), state)[0] for m in (given, narrow))
+    assert torch.equal(wide_levelled[..., :512], narrow_levelled[..., :512])
+
+
+def test_wide_bands_are_interpolated_and_level_at_the_edge() -> None:
+    spread = CRN().spread
+    assert spread.shape == (32, 512) and torch.allclose(spread.sum(dim=0), torch.ones(512))
+    ramp = torch.arange(32.0) @ spread
+    assert (ramp.diff() >= 0).all() and ramp[0] == 0 and ramp[-1] == 31

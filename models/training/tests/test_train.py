@@ -1,0 +1,191 @@
+"""Runs: one in sittings is one in a piece, and what is refused is refused in words."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from underscore_training.nets.systems import SYSTEMS
+from underscore_training.train import checkpoint, config
+from underscore_training.train.__main__ import main
+from underscore_training.train.checkpoint import CheckpointError, load_network
+from underscore_training.train.config import ConfigError
+from underscore_training.train.losses import LOSSES, Outcome
+from underscore_training.train.run import Run, rate_at
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+TINY = """
+loss = "separation"
+precision = "{precision}"
+[system]
+name = "{system}"
+options = {options}
+[data]
+recipe = "deployed"
+clip_s = 0.6
+batch = 2
+[optimiser]
+steps = 4
+warm_up_steps = 2
+"""
+SMALL_CRN = "{ features = [4, 4, 6, 8], time_memory = 8, band_memory = 6, num_blocks = 1, look_ahead_frames = 3 }"
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.format(system="crn", options=SMALL_CRN, precision="float32"))
+    return path
+
+
+def sit(tiny_config: Path, corpus: Path, out: Path, *arguments: str) -> None:
+    main(["--config", str(tiny_config), "--corpus", str(corpus), "--out", str(out), "--threads", "1",
+          "--validation-batches", "1", *arguments])
+
+
+@pytest.fixture(autouse=True)
+def stay_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("underscore_training.train.__main__.with_environment", lambda argv: None)
+
+
+def test_three_sittings_give_the_weights_of_one(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "one")
+    sit(tiny_config, tiny_corpus, tmp_path / "three", "--until-step", "1")
+    sit(tiny_config, tiny_corpus, tmp_path / "three", "--resume", "--until-step", "3", "--workers", "1")
+    sit(tiny_config, tiny_corpus, tmp_path / "three", "--resume")
+    one, three = (checkpoint.read(tmp_path / name / "latest.pt") for name in ("one", "three"))
+    assert one["steps"] == three["steps"] == 4
+    for part in ("net", "average"):
+        for name, value in one[part].items():
+            assert torch.equal(value, three[part][name]), name
+
+
+def test_beside_a_checkpoint_lie_its_losses_its_configuration_and_its_commit(
+    tiny_config: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "1")
+    losses = json.loads((tmp_path / "run" / "losses.json").read_text())
+    assert losses[0]["step"] == 1 and {"train", "valid", "music_gain_db", "dialogue_gain_db"} <= losses[0].keys()
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["config"]["system"]["name"] == "crn" and about["commit"]
+    assert list((tmp_path / "run" / "log").iterdir())
+
+
+def test_a_run_is_not_overwritten_without_being_told(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "1")
+    with pytest.raises(SystemExit, match="pass --resume"):
+        sit(tiny_config, tiny_corpus, tmp_path / "run")
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "1")
+    tiny_config.write_text(tiny_config.read_text().replace("batch = 2", "batch = 3"))
+    with pytest.raises(SystemExit, match=r"another configuration: data.batch was 2 and is now 3"):
+        sit(tiny_config, tiny_corpus, tmp_path / "run", "--resume")
+
+
+def test_a_torn_checkpoint_is_refused_and_named(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "1")
+    latest = tmp_path / "run" / "latest.pt"
+    latest.write_bytes(latest.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="latest.pt: cannot be read"):
+        load_network(latest)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "latest.pt"
+    path.write_bytes(b"the last whole one")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match="last whole checkpoint is kept"):
+        checkpoint.save(path, {})
+    assert path.read_bytes() == b"the last whole one" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_without_a_corpus_the_message_says_how_to_make_one(tiny_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="run `python -m underscore_training.corpus` first"):
+        sit(tiny_config, tmp_path / "nowhere", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loss = 'x'", "missing 2 required positional arguments"),
+        ("[system]\nname = 'crn'\nsize = 3\n[optimiser]\nsteps = 1", r"\[system\]: unknown field 'size'"),
+        ("precision = 'int3'\n[system]\nname = 'crn'\n[optimiser]\nsteps = 1", "expected 'bfloat16' or 'float32'"),
+        ("system = 3\n[optimiser]\nsteps = 1", r"expected a table \[system\]"),
+        ("[system", "Expected"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_field(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        config.read(path)
+
+
+def test_every_system_has_a_configuration_and_all_of_the_table_the_same_budget() -> None:
+    budgets = set()
+    for path in sorted(CONFIGS.glob("*.toml")):
+        read = config.read(path)
+        assert read.system.name in SYSTEMS and read.loss in LOSSES
+        if path.parent == CONFIGS and read.data.recipe == "paper":
+            budgets.add((read.optimiser.steps, read.data, read.loss))
+    assert {config.read(path).system.name for path in CONFIGS.glob("*.toml")} == set(SYSTEMS)
+    assert len(budgets) == 1
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_system_learns_from_every_loss(tmp_path: Path, system: str, loss: str) -> None:
+    options = SMALL_CRN if system == "crn" else "{}"
+    path = tmp_path / "c.toml"
+    path.write_text(TINY.format(system=system, options=options, precision="float32").replace("separation", loss))
+    run = Run(config.read(path))
+    generator = torch.Generator().manual_seed(0)
+    music, speech = 0.1 * torch.randn(2, 1, round(0.3 * run.sample_rate_hz), generator=generator)
+    before = [parameter.clone() for parameter in run.net.parameters()]
+    assert torch.isfinite(torch.tensor(run.step(music, music + speech)))
+    assert any(not torch.equal(a, b) for a, b in zip(before, run.net.parameters()))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_falls_with_the_error_and_does_not_know_the_level(loss: str) -> None:
+    torch.manual_seed(0)
+    music, speech, noise = torch.randn(3, 2, 20, 1025, dtype=torch.complex64).unbind(0)
+
+    def of(error: float, gain: float = 1.0) -> float:
+        return float(LOSSES[loss](Outcome(None, gain * (music + error * noise), gain * music, gain * (music + speech))))
+
+    values = [of(error) for error in (0.0, 0.03, 0.1, 0.3, 1.0)]
+    assert values == sorted(values)
+    assert of(0.3, gain=0.01) == pytest.approx(of(0.3), abs=0.02)
+
+
+def test_a_clip_of_one_source_has_a_finite_gradient() -> None:
+    spectrum = torch.randn(2, 20, 1025, dtype=torch.complex64)
+    for music in (torch.zeros_like(spectrum), spectrum):
+        logits = torch.zeros(2, 20, 1025, requires_grad=True)
+        mask = torch.sigmoid(logits)
+        LOSSES["separation"](Outcome(logits, mask * spectrum, music, spectrum)).backward()
+        assert torch.isfinite(logits.grad).all() and logits.grad.abs().max() > 0
+
+
+def test_a_mask_that_has_run_into_the_wall_is_led_back() -> None:
+    spectrum = torch.randn(1, 20, 1025, dtype=torch.complex64)
+    logits = torch.full((1, 20, 1025), -200.0, requires_grad=True)
+    mask = torch.sigmoid(logits)
+    LOSSES["separation"](Outcome(logits, mask * spectrum, spectrum, spectrum)).backward()
+    assert (logits.grad < 0).all()
+
+
+def test_the_rate_rises_falls_and_ends_where_it_is_told() -> None:
+    optimiser = config.OptimiserConfig(steps=1000, peak_rate=1e-3, final_rate=1e-5, warm_up_steps=100)
+    assert rate_at(99, optimiser) == pytest.approx(1e-3)
+    assert rate_at(1000, optimiser) == pytest.approx(1e-5)
+    rates = [rate_at(step, optimiser) for step in range(100, 1001)]
+    assert rates == sorted(rates, reverse=True)

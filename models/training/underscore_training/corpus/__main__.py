@@ -1,0 +1,86 @@
+"""Build the corpus, resumably, and say what is in it."""
+
+import argparse
+import sys
+from itertools import chain
+from pathlib import Path
+
+from . import debian, layouts, scores, store, voices
+from .build import build
+from .errors import CorpusError
+from .track import KINDS, SPLITS, TRACK_RATE_HZ
+
+DESCRIPTION = """Build a corpus of speech and music, split by speaker and piece.
+
+Without folders of your own it is the shipped corpus: the Debian packages that --list names,
+unpacked under --packages, plus synthetic voices and rendered scores. With --speech, --music,
+--musdb18, --slakh or --dnr it is made of your folders (and of the packages too with --packages).
+An interrupted build is gone on with by the same command."""
+
+
+def contents(corpus: Path) -> str:
+    """A table of what is stored."""
+    lines = ["| Split | Kind | Source | Tracks | Minutes | Full band |", "|---|---|---|---|---|---|"]
+    for split in SPLITS:
+        for kind in KINDS:
+            by_source: dict[str, list[store.Row]] = {}
+            for row in store.rows(corpus, split, kind):
+                by_source.setdefault(row.source, []).append(row)
+            for source, found in sorted(by_source.items()):
+                minutes = sum(row.num_samples for row in found) / TRACK_RATE_HZ / 60
+                full = sum(row.is_full_band for row in found)
+                lines.append(f"| {split} | {kind} | {source} | {len(found)} | {minutes:.1f} | {full} |")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m underscore_training.corpus", description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, default=Path("corpus"), help="folder of the corpus (default: %(default)s)")
+    parser.add_argument("--packages", type=Path, help="folder with one unpacked Debian package per subfolder")
+    parser.add_argument("--speech", type=Path, help="your speech: a folder, or a file, per speaker")
+    parser.add_argument("--music", type=Path, help="your music: a file per piece")
+    parser.add_argument("--musdb18", type=Path, help="MUSDB18 or MUSDB18-HQ")
+    parser.add_argument("--slakh", type=Path, help="Slakh2100")
+    parser.add_argument("--dnr", type=Path, help="Divide and Remaster")
+    parser.add_argument("--no-voices", action="store_true", help="without synthetic voices")
+    parser.add_argument("--no-scores", action="store_true", help="without rendered scores")
+    parser.add_argument("--seed", type=int, default=7, help="draws the splits and the synthetic parts")
+    parser.add_argument("--pack", type=Path, metavar="DIR", help="also write the tracks as tar files below 60 MB each")
+    parser.add_argument("--list", action="store_true", help="print the Debian packages of the shipped corpus and stop")
+    args = parser.parse_args(argv)
+    if args.list:
+        print("\n".join([*dict.fromkeys(source.package for source in debian.SOURCES), "openttd-openmsx"]))
+        return
+    readers = {
+        "speech": layouts.speech_folder, "music": layouts.music_folder, "musdb18": layouts.musdb18,
+        "slakh": layouts.slakh, "dnr": layouts.divide_and_remaster,
+    }
+    own = [reader(getattr(args, name), args.seed) for name, reader in readers.items() if getattr(args, name)]
+    parts = list(own)
+    if args.packages or not own:
+        packages = args.packages or Path("packages")
+        parts.append(debian.tracks(packages, args.seed))
+        if not args.no_voices:
+            parts.append(voices.tracks(args.seed))
+        if not args.no_scores:
+            parts.append(scores.tracks(packages, args.seed))
+    try:
+        left_out = build(args.out, chain.from_iterable(parts))
+        print(contents(args.out))
+        if left_out:
+            print(f"\n{len(left_out)} left out:")
+            print("\n".join(f"- {reason}" for reason in left_out))
+        if args.pack:
+            for path in store.pack(args.out, args.pack):
+                print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    except CorpusError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: run the same command again to go on")
+
+
+if __name__ == "__main__":
+    main()

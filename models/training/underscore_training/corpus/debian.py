@@ -1,0 +1,180 @@
+"""The shipped corpus: recordings inside Debian packages, their licences, speakers and pieces.
+
+Nothing outside this list, `voices` and `scores` is trained on. Other recordings stay
+available to measure with.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from .decode import AUDIO_SUFFIXES, PIECE_LIMIT_S, Undecodable, decode, joined_speech
+from .errors import CorpusError
+from .track import Split, Track, drawn_split
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Debian package and where its recordings lie once it is unpacked."""
+
+    package: str
+    folder: str
+    pattern: str
+    kind: str
+    """`speech` or `music`."""
+    group_depth: int
+    """Speech only: path components below `folder` that name the speaker; 0 means one speaker."""
+    licence: str
+
+
+SOURCES: tuple[Source, ...] = (
+    *(
+        Source(
+            f"asterisk-core-sounds-{language}-g722",
+            f"usr/share/asterisk/sounds/{voice}",
+            "**/*.g722",
+            "speech",
+            0,
+            licence,
+        )
+        for language, voice, licence in (
+            ("fr", "fr_CA_f_June", "CC-BY-SA-3.0"),
+            ("es", "es_MX_f_Allison", "CC-BY-SA-3.0"),
+            ("it", "it_IT_m_Carlo", "CC-BY-3.0"),
+            ("ru", "ru_RU_f_IvrvoiceRU", "CC-BY-3.0"),
+        )
+    ),
+    Source("ktuberling-data", "usr/share/ktuberling/sounds", "*/*", "speech", 1, "GPL-2+"),
+    Source("hedgewars-data", "usr/share/games/hedgewars/Data/Sounds/voices", "*/*.ogg", "speech", 1, "GFDL-1.3"),
+    Source("wesnoth-1.16-music", "usr/share/games/wesnoth/1.16/data/core/music", "*.ogg", "music", 0, "GPL-2+"),
+    Source(
+        "warzone2100-music",
+        "usr/share/games/warzone2100/music",
+        "**/*.op[ug]*",
+        "music",
+        0,
+        "CC-BY-SA-3.0+ or GPL-2+",
+    ),
+    Source("hedgewars-data", "usr/share/games/hedgewars/Data/Music", "*.ogg", "music", 0, "GPL-2"),
+    Source("supertuxkart-data", "usr/share/games/supertuxkart/data/music", "*.ogg", "music", 0, "CC-BY-SA-3.0, some 4.0 or GPL"),
+    Source("xmoto-data", "usr/share/games/xmoto/Textures/Musics", "*.ogg", "music", 0, "GPL-2+"),
+)
+
+EXCLUDED_SPEAKERS = {"hedgewars-data/Robot", "hedgewars-data/Singer"}
+"""A vocoder and a singer: neither is dialogue."""
+EXCLUDED_FILES = {"tt-monkeys", "tt-weasels", "tt-somethingwrong", "tt-allbusy-monkeys"}
+"""Prompts that are no speech or hold more than speech: screaming monkeys, effects."""
+SILENT_NAME = "silence"
+"""Recordings of silence, a folder of the prompts and a piece: nothing to learn."""
+
+# Speakers are few, so the held-out ones are named.
+TEST_SPEAKERS = {
+    "asterisk-core-sounds-ru-g722",
+    "ktuberling-data/ru",
+    "ktuberling-data/uk",
+    "ktuberling-data/da",
+    "hedgewars-data/Pirate",
+}
+VALID_SPEAKERS = {"ktuberling-data/de", "ktuberling-data/ca", "hedgewars-data/Mobster"}
+
+_VARIANT = re.compile(r"([-_ ](fast|slow|intro|loop|short|long|normal|end|old|enhanced|sd|f|\d{1,2}))+$", re.IGNORECASE)
+
+
+def speaker_of(source: Source, path: Path) -> str:
+    """The speaker of a speech file, `path` relative to the source's folder.
+
+    The four Serbian folders of one package hold one voice in different spellings.
+    """
+    if source.group_depth == 0:
+        return source.package
+    name = path.parts[0].split("@")[0]
+    return f"{source.package}/{name}"
+
+
+def piece_of(source: Source, path: Path) -> str:
+    """The piece of a music file; variants of one composition count as one piece."""
+    stem = _VARIANT.sub("", path.stem.lower())
+    return f"{source.package}/{stem}"
+
+
+def split_of_speaker(speaker: str) -> Split:
+    if speaker in TEST_SPEAKERS:
+        return "test"
+    return "valid" if speaker in VALID_SPEAKERS else "train"
+
+
+def find_files(source: Source, packages: Path) -> list[Path]:
+    """The recordings of a source, sorted."""
+    folder = packages / source.package / source.folder
+    if not folder.is_dir():
+        raise CorpusError(
+            f"{folder} is missing: unpack the package there with\n"
+            f"  apt-get download {source.package} && dpkg -x {source.package}_*.deb {packages / source.package}"
+        )
+    paths = [
+        path
+        for path in sorted(folder.glob(source.pattern))
+        if path.suffix in AUDIO_SUFFIXES
+        and SILENT_NAME not in (path.parent.name, path.stem)
+        and path.stem not in EXCLUDED_FILES
+    ]
+    if not paths:
+        raise CorpusError(f"no audio files match {source.pattern} in {folder}")
+    return paths
+
+
+def fingerprint(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def file_fingerprint(paths: list[Path]) -> str:
+    return fingerprint(*((path.name, path.stat().st_size) for path in paths))
+
+
+def speech_from(paths: list[Path], seed: str) -> np.ndarray:
+    """All files of a speaker joined; files that cannot be used are left out and named."""
+    found: list[np.ndarray] = []
+
+    def attempt(path: Path) -> np.ndarray | None:
+        try:
+            return decode(path)
+        except Undecodable as error:
+            print(f"left out: {error}")
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [signal for signal in pool.map(attempt, paths) if signal is not None]
+    return joined_speech(found, random.Random(seed))
+
+
+def tracks(packages: Path, seed: int, listed: tuple[Source, ...] = SOURCES) -> Iterator[Track]:
+    """Every speaker and piece of the unpacked packages."""
+    speakers: dict[str, list[Path]] = {}
+    source_of: dict[str, Source] = {}
+    for source in listed:
+        for path in find_files(source, packages):
+            relative = path.relative_to(packages / source.package / source.folder)
+            if source.kind == "speech":
+                speaker = speaker_of(source, relative)
+                if speaker not in EXCLUDED_SPEAKERS:
+                    speakers.setdefault(speaker, []).append(path)
+                    source_of[speaker] = source
+            else:
+                yield Track(
+                    f"{source.package}/{relative}", source.package, "music",
+                    drawn_split(piece_of(source, relative), seed), source.licence, 1.0,
+                    file_fingerprint([path]), partial(decode, path, PIECE_LIMIT_S),
+                )
+    for speaker, paths in sorted(speakers.items()):
+        source = source_of[speaker]
+        yield Track(
+            speaker, source.package, "speech", split_of_speaker(speaker), source.licence, 1.0,
+            file_fingerprint(paths), partial(speech_from, paths, f"{seed}/{speaker}"),
+        )

@@ -1,0 +1,43 @@
+"""The unit of the corpus: all that one speaker says, or one piece of music."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["speech", "music"]
+Split = Literal["train", "valid", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+KINDS: tuple[Kind, ...] = ("speech", "music")
+TRACK_RATE_HZ = 48_000
+VALID_FRACTION = 0.06
+TEST_FRACTION = 0.12
+
+
+@dataclass(frozen=True)
+class Track:
+    """One speaker or piece, and how its sound is made. It is in one split only."""
+
+    name: str
+    """Unique in the corpus: `source/speaker` or `source/piece`."""
+    source: str
+    kind: Kind
+    split: Split
+    licence: str
+    weight: float
+    """How often it is drawn, relative to a real recording of the same length."""
+    fingerprint: str
+    """Changes whenever `make` would give something else, so that a resumed build knows what is stale."""
+    make: Callable[[], np.ndarray]
+    """Float32 mono `[sample]` at 48 kHz."""
+
+
+def drawn_split(group: str, seed: int) -> Split:
+    """The split of a group that must stay together, by a hash of its name: stable when others come or go."""
+    draw = int.from_bytes(hashlib.sha256(f"{seed}/{group}".encode()).digest()[:8], "little") / 2**64
+    if draw < TEST_FRACTION:
+        return "test"
+    return "valid" if draw < TEST_FRACTION + VALID_FRACTION else "train"

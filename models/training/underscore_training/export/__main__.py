@@ -1,0 +1,54 @@
+"""Export a checkpoint as a model file of the plugin, and prove that it still is the network.
+
+The file is written, loaded again, and run call by call beside the whole-clip network; any
+mask value that differs by more than 1e-4 fails the export, and what was there stays.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..nets.separator import IdentitySeparator
+from ..nets.streaming import DoesNotStream, streaming
+from ..train.checkpoint import CheckpointError, load_network
+from . import contract, file
+from .contract import ExportError
+
+LICENCE = "CC-BY-SA-3.0"
+TRAINING_DATA = (
+    "Debian packages: asterisk-core-sounds-{fr,es,it}-g722, ktuberling-data, hedgewars-data, wesnoth-1.16-music, "
+    "warzone2100-music, supertuxkart-data, xmoto-data; flite, festival and espeak-ng voices; scores of "
+    "openttd-openmsx and music21 and songs by rule, played with FluidR3. See models/README.md"
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m underscore_training.export", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint of `train`; without it only the identity is written")
+    parser.add_argument("--id", default="music-2", help="permanent id: sessions are saved with it (default: %(default)s)")
+    parser.add_argument("--name", default="Music & Dialogue", help="the name that people see")
+    parser.add_argument("--version", default="1.0.0", help="version written into the metadata")
+    parser.add_argument("--licence", default=LICENCE)
+    parser.add_argument("--training-data", default=TRAINING_DATA)
+    parser.add_argument("--weights", type=Path, default=Path("../weights"), help="folder of the model files")
+    parser.add_argument("--manifest", type=Path, default=Path("../manifest.toml"))
+    args = parser.parse_args(argv)
+    try:
+        jobs = [(IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")]
+        if args.checkpoint:
+            net = load_network(args.checkpoint).net
+            jobs.append((streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data))
+        for model, net, model_id, *about in jobs:
+            meta = contract.metadata(model, model_id, *about)
+            path = args.weights / f"{model_id}.pt"
+            worst = file.write(model, meta, path, args.manifest, net)
+            print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, largest difference {worst:.1e}")
+    except (CheckpointError, DoesNotStream, ExportError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Write a model file, and prove that it still is the network before it takes its place."""
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..grid import grid_at
+from . import contract, manifest
+from .contract import ExportError
+
+NUM_CHECK_FRAMES = 192
+"""Three seconds: memories are well filled."""
+
+
+def scripted(module: nn.Module) -> torch.jit.ScriptModule:
+    """TorchScript, frozen: weights become constants, normalisations fold, unused methods go."""
+    with warnings.catch_warnings():
+        # TorchScript is deprecated upstream, but it is what libtorch loads without Python.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.freeze(torch.jit.script(module.eval()))
+
+
+def check_against_whole_clip(path: Path, net: nn.Module) -> float:
+    """Largest difference between the file run in calls and the network run at once, two channels."""
+    script, meta, _ = contract.load(path)
+    ahead = meta["look_ahead_frames"]
+    spectrum = contract.test_spectrum(grid_at(meta["sample_rate_hz"]), NUM_CHECK_FRAMES, num_channels=2, seed=2)
+    with torch.no_grad():
+        whole = torch.sigmoid(net.logits(torch.view_as_complex(spectrum).abs()))[None]
+    flushed = nn.functional.pad(spectrum, (0, 0, 0, 0, 0, ahead + -(NUM_CHECK_FRAMES + ahead) % meta["frames_per_call"]))
+    called = contract.run_calls(script, flushed, contract.zero_state(meta["state_shapes"], 2), meta["frames_per_call"])
+    called: Tensor = called[:, :, ahead : ahead + NUM_CHECK_FRAMES]
+    worst = float((called - whole).abs().max())
+    if not worst <= contract.TOLERANCE:
+        raise ExportError(f"{path}: calls and whole clip differ by {worst:.2e}, allowed {contract.TOLERANCE:.0e}")
+    return worst
+
+
+def write(model: nn.Module, meta: dict, path: Path, manifest_path: Path, net: nn.Module | None) -> float:
+    """Save to a temporary name, check, move into place, update the manifest. Returns the largest difference.
+
+    `net` is the whole-clip network that the file must agree with; none where there is nothing to compare.
+    """
+    draft = path.with_suffix(".draft")
+    script = scripted(model)
+    extra = {
+        "underscore.json": json.dumps(meta, indent=1).encode(),
+        "test_vector.f32": contract.vector_bytes(script, meta),
+    }
+    try:
+        contract.save(script, draft, extra)
+        worst = contract.check_vector(draft)
+        if net is not None:
+            worst = max(worst, check_against_whole_clip(draft, net))
+    except (OSError, RuntimeError) as error:
+        draft.unlink(missing_ok=True)
+        raise ExportError(f"{path}: cannot be written ({error}); what was there is kept") from error
+    except ExportError:
+        draft.unlink(missing_ok=True)
+        raise
+    draft.replace(path)
+    manifest.update(manifest_path, manifest.entry(path, meta))
+    return worst

@@ -1,0 +1,167 @@
+"""What may happen to a sound before it is mixed. Signals are float32 `[sample]`; levels are restored by the caller."""
+
+import io
+
+import numpy as np
+import soundfile
+from scipy import fft
+from scipy.signal import resample_poly
+
+TILT_DB = 8.0
+"""Largest gain of the random equaliser at each of its nodes."""
+OPUS_RATE_HZ = 48_000
+ENVELOPE_HOP_S = 0.008
+
+
+def stretched(signal: np.ndarray, num_samples: int) -> np.ndarray:
+    """The signal played faster or slower so that it has `num_samples`: pitch and formants move with it.
+
+    Exact for periodic signals; the ends ring into each other for a few samples.
+    """
+    spectrum = fft.rfft(signal)
+    return fft.irfft(spectrum, num_samples) * np.float32(num_samples / signal.size)
+
+
+def equalised(signal: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """A smooth random gain over frequency: seven nodes, one and a half octaves apart, the top one at half the rate."""
+    nodes_hz = rate_hz / 2 * 2.0 ** (-1.5 * np.arange(6, -1, -1))
+    gains_db = rng.uniform(-TILT_DB, TILT_DB, nodes_hz.size)
+    frequencies_hz = np.fft.rfftfreq(signal.size, 1 / rate_hz)
+    curve_db = np.interp(np.log2(frequencies_hz + 1), np.log2(nodes_hz + 1), gains_db)
+    return fft.irfft(fft.rfft(signal) * (10 ** (curve_db / 20)).astype(np.float32), signal.size)
+
+
+def band_limited(signal: np.ndarray, rate_hz: int, low_hz: float, high_hz: float) -> np.ndarray:
+    """Nothing below `low_hz` and above `high_hz`, with edges a tenth wide."""
+    hz = np.fft.rfftfreq(signal.size, 1 / rate_hz)
+    gain = np.clip((high_hz - hz) / (0.1 * high_hz), 0, 1)
+    if low_hz > 0:
+        gain = gain * np.clip((hz - low_hz) / (0.3 * low_hz) + 1, 0, 1)
+    return fft.irfft(fft.rfft(signal) * gain.astype(np.float32), signal.size)
+
+
+def telephone(signal: np.ndarray, rate_hz: int) -> np.ndarray:
+    """300 to 3400 Hz and eight bits by the mu-law (ITU-T G.711)."""
+    narrow = band_limited(signal, rate_hz, 300, 3400)
+    peak = max(float(np.abs(narrow).max()), 1e-9)
+    compressed = np.sign(narrow) * np.log1p(255 * np.abs(narrow) / peak) / np.log(256)
+    rounded = np.round(compressed * 127) / 127
+    return (np.sign(rounded) * np.expm1(np.abs(rounded) * np.log(256)) / 255 * peak).astype(np.float32)
+
+
+def extended_upward(signal: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """Speech recorded at 16 kHz given a treble: its 4-7.5 kHz moved up to where nothing is, softer with each step.
+
+    Above 7.5 kHz speech is noise whose loudness follows that of the band below, so that a
+    copy teaches the right thing: treble comes and goes with the sibilants.
+    """
+    spectrum = fft.rfft(signal)
+    per_hz = signal.size / rate_hz
+    low, high = round(4000 * per_hz), round(7500 * per_hz)
+    band = spectrum[low:high]
+    gain_db = rng.uniform(-9, 0)
+    start = high
+    while start < spectrum.size:
+        width = min(band.size, spectrum.size - start)
+        # Falls by some 10 dB from copy to copy and within each.
+        slope = (10 ** (np.linspace(gain_db, gain_db - 10, band.size)[:width] / 20)).astype(np.float32)
+        spectrum[start : start + width] += band[:width] * slope
+        start += band.size
+        gain_db -= rng.uniform(6, 12)
+    return fft.irfft(spectrum, signal.size)
+
+
+def in_room(signal: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """A room: the direct sound, some reflections, and a tail of decaying noise that loses its treble first."""
+    reverberation_s = rng.uniform(0.12, 0.7)
+    num_taps = int(reverberation_s * rate_hz)
+    time_s = np.arange(num_taps) / rate_hz
+    tail = rng.standard_normal(num_taps) * 10 ** (-3 * time_s / reverberation_s)
+    smooth = rng.uniform(0, 0.8)
+    tail[1:] = (1 - smooth) * tail[1:] + smooth * tail[:-1]
+    tail[: int(0.002 * rate_hz)] = 0
+    for _ in range(6):
+        tail[int(rng.uniform(0.002, 0.03) * rate_hz)] += rng.uniform(-3, 3)
+    tail *= 10 ** (rng.uniform(-14, -1) / 20) / max(float(np.sqrt(np.sum(tail**2))), 1e-9)
+    tail[0] += 1
+    tail = tail.astype(np.float32)
+    size = fft.next_fast_len(signal.size + num_taps - 1, real=True)
+    return fft.irfft(fft.rfft(signal, size) * fft.rfft(tail, size), size)[: signal.size]
+
+
+def coded(signal: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """Through MP3 or Opus at a low or middling bit rate, aligned and of the same length."""
+    peak = max(float(np.abs(signal).max()), 1e-9)
+    form, rate = ("OPUS", OPUS_RATE_HZ) if rng.random() < 0.5 else ("MP3", rate_hz)
+    scaled = (signal * (0.7 / peak)).astype(np.float32)
+    if rate != rate_hz:
+        scaled = resample_poly(scaled, rate // 1000, rate_hz // 1000)
+    file = io.BytesIO()
+    options = {"format": "OGG", "subtype": "OPUS"} if form == "OPUS" else {"format": "MP3", "subtype": "MPEG_LAYER_III"}
+    level = float(rng.uniform(0.82, 0.93)) if form == "OPUS" else float(rng.uniform(0.3, 0.9))
+    soundfile.write(file, scaled, rate, compression_level=level, **options)
+    file.seek(0)
+    decoded, _ = soundfile.read(file, dtype="float32")
+    if rate != rate_hz:
+        decoded = resample_poly(decoded, rate_hz // 1000, rate // 1000)
+    out = np.zeros(signal.size, np.float32)
+    used = min(out.size, decoded.size)
+    out[:used] = decoded[:used]
+    return out * (peak / 0.7)
+
+
+def envelope_db(signal: np.ndarray, rate_hz: int, attack_s: float, release_s: float) -> np.ndarray:
+    """Level `[hop]` every 8 ms, rising with one time constant and falling with another."""
+    hop = int(ENVELOPE_HOP_S * rate_hz)
+    num_hops = -(-signal.size // hop)
+    padded = np.pad(signal, (0, num_hops * hop - signal.size)).reshape(num_hops, hop)
+    raw_db = 10 * np.log10(np.mean(padded**2, axis=1) + 1e-9)
+    rise, fall = (np.exp(-ENVELOPE_HOP_S / time_s) for time_s in (attack_s, release_s))
+    level, out = float(raw_db[0]), np.empty(num_hops)
+    for idx, target in enumerate(raw_db):
+        keep = rise if target > level else fall
+        level = keep * level + (1 - keep) * target
+        out[idx] = level
+    return out
+
+
+def gain_curve(gain_db: np.ndarray, rate_hz: int, num_samples: int) -> np.ndarray:
+    """Gains given every 8 ms, linear and interpolated to samples."""
+    at = np.arange(gain_db.size) * int(ENVELOPE_HOP_S * rate_hz)
+    return np.interp(np.arange(num_samples), at, 10 ** (gain_db / 20)).astype(np.float32)
+
+
+def compression_gain(signal: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """The gain `[sample]` of a broadcast compressor for this signal: ratio 2 to 6 above its mean level."""
+    level_db = envelope_db(signal, rate_hz, rng.uniform(0.005, 0.04), rng.uniform(0.08, 0.5))
+    threshold_db = float(np.percentile(level_db, rng.uniform(30, 70)))
+    ratio = rng.uniform(2, 6)
+    return gain_curve(-np.maximum(level_db - threshold_db, 0) * (1 - 1 / ratio), rate_hz, signal.size)
+
+
+def ducking_gain(speech: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """The gain `[sample]` of music that makes way for speech, as a broadcaster's desk does it."""
+    level_db = envelope_db(speech, rate_hz, rng.uniform(0.05, 0.3), rng.uniform(0.3, 1.2))
+    is_speech = np.clip((level_db + 30) / 12, 0, 1)
+    return gain_curve(-rng.uniform(4, 14) * is_speech, rate_hz, speech.size)
+
+
+def present_in_part(num_samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """A gain `[sample]` that leaves a part of a clip: it begins late, ends early, or pauses, with a short fade."""
+    fade_s = 10 ** rng.uniform(-2, 0)
+    begin, end = np.sort(rng.uniform(0, num_samples, 2))
+    at = np.arange(num_samples)
+    step = max(fade_s * rate_hz, 1.0)
+    rising = np.clip((at - begin) / step, 0, 1)
+    falling = np.clip((end - at) / step, 0, 1)
+    kind = rng.integers(3)
+    gain = rising if kind == 0 else falling if kind == 1 else 1 - rising * falling
+    return gain.astype(np.float32)
+
+
+def coloured_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Stationary noise between white and brown, RMS 1."""
+    spectrum = fft.rfft(rng.standard_normal(num_samples))
+    spectrum *= np.maximum(np.arange(spectrum.size), 50.0) ** -rng.uniform(0, 1)
+    noise = fft.irfft(spectrum, num_samples)
+    return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)

@@ -1,0 +1,37 @@
+"""Batches by their number: the same number gives the same batch, whatever was made before it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .recipe import RECIPES, Context
+from .shelf import Shelf
+
+
+class MixtureBatches(Dataset):
+    """Batch `idx` is a pure function of seed and `idx`: a resumed run hears what the unbroken one would have."""
+
+    def __init__(
+        self, corpus: Path, split: str, recipe: str, sample_rate_hz: int, clip_s: float, batch: int, seed: int,
+        num_batches: int,
+    ):
+        shelves = [Shelf(corpus, split, kind, sample_rate_hz) for kind in ("speech", "music")]
+        self.context = Context(*shelves, num_samples=round(clip_s * sample_rate_hz), rate_hz=sample_rate_hz)
+        self.recipe = RECIPES[recipe]
+        self.batch = batch
+        self.seed = seed
+        self.num_batches = num_batches
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, idx: int) -> tuple[Tensor, Tensor]:
+        """Music and mixture, `[batch, sample]` each."""
+        pairs = [
+            self.recipe(self.context, np.random.default_rng([self.seed, idx, place])) for place in range(self.batch)
+        ]
+        music, mixture = np.stack([pair.music for pair in pairs]), np.stack([pair.mixture for pair in pairs])
+        return torch.from_numpy(music), torch.from_numpy(mixture)

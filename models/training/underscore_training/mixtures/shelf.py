@@ -1,0 +1,76 @@
+"""All recordings of one kind in one split, and stretches drawn from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..corpus.errors import CorpusError
+from ..corpus.store import load_arrays
+
+SILENT_RMS = 1e-3
+TRIES = 30
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One speaker or piece."""
+
+    name: str
+    source: str
+    is_full_band: bool
+    """Whether there is sound above 8 kHz in it."""
+    samples: np.ndarray
+    """Int16 `[sample]`."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A stretch of a recording."""
+
+    recording: Recording
+    samples: np.ndarray
+    """Float32 `[sample]`, RMS 1."""
+
+
+class Shelf:
+    """The recordings of `kind` in `split`, at `sample_rate_hz`."""
+
+    def __init__(self, corpus: Path, split: str, kind: str, sample_rate_hz: int):
+        loaded = load_arrays(corpus, split, kind, sample_rate_hz)
+        self.recordings = [Recording(row.name, row.source, row.is_full_band, samples) for row, samples in loaded]
+        # The square root lets small voices be heard without repeating them endlessly.
+        odds = np.array([row.weight * np.sqrt(samples.size) for row, samples in loaded])
+        self.odds = odds / odds.sum()
+
+    def draw(self, rng: np.random.Generator, num_samples: int) -> Drawn:
+        """A stretch of a random recording that is not silent."""
+        for _ in range(TRIES):
+            recording = self.recordings[rng.choice(len(self.recordings), p=self.odds)]
+            samples = self._cut(recording, rng, num_samples)
+            if samples is not None:
+                return Drawn(recording, samples)
+        raise CorpusError(f"{TRIES} stretches in a row are silent: the corpus is not usable")
+
+    def stretch(self, recording: Recording, rng: np.random.Generator, num_samples: int) -> Drawn:
+        """A stretch of a given recording."""
+        for _ in range(TRIES):
+            samples = self._cut(recording, rng, num_samples)
+            if samples is not None:
+                return Drawn(recording, samples)
+        raise CorpusError(f"{recording.name}: {TRIES} stretches in a row are silent")
+
+    @staticmethod
+    def _cut(recording: Recording, rng: np.random.Generator, num_samples: int) -> np.ndarray | None:
+        """Float32 `[num_samples]` with RMS 1, or nothing when it is silent; a short recording is laid into silence."""
+        surplus = recording.samples.size - num_samples
+        if surplus >= 0:
+            start = int(rng.integers(surplus + 1))
+            cut = np.asarray(recording.samples[start : start + num_samples])
+        else:
+            cut = np.zeros(num_samples, np.int16)
+            at = int(rng.integers(-surplus + 1))
+            cut[at : at + recording.samples.size] = recording.samples
+        cut = cut.astype(np.float32) / 32768
+        rms = float(np.sqrt(np.mean(cut**2)))
+        return cut / rms if rms > SILENT_RMS else None

@@ -1,0 +1,48 @@
+"""The systems that are compared, by name: the paper's Table 2, in its order.
+
+Each is a `torch.nn.Module` with
+
+- `sample_rate_hz: int`,
+- `separate(mixture [batch, sample]) -> music [batch, sample]`, any length,
+- `look_ahead_samples: int`,
+
+and is either a `MaskSeparator` (with `grid` and `logits`, see there) or maps the waveform
+with `forward` as `separate` does.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn
+
+from .bands import PLAIN, PLAIN_FULL
+from .crn import CRN
+from .dmmdensenet import DMMDenseNet
+from .unet import UNet
+from .waveunet import WaveUNet
+
+SYSTEMS: dict[str, Callable[..., nn.Module]] = {
+    "unet": UNet,
+    "waveunet": WaveUNet,
+    "mdensenet": partial(DMMDenseNet, bands=PLAIN_FULL, dilation=None, causal=False),
+    "mmdensenet": partial(DMMDenseNet, bands=PLAIN, dilation=None, causal=False),
+    "fdmmdensenet": partial(DMMDenseNet, dilation=(1, 2), causal=False),
+    "tdmmdensenet": partial(DMMDenseNet, dilation=(2, 1), causal=False),
+    "dmmdensenet": partial(DMMDenseNet, dilation=(2, 2), causal=False),
+    "crn": CRN,
+}
+"""Centred, as the paper's are; `build("dmmdensenet", causal=True)` is the one that streams."""
+
+
+class UnknownSystem(Exception):
+    """No system has this name."""
+
+    def __init__(self, system: str):
+        super().__init__(f"no system is called {system!r}; known: {', '.join(SYSTEMS)}")
+
+
+def build(system: str, **options) -> nn.Module:
+    """A new network; `options` go to its constructor and override what its name stands for."""
+    if system not in SYSTEMS:
+        raise UnknownSystem(system)
+    return SYSTEMS[system](**options)

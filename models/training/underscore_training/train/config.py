@@ -1,0 +1,100 @@
+"""What a run is: read from one TOML file, kept whole in every checkpoint."""
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+class ConfigError(Exception):
+    """The configuration file is not one; the message says which field, what was expected and what came."""
+
+
+@dataclass(frozen=True)
+class SystemConfig:
+    """Which network."""
+
+    name: str
+    """A key of `nets.systems.SYSTEMS`."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Handed to its constructor."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What it hears."""
+
+    recipe: str = "deployed"
+    clip_s: float = 4.0
+    batch: int = 4
+    """Clips per step."""
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How it learns. The rate follows a cosine over `steps`."""
+
+    steps: int
+    peak_rate: float = 1e-3
+    final_rate: float = 1e-5
+    warm_up_steps: int = 100
+    weight_decay: float = 1e-4
+    clip_norm: float = 5.0
+    average_keep: float = 0.998
+    """Share of the running average of the weights that stays at each step."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    system: SystemConfig
+    optimiser: OptimiserConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: str = "separation"
+    """A key of `losses.LOSSES`."""
+    precision: str = "bfloat16"
+    """`bfloat16` (autocast) or `float32`."""
+    seed: int = 7
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_PARTS = {"system": SystemConfig, "optimiser": OptimiserConfig, "data": DataConfig}
+
+
+def _filled(kind: type, values: dict[str, Any], where: str) -> Any:
+    known = {item.name for item in fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{where}: unknown field {unknown[0]!r}, expected one of {', '.join(sorted(known))}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def from_dict(values: dict[str, Any], where: str) -> Config:
+    """A `Config` from nested dictionaries, with every unknown or missing field named."""
+    values = dict(values)
+    for name, kind in _PARTS.items():
+        if name in values:
+            if not isinstance(values[name], dict):
+                raise ConfigError(f"{where}: expected a table [{name}], got {values[name]!r}")
+            values[name] = _filled(kind, values[name], f"{where} [{name}]")
+    config = _filled(Config, values, where)
+    if config.precision not in ("bfloat16", "float32"):
+        raise ConfigError(f"{where}: precision is {config.precision!r}, expected 'bfloat16' or 'float32'")
+    return config
+
+
+def read(path: Path) -> Config:
+    """The configuration in a TOML file."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; configurations lie in configs/") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return from_dict(values, str(path))

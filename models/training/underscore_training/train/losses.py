@@ -1,0 +1,95 @@
+"""What a network is trained for. All are free of level: a loud clip counts as a quiet one.
+
+Estimates and references are spectra and signals of the music; the dialogue is what the
+music leaves of the mixture, so that its error is the music's error with the sign turned.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a network made of a batch, beside what it should have made."""
+
+    logits: Tensor | None
+    """Of the mask, `[batch, frame, bin]`; none for a network of waveforms."""
+    estimate: Tensor
+    """Complex `[batch, frame, bin]`: the music that was found."""
+    music: Tensor
+    mixture: Tensor
+
+
+def paper_l1(outcome: Outcome) -> Tensor:
+    """The paper's loss: mean of `| |Y| - |X| M |`, relative to the mixture's mean magnitude."""
+    magnitude = outcome.mixture.abs()
+    scale = magnitude.mean(dim=(1, 2), keepdim=True) + 1e-6
+    return ((outcome.estimate.abs() - outcome.music.abs()).abs() / scale).mean()
+
+
+RATIO_WEIGHT = 0.02
+RATIO_FLOOR = 1e-4
+"""Error to mixture energy below which a clip is good enough: -40 dB."""
+SOURCE_WEIGHT = 0.01
+SOURCE_FLOOR = 1e-3
+COMPRESSED_WEIGHT = 1.0
+COMPRESSION = 0.5
+LOGIT_LIMIT = 9.0
+"""A mask of 1e-4 or 0.9999 is as good as 0 or 1; beyond it a sigmoid has no gradient left to come back by."""
+LOGIT_WEIGHT = 1e-2
+WIDE_FROM_BIN = 512
+WIDE_WEIGHT = 0.5
+
+
+def separation(outcome: Outcome) -> Tensor:
+    """The deployed model's loss, a sum of terms that each mend what another leaves.
+
+    - Log of the error's energy relative to the mixture's: the signal-to-distortion ratio
+      of both stems at once, with a floor at -40 dB.
+    - Log of the error's energy relative to each stem's own, floored far below: a stem that
+      is soft in the mixture counts as much as a loud one, and where it is absent the
+      other's leakage is what is left to lower.
+    - L1 on square-root magnitudes of both stems: quiet bins are where artefacts are heard,
+      and speech that fills the music's gaps is a bin too loud, not an error in phase.
+    - A wall for logits beyond +-9. Without it one unlucky step early on sent every mask to
+      exactly 0, where no gradient leads back: a whole run was lost so.
+    """
+    error = outcome.estimate - outcome.music
+    dialogue = outcome.mixture - outcome.music
+    found_dialogue = outcome.mixture - outcome.estimate
+    error_energy = energy(error)
+    mixture_energy = energy(outcome.mixture) + 1e-9
+    ratio_db = 10 * torch.log10(error_energy / mixture_energy + RATIO_FLOOR)
+    loss = RATIO_WEIGHT * ratio_db.mean()
+    for stem in (outcome.music, dialogue):
+        relative = error_energy / (energy(stem) + 1e-3 * mixture_energy)
+        loss = loss + SOURCE_WEIGHT * (10 * torch.log10(relative + SOURCE_FLOOR)).mean()
+    scale = outcome.mixture.abs().mean(dim=(1, 2), keepdim=True) + 1e-6
+    for stem, found in ((outcome.music, outcome.estimate), (dialogue, found_dialogue)):
+        difference = compressed(found / scale) - compressed(stem / scale)
+        loss = loss + COMPRESSED_WEIGHT * difference.abs().mean()
+    wide = error[..., WIDE_FROM_BIN:]
+    if wide.shape[-1] > 1:
+        # The treble holds a hundredth of the energy; without a term of its own it would not be learnt.
+        wide_mixture = energy(outcome.mixture[..., WIDE_FROM_BIN:])
+        wide_db = 10 * torch.log10((energy(wide) + 1e-7 * mixture_energy) / (wide_mixture + 1e-7 * mixture_energy) + 1e-3)
+        loss = loss + WIDE_WEIGHT * RATIO_WEIGHT * wide_db.mean()
+    if outcome.logits is not None:
+        loss = loss + LOGIT_WEIGHT * (outcome.logits.abs() - LOGIT_LIMIT).clamp_min(0).square().mean()
+    return loss
+
+
+def energy(spectrum: Tensor) -> Tensor:
+    """Complex `[batch, frame, bin]` -> `[batch]`."""
+    return torch.view_as_real(spectrum).square().sum(dim=(1, 2, 3))
+
+
+def compressed(spectrum: Tensor) -> Tensor:
+    """Square root of the magnitude; the small number keeps its gradient finite."""
+    return (torch.view_as_real(spectrum).square().sum(dim=3) + 1e-6) ** (COMPRESSION / 2)
+
+
+LOSSES: dict[str, Callable[[Outcome], Tensor]] = {"paper_l1": paper_l1, "separation": separation}

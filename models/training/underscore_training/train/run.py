@@ -1,0 +1,135 @@
+"""One run: the network, its average, the optimiser, and how a step is made."""
+
+import copy
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..grid import grid_at, stft
+from ..nets.mask_separator import MaskSeparator
+from ..nets.systems import build
+from . import checkpoint
+from .config import Config, OptimiserConfig
+from .losses import LOSSES, Outcome
+
+
+def rate_at(step: int, config: OptimiserConfig) -> float:
+    """Learning rate: linear warm-up, then a cosine that ends at `final_rate` with the last step."""
+    if step < config.warm_up_steps:
+        return config.peak_rate * (step + 1) / config.warm_up_steps
+    along = min((step - config.warm_up_steps) / max(config.steps - config.warm_up_steps, 1), 1.0)
+    return config.final_rate + (config.peak_rate - config.final_rate) * 0.5 * (1 + math.cos(math.pi * along))
+
+
+class Run:
+    """Everything that a checkpoint saves. Same configuration, same steps, same numbers, in however many sittings."""
+
+    def __init__(self, config: Config, device: str = "cpu", compiled: bool = False):
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.device = torch.device(device)
+        self.net = build(config.system.name, **config.system.options).to(self.device)
+        if device == "cpu":
+            # oneDNN convolves several times faster in this order.
+            self.net = self.net.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.net).eval()
+        optimiser = config.optimiser
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(), lr=optimiser.peak_rate, weight_decay=optimiser.weight_decay, betas=(0.9, 0.98)
+        )
+        self.loss = LOSSES[config.loss]
+        self.logits = torch.compile(self.net.logits, dynamic=False) if compiled else None
+        self.steps = 0
+        self.spent_s = 0.0
+        self.losses: list[dict[str, float]] = []
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.net.sample_rate_hz
+
+    def outcome(self, net: nn.Module, music: Tensor, mixture: Tensor) -> Outcome:
+        """What `net` makes of signals `[batch, sample]`."""
+        amp = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+        if isinstance(net, MaskSeparator):
+            spectra = stft(torch.cat([music, mixture]), net.grid)
+            reference, mixed = spectra.chunk(2)
+            with amp:
+                logits = self.logits if self.logits is not None and net is self.net else net.logits
+                logits = logits(mixed.abs())
+            logits = logits.float()
+            return Outcome(logits, torch.sigmoid(logits) * mixed, reference, mixed)
+        with amp:
+            estimate = net(mixture)
+        spectra = stft(torch.cat([estimate.float(), music, mixture]), grid_at(net.sample_rate_hz))
+        return Outcome(None, *spectra.chunk(3))
+
+    def step(self, music: Tensor, mixture: Tensor) -> float:
+        """One update; returns the loss. Dropout's draws are those of the step's number."""
+        torch.manual_seed(self.config.seed * 1_000_003 + self.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_at(self.steps, self.config.optimiser)
+        self.net.train()
+        loss = self.loss(self.outcome(self.net, music.to(self.device), mixture.to(self.device)))
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.config.optimiser.clip_norm)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.steps += 1
+        self._update_average()
+        return loss.item()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Exponential average of weights and statistics, a plain mean while it is young."""
+        keep = min(self.config.optimiser.average_keep, self.steps / (self.steps + 10))
+        fresh = self.net.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(fresh[name], 1 - keep)
+            else:
+                value.copy_(fresh[name])
+
+    @torch.no_grad()
+    def validate(self, batches: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        """Mean loss of the averaged network, and the music's and dialogue's gain in SDR, dB, over clips with both."""
+        total, gains = 0.0, {"music": [], "dialogue": []}
+        for music, mixture in batches:
+            outcome = self.outcome(self.average, music.to(self.device), mixture.to(self.device))
+            total += self.loss(outcome).item()
+            error = (outcome.estimate - outcome.music).abs().square().sum(dim=(1, 2))
+            stems = {"music": outcome.music, "dialogue": outcome.mixture - outcome.music}
+            energies = {stem: spectrum.abs().square().sum(dim=(1, 2)) for stem, spectrum in stems.items()}
+            has_both = torch.minimum(*energies.values()) > 1e-3 * torch.maximum(*energies.values())
+            for stem, other in (("music", "dialogue"), ("dialogue", "music")):
+                # The mixture taken as the estimate has the other stem as its error.
+                gains[stem] += (10 * torch.log10(energies[other] / error))[has_both].tolist()
+        means = {f"{stem}_gain_db": sum(values) / max(len(values), 1) for stem, values in gains.items()}
+        return {"valid": total / len(batches), **means}
+
+    def save(self, path: Path) -> None:
+        checkpoint.save(
+            path,
+            {
+                "net": self.net.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "steps": self.steps,
+                "spent_s": self.spent_s,
+                "losses": self.losses,
+                "commit": checkpoint.commit(),
+                "config": asdict(self.config),
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint of the same configuration."""
+        state = checkpoint.read(path)
+        checkpoint.require_same(path, state["config"], self.config)
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.steps, self.spent_s, self.losses = state["steps"], state["spent_s"], state["losses"]
