@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from underscore_training.export import contract
+from underscore_training.nets import host_grid
 from underscore_training.nets.crn import CRN
 from underscore_training.nets.crn_streaming import StreamingCRN
 
@@ -101,3 +102,15 @@ def test_wide_bands_are_interpolated_and_level_at_the_edge() -> None:
     assert spread.shape == (32, 512) and torch.allclose(spread.sum(dim=0), torch.ones(512))
     ramp = torch.arange(32.0) @ spread
     assert (ramp.diff() >= 0).all() and ramp[0] == 0 and ramp[-1] == 31
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 22_050, 32_000, 48_000])
+def test_a_host_of_any_rate_is_served_with_one_mask_for_its_channels(crn: CRN, rate_hz: int) -> None:
+    """Where masks are 1 the programme comes back whole, with fewer bins than the model's or more."""
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randn(1, rate_hz, generator=generator)
+    with torch.no_grad():
+        music = crn.programme_music(whole.expand(2, -1), rate_hz)
+        assert music.shape == (2, rate_hz) and torch.equal(music[0], music[1]) and torch.isfinite(music).all()
+    everything = host_grid.programme_music(lambda m: torch.full_like(m, 30.0), CRN.grid, whole, rate_hz)
+    assert (everything - whole).abs().max() < 1e-4

@@ -20,7 +20,7 @@ from underscore_training.evaluate.clips import CLIP_RATE_HZ, RMS, SCORE_RATE_HZ,
 from underscore_training.evaluate.errors import EvaluateError
 from underscore_training.evaluate.estimators import Mixture, music_estimate, trained
 from underscore_training.evaluate.files import write_all
-from underscore_training.evaluate.full_band import BAND_BINS, BLEND_BINS, above_edge, extended, taken_upward
+from underscore_training.evaluate.full_band import above_edge, taken_upward
 from underscore_training.evaluate.metrics import SilentReference, sdr_db
 from underscore_training.evaluate.oracles import IdealRatioMask, PhaseSensitiveMask
 from underscore_training.evaluate.report import BEGIN, END, decibels
@@ -29,6 +29,7 @@ from underscore_training.evaluate.results import read
 from underscore_training.evaluate.rnnoise import DELAY_SAMPLES, PROGRAM, RATE_HZ, RNNoise
 from underscore_training.evaluate.scoring import score_clip
 from underscore_training.mixtures.shelf import Drawn, Recording
+from underscore_training.nets.host_grid import extended
 
 ROOT = Path(__file__).parents[1]
 PROGRAMME = ROOT / "../../tests/fixtures/programme"
@@ -246,8 +247,7 @@ def test_rnnoise_that_is_missing_or_fails_says_so(tmp_path: Path) -> None:
 def test_masks_are_extended_as_in_the_plugin() -> None:
     mask = torch.rand(3, 513, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     wide = extended(mask, 1025)
-    mean, edge = mask[:, -BAND_BINS:].mean(dim=1), mask[:, -1]
-    assert (BAND_BINS, BLEND_BINS) == (64, 32)
+    mean, edge = mask[:, -64:].mean(dim=1), mask[:, -1]
     assert torch.equal(wide[:, :513], mask)
     assert torch.allclose(wide[:, 513], edge + (mean - edge) / 33)
     assert torch.allclose(wide[:, 513 + 32 :], mean[:, None].expand(-1, 480))

@@ -9,30 +9,16 @@ import numpy as np
 import torch
 from scipy.fft import irfft, rfft, rfftfreq
 
-from ..grid import NUM_BINS, grid_at
+from ..grid import grid_at
+from ..nets.host_grid import extended
 from .clips import CLIP_RATE_HZ, SCORE_RATE_HZ
 from .metrics import energy
 from .resample import resampled
 from .spectrogram import nearest_mask, spectrogram, waveform
 
 EDGE_HZ = SCORE_RATE_HZ / 2
-BAND_BINS = NUM_BINS // 8
-"""Bins above the model's range take the mean mask of this many top bins, 1 kHz ..."""
-BLEND_BINS = BAND_BINS // 2
-"""... after a linear way from the last bin's mask to that mean."""
 AUDIBLE = 10 ** (-50 / 10)
 """A stretch reaches above the edge when this much of its energy lies there."""
-
-
-def extended(mask: torch.Tensor, num_bins: int) -> torch.Tensor:
-    """Mask `[frame, 513]` -> `[frame, num_bins]` of a host's grid."""
-    above = num_bins - NUM_BINS
-    if above <= 0:
-        return mask[..., :num_bins]
-    mean = mask[..., -BAND_BINS:].mean(dim=-1, keepdim=True)
-    weight = (torch.arange(1, above + 1, dtype=mask.dtype) / (BLEND_BINS + 1)).clamp_max(1.0)
-    edge = mask[..., -1:]
-    return torch.cat([mask, edge + weight * (mean - edge)], dim=-1)
 
 
 def taken_upward(estimate: np.ndarray, narrow: np.ndarray, mixture: np.ndarray) -> np.ndarray:

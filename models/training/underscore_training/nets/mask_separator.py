@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..grid import MODEL_GRID, Grid, istft, stft
+from . import host_grid
 
 
 class MaskSeparator(nn.Module):
@@ -72,3 +73,7 @@ class MaskSeparator(nn.Module):
         spectrum = stft(padded, self.grid)
         music = istft(spectrum * self.music_mask(spectrum), self.grid, padded.shape[-1])
         return music[..., lead : lead + num_samples]
+
+    def programme_music(self, mixture: Tensor, sample_rate_hz: int) -> Tensor:
+        """Waveform `[channel, sample]` at a host's rate -> music, through the mask as the plugin applies it."""
+        return host_grid.programme_music(self.logits, self.grid, mixture, sample_rate_hz)

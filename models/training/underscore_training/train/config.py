@@ -53,6 +53,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     loss: str = "separation"
     """A key of `losses.LOSSES`."""
+    initial: str | None = None
+    """A checkpoint whose averaged weights the run begins with, relative to the working folder; none: fresh ones."""
     precision: str = "bfloat16"
     """`bfloat16` (autocast) or `float32`."""
     seed: int = 7

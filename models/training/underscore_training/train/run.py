@@ -32,6 +32,8 @@ class Run:
         self.config = config
         self.device = torch.device(device)
         self.net = build(config.system.name, **config.system.options).to(self.device)
+        if config.initial is not None:
+            self.net.load_state_dict(checkpoint.read(Path(config.initial))["average"])
         if device == "cpu":
             # oneDNN convolves several times faster in this order.
             self.net = self.net.to(memory_format=torch.channels_last)
