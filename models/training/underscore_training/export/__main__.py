@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
         prog="python -m underscore_training.export", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--checkpoint", type=Path, help="checkpoint of `train`; without it only the identity is written")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint of `train`; without it the identity is written")
     parser.add_argument("--id", default="music-2", help="permanent id: sessions are saved with it (default: %(default)s)")
     parser.add_argument("--name", default="Music & Dialogue", help="the name that people see")
     parser.add_argument("--version", default="1.0.0", help="version written into the metadata")
@@ -37,15 +37,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--manifest", type=Path, default=Path("../manifest.toml"))
     args = parser.parse_args(argv)
     try:
-        jobs = [(IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")]
         if args.checkpoint:
             net = load_network(args.checkpoint).net
-            jobs.append((streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data))
-        for model, net, model_id, *about in jobs:
-            meta = contract.metadata(model, model_id, *about)
-            path = args.weights / f"{model_id}.pt"
-            worst = file.write(model, meta, path, args.manifest, net)
-            print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, largest difference {worst:.1e}")
+            job = (streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data)
+        else:
+            job = (IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")
+        model, net, model_id, *about = job
+        meta = contract.metadata(model, model_id, *about)
+        path = args.weights / f"{model_id}.pt"
+        worst = file.write(model, meta, path, args.manifest, net)
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, largest difference {worst:.1e}")
     except (CheckpointError, DoesNotStream, ExportError) as error:
         sys.exit(f"error: {error}")
 

@@ -7,7 +7,7 @@ import soundfile
 from scipy import fft
 from scipy.signal import resample_poly
 
-TILT_DB = 8.0
+TILT_DB = 11.0
 """Largest gain of the random equaliser at each of its nodes."""
 OPUS_RATE_HZ = 48_000
 ENVELOPE_HOP_S = 0.008

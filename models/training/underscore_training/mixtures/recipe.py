@@ -49,10 +49,14 @@ def paper(context: Context, rng: np.random.Generator) -> Pair:
 
 SPEECH_ONLY = 0.08
 MUSIC_ONLY = 0.10
-STRETCH_SHARE = 0.6
-SPEECH_STRETCH = 1.2
-"""Voices are moved by up to a fifth, which makes other speakers of them."""
-MUSIC_STRETCH = 1.12
+STRETCH_SHARE = 0.85
+SPEECH_STRETCH = 1.3
+"""Voices are moved by up to 30 %, which makes other speakers of them."""
+MUSIC_STRETCH = 1.25
+SECOND_VOICE_SHARE = 0.2
+SECOND_PIECE_SHARE = 0.3
+"""Two pieces at once are a third one. With few pieces a network soon knows each; it knows no pair."""
+EQUALISED_SHARE = 0.7
 NARROW_SHARE = 0.15
 """Mixtures without treble, as a 16 kHz host gives them."""
 EXTENSION_SHARE = 0.8
@@ -77,7 +81,7 @@ def voice(context: Context, rng: np.random.Generator) -> np.ndarray:
     rate_hz = context.rate_hz
     if rate_hz > 16_000 and not drawn.recording.is_full_band and rng.random() < EXTENSION_SHARE:
         signal = augment.extended_upward(signal, rate_hz, rng)
-    if rng.random() < 0.5:
+    if rng.random() < EQUALISED_SHARE:
         signal = augment.equalised(signal, rate_hz, rng)
     if rng.random() < 0.3:
         signal = augment.in_room(signal, rate_hz, rng)
@@ -93,7 +97,7 @@ def voice(context: Context, rng: np.random.Generator) -> np.ndarray:
 def dialogue(context: Context, rng: np.random.Generator) -> np.ndarray:
     """Speech, at times with a second speaker, at times over a noise floor that belongs to it; RMS about 1."""
     signal = voice(context, rng)
-    if rng.random() < 0.12:
+    if rng.random() < SECOND_VOICE_SHARE:
         signal = signal + voice(context, rng) * 10 ** (rng.uniform(-12, 0) / 20)
     if rng.random() < 0.3:
         signal = signal * augment.present_in_part(context.num_samples, context.rate_hz, rng)
@@ -105,10 +109,10 @@ def dialogue(context: Context, rng: np.random.Generator) -> np.ndarray:
 def tune(context: Context, rng: np.random.Generator) -> np.ndarray:
     """Music, RMS about 1."""
     _, signal = drawn_at_other_speed(context.music, context, rng, MUSIC_STRETCH)
-    if rng.random() < 0.08:
+    if rng.random() < SECOND_PIECE_SHARE:
         _, other = drawn_at_other_speed(context.music, context, rng, MUSIC_STRETCH)
-        signal = signal + other * 10 ** (rng.uniform(-10, 0) / 20)
-    if rng.random() < 0.5:
+        signal = signal + other * 10 ** (rng.uniform(-12, 0) / 20)
+    if rng.random() < EQUALISED_SHARE:
         signal = augment.equalised(signal, context.rate_hz, rng)
     if rng.random() < 0.08:
         signal = augment.coded(signal, context.rate_hz, rng)

@@ -110,7 +110,7 @@ class Up(nn.Module):
 class DualPath(nn.Module):
     """Memory across bands within a frame, then across frames within a band; each adds to what came in."""
 
-    def __init__(self, features: int, time_memory: int, band_memory: int):
+    def __init__(self, features: int, time_memory: int, band_memory: int, dropout: float):
         super().__init__()
         self.band_norm = nn.LayerNorm(features)
         self.over_bands = nn.LSTM(features, band_memory, batch_first=True, bidirectional=True)
@@ -118,17 +118,18 @@ class DualPath(nn.Module):
         self.time_norm = nn.LayerNorm(features)
         self.over_time = nn.LSTM(features, time_memory, batch_first=True)
         self.from_time = nn.Linear(time_memory, features)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`[channel, frame, band, feature]`, memories `[channel, band, memory]` -> the same three."""
         channel, frame, band, features = x.shape
         y = self.band_norm(x).reshape(channel * frame, band, features)
-        y = self.from_bands(self.over_bands(y)[0])
+        y = self.from_bands(self.dropout(self.over_bands(y)[0]))
         x = x + y.reshape(channel, frame, band, features)
         y = self.time_norm(x).transpose(1, 2).reshape(channel * band, frame, features)
         before = (hidden.reshape(1, channel * band, -1), cell.reshape(1, channel * band, -1))
         y, after = self.over_time(y, before)
-        y = self.from_time(y).reshape(channel, band, frame, features).transpose(1, 2)
+        y = self.from_time(self.dropout(y)).reshape(channel, band, frame, features).transpose(1, 2)
         return x + y, after[0].reshape(channel, band, -1), after[1].reshape(channel, band, -1)
 
 
@@ -145,6 +146,7 @@ class CRN(MaskSeparator):
         num_blocks: int = 3,
         last_features: int = 8,
         look_ahead_frames: int = 8,
+        dropout: float = 0.0,
     ):
         super().__init__()
         num_wide = (self.grid.num_bins - 1 - NUM_NARROW) // WIDE_BINS
@@ -155,7 +157,7 @@ class CRN(MaskSeparator):
         self.level = LevelFollower(self.grid.hop_samples / SAMPLE_RATE_HZ, self.num_bands)
         sizes = [NUM_INPUTS, *features]
         self.down = nn.ModuleList(Down(before, after) for before, after in zip(sizes, features))
-        self.core = nn.ModuleList(DualPath(features[-1], time_memory, band_memory) for _ in range(num_blocks))
+        self.core = nn.ModuleList(DualPath(features[-1], time_memory, band_memory, dropout) for _ in range(num_blocks))
         raised = [*reversed(features[:-1]), last_features]
         self.up = nn.ModuleList(Up(2 * before, after) for before, after in zip(reversed(features), raised))
         self.last = nn.Conv2d(last_features + NUM_INPUTS, 1, (1, 5), padding=(0, 2))
