@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use underscore_engine::{Catalogue, Engine, EngineConfig, EngineStatus, Resources, Worker};
+use underscore_engine::{Catalogue, Engine, EngineConfig, EngineStatus, Resources, Worker, latency};
 
 use crate::params::UnderscoreParams;
 use crate::separation::{EngineKey, EngineSupply, Separation};
@@ -32,11 +32,17 @@ pub fn wanted(params: &UnderscoreParams) -> EngineKey {
 
 /// The maker of one instance's engines. Shared by the host's main thread (activation) and the [`Tender`]'s thread (a change of model
 /// or device while the sound runs).
-#[derive(Default)]
 pub struct Builder {
+    catalogue: &'static Catalogue,
     state: Mutex<BuilderState>,
     /// A change needs another latency, which only an activation may bring.
     needs_restart: AtomicBool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::of(Catalogue::shipped())
+    }
 }
 
 #[derive(Default)]
@@ -52,12 +58,20 @@ struct Active {
     host: HostConfig,
     latency_samples: usize,
     newest: EngineKey,
+    /// What was wanted after that and only an activation can bring.
+    left_to_activation: Option<EngineKey>,
     supply: EngineSupply,
     /// An engine was sent, and the one that it takes over from has not come back: both workers are in use.
     is_taking_over: bool,
 }
 
 impl Builder {
+    /// A maker of engines for the models of `catalogue`.
+    #[must_use]
+    pub fn of(catalogue: &'static Catalogue) -> Self {
+        Self { catalogue, state: Mutex::default(), needs_restart: AtomicBool::new(false) }
+    }
+
     fn state(&self) -> MutexGuard<'_, BuilderState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,10 +81,12 @@ impl Builder {
         let mut state = self.state();
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
-        let engine = state.build(host, key)?;
+        let engine = state.build(self.catalogue, host, key)?;
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz);
-        state.active = Some(Active { host, latency_samples, newest: key, supply, is_taking_over: false });
+        let (newest, left_to_activation) = (key, None);
+        state.active =
+            Some(Active { host, latency_samples, newest, left_to_activation, supply, is_taking_over: false });
         Some(separation)
     }
 
@@ -81,27 +97,44 @@ impl Builder {
         state.status = None;
     }
 
-    /// Frees old engines and, where `key` is not what was built last, builds it, as soon as the engine before has taken over.
+    /// Frees old engines and, where `key` is not what was built last, builds it, as soon as the engine before has taken over; or,
+    /// where it needs another latency, sees to it that the host is asked for an activation, once.
     pub fn tend(&self, key: EngineKey) {
         let mut state = self.state();
         let Some(active) = &mut state.active else { return };
         if active.supply.free_old() > 0 {
             active.is_taking_over = false;
         }
-        if active.newest == key || active.is_taking_over {
+        if active.newest == key {
+            // Another wish may have been withdrawn before the host was asked.
+            active.left_to_activation = None;
+            self.needs_restart.store(false, Ordering::Relaxed);
             return;
         }
-        let (host, latency_samples) = (active.host, active.latency_samples);
+        if active.is_taking_over || active.left_to_activation == Some(key) {
+            return;
+        }
+        let host = active.host;
+        let latency_samples = self.latency_samples(host, key);
+        if latency_samples != Some(active.latency_samples) {
+            active.left_to_activation = Some(key);
+            self.needs_restart.store(latency_samples.is_some(), Ordering::Release);
+            return;
+        }
         // The engine in use keeps its worker until the new one has taken over.
         state.worker_idx = (state.worker_idx + 1) % state.workers.len();
-        let Some(engine) = state.build(host, key) else { return };
+        let Some(engine) = state.build(self.catalogue, host, key) else { return };
         let Some(active) = &mut state.active else { return };
-        if engine.latency_samples() != latency_samples {
-            self.needs_restart.store(true, Ordering::Release);
-        } else if active.supply.send(Box::new(engine)).is_ok() {
+        if active.supply.send(Box::new(engine)).is_ok() {
             active.newest = key;
             active.is_taking_over = true;
         }
+    }
+
+    /// The latency of an engine; none where there can be no such engine.
+    fn latency_samples(&self, host: HostConfig, key: EngineKey) -> Option<usize> {
+        let model = self.catalogue.find(key.model)?;
+        latency(&model.timing, host.rate_hz, host.max_block_samples).ok().map(|latency| latency.latency_samples)
     }
 
     /// Whether the host must be asked to activate the plugin again; says so once. Real-time safe.
@@ -117,8 +150,8 @@ impl Builder {
 }
 
 impl BuilderState {
-    fn build(&mut self, host: HostConfig, key: EngineKey) -> Option<Engine> {
-        let Some(model) = Catalogue::shipped().find(key.model) else {
+    fn build(&mut self, catalogue: &Catalogue, host: HostConfig, key: EngineKey) -> Option<Engine> {
+        let Some(model) = catalogue.find(key.model) else {
             tracing::error!("the model '{}' is not in the catalogue", key.model);
             return None;
         };

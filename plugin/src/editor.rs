@@ -33,7 +33,7 @@ use underscore_engine::StatusSnapshot;
 use crate::block::NUM_STEMS;
 use crate::builder::Builder;
 use crate::meters::Meters;
-use crate::params::{Device, Model, UnderscoreParams};
+use crate::params::UnderscoreParams;
 use levels::Levels;
 
 /// Size of the window, points.
@@ -167,8 +167,14 @@ impl EditorApp {
             pos2(window.left() + GAP, body_bottom + GAP),
             pos2(window.right() - GAP, window.bottom() - GAP),
         );
-        let notice = params.state_version.notice();
-        status_panel::draw(&mut panel(ui, status), self.status.as_ref(), notice.as_deref());
+        let model = params.model.value();
+        let notices = [
+            params.state_version.notice(),
+            params.missing_model.notice(model),
+            self.status.as_ref().and_then(|status| status_panel::restart_notice(status, model.id())),
+        ];
+        let notices: Vec<String> = notices.into_iter().flatten().collect();
+        status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices);
     }
 
     fn header(&self, ui: &mut Ui, setter: &ParamSetter) {
@@ -179,12 +185,11 @@ impl EditorApp {
                 toggle::draw(ui, setter, bypass, "BYPASS", vec2(70.0, 24.0), theme::BAD)
                     .on_hover_text("The delayed input, unchanged. The latency stays the same.");
                 ui.add_space(6.0);
-                choice::draw(ui, setter, &self.params.device, &[Device::Auto, Device::Cpu], "device", 64.0)
+                choice::draw(ui, setter, &self.params.device, "device", 64.0)
                     .on_hover_text("Where the model runs. Auto: CUDA where there is one, else the processor.");
-                choice::draw(ui, setter, &self.params.model, &[Model::Music1, Model::Identity], "model", 108.0)
-                    .on_hover_text(
-                        "The model that separates. Identity gives everything to the music, to check latency and routing.",
-                    );
+                choice::draw(ui, setter, &self.params.model, "model", 108.0).on_hover_text(
+                    "The model that separates. Identity gives everything to the music, to check latency and routing.",
+                );
             });
         });
     }

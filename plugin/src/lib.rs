@@ -14,6 +14,7 @@ pub mod diagnostics;
 pub mod editor;
 pub mod meters;
 pub mod mixer;
+pub mod model;
 pub mod params;
 pub mod separation;
 pub mod state;

@@ -6,37 +6,14 @@ use nice_plug::prelude::*;
 use nice_plug::util;
 use underscore_engine::DeviceChoice;
 
-use crate::state::StateVersion;
+use crate::model::Model;
+use crate::state::{MissingModel, StateVersion};
 
 /// Top of the gain range, dB. The bottom is silence.
 pub const MAX_GAIN_DB: f32 = 12.0;
 
 /// Shape of the gain faders: 0 dB lies at three quarters of the travel, −60 dB at a fifth.
 const GAIN_SKEW: f32 = 0.2082;
-
-/// The models of the catalogue that may be chosen. Names are those that hosts show; they may change, ids may not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub enum Model {
-    /// The separator that ships.
-    #[id = "music-1"]
-    #[name = "Music 1"]
-    Music1,
-    /// A mask of 1 everywhere: the music stem is the input. For checking latency and routing.
-    #[id = "identity"]
-    #[name = "Identity"]
-    Identity,
-}
-
-impl Model {
-    /// The id of the catalogue.
-    #[must_use]
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Music1 => "music-1",
-            Self::Identity => "identity",
-        }
-    }
-}
 
 /// Where the model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -68,6 +45,9 @@ pub struct UnderscoreParams {
     /// Version of the state's meaning, saved beside the params.
     #[persist = "state_version"]
     pub state_version: StateVersion,
+    /// The model that the session was saved with, where it is not there.
+    #[persist = "missing_model"]
+    pub missing_model: MissingModel,
 
     /// Which model separates. A change builds a new engine, so it cannot be automated.
     #[id = "model"]
@@ -111,7 +91,8 @@ impl Default for UnderscoreParams {
     fn default() -> Self {
         Self {
             state_version: StateVersion::default(),
-            model: EnumParam::new("Model", Model::Music1).non_automatable(),
+            missing_model: MissingModel::default(),
+            model: EnumParam::new("Model", Model::default()).non_automatable(),
             music_gain: gain("Music Gain"),
             music_solo: BoolParam::new("Music Solo", false),
             music_mute: BoolParam::new("Music Mute", false),
@@ -169,7 +150,6 @@ fn finite(text: &str) -> Option<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use underscore_engine::Catalogue;
 
     /// Every saved session and every automation lane refers to these. The list only ever grows.
     const PERMANENT_IDS: [&str; 12] = [
@@ -194,17 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn the_ids_of_the_choices_are_the_permanent_ones() {
-        assert_eq!(Model::ids(), Some(&["music-1", "identity"][..]));
+    fn the_ids_of_the_devices_are_the_permanent_ones() {
         assert_eq!(Device::ids(), Some(&["auto", "cpu"][..]));
-    }
-
-    #[test]
-    fn every_model_choice_is_in_the_catalogue_with_the_two_stems_of_the_buses() {
-        for model in [Model::Music1, Model::Identity] {
-            let spec = Catalogue::shipped().find(model.id()).expect("every choice is in the catalogue");
-            assert_eq!(spec.stems, ["music", "dialogue"], "{}", model.id());
-        }
     }
 
     #[test]

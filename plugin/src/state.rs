@@ -5,12 +5,14 @@
 //! seventh of two choices would go through.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nice_plug::params::internals::ParamPtr;
 use nice_plug::params::persist::PersistentField;
 use nice_plug::plugin::ParamValue;
 use nice_plug::prelude::*;
 
+use crate::model::Model;
 use crate::params::UnderscoreParams;
 
 /// Version of the state's meaning. Raised when a param changes its meaning or range, with a migration in [`make_loadable`].
@@ -58,12 +60,57 @@ impl PersistentField<'_, u32> for StateVersion {
     }
 }
 
+/// The state field that says which model was asked for and is not there. Written by [`make_loadable`], never saved.
+const MISSING_MODEL_FIELD: &str = "missing_model";
+
+/// The model that the state loaded last was saved with, where this version does not have it. What is saved is always nothing: the
+/// model in use then is the one chosen.
+#[derive(Debug, Default)]
+pub struct MissingModel {
+    id: Mutex<String>,
+}
+
+impl MissingModel {
+    /// What the user should know while `model` is in use, if anything.
+    #[must_use]
+    pub fn notice(&self, model: Model) -> Option<String> {
+        const MAX_CHARS: usize = 40;
+        let id: String = self.id.lock().unwrap_or_else(PoisonError::into_inner).chars().take(MAX_CHARS).collect();
+        (!id.is_empty() && model == Model::default()).then(|| {
+            format!(
+                "This session was saved with the model '{id}', which this version does not have; '{}' is used instead. Listen \
+                 again before you rely on it: sound and latency are those of another model.",
+                model.id()
+            )
+        })
+    }
+}
+
+impl PersistentField<'_, String> for MissingModel {
+    fn set(&self, id: String) {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    }
+
+    fn map<F, R>(&self, f: F) -> R
+    where
+        F: Fn(&String) -> R,
+    {
+        f(&String::new())
+    }
+}
+
 /// Makes any state fit to be applied: every param has a value, of its own type and in its range. What is missing, unknown to
 /// this version or out of its mind gets the default, so that loading never depends on what was set before.
 pub fn make_loadable(state: &mut PluginState) {
     // Version 1 is the first. A state without one, or with one that is no number, is read as version 1.
     let version = state.fields.get(VERSION_FIELD).and_then(|json| json.parse::<u32>().ok()).unwrap_or(1);
     state.fields.insert(VERSION_FIELD.into(), version.to_string());
+
+    let missing_model = match state.params.get("model") {
+        Some(ParamValue::String(id)) if !Model::ids().is_some_and(|ids| ids.contains(&id.as_str())) => id.as_str(),
+        _ => "",
+    };
+    state.fields.insert(MISSING_MODEL_FIELD.into(), serde_json::Value::from(missing_model).to_string());
 
     let defaults = UnderscoreParams::default();
     for (id, param, _) in defaults.param_map() {
@@ -186,9 +233,48 @@ mod tests {
         assert!((f32_of(&params, "music_gain") - 3.981_07).abs() < 1e-4);
         assert_eq!(f32_of(&params, "dialogue_gain"), 1.0);
         assert_eq!(f32_of(&params, "strength"), 0.0);
-        assert!(matches!(&params["model"], ParamValue::String(id) if id == "music-1"));
+        assert!(matches!(&params["model"], ParamValue::String(id) if id == Model::default().id()));
         assert!(matches!(&params["device"], ParamValue::String(id) if id == "auto"));
         assert!(matches!(params["bypass"], ParamValue::Bool(false)));
+    }
+
+    #[test]
+    fn a_session_with_a_model_that_is_no_more_opens_with_the_default_one_and_all_the_rest() {
+        // An id of no catalogue, and what is no id.
+        for (saved, is_told) in [(ParamValue::String("music-0".into()), true), (ParamValue::I32(1), false)] {
+            let (mut params, loaded) = load(state(
+                "1",
+                &[
+                    ("model", saved),
+                    ("music_gain", ParamValue::F32(0.25)),
+                    ("dialogue_solo", ParamValue::Bool(true)),
+                    ("strength", ParamValue::F32(1.5)),
+                    ("stereo_link", ParamValue::Bool(false)),
+                    ("device", ParamValue::String("cpu".into())),
+                ],
+            ));
+            assert!(matches!(params.remove("model"), Some(ParamValue::String(id)) if id == Model::default().id()));
+            assert_eq!((f32_of(&params, "music_gain"), f32_of(&params, "strength")), (0.25, 1.5));
+            assert!(matches!(params["dialogue_solo"], ParamValue::Bool(true)));
+            assert!(matches!(params["stereo_link"], ParamValue::Bool(false)));
+            assert!(matches!(&params["device"], ParamValue::String(id) if id == "cpu"));
+            assert_eq!(loaded.state_version.notice(), None);
+            let notice = loaded.missing_model.notice(Model::default());
+            assert_eq!(notice.is_some_and(|notice| notice.contains("music-0")), is_told);
+            assert_eq!(loaded.missing_model.notice(Model::from_index(1)), None, "another one was chosen meanwhile");
+            let saved = loaded.serialize_fields();
+            assert_eq!(saved[MISSING_MODEL_FIELD], "\"\"", "it is not missing any more when the session is saved");
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_there_is_not_missing_whatever_the_state_says() {
+        let mut with_model = state("1", &[("model", ParamValue::String("identity".into()))]);
+        with_model.fields.insert(MISSING_MODEL_FIELD.into(), "\"music-0\"".into());
+        for state in [with_model, state("1", &[])] {
+            let (_, loaded) = load(state);
+            assert_eq!(loaded.missing_model.notice(Model::default()), None);
+        }
     }
 
     #[test]

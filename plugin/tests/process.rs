@@ -4,9 +4,11 @@
 mod common;
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use common::{Harness, noise};
 use underscore::diagnostics::num_alloc_violations;
+use underscore_engine::{Catalogue, ModelSpec, latency};
 
 #[test]
 fn without_libtorch_the_main_output_is_the_input_delayed_by_the_reported_latency() {
@@ -102,14 +104,14 @@ fn a_bypass_leaves_the_latency_and_the_delayed_input_as_they_are() {
 }
 
 #[test]
-fn another_model_takes_over_while_the_sound_runs_and_the_sound_does_not_notice() {
+fn another_engine_takes_over_while_the_sound_runs_and_the_sound_does_not_notice() {
     let mut harness = Harness::activated(2, 512);
     let input = noise(120_000);
     let latency = harness.latency_samples();
     let first = harness.render(&input[..30_000], 512);
-    assert_eq!(harness.status().model, "music-1");
-    harness.set("model", "Identity");
-    harness.wait_for_model("identity");
+    let before = harness.status();
+    harness.set("device", "CPU");
+    harness.wait_for_engine_after(&before);
     let rest = harness.render(&input[30_000..], 512);
     let main: Vec<f32> = first.main[0].iter().chain(&rest.main[0]).copied().collect();
     assert_eq!(main[latency..], input[..input.len() - latency]);
@@ -124,12 +126,46 @@ fn another_model_takes_over_while_the_sound_runs_and_the_sound_does_not_notice()
 fn a_change_of_mind_within_the_takeover_is_kept_until_it_can_be_made() {
     let mut harness = Harness::activated(2, 512);
     harness.render(&noise(30_000), 512);
-    harness.set("model", "Identity");
-    harness.wait_for_model("identity");
+    let first = harness.status();
+    harness.set("device", "CPU");
+    harness.wait_for_engine_after(&first);
     harness.render(&noise(512), 512);
-    harness.set("model", "Music 1");
+    let second = harness.status();
+    harness.set("device", "Auto");
     harness.render(&noise(60_000), 512);
-    harness.wait_for_model("music-1");
+    harness.wait_for_engine_after(&second);
+}
+
+#[test]
+fn another_model_takes_over_or_the_host_is_asked_for_the_restart_that_brings_it() {
+    let default = Catalogue::shipped().default_model().expect("a model that separates");
+    let identity = Catalogue::shipped().find("identity").expect("the identity");
+    let latency_of = |model: &ModelSpec| latency(&model.timing, 48_000.0, 512).expect("a latency").latency_samples;
+    let mut harness = Harness::activated(2, 512);
+    let before = harness.status();
+    assert_eq!(before.model, default.id);
+    assert_eq!(harness.latency_samples(), latency_of(default));
+    harness.set("model", "Identity");
+    let input = noise(30_000);
+    if latency_of(identity) == latency_of(default) {
+        harness.wait_for_engine_after(&before);
+        harness.render(&input, 512);
+        assert_eq!(harness.asked().num_restarts.load(Ordering::Relaxed), 0);
+    } else {
+        let start = Instant::now();
+        while harness.asked().num_restarts.load(Ordering::Relaxed) == 0 {
+            assert!(start.elapsed() < Duration::from_secs(20), "no restart was asked for");
+            harness.reset();
+            let out = harness.render(&input, 512);
+            // Until then nothing changes.
+            let latency = harness.latency_samples();
+            assert_eq!(latency, latency_of(default));
+            assert_eq!(out.main[0][latency..], input[..input.len() - latency]);
+        }
+        harness.activate(512);
+    }
+    assert_eq!(harness.status().model, identity.id);
+    assert_eq!(harness.latency_samples(), latency_of(identity));
 }
 
 #[test]
@@ -155,15 +191,15 @@ fn a_rate_that_is_none_is_refused_and_the_plugin_lives_on() {
 }
 
 #[test]
-fn a_rate_below_the_model_s_passes_the_input_delayed_and_says_so() {
+fn a_rate_that_is_too_low_passes_the_input_delayed_and_says_so() {
     let mut harness = Harness::new(2);
-    assert!(harness.try_activate(8_000.0, 512));
+    assert!(harness.try_activate(6_000.0, 512));
     let input = noise(20_000);
     let out = harness.render(&input, 512);
     let latency = harness.latency_samples();
     assert_eq!(out.main[0][latency..], input[..input.len() - latency]);
     let message = harness.wait_for_message();
-    assert!(message.contains("8000 Hz") && message.contains("higher sample rate"), "{message}");
+    assert!(message.contains("6000 Hz") && message.contains("higher sample rate"), "{message}");
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub struct InstanceDiagnostics {
     pub max_block_samples: usize,
     /// Latency reported to the host.
     pub latency_samples: usize,
+    /// Distance between frames.
+    pub hop_samples: usize,
     /// Frames granted to the worker.
     pub deadline_frames: usize,
     /// Frames processed since reset.

@@ -54,22 +54,18 @@ impl Home {
         self.replace(file, &bytes[..bytes.len() / 2]);
     }
 
-    /// The model file of the default model.
-    fn model(&self) -> String {
-        let mut names: Vec<_> = self
-            .path("models")
-            .read_dir()
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.contains("music"))
-            .collect();
-        names.sort();
-        format!("models/{}", names.first().expect("a model named music"))
-    }
-
     fn probe(&self, scenario: &Scenario) -> Outcome {
         probe(scenario, &[("UNDERSCORE_HOME", self.0.path().as_os_str())])
     }
+}
+
+/// The file of the default model, which is named after the model's id, as is the choice that hosts show.
+fn default_model_file() -> String {
+    let bundle = open();
+    let mut instance = bundle.create(None).unwrap();
+    let choice = instance.param("model").unwrap();
+    let name = instance.text_of(choice.id, choice.default).unwrap();
+    format!("models/{}.pt", name.to_lowercase().replace(' ', "-"))
 }
 
 #[cfg(unix)]
@@ -211,7 +207,7 @@ mod libraries {
 #[test]
 fn the_model_is_missing() {
     let home = Home::new();
-    let model = home.model();
+    let model = default_model_file();
     home.remove(&model);
     check("no model", &home, &[Path::new(&model).file_name().unwrap().to_str().unwrap()]);
 }
@@ -219,7 +215,7 @@ fn the_model_is_missing() {
 #[test]
 fn the_model_is_cut_off() {
     let home = Home::new();
-    let model = home.model();
+    let model = default_model_file();
     home.cut_in_half(&model);
     check("half a model", &home, &[Path::new(&model).file_name().unwrap().to_str().unwrap()]);
 }
@@ -227,7 +223,7 @@ fn the_model_is_cut_off() {
 #[test]
 fn the_model_has_another_hash() {
     let home = Home::new();
-    let model = home.model();
+    let model = default_model_file();
     let mut bytes = std::fs::read(home.path(&model)).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
@@ -238,7 +234,7 @@ fn the_model_has_another_hash() {
 #[test]
 fn the_model_is_a_folder() {
     let home = Home::new();
-    let model = home.model();
+    let model = default_model_file();
     home.remove(&model);
     std::fs::create_dir(home.path(&model)).unwrap();
     check("a folder for a model", &home, &[Path::new(&model).file_name().unwrap().to_str().unwrap()]);
@@ -261,10 +257,11 @@ fn nothing_can_be_written() {
 }
 
 #[test]
-fn the_sample_rate_is_below_the_models() {
-    for rate_hz in [8_000.0, 11_025.0] {
+fn the_sample_rate_is_too_low() {
+    for rate_hz in [4_000.0, 7_350.0] {
         let scenario = Scenario { rate_hz, ..Scenario::new(bundle_file()) };
-        assert_dry(&format!("{rate_hz} Hz"), &probe(&scenario, &[]), &["16000"]);
+        let asked = format!("{rate_hz} Hz");
+        assert_dry(&asked, &probe(&scenario, &[]), &[&asked, "8000 Hz", "higher sample rate"]);
     }
 }
 

@@ -140,7 +140,7 @@ mod tests {
         let layout = Layout::new(&folder.join("bundled"), "Underscore");
         let libtorch = folder.join("libtorch");
         let others = [libtorch.join("libtorch_cpu.so"), libtorch.join("libgomp.so.1"), libtorch.join("libtorch.so")];
-        let model = layout.models.join("music-1.pt");
+        let model = layout.models.join("a-model.pt");
         for path in [&layout.clap_binary, &layout.vst3_binary, &layout.backend, &model].into_iter().chain(&others) {
             files::write(path, &path.to_string_lossy()).expect("a file");
         }
@@ -163,7 +163,7 @@ mod tests {
             ".vst3/Underscore.vst3/Contents/x86_64-linux/Underscore.so",
             ".local/share/underscore/lib/libunderscore_torch.so",
             ".local/share/underscore/lib/libtorch/libgomp.so.1",
-            ".local/share/underscore/models/music-1.pt",
+            ".local/share/underscore/models/a-model.pt",
         ] {
             assert!(home.join(path).is_file(), "{path}");
         }

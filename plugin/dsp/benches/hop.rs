@@ -43,24 +43,26 @@ fn hop(criterion: &mut Criterion) {
 
 fn masks(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("masks");
-    let masks: Vec<f32> = (0..513).map(|n| (n as f32 * 0.61).sin().abs()).collect();
-    let mut shaped = masks.clone();
-    group.bench_function("shape 513 bins", |bencher| {
-        bencher.iter(|| {
-            shaped.copy_from_slice(&masks);
-            shape(black_box(&mut shaped), 1, 513, 1.5);
+    for model_bins in [513, 1025] {
+        let masks: Vec<f32> = (0..model_bins).map(|n| (n as f32 * 0.61).sin().abs()).collect();
+        let mut shaped = masks.clone();
+        group.bench_function(BenchmarkId::new("shape", model_bins), |bencher| {
+            bencher.iter(|| {
+                shaped.copy_from_slice(&masks);
+                shape(black_box(&mut shaped), 1, model_bins, 1.5);
+            });
         });
-    });
-    let extender = MaskExtender::new(513, 1537);
-    let mut host_mask = vec![0.0; 1537];
-    group.bench_function("extend 513 to 1537 bins", |bencher| {
-        bencher.iter(|| extender.extend(black_box(&masks), &mut host_mask));
-    });
-    let spectrum = vec![Complex32::new(0.3, -0.4); 1537];
-    let mut features = vec![0.0; 2 * 513];
-    group.bench_function("link_rms of two channels", |bencher| {
-        bencher.iter(|| link_rms(black_box([&spectrum, &spectrum]), 1.0 / 3.0, &mut features));
-    });
+        let extender = MaskExtender::new(model_bins, 1537);
+        let mut host_mask = vec![0.0; 1537];
+        group.bench_function(BenchmarkId::new("extend to 1537 bins", model_bins), |bencher| {
+            bencher.iter(|| extender.extend(black_box(&masks), &mut host_mask));
+        });
+        let spectrum = vec![Complex32::new(0.3, -0.4); 1537];
+        let mut features = vec![0.0; 2 * model_bins];
+        group.bench_function(BenchmarkId::new("link_rms of two channels", model_bins), |bencher| {
+            bencher.iter(|| link_rms(black_box([&spectrum, &spectrum]), 1.0 / 3.0, &mut features));
+        });
+    }
     group.finish();
 }
 

@@ -2,17 +2,18 @@
 
 use realfft::num_complex::Complex32;
 
-/// The top band, as a part of the model's range: an eighth is 1 kHz of 8 kHz.
+/// The top band, as a part of the model's range: an eighth is 1 kHz of 8 kHz, 2 kHz of 16 kHz.
 const BAND_DIVISOR: usize = 8;
 
 /// Takes a mask from the bins of the model to those of the host.
 ///
 /// Both grids have the same bin spacing, so the bins that the model knows are copied (or cut, where the host has fewer). Bins
-/// above its range take one value: the mean over the model's top eighth (1 kHz for a model of 16 kHz).
+/// above its range take one value: the mean over the model's top eighth (1 kHz for a model that is fed 16 kHz, 2 kHz for one that
+/// is fed 32 kHz).
 ///
 /// Why that band: what lies above 8 kHz is mostly the sibilants of speech, the air of cymbals and strings, and upper
-/// harmonics, and whoever owns the last kilohertz owns these too; a lower band would let the formants and fundamentals of one
-/// source decide. Why a mean over so many bins: a single bin's mask flickers from frame to frame, and one flickering value
+/// harmonics, and whoever owns the last kilohertz below owns these too; a lower band would let the formants and fundamentals of
+/// one source decide. Why a mean over so many bins: a single bin's mask flickers from frame to frame, and one flickering value
 /// over 16 kHz of bandwidth is heard as breathing; the mean over 64 bins flickers an eighth as much where bins are
 /// independent. So that the spectrum has no step at the edge, the mask goes from the model's last bin to that mean linearly
 /// over half of the band.

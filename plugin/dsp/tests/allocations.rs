@@ -12,17 +12,19 @@ static ALLOCATOR: AllocDisabler = AllocDisabler;
 
 #[test]
 fn a_hop_allocates_nothing_at_any_rate() {
-    for rate_hz in [16e3, 22_050.0, 44_100.0, 48e3, 88_200.0, 192e3] {
+    for (rate_hz, model_bins) in
+        [(8e3, 1025), (16e3, 513), (22_050.0, 1025), (44_100.0, 513), (48e3, 1025), (88_200.0, 513), (192e3, 1025)]
+    {
         let grid = Grid::new(rate_hz, 0.064, 0.016).unwrap();
         let mut hop = common::noise(grid.hop_samples(), 1);
         let mut output = vec![0.0; grid.hop_samples()];
         let mut spectrum = vec![Complex32::default(); grid.num_bins()];
         let mut masked = spectrum.clone();
-        let mut features = vec![0.0; 2 * 513];
-        let mut masks = vec![0.25; 2 * 513];
+        let mut features = vec![0.0; 2 * model_bins];
+        let mut masks = vec![0.25; 2 * model_bins];
         let mut host_mask = vec![0.0; grid.num_bins()];
         let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
-        let extender = MaskExtender::new(513, grid.num_bins());
+        let extender = MaskExtender::new(model_bins, grid.num_bins());
         let mut delay = DelayLine::new(grid.window_samples());
         let mut ramp = Ramp::new(0.0);
 
@@ -33,8 +35,8 @@ fn a_hop_allocates_nothing_at_any_rate() {
                 stft.analyse(&hop, &mut spectrum);
                 link_rms([&spectrum, &spectrum], 0.5, &mut features);
                 pack(&spectrum, 0.5, &mut features);
-                shape(&mut masks, 2, 513, 1.5);
-                extender.extend(&masks[..513], &mut host_mask);
+                shape(&mut masks, 2, model_bins, 1.5);
+                extender.extend(&masks[..model_bins], &mut host_mask);
                 apply(&host_mask, &spectrum, &mut masked);
                 istft.synthesise(&mut masked, &mut output);
                 delay.process(&hop, &mut output);

@@ -102,11 +102,14 @@ fn a_stem_that_has_nothing_or_all_keeps_it() {
 
 #[test]
 fn a_host_with_fewer_bins_cuts_and_one_with_as_many_copies() {
-    let mask = random_masks(1, 513, 5);
-    for host_bins in [1, 300, 512, 513] {
-        let mut host = vec![f32::NAN; host_bins];
-        MaskExtender::new(513, host_bins).extend(&mask, &mut host);
-        assert_eq!(host, mask[..host_bins], "{host_bins} bins");
+    for model_bins in [513, 1025] {
+        let mask = random_masks(1, model_bins, 5);
+        for host_bins in [1, 300, 512, 513, 706, 1025] {
+            let host_bins = host_bins.min(model_bins);
+            let mut host = vec![f32::NAN; host_bins];
+            MaskExtender::new(model_bins, host_bins).extend(&mask, &mut host);
+            assert_eq!(host, mask[..host_bins], "{host_bins} of {model_bins} bins");
+        }
     }
 }
 

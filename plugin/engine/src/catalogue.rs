@@ -6,6 +6,9 @@ use serde::Deserialize;
 
 use crate::latency::ModelTiming;
 
+/// Id of the model that separates nothing: its mask is 1 everywhere. For checking latency and routing.
+const IDENTITY_ID: &str = "identity";
+
 /// One model: what it is called, where its file lies, what the file must hash to, and its timing.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ModelSpec {
@@ -109,6 +112,12 @@ impl Catalogue {
         &self.models
     }
 
+    /// The model to use where none was chosen, or one that is no more: the first that separates.
+    #[must_use]
+    pub fn default_model(&self) -> Option<&ModelSpec> {
+        self.models.iter().find(|model| model.id != IDENTITY_ID)
+    }
+
     /// The model of this id.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<&ModelSpec> {
@@ -121,12 +130,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_catalogue_can_be_read_and_has_the_two_models() {
+    fn the_shipped_catalogue_can_be_read_and_has_a_model_that_separates_and_one_that_does_not() {
         let text = include_str!("../../../models/manifest.toml");
         let catalogue = Catalogue::parse(text).expect("models/manifest.toml");
-        assert!(catalogue.find("music-1").is_some());
-        assert!(catalogue.find("identity").is_some());
+        let default = catalogue.default_model().expect("a model that separates");
+        assert_ne!(default.id, IDENTITY_ID);
+        assert_eq!(catalogue.find(&default.id), Some(default));
+        assert!(catalogue.find(IDENTITY_ID).is_some());
         assert!(catalogue.find("no such model").is_none());
+    }
+
+    #[test]
+    fn a_catalogue_without_a_model_that_separates_has_no_default() {
+        assert_eq!(Catalogue::parse("").expect("an empty catalogue").default_model(), None);
+    }
+
+    #[test]
+    fn a_full_band_model_that_looks_ahead_has_its_bins_checked_against_its_own_rate() {
+        let entry = |num_bins: usize| {
+            format!(
+                "[[model]]\nid = \"a\"\nname = \"A\"\nfile = \"a.pt\"\nsha256 = \"\"\nlicence = \"CC0-1.0\"\n\
+                 sample_rate_hz = 32000\nwindow_s = 0.064\nhop_s = 0.016\nnum_bins = {num_bins}\nframes_per_call = 4\n\
+                 look_ahead_frames = 8\nlook_back_frames = 100\nstems = [\"music\", \"dialogue\"]\n\
+                 residual = \"dialogue\"\n"
+            )
+        };
+        let catalogue = Catalogue::parse(&entry(1025)).expect("1025 bins of a window of 2048 samples");
+        assert_eq!(catalogue.models()[0].timing.reach_frames(), 108);
+        let error = Catalogue::parse(&entry(513)).unwrap_err();
+        assert!(error.to_string().contains("expected 1025 bins"), "{error}");
     }
 
     #[test]

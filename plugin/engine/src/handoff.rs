@@ -17,7 +17,7 @@ pub enum Outcome {
     Pending,
     /// The masks are there.
     Masked,
-    /// The worker did not run it: all its frames were due already.
+    /// The worker did not run it: all its frames were past.
     TooLate,
     /// The inference failed; the status says why.
     Failed,
@@ -31,6 +31,9 @@ pub struct Call {
     pub first_frame: u64,
     /// Nothing that came before belongs to it: the model starts from a zero state.
     pub is_fresh: bool,
+    /// First of the frames that the model has heard without a gap up to this call's last one; masks of earlier frames are void.
+    /// The audio thread says what it handed over, the worker what of it was run.
+    pub heard_from: u64,
     /// Channels in use: 1 when linked, else the bus's. At most what was allocated.
     pub num_channels: usize,
     /// `[channel][frame][bin][re, im]`, scaled to the model's window. Filled by the audio thread.
@@ -55,6 +58,11 @@ pub struct CallShape {
 }
 
 impl CallShape {
+    /// The last frame of a call that begins with `first_frame`.
+    pub fn last_frame(&self, first_frame: u64) -> u64 {
+        first_frame + self.num_frames as u64 - 1
+    }
+
     /// `f32` values of a spectrum with this many channels.
     pub fn spectrum_len(&self, num_channels: usize) -> usize {
         num_channels * self.num_frames * self.num_bins * 2
@@ -80,6 +88,7 @@ impl CallShape {
             epoch: 0,
             first_frame: 0,
             is_fresh: true,
+            heard_from: 0,
             num_channels: self.max_channels,
             spectrum: vec![0.0; self.spectrum_len(self.max_channels)].into(),
             masks: vec![0.0; self.masks_len(self.max_channels)].into(),
@@ -175,12 +184,12 @@ impl WorkerEnd {
         !self.to_audio.read_is_held()
     }
 
-    /// Whether every mask of the call is past: `last_frame` is the last frame that it has a mask for.
-    pub fn is_past(&self, call: &Call, last_frame: u64) -> bool {
+    /// Whether `frame_index`, counted like the frames of `call`, is past: later ones are due.
+    pub fn is_past(&self, call: &Call, frame_index: u64) -> bool {
         match self.due.epoch.load(Ordering::Acquire).cmp(&call.epoch) {
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => self.due.frame_index.load(Ordering::Relaxed) > last_frame,
+            std::cmp::Ordering::Equal => self.due.frame_index.load(Ordering::Relaxed) > frame_index,
         }
     }
 }

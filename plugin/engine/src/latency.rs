@@ -7,7 +7,8 @@ use underscore_dsp::{Grid, GridError};
 /// known without opening the file.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct ModelTiming {
-    /// The rate the model was trained at, Hz. It hears nothing above half of it.
+    /// The rate the model was trained at, Hz. It hears nothing above half of it; from a host of a lower rate it hears nothing
+    /// above half of that.
     pub sample_rate_hz: f64,
     /// Analysis window, seconds.
     pub window_s: f64,
@@ -19,7 +20,7 @@ pub struct ModelTiming {
     pub frames_per_call: usize,
     /// The mask at place `j` of a call that starts with frame `c` belongs to frame `c + j − look_ahead_frames`.
     pub look_ahead_frames: usize,
-    /// Past frames that a model's convolutions reach back to; after so much silence calls are left out.
+    /// Frames before its own that a mask depends on by the model's convolutions; see [`ModelTiming::reach_frames`].
     pub look_back_frames: usize,
 }
 
@@ -28,6 +29,14 @@ impl ModelTiming {
     #[must_use]
     pub fn window_samples(&self) -> usize {
         (self.sample_rate_hz * self.window_s).round() as usize
+    }
+
+    /// Frames before the newest that its call's masks depend on. Where all of them were silent and the call is, too, there is
+    /// nothing in it to be heard: neither in the frames that its masks are for, which lie `look_ahead_frames` back, nor in those
+    /// that the model looks back to from there.
+    #[must_use]
+    pub fn reach_frames(&self) -> usize {
+        self.look_ahead_frames + self.look_back_frames
     }
 }
 
@@ -121,9 +130,9 @@ mod tests {
 
     #[test]
     fn the_formula_equals_a_walk_over_the_grid_at_every_rate_and_block() {
-        for rate_hz in [22_050.0, 32_000.0, 44_100.0, 48_000.0, 88_200.0, 96_000.0, 176_400.0, 192_000.0] {
+        for rate_hz in [8_000.0, 16_000.0, 22_050.0, 32_000.0, 44_100.0, 48_000.0, 88_200.0, 96_000.0, 192_000.0] {
             for block in [1, 32, 64, 127, 440, 480, 512, 1024, 4096, 8192] {
-                for (frames_per_call, look_ahead_frames) in [(8, 0), (1, 0), (8, 16), (4, 3)] {
+                for (frames_per_call, look_ahead_frames) in [(8, 0), (1, 0), (8, 16), (4, 3), (4, 8)] {
                     let timing = ModelTiming { frames_per_call, look_ahead_frames, ..PAPER };
                     let found = latency(&timing, rate_hz, block).unwrap();
                     assert_eq!(found.latency_samples, latency_by_walking(&timing, &found), "{rate_hz} Hz, {block}");
@@ -139,6 +148,14 @@ mod tests {
         assert_eq!(found.deadline_frames, 5);
         assert_eq!(found.latency_samples, 3072 + 12 * 768);
         println!("latency at 48 kHz / 256: {} ms", found.latency_samples as f64 / 48.0);
+    }
+
+    #[test]
+    fn the_model_s_own_rate_plays_no_part() {
+        let full_band = ModelTiming { sample_rate_hz: 32_000.0, num_bins: 1025, ..PAPER };
+        for rate_hz in [16_000.0, 48_000.0] {
+            assert_eq!(latency(&full_band, rate_hz, 512), latency(&PAPER, rate_hz, 512));
+        }
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct StatusSnapshot {
     pub max_block_samples: usize,
     /// The reported latency, samples.
     pub latency_samples: usize,
+    /// Distance between frames, samples.
+    pub hop_samples: usize,
     /// Time granted to the worker, frames.
     pub deadline_frames: usize,
     /// Frames synthesised since activation.
@@ -163,6 +165,7 @@ impl EngineStatus {
             host_rate_hz: self.host_rate_hz,
             max_block_samples: self.max_block_samples,
             latency_samples: self.latency.latency_samples,
+            hop_samples: self.latency.grid.hop_samples(),
             deadline_frames: self.latency.deadline_frames,
             num_frames: self.num_frames.load(Ordering::Relaxed),
             num_late_frames: self.num_late_frames.load(Ordering::Relaxed),

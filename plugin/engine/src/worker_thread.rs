@@ -3,6 +3,8 @@
 //!
 //! The thread outlives activations, because inference on ever new threads leaks, and hosts activate a plugin many times over.
 
+#[cfg(test)]
+pub mod double;
 mod library;
 mod model;
 mod session;
@@ -19,7 +21,7 @@ use crate::catalogue::ModelSpec;
 use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::Resources;
 use crate::status::EngineStatus;
-use stream::Stream;
+pub use stream::Stream;
 
 /// Pause between two looks for work. The audio thread may not make a system call, so it cannot wake anyone; this is a
 /// small part of the deadline, and a few hundred wake-ups a second are below what can be measured.

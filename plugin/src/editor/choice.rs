@@ -3,12 +3,11 @@
 use egui::{ComboBox, Response, Ui};
 use nice_plug::prelude::*;
 
-/// A list of the variants of `param`, `width` points wide.
+/// A list of all variants of `param`, `width` points wide.
 pub fn draw<T: Enum + PartialEq + Copy + 'static>(
     ui: &mut Ui,
     setter: &ParamSetter,
     param: &EnumParam<T>,
-    variants: &[T],
     id: &str,
     width: f32,
 ) -> Response {
@@ -17,10 +16,10 @@ pub fn draw<T: Enum + PartialEq + Copy + 'static>(
         .width(width)
         .selected_text(name(param.value()))
         .show_ui(ui, |ui| {
-            for variant in variants {
-                if ui.selectable_label(param.value() == *variant, name(*variant)).clicked() {
+            for variant in (0..T::variants().len()).map(T::from_index) {
+                if ui.selectable_label(param.value() == variant, name(variant)).clicked() {
                     setter.begin_set_parameter(param);
-                    setter.set_parameter(param, *variant);
+                    setter.set_parameter(param, variant);
                     setter.end_set_parameter(param);
                 }
             }

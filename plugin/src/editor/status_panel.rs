@@ -16,7 +16,7 @@ const HINT: &str =
     "Each stem also plays on its own output bus, before fader, solo and mute. The buses sum to the delayed input.";
 
 /// Draws where the engine stands, and everything there is to say, in full.
-pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notice: Option<&str>) {
+pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) {
     let (word, colour) = state_of(status);
     ui.horizontal(|ui| {
         let (dot, _) = ui.allocate_exact_size(vec2(10.0, 16.0), Sense::hover());
@@ -24,17 +24,27 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notice: Option<&str>) 
         ui.label(RichText::new(word).size(14.0).color(colour));
     });
     let advice = status.map(advice_for).unwrap_or_default();
-    let texts: Vec<&str> =
-        [advice.as_str(), notice.unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect();
+    let texts: Vec<&String> = std::iter::once(&advice).filter(|text| !text.is_empty()).chain(notices).collect();
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         let size = if texts.iter().map(|text| text.len()).sum::<usize>() > LONG_TEXT_BYTES { 11.0 } else { 12.5 };
         for text in &texts {
-            ui.label(RichText::new(*text).size(size).color(theme::TEXT));
+            ui.label(RichText::new(text.as_str()).size(size).color(theme::TEXT));
         }
         if texts.is_empty() {
             ui.label(RichText::new(HINT).color(theme::DIM));
         }
     });
+}
+
+/// What is to be said where another model is in use than `chosen`, the one of this id: a model with the same latency takes over
+/// by itself, for another one the host must activate the plugin again.
+pub fn restart_notice(status: &StatusSnapshot, chosen: &str) -> Option<String> {
+    (status.model != chosen).then(|| {
+        format!(
+            "The model '{chosen}' has another latency: it comes when the host restarts the plugin, which it was asked to do. \
+             If nothing happens, stop playback, or switch the plugin off and on."
+        )
+    })
 }
 
 /// Draws the figures of the engine, one a line.
@@ -101,13 +111,14 @@ mod tests {
     fn snapshot(state: State, message: &str, rtf: f32) -> StatusSnapshot {
         StatusSnapshot {
             id: 1,
-            model: "music-1".into(),
+            model: "a-model".into(),
             device: "cpu".into(),
             state,
             message: message.into(),
             host_rate_hz: 48_000.0,
             max_block_samples: 256,
             latency_samples: 12_288,
+            hop_samples: 768,
             deadline_frames: 5,
             num_frames: 100,
             num_late_frames: 0,
@@ -125,6 +136,13 @@ mod tests {
     #[test]
     fn the_engine_s_own_words_come_first() {
         assert_eq!(advice_for(&snapshot(State::Unavailable, "libtorch is missing", 0.9)), "libtorch is missing");
+    }
+
+    #[test]
+    fn a_model_that_waits_for_the_host_is_told_and_one_in_use_is_not() {
+        let status = snapshot(State::Running, "", 0.2);
+        assert_eq!(restart_notice(&status, &status.model), None);
+        assert!(restart_notice(&status, "another").is_some_and(|notice| notice.contains("restarts the plugin")));
     }
 
     #[test]

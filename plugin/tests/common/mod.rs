@@ -1,4 +1,5 @@
 //! The plugin as its framework sees it: activated, fed and asked, without a host.
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ const RATE_HZ: f32 = 48_000.0;
 const NUM_AUX: usize = 4;
 
 /// Points the plugin at a folder with nothing in it, so that the tests say the same wherever they run.
-fn hide_libtorch() {
+pub fn hide_libtorch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let nowhere = std::env::temp_dir().join("underscore-tests-without-libtorch");
@@ -131,11 +132,11 @@ impl Harness {
         }
     }
 
-    /// Waits until the engine of this model has been built.
-    pub fn wait_for_model(&self, id: &str) {
+    /// Waits until another engine than that of `before` has been built.
+    pub fn wait_for_engine_after(&self, before: &StatusSnapshot) {
         let start = Instant::now();
-        while self.status().model != id {
-            assert!(start.elapsed() < Duration::from_secs(20), "no engine for {id} after 20 s");
+        while self.status().id == before.id {
+            assert!(start.elapsed() < Duration::from_secs(20), "no other engine after 20 s");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -118,10 +118,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(worker.join().map_err(|_| "the measuring thread panicked")??)
 }
 
+/// The shipped model that separates: the one that is not the identity.
+fn separator() -> Result<PathBuf, Box<dyn Error>> {
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/weights");
+    let files = weights.read_dir()?.collect::<Result<Vec<_>, _>>()?;
+    let is_separator = |path: &PathBuf| path.extension().is_some_and(|e| e == "pt") && !path.ends_with("identity.pt");
+    let path = files.into_iter().map(|file| file.path()).find(is_separator);
+    path.ok_or_else(|| format!("no model but the identity in {}", weights.display()).into())
+}
+
 fn measure() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let shipped = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/weights/music-1.pt");
-    let path = arguments.next().map_or_else(shipped, PathBuf::from);
+    let path = arguments.next().map_or_else(separator, |path| Ok(path.into()))?;
     let num_calls = arguments.next().map_or(Ok(200), |text| text.parse())?;
 
     print_memory("at start");

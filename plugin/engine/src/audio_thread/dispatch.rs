@@ -18,12 +18,17 @@ pub struct Dispatch {
     shape: CallShape,
     look_ahead_frames: usize,
     epoch: u64,
-    /// The frame that was due last; calls that end before it are past.
+    /// The frame that was due last; calls whose masks are all for earlier ones are past.
     due_frame: u64,
     /// The call being filled.
     filling: Option<Call>,
     /// The next call to be sent starts from a zero state.
     is_fresh: bool,
+    /// First of the frames that were handed over without a gap; none where the next call to be sent comes after a gap. Silence
+    /// that is left out is no gap: it is as if it had been heard.
+    unbroken_from: Option<u64>,
+    /// Channels of the call that was handed over last; none at first.
+    num_channels: usize,
     silence: Silence,
     /// Calls that came back, oldest first. Never more than there are in circulation.
     returned: Vec<Call>,
@@ -35,12 +40,12 @@ pub struct Dispatch {
 
 /// How long the input has been silent, in frames.
 ///
-/// After `look_back_frames` of silence nothing that was heard is left in a model's convolutions, so that calls of nothing but
-/// silence can be left out. What a model keeps beyond that (a running level) is held as it was, and a programme that resumes
-/// finds it. The stream begins as if silence had come before it.
+/// After [`ModelTiming::reach_frames`] of silence every frame with sound has its mask and nothing that was heard is left in a
+/// model's convolutions, so that calls of nothing but silence can be left out. What a model keeps beyond that (a running level)
+/// is held as it was, and a programme that resumes finds it. The stream begins as if silence had come before it.
 #[derive(Debug)]
 struct Silence {
-    look_back_frames: usize,
+    reach_frames: usize,
     num_silent_frames: usize,
 }
 
@@ -55,6 +60,8 @@ enum Sent {
     WhileLoading,
     /// Handed over while the model was running.
     WhileRunning,
+    /// The same, but with other channels than the call before: the model hears it as the beginning of another stream.
+    Anew,
     /// To be handed over, but the worker held every call: it will never come, and nobody is to wait for it.
     Dropped,
 }
@@ -71,6 +78,8 @@ pub enum Due {
     },
     /// A mask was to come and is not here.
     Late,
+    /// No mask can be made, and nobody is to blame: the model began anew after this frame.
+    Unheard,
     /// There is nothing to hear.
     Silence,
     /// No mask was asked for.
@@ -80,7 +89,7 @@ pub enum Due {
 impl Dispatch {
     /// `num_calls` calls are in circulation.
     pub fn new(end: AudioEnd, waker: Waker, shape: CallShape, timing: &ModelTiming, num_calls: usize) -> Self {
-        let look_back_frames = timing.look_back_frames;
+        let reach_frames = timing.reach_frames();
         Self {
             end,
             waker,
@@ -90,7 +99,9 @@ impl Dispatch {
             due_frame: 0,
             filling: None,
             is_fresh: true,
-            silence: Silence { look_back_frames, num_silent_frames: look_back_frames },
+            unbroken_from: None,
+            num_channels: 0,
+            silence: Silence { reach_frames, num_silent_frames: reach_frames },
             returned: Vec::with_capacity(num_calls + 1),
             has_given_up: false,
             sent: vec![Sent::No; num_calls + 2],
@@ -102,7 +113,8 @@ impl Dispatch {
         self.epoch += 1;
         self.due_frame = 0;
         self.is_fresh = true;
-        self.silence.num_silent_frames = self.silence.look_back_frames;
+        self.unbroken_from = None;
+        self.silence.num_silent_frames = self.silence.reach_frames;
         if let Some(call) = self.filling.take() {
             self.end.put_empty(call);
         }
@@ -143,13 +155,21 @@ impl Dispatch {
 
     fn end_call(&mut self) {
         let Some(mut call) = self.filling.take() else { return };
-        if self.silence.num_silent_frames >= self.silence.look_back_frames + self.shape.num_frames {
-            let sent_idx = self.sent_idx(call.first_frame);
+        let sent_idx = self.sent_idx(call.first_frame);
+        if self.silence.num_silent_frames >= self.silence.reach_frames + self.shape.num_frames {
             self.sent[sent_idx] = Sent::Silent;
             self.end.put_empty(call);
             return;
         }
         call.is_fresh = std::mem::take(&mut self.is_fresh);
+        if self.num_channels != call.num_channels {
+            self.num_channels = call.num_channels;
+            self.unbroken_from = None;
+            if self.sent[sent_idx] == Sent::WhileRunning {
+                self.sent[sent_idx] = Sent::Anew;
+            }
+        }
+        call.heard_from = *self.unbroken_from.get_or_insert(call.first_frame);
         self.end.send(call);
     }
 
@@ -165,6 +185,7 @@ impl Dispatch {
         self.sent[sent_idx] = sent;
         if sent == Sent::No {
             self.is_fresh = true;
+            self.unbroken_from = None;
             return;
         }
         self.collect();
@@ -179,6 +200,7 @@ impl Dispatch {
             });
         }
         let Some(mut call) = empty else {
+            self.unbroken_from = None;
             if sent == Sent::WhileRunning {
                 status.count_dropped_call();
             }
@@ -191,8 +213,9 @@ impl Dispatch {
         self.filling = Some(call);
     }
 
-    fn sent_idx(&self, first_frame: u64) -> usize {
-        ((first_frame / self.shape.num_frames as u64) % self.sent.len() as u64) as usize
+    /// Place in `sent` of the call that takes the frame `frame_index` in.
+    fn sent_idx(&self, frame_index: u64) -> usize {
+        ((frame_index / self.shape.num_frames as u64) % self.sent.len() as u64) as usize
     }
 
     /// First frame of the call whose masks hold `frame_index`, and the place in it.
@@ -207,25 +230,50 @@ impl Dispatch {
         self.due_frame = frame_index;
         self.end.publish_due(self.epoch, frame_index);
         self.collect();
+        if self.sent[self.sent_idx(frame_index)] == Sent::Silent {
+            // Its mask, if it gets one, comes with a call that looks back to it from sound: it is not worth waiting for.
+            return Due::Silence;
+        }
         let (first_frame, frame_idx) = self.call_of(frame_index);
         let sent = self.sent[self.sent_idx(first_frame)];
         match sent {
             Sent::No => return Due::Nothing,
             Sent::Silent => return Due::Silence,
             Sent::Dropped => return Due::Late,
-            Sent::WhileLoading | Sent::WhileRunning => (),
+            Sent::WhileLoading | Sent::WhileRunning | Sent::Anew => (),
         }
         if let Some(longest_wait) = longest_wait {
             self.wait_until(longest_wait, status, |dispatch| {
                 dispatch.returned.iter().any(|call| call.first_frame == first_frame)
             });
         }
-        match self.returned.iter().position(|call| call.first_frame == first_frame) {
-            Some(call_idx) if self.returned[call_idx].outcome == Outcome::Masked => Due::Mask { call_idx, frame_idx },
-            Some(call_idx) if self.returned[call_idx].outcome == Outcome::Failed => Due::Nothing,
-            _ if sent == Sent::WhileRunning && status.state() == State::Running => Due::Late,
-            _ => Due::Nothing,
+        let call_idx = self.returned.iter().position(|call| call.first_frame == first_frame);
+        match call_idx.map(|call_idx| (call_idx, &self.returned[call_idx])) {
+            Some((call_idx, call)) if call.outcome == Outcome::Masked => {
+                if frame_index >= call.heard_from {
+                    Due::Mask { call_idx, frame_idx }
+                } else {
+                    self.due_unheard(frame_index, first_frame, status)
+                }
+            }
+            Some((_, call)) if call.outcome == Outcome::Failed => Due::Nothing,
+            _ => due_missing(sent, status),
         }
+    }
+
+    /// What there is for a frame with sound whose mask is void, because the model has not heard all from this frame on to the call that
+    /// begins with `first_frame`.
+    fn due_unheard(&self, frame_index: u64, first_frame: u64, status: &EngineStatus) -> Due {
+        // From the call that took the frame in to the one with its mask.
+        let frames = frame_index..first_frame + self.shape.num_frames as u64;
+        let calls = || frames.clone().step_by(self.shape.num_frames).map(|frame| self.sent[self.sent_idx(frame)]);
+        if calls().any(|sent| matches!(sent, Sent::No | Sent::WhileLoading)) {
+            return Due::Nothing;
+        }
+        if calls().skip(1).any(|sent| sent == Sent::Anew) && !calls().any(|sent| sent == Sent::Dropped) {
+            return Due::Unheard;
+        }
+        due_missing(Sent::WhileRunning, status)
     }
 
     /// Channels of a returned call.
@@ -240,24 +288,22 @@ impl Dispatch {
         &call.masks[offset..offset + self.shape.num_bins]
     }
 
-    /// Gives back the calls whose last frame is `frame_index` or earlier.
+    /// Gives back the calls whose last mask is that of `frame_index` or earlier.
     pub fn release(&mut self, frame_index: u64) {
-        let last_offset = self.shape.num_frames as u64 - 1;
         let look_ahead = self.look_ahead_frames as u64;
         while let Some(call) = self.returned.first()
-            && call.first_frame + last_offset <= frame_index + look_ahead
+            && self.shape.last_frame(call.first_frame) <= frame_index + look_ahead
         {
             let call = self.returned.remove(0);
             self.end.put_empty(call);
         }
     }
 
-    /// Takes in what the worker is done with; what belongs to before a reset, or is past, is empty at once.
+    /// Takes in what the worker is done with; what belongs to before a reset, or has past masks only, is empty at once.
     fn collect(&mut self) {
-        let last_offset = self.shape.num_frames as u64 - 1;
         while let Some(call) = self.end.receive() {
             self.has_given_up = false;
-            let is_past = call.first_frame + last_offset < self.due_frame + self.look_ahead_frames as u64;
+            let is_past = self.shape.last_frame(call.first_frame) < self.due_frame + self.look_ahead_frames as u64;
             if call.epoch == self.epoch && !is_past {
                 self.returned.push(call);
             } else {
@@ -280,3 +326,15 @@ impl Dispatch {
         }
     }
 }
+
+/// What there is for a frame that got nothing from a call which should have served it, by what became of that call.
+fn due_missing(sent: Sent, status: &EngineStatus) -> Due {
+    match sent {
+        Sent::WhileRunning | Sent::Anew if status.state() == State::Running => Due::Late,
+        _ => Due::Nothing,
+    }
+}
+
+#[cfg(test)]
+#[path = "dispatch_tests.rs"]
+mod tests;

@@ -46,6 +46,23 @@ pub struct EngineConfig {
     pub resources: Resources,
 }
 
+/// The lowest host rate at which anything is separated, Hz: the telephone's. Half of what carries speech is missing below it.
+const LOWEST_HOST_RATE_HZ: f64 = 8_000.0;
+
+/// Why an engine, though it can be made, separates nothing at this rate.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "The host runs at {host_rate_hz} Hz; Underscore separates from {LOWEST_HOST_RATE_HZ} Hz up. The sound passes unchanged. Set \
+     the project to a higher sample rate."
+)]
+struct HostRateTooLow {
+    host_rate_hz: f64,
+}
+
+fn check_host_rate(host_rate_hz: f64) -> Result<(), HostRateTooLow> {
+    if host_rate_hz < LOWEST_HOST_RATE_HZ { Err(HostRateTooLow { host_rate_hz }) } else { Ok(()) }
+}
+
 /// Why an engine cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
@@ -143,21 +160,16 @@ impl Engine {
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let dispatch = Dispatch::new(audio_end, worker.waker(), shape, &timing, num_calls);
         let engine = Self::new(&config, latency, dispatch, status.clone());
-        if host_rate_hz < timing.sample_rate_hz {
-            status.set_unavailable(format!(
-                "The host runs at {host_rate_hz} Hz; the model '{}' needs at least {} Hz. The sound passes unchanged. Set \
-                 the project to a higher sample rate.",
-                config.model.name, timing.sample_rate_hz
-            ));
-        } else {
-            worker.assign(Assignment {
+        match check_host_rate(host_rate_hz) {
+            Err(error) => status.set_unavailable(error.to_string()),
+            Ok(()) => worker.assign(Assignment {
                 end: worker_end,
                 shape,
                 status,
                 model: config.model,
                 device: config.device,
                 resources: config.resources,
-            });
+            }),
         }
         Ok(engine)
     }
@@ -312,8 +324,8 @@ impl Engine {
 
 /// Calls in circulation: every one that a frame between analysis and synthesis can be in, the one being filled, and one to
 /// spare.
-fn num_calls(latency: &Latency, timing: &ModelTiming) -> usize {
-    (latency.mask_delay_frames + timing.look_ahead_frames).div_ceil(timing.frames_per_call) + 3
+pub(super) fn num_calls(latency: &Latency, timing: &ModelTiming) -> usize {
+    latency.mask_delay_frames.div_ceil(timing.frames_per_call) + 3
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which mask a frame gets, and what happens when it is late.
 //!
-//! A late frame first keeps the last mask, for as long as one call lasts; then the masks fade to the dry share within a few
+//! A late frame first keeps the last mask, for as long as one missed call is felt; then the masks fade to the dry share within a few
 //! frames. When masks come again they fade in the same way. `presence` says how far the masks are in.
 
 use underscore_dsp::mask;
@@ -63,11 +63,11 @@ impl Schedule {
         self.has_begun = true;
     }
 
-    /// A frame whose masks are not here. `is_late`: they were to come.
-    pub fn miss(&mut self, is_late: bool) {
+    /// A frame whose masks are not here. `is_awaited`: they, or others soon after them, were to come.
+    pub fn miss(&mut self, is_awaited: bool) {
         self.num_missing_frames = self.num_missing_frames.saturating_add(1);
         self.has_begun = true;
-        if !is_late || self.num_missing_frames > self.hold_frames {
+        if !is_awaited || self.num_missing_frames > self.hold_frames {
             self.presence = (self.presence - 1.0 / FADE_FRAMES).max(0.0);
         }
     }

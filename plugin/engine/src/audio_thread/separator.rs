@@ -56,7 +56,13 @@ impl Separator {
         let timing = &spec.timing;
         Self {
             dispatch,
-            schedule: Schedule::new(num_channels, num_stems, timing.num_bins, timing.frames_per_call),
+            // A call that is missed costs its own masks and those of the frames before it that look ahead to it.
+            schedule: Schedule::new(
+                num_channels,
+                num_stems,
+                timing.num_bins,
+                timing.frames_per_call + timing.look_ahead_frames,
+            ),
             analysis: (0..num_channels).map(|_| Stft::new(grid)).collect(),
             mixture: vec![vec![vec![Complex32::default(); num_bins]; num_channels]; num_frames],
             synthesis: (0..num_stems).map(|_| (0..num_channels).map(|_| Istft::new(grid)).collect()).collect(),
@@ -153,7 +159,7 @@ impl Separator {
                 });
             }
             Due::Silence => self.schedule.rest(),
-            Due::Late => self.schedule.miss(true),
+            Due::Late | Due::Unheard => self.schedule.miss(true),
             Due::Nothing => self.schedule.miss(false),
         }
         status.count_frame(due == Due::Late);

@@ -100,6 +100,12 @@ impl Library {
         Ok(library)
     }
 
+    /// A backend that is no file.
+    #[cfg(test)]
+    pub fn of(table: &'static BackendTable) -> Self {
+        Self { table }
+    }
+
     /// Its functions.
     pub fn table(self) -> &'static BackendTable {
         self.table

@@ -22,7 +22,9 @@ pub struct Stream {
     status: Arc<EngineStatus>,
     model: Arc<Model>,
     session: Session,
-    look_ahead_frames: u64,
+    /// First of the frames that the session has heard without a gap. After a gap it goes on with what it knows and takes what
+    /// comes for the continuation, so that its masks fit the frames from the gap on and none before.
+    heard_from: u64,
     num_failures: u32,
 }
 
@@ -72,15 +74,18 @@ impl Stream {
             }
             other => other?,
         };
-        Ok(Self {
-            end,
-            shape,
-            status,
-            model,
-            session,
-            look_ahead_frames: spec.timing.look_ahead_frames as u64,
-            num_failures: 0,
-        })
+        Ok(Self::new(end, shape, status, model, session))
+    }
+
+    /// Joins an engine's end of the handoff and a session of `model`.
+    pub(super) fn new(
+        end: WorkerEnd,
+        shape: CallShape,
+        status: Arc<EngineStatus>,
+        model: Arc<Model>,
+        session: Session,
+    ) -> Self {
+        Self { end, shape, status, model, session, heard_from: 0, num_failures: 0 }
     }
 
     /// Ends the stream and keeps the weights.
@@ -101,10 +106,13 @@ impl Stream {
     /// Works one call off. `false`: there was none.
     pub fn step(&mut self) -> bool {
         let Some(mut call) = self.end.receive() else { return false };
-        let last_frame = (call.first_frame + self.shape.num_frames as u64 - 1).saturating_sub(self.look_ahead_frames);
         if call.is_fresh {
             self.session.reset();
+            self.heard_from = call.first_frame;
         }
+        // Its masks are those of the frames `look_ahead_frames` earlier, and may be past already. But its own frames get none
+        // unless the model hears them, so it is worth running until they are past, too.
+        let last_frame = self.shape.last_frame(call.first_frame);
         call.outcome = if self.end.is_past(&call, last_frame) {
             Outcome::TooLate
         } else if self.num_failures >= MOST_FAILURES {
@@ -112,6 +120,11 @@ impl Stream {
         } else {
             self.run(&mut call)
         };
+        if call.outcome == Outcome::Masked {
+            call.heard_from = call.heard_from.max(self.heard_from);
+        } else {
+            self.heard_from = last_frame + 1;
+        }
         self.end.send(call);
         true
     }
@@ -143,6 +156,7 @@ impl Stream {
     fn try_run(&mut self, call: &mut Call) -> Result<(), String> {
         if call.num_channels != self.session.num_channels() {
             self.session = Session::open(self.model.clone(), call.num_channels).map_err(|error| error.to_string())?;
+            self.heard_from = call.first_frame;
         }
         let spectrum = &call.spectrum[..self.shape.spectrum_len(call.num_channels)];
         let masks = &mut call.masks[..self.shape.masks_len(call.num_channels)];

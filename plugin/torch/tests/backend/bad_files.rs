@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::common::{Failure, Model, shipped, spectrum};
+use crate::common::{Failure, IDENTITY, Model, separator, shipped};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use underscore_backend::Status;
@@ -27,7 +27,7 @@ fn refused(path: &Path) -> Failure {
 /// A copy of `identity.pt` whose extra files went through `edit`: `None` leaves one out.
 fn with_extras(folder: &TempDir, edit: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> PathBuf {
     let path = folder.path().join("edited.pt");
-    let mut source = archive("identity.pt");
+    let mut source = archive(IDENTITY);
     let mut target = ZipWriter::new(File::create(&path).expect("a new file"));
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     for entry_idx in 0..source.len() {
@@ -77,7 +77,7 @@ fn a_folder_cannot_be_read() {
 #[test]
 fn half_a_file_is_no_model() {
     let folder = TempDir::new().expect("a folder");
-    let whole = fs::read(shipped("music-1.pt")).expect("the model");
+    let whole = fs::read(shipped(&separator())).expect("the model");
     let path = folder.path().join("half.pt");
     for len in [0, 1, 100, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..len]).expect("half a file");
@@ -89,9 +89,9 @@ fn half_a_file_is_no_model() {
 #[test]
 fn one_wrong_byte_in_the_weights_is_found() {
     let folder = TempDir::new().expect("a folder");
-    let mut bytes = fs::read(shipped("music-1.pt")).expect("the model");
+    let mut bytes = fs::read(shipped(&separator())).expect("the model");
     let middle = {
-        let mut archive = archive("music-1.pt");
+        let mut archive = archive(&separator());
         let weight_idx = (0..archive.len()).find(|entry_idx| {
             let entry = archive.by_index(*entry_idx).expect("an entry");
             entry.size() > 1000 && entry.name().expect("a name").contains("/constants/")
@@ -117,7 +117,7 @@ fn garbage_is_no_model() {
 fn a_zip_without_torchscript_is_no_model() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("extras-only.pt");
-    let mut source = archive("identity.pt");
+    let mut source = archive(IDENTITY);
     let mut target = ZipWriter::new(File::create(&path).expect("a new file"));
     for name in ["underscore.json", "test_vector.f32"] {
         let mut paths = source.file_names().map(|path| path.expect("a name").into_owned());
@@ -187,7 +187,8 @@ fn a_model_that_returns_other_shapes_than_it_declares_is_caught_when_run() {
     let path = with_field(&folder, "/state_shapes", &json!([[-1, 3]]));
     let model = Model::load(&path).expect("a model that looks right");
     // The identity returns whatever state it is given, so that much is consistent.
-    assert_eq!(model.session(1).expect("a session").run(&spectrum(1, 1)).len(), spectrum(1, 1).len() / 2);
+    let masks = model.session(1).expect("a session").run(&model.spectrum(1, 1));
+    assert_eq!(masks.len(), model.masks_len());
 
     let path = with_extras(&folder, |name, content| {
         if name == "test_vector.f32" {
@@ -199,9 +200,10 @@ fn a_model_that_returns_other_shapes_than_it_declares_is_caught_when_run() {
         Some(text.replacen("\"music\"", "\"music\", \"effects\"", 1).into_bytes())
     });
     let model = Model::load(&path).expect("a model that looks right");
-    let input = spectrum(1, 1);
+    let input = model.spectrum(1, 1);
     let mut masks = vec![0.0; input.len()];
     let failure = model.session(1).expect("a session").run_into(&input, &mut masks).expect_err("a wrong mask");
     assert_eq!(failure.status, Status::WRONG_SHAPE);
-    assert!(failure.text.contains("[2, 1, 8, 513]"), "{}", failure.text);
+    let expected = format!("[2, 1, {}, {}]", model.count("/frames_per_call"), model.count("/num_bins"));
+    assert!(failure.text.contains(&expected), "{expected} is not told: {}", failure.text);
 }

@@ -5,10 +5,6 @@ use std::ptr;
 
 use underscore_backend::{BackendTable, Device, Message, ModelHandle, SessionHandle, Status};
 
-/// Frames per call and bins of every model in `models/weights`.
-pub const FRAMES: usize = 8;
-pub const BINS: usize = 513;
-
 /// A failed call: its status and message.
 #[derive(Debug)]
 pub struct Failure {
@@ -22,9 +18,32 @@ pub fn table() -> &'static BackendTable {
     unsafe { &*underscore_torch::underscore_backend() }
 }
 
+/// The model with a mask of 1 everywhere.
+pub const IDENTITY: &str = "identity.pt";
+
+fn weights() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/weights")
+}
+
 /// A file of `models/weights`.
 pub fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/weights").join(name)
+    weights().join(name)
+}
+
+/// The names of all models in `models/weights`.
+pub fn all_shipped() -> Vec<String> {
+    let files = weights().read_dir().expect("the folder of models");
+    let paths =
+        files.map(|file| file.expect("a file").path()).filter(|path| path.extension().is_some_and(|e| e == "pt"));
+    let mut names: Vec<String> =
+        paths.filter_map(|path| Some(path.file_name()?.to_str().expect("a UTF-8 name").to_owned())).collect();
+    names.sort();
+    names
+}
+
+/// The name of a shipped model that separates.
+pub fn separator() -> String {
+    all_shipped().into_iter().find(|name| name != IDENTITY).expect("a model that separates")
 }
 
 fn outcome(status: Status, message: &Message) -> Result<(), Failure> {
@@ -56,6 +75,28 @@ impl Model {
             std::slice::from_raw_parts(view.ptr, view.len)
         };
         std::str::from_utf8(bytes).expect("UTF-8 metadata")
+    }
+
+    /// The field `pointer` of the metadata.
+    pub fn count(&self, pointer: &str) -> usize {
+        let metadata: serde_json::Value = serde_json::from_str(self.metadata()).expect("JSON");
+        metadata.pointer(pointer).and_then(serde_json::Value::as_u64).expect("a count") as usize
+    }
+
+    /// Values of one channel's masks in one call: frames times bins.
+    pub fn masks_len(&self) -> usize {
+        self.count("/frames_per_call") * self.count("/num_bins")
+    }
+
+    /// A deterministic spectrum of one call, different for every `seed`, values in ±20.
+    pub fn spectrum(&self, num_channels: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        (0..num_channels * self.masks_len() * 2)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 40.0
+            })
+            .collect()
     }
 
     pub fn test_vector(&self) -> &[f32] {
@@ -116,15 +157,4 @@ impl Drop for Session {
         // SAFETY: the handle is given back once.
         unsafe { (table().close_session)(self.0) }
     }
-}
-
-/// A deterministic spectrum of one call, different for every `seed`, values in ±20.
-pub fn spectrum(num_channels: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    (0..num_channels * FRAMES * BINS * 2)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 40.0
-        })
-        .collect()
 }

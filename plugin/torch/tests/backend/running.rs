@@ -1,20 +1,20 @@
 //! Running the shipped models through the C table.
 
-use crate::common::{BINS, FRAMES, Model, shipped, spectrum, table};
+use crate::common::{IDENTITY, Model, Session, all_shipped, separator, shipped, table};
 use underscore_backend::{ABI_VERSION, BackendTable, Device, Message, Status};
 
 /// Runs a model's own test vector, returns the largest difference and the tolerance it declares.
 fn test_vector_difference(name: &str) -> (f32, f64) {
     let model = Model::load(&shipped(name)).expect("the shipped model");
     let metadata: serde_json::Value = serde_json::from_str(model.metadata()).expect("JSON");
-    let num_calls = metadata["test_vector"]["num_calls"].as_u64().expect("a count") as usize;
     let tolerance = metadata["test_vector"]["tolerance"].as_f64().expect("a tolerance");
-    let (spectra, masks) = model.test_vector().split_at(num_calls * FRAMES * BINS * 2);
-    assert_eq!(masks.len(), num_calls * FRAMES * BINS);
+    let (num_calls, masks_len) = (model.count("/test_vector/num_calls"), model.masks_len());
+    let (spectra, masks) = model.test_vector().split_at(num_calls * masks_len * 2);
+    assert_eq!(masks.len(), num_calls * masks_len);
 
     let mut session = model.session(1).expect("a session");
     let mut worst = 0.0_f32;
-    for (spectrum, expected) in spectra.chunks(FRAMES * BINS * 2).zip(masks.chunks(FRAMES * BINS)) {
+    for (spectrum, expected) in spectra.chunks(masks_len * 2).zip(masks.chunks(masks_len)) {
         for (actual, expected) in session.run(spectrum).iter().zip(expected) {
             let difference = (actual - expected).abs();
             assert!(difference.is_finite());
@@ -35,38 +35,41 @@ fn the_table_is_that_of_this_build() {
 
 #[test]
 fn shipped_models_reproduce_their_test_vectors() {
-    for name in ["identity.pt", "music-1.pt"] {
-        let (difference, tolerance) = test_vector_difference(name);
+    for name in all_shipped() {
+        let (difference, tolerance) = test_vector_difference(&name);
         assert!(f64::from(difference) <= tolerance, "{name}: {difference} above {tolerance}");
     }
 }
 
 #[test]
 fn identity_is_one_for_both_channels() {
-    let model = Model::load(&shipped("identity.pt")).expect("the shipped model");
+    let model = Model::load(&shipped(IDENTITY)).expect("the shipped model");
     let mut session = model.session(2).expect("a session");
-    let masks = session.run(&spectrum(2, 1));
-    assert_eq!(masks.len(), 2 * FRAMES * BINS);
+    let masks = session.run(&model.spectrum(2, 1));
+    assert_eq!(masks.len(), 2 * model.masks_len());
     assert!(masks.iter().all(|mask| mask.to_bits() == 1.0_f32.to_bits()));
 }
 
 #[test]
 fn a_stream_remembers_and_reset_forgets() {
-    let model = Model::load(&shipped("music-1.pt")).expect("the shipped model");
+    let model = Model::load(&shipped(&separator())).expect("the shipped model");
     let mut session = model.session(2).expect("a session");
-    let input = spectrum(2, 3);
-    let from_zero = session.run(&input);
-    let later = session.run(&input);
-    assert_ne!(from_zero, later, "the state has no influence");
+    let input = model.spectrum(2, 3);
+    // As many calls as it takes until the masks are those of frames that were heard.
+    let num_calls = 1 + model.count("/look_ahead_frames").div_ceil(model.count("/frames_per_call"));
+    let run = |session: &mut Session| (0..num_calls).map(|_| session.run(&input)).collect::<Vec<_>>();
+    let from_zero = run(&mut session);
+    assert!(run(&mut session) != from_zero, "the state has no influence");
     session.reset();
-    assert_eq!(session.run(&input), from_zero);
-    assert_eq!(model.session(2).expect("a session").run(&input), from_zero);
+    assert!(run(&mut session) == from_zero, "a reset leaves something");
+    assert!(run(&mut model.session(2).expect("a session")) == from_zero, "another session begins otherwise");
 }
 
 #[test]
 fn sessions_of_one_model_do_not_disturb_each_other() {
-    let model = Model::load(&shipped("music-1.pt")).expect("the shipped model");
-    let inputs: [Vec<Vec<f32>>; 2] = [0, 1].map(|stream| (0..4).map(|call| spectrum(1, 10 * stream + call)).collect());
+    let model = Model::load(&shipped(&separator())).expect("the shipped model");
+    let inputs: [Vec<Vec<f32>>; 2] =
+        [0, 1].map(|stream| (0..4).map(|call| model.spectrum(1, 10 * stream + call)).collect());
     let alone = inputs.each_ref().map(|stream| {
         let mut session = model.session(1).expect("a session");
         stream.iter().map(|input| session.run(input)).collect::<Vec<_>>()
@@ -78,28 +81,30 @@ fn sessions_of_one_model_do_not_disturb_each_other() {
         });
         threads.map(|thread| thread.join().expect("the thread"))
     });
-    assert_eq!(alone, together);
+    assert!(alone == together, "sessions disturb each other");
 }
 
 #[test]
 fn a_session_outlives_its_model() {
-    let mut session = {
-        let model = Model::load(&shipped("identity.pt")).expect("the shipped model");
-        model.session(1).expect("a session")
+    let (mut session, input) = {
+        let model = Model::load(&shipped(IDENTITY)).expect("the shipped model");
+        (model.session(1).expect("a session"), model.spectrum(1, 1))
     };
-    assert!(session.run(&spectrum(1, 1)).iter().all(|mask| mask.is_finite()));
+    assert!(session.run(&input).iter().all(|mask| mask.is_finite()));
 }
 
 #[test]
 fn a_wrong_length_is_refused_and_the_stream_goes_on() {
-    let model = Model::load(&shipped("music-1.pt")).expect("the shipped model");
+    let model = Model::load(&shipped(&separator())).expect("the shipped model");
     let mut session = model.session(1).expect("a session");
-    let input = spectrum(1, 5);
-    let mut masks = vec![0.0; FRAMES * BINS];
+    let input = model.spectrum(1, 5);
+    let mut masks = vec![0.0; model.masks_len()];
     let short = session.run_into(&input[2..], &mut masks).expect_err("a short spectrum");
     assert_eq!(short.status, Status::WRONG_SHAPE);
-    assert!(short.text.contains("8208") && short.text.contains("8206"), "{}", short.text);
-    let long = session.run_into(&input, &mut vec![0.0; FRAMES * BINS + 1]).expect_err("long masks");
+    for len in [input.len(), input.len() - 2] {
+        assert!(short.text.contains(&len.to_string()), "{len} is not told: {}", short.text);
+    }
+    let long = session.run_into(&input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
     assert_eq!(long.status, Status::WRONG_SHAPE);
     assert!(masks.iter().all(|mask| *mask == 0.0), "a refused call wrote");
     session.run(&input);
@@ -127,6 +132,6 @@ fn cuda_is_named_or_explained() {
     }
     assert_eq!(status, Status::NO_DEVICE);
     assert!(message.text().contains("choose the CPU"), "{}", message.text());
-    let failure = Model::load_on(&shipped("identity.pt"), Device::CUDA).err().expect("no CUDA to load onto");
+    let failure = Model::load_on(&shipped(IDENTITY), Device::CUDA).err().expect("no CUDA to load onto");
     assert_eq!(failure.status, Status::NO_DEVICE);
 }

@@ -1,0 +1,394 @@
+//! Frames by number: the spectrum of a frame is its name, the model's masks say whose they are, and a mask that is another frame's
+//! is found at once.
+
+use assert_no_alloc::{assert_no_alloc, violation_count};
+
+use super::*;
+use crate::handoff::handoff;
+use crate::latency::latency;
+use crate::worker_thread::{Stream, double};
+
+const TIMINGS: [(usize, usize); 6] = [(8, 0), (1, 0), (4, 8), (4, 3), (1, 5), (8, 16)];
+const SILENT: f32 = 0.0;
+const LOOK_BACK_FRAMES: usize = 5;
+
+fn timing(frames_per_call: usize, look_ahead_frames: usize) -> ModelTiming {
+    ModelTiming {
+        sample_rate_hz: 1000.0,
+        window_s: 0.004,
+        hop_s: 0.001,
+        num_bins: 3,
+        frames_per_call,
+        look_ahead_frames,
+        look_back_frames: LOOK_BACK_FRAMES,
+    }
+}
+
+/// What is special about a frame.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    is_silent: bool,
+    /// The model fails on it.
+    is_fatal: bool,
+    asleep: bool,
+    num_channels: usize,
+}
+
+const SOUND: Frame = Frame { is_silent: false, is_fatal: false, asleep: false, num_channels: 1 };
+
+/// A dispatch and the worker behind it.
+struct Rig {
+    dispatch: Dispatch,
+    stream: Stream,
+    status: std::sync::Arc<EngineStatus>,
+    timing: ModelTiming,
+    mask_delay_frames: u64,
+    /// Frames since the last reset, as they went in.
+    frames: Vec<Frame>,
+    num_resets: usize,
+    /// What each frame since the last reset got.
+    answers: Vec<Due>,
+}
+
+impl Rig {
+    fn new(timing: ModelTiming) -> Self {
+        let latency = latency(&timing, timing.sample_rate_hz, 3).unwrap();
+        let shape = CallShape { max_channels: 2, num_frames: timing.frames_per_call, num_bins: 3, num_stems: 1 };
+        let status = EngineStatus::register("test", timing.sample_rate_hz, 3, latency, timing.frames_per_call);
+        status.set_running("test", 0.0);
+        let num_calls = super::super::engine::num_calls(&latency, &timing);
+        let (audio_end, worker_end) = handoff(&shape, num_calls);
+        let stream = double::stream(worker_end, shape, timing.look_ahead_frames, status.clone(), |frame| frame[0]);
+        Self {
+            dispatch: Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls),
+            stream,
+            status,
+            timing,
+            mask_delay_frames: latency.mask_delay_frames as u64,
+            frames: Vec::new(),
+            num_resets: 0,
+            answers: Vec::new(),
+        }
+    }
+
+    /// The name of a frame; a whole number, so that the second channel's is another one.
+    fn name(&self, frame_index: u64, channel_idx: usize) -> f32 {
+        match self.frames[frame_index as usize] {
+            Frame { is_silent: true, .. } => return SILENT,
+            Frame { is_fatal: true, .. } => return f32::NAN,
+            _ => (),
+        }
+        (1 + frame_index as usize + 100_000 * self.num_resets) as f32 + 0.5 * channel_idx as f32
+    }
+
+    /// One hop: takes `frame` in, lets the worker do `work`, and looks at what the frame that is due gets.
+    fn step(&mut self, frame: Frame, work: impl FnOnce(&mut Stream)) {
+        let newest = self.frames.len() as u64;
+        self.frames.push(frame);
+        self.answers.reserve(1);
+        let step = StepSettings { strength: 1.0, stereo_link: true, asleep: frame.asleep, longest_wait: None };
+        let names = [self.name(newest, 0), self.name(newest, 1)];
+        let before = violation_count();
+        assert_no_alloc(|| {
+            self.dispatch.push_frame(
+                newest,
+                frame.num_channels,
+                frame.is_silent,
+                step,
+                &self.status,
+                |_, channel_idx, out| out.fill(names[channel_idx]),
+            );
+        });
+        work(&mut self.stream);
+        if let Some(due_frame) = newest.checked_sub(self.mask_delay_frames) {
+            let due = assert_no_alloc(|| self.dispatch.due(due_frame, None, &self.status));
+            self.check(due_frame, due);
+            self.answers.push(due);
+            assert_no_alloc(|| self.dispatch.release(due_frame));
+        }
+        assert_eq!(violation_count(), before, "something was allocated");
+    }
+
+    /// A mask is the frame's own, and only what is silent is called so.
+    fn check(&self, frame_index: u64, due: Due) {
+        let is_silent = self.frames[frame_index as usize].is_silent;
+        match due {
+            Due::Mask { call_idx, frame_idx } => {
+                for channel_idx in 0..self.dispatch.num_mask_channels(call_idx) {
+                    let mask = self.dispatch.mask(call_idx, frame_idx, 0, channel_idx);
+                    let name = self.name(frame_index, channel_idx);
+                    assert!(
+                        is_silent || mask.iter().all(|value| *value == name),
+                        "frame {frame_index}, channel {channel_idx}: expected the mask {name}, got {mask:?}"
+                    );
+                }
+            }
+            Due::Silence => assert!(is_silent, "frame {frame_index} is not silent"),
+            Due::Late | Due::Unheard | Due::Nothing => (),
+        }
+    }
+
+    fn reset(&mut self) {
+        self.dispatch.reset();
+        self.frames.clear();
+        self.answers.clear();
+        self.num_resets += 1;
+    }
+
+    fn has_mask(&self, frame_index: usize) -> bool {
+        matches!(self.answers[frame_index], Due::Mask { .. })
+    }
+
+    fn num_late(&self) -> usize {
+        self.answers.iter().filter(|due| **due == Due::Late).count()
+    }
+}
+
+fn work_all(stream: &mut Stream) {
+    while stream.step() {}
+}
+
+/// Whole numbers from a fixed seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+#[test]
+fn a_worker_that_uses_its_whole_deadline_misses_no_frame_and_drops_no_call() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        let mut num_run = 0;
+        for newest in 0..400 {
+            // Up to the call with the mask that is due in this very hop, and no further.
+            let num_needed = (newest as u64)
+                .checked_sub(rig.mask_delay_frames)
+                .map_or(0, |due_frame| (due_frame as usize + look_ahead_frames) / frames_per_call + 1);
+            rig.step(SOUND, |stream| {
+                while num_run < num_needed {
+                    assert!(stream.step(), "call {num_run} is not complete when its first mask is due");
+                    num_run += 1;
+                }
+            });
+        }
+        assert!(rig.answers.len() > 300);
+        assert!((0..rig.answers.len()).all(|frame| rig.has_mask(frame)), "{:?}", rig.timing);
+        assert_eq!(rig.status.snapshot().num_dropped_calls, 0);
+    }
+}
+
+#[test]
+fn every_frame_with_sound_gets_its_mask_whatever_silence_is_around_it() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let reach_frames = look_ahead_frames + LOOK_BACK_FRAMES;
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        let mut random = Random(7);
+        let mut num_calls = 0;
+        while rig.frames.len() < 3000 {
+            // From shorter than the look-ahead to many calls long.
+            let run_frames = 1 + random.below(3 * (reach_frames + frames_per_call) as u64);
+            let is_silent = random.below(2) == 0;
+            for _ in 0..run_frames {
+                rig.step(Frame { is_silent, ..SOUND }, |stream| num_calls += usize::from(stream.step()));
+            }
+        }
+        for frame_index in 0..rig.answers.len() {
+            assert!(
+                rig.frames[frame_index].is_silent || rig.has_mask(frame_index),
+                "{:?}: frame {frame_index}: {:?}",
+                rig.timing,
+                rig.answers[frame_index]
+            );
+        }
+        assert!(num_calls < rig.frames.len() / frames_per_call, "no call was left out");
+        assert_eq!(rig.num_late(), 0);
+    }
+}
+
+#[test]
+fn the_last_frames_before_a_long_silence_get_their_masks_and_silence_then_costs_nothing() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        for num_sounding in 1..=2 * frames_per_call {
+            let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+            let mut num_calls = 0;
+            for newest in 0..200 {
+                let frame = Frame { is_silent: newest >= num_sounding, ..SOUND };
+                rig.step(frame, |stream| num_calls += usize::from(stream.step()));
+            }
+            assert!((0..num_sounding).all(|frame| rig.has_mask(frame)), "{:?}", rig.timing);
+            // The sound, what the model reaches over, and no more than the call that is begun then.
+            let most_frames = num_sounding + look_ahead_frames + LOOK_BACK_FRAMES + frames_per_call;
+            assert!(num_calls <= most_frames.div_ceil(frames_per_call), "{:?}: {num_calls} calls", rig.timing);
+            assert_eq!(rig.answers.last(), Some(&Due::Silence));
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_wakes_up_late_after_silence_is_late_for_what_is_heard_only() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let sound_from = 200_usize.next_multiple_of(frames_per_call);
+        for first_heard in sound_from - look_ahead_frames..=sound_from + 2 {
+            let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+            for newest in 0..400 {
+                let due_frame = (newest as u64).checked_sub(rig.mask_delay_frames);
+                let is_awake = due_frame.is_some_and(|due_frame| due_frame as usize >= first_heard);
+                rig.step(
+                    Frame { is_silent: newest < sound_from, ..SOUND },
+                    |stream| {
+                        while is_awake && stream.step() {}
+                    },
+                );
+            }
+            let num_heard_late = first_heard.saturating_sub(sound_from);
+            assert_eq!(rig.num_late(), num_heard_late, "{:?}", rig.timing);
+        }
+    }
+}
+
+#[test]
+fn after_sleep_no_frame_gets_a_mask_that_was_made_without_it() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        for num_asleep in [1, 2, 3] {
+            let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+            let asleep = 40..40 + num_asleep * frames_per_call;
+            for newest in 0..200 {
+                rig.step(Frame { asleep: asleep.contains(&newest), ..SOUND }, work_all);
+            }
+            for frame_index in 0..rig.answers.len() {
+                // What was heard, and all that it looks ahead to.
+                let call_ends = (frame_index + look_ahead_frames) / frames_per_call * frames_per_call;
+                let is_heard = frame_index >= asleep.end || call_ends + frames_per_call <= asleep.start;
+                assert_eq!(rig.has_mask(frame_index), is_heard, "{:?}: frame {frame_index}", rig.timing);
+            }
+            assert_eq!(rig.num_late(), 0, "asleep is not late");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_comes_late_costs_its_late_frames_and_no_more() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let late_call = 24 / frames_per_call;
+        // The masks of the call are for the frames from here on.
+        let first_masked = late_call * frames_per_call - look_ahead_frames;
+        for num_late in 0..=frames_per_call + look_ahead_frames {
+            let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+            let mut num_run = 0;
+            for newest in 0..200 {
+                let due_frame = (newest as u64).checked_sub(rig.mask_delay_frames);
+                // The frame after the last late one is the first that the worker is ready for.
+                let is_stuck = due_frame.is_none_or(|due_frame| (due_frame as usize) < first_masked + num_late);
+                rig.step(SOUND, |stream| {
+                    while (num_run < late_call || !is_stuck) && stream.step() {
+                        num_run += 1;
+                    }
+                });
+            }
+            assert_eq!(rig.num_late(), num_late, "{:?}", rig.timing);
+            let rest = (0..rig.answers.len()).filter(|frame| !(first_masked..first_masked + num_late).contains(frame));
+            assert!(rest.into_iter().all(|frame| rig.has_mask(frame)), "{:?}, {num_late} late", rig.timing);
+        }
+    }
+}
+
+#[test]
+fn other_channels_begin_another_stream_which_is_nobody_s_fault() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        let change = 40_usize.next_multiple_of(frames_per_call);
+        for newest in 0..200 {
+            rig.step(Frame { num_channels: if newest < change { 1 } else { 2 }, ..SOUND }, work_all);
+        }
+        for frame_index in 0..rig.answers.len() {
+            // The frames whose masks come with calls of the new stream, and that were heard in the old one.
+            let expected = (change - look_ahead_frames..change).contains(&frame_index);
+            assert_eq!(rig.answers[frame_index] == Due::Unheard, expected, "{:?}: {frame_index}", rig.timing);
+            assert_eq!(rig.has_mask(frame_index), !expected, "{:?}: {frame_index}", rig.timing);
+        }
+    }
+}
+
+#[test]
+fn after_a_stall_the_masks_come_back_with_the_first_call_that_is_begun() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        for stall_frames in [50_usize, 100, 101, 150] {
+            let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+            let stall = 100..100 + stall_frames;
+            for newest in 0..500 {
+                rig.step(SOUND, |stream| {
+                    if !stall.contains(&newest) {
+                        work_all(stream);
+                    }
+                });
+            }
+            // The worker comes back after the frame was taken in, and a call may have been dropped that began with it.
+            let whole_again = (stall.end + 1).next_multiple_of(frames_per_call);
+            assert!((whole_again..rig.answers.len()).all(|frame| rig.has_mask(frame)), "{:?}", rig.timing);
+            assert!(rig.num_late() > 0, "nothing was tested");
+        }
+    }
+}
+
+#[test]
+fn after_a_reset_every_frame_has_its_mask_whatever_was_on_its_way() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        for num_before in 0..100 {
+            let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+            for newest in 0..num_before {
+                // Two calls are still with the worker when the reset comes.
+                rig.step(SOUND, |stream| {
+                    if newest + 2 * frames_per_call < num_before {
+                        work_all(stream);
+                    }
+                });
+            }
+            rig.reset();
+            for _ in 0..100 {
+                rig.step(SOUND, work_all);
+            }
+            let masked = (0..rig.answers.len()).filter(|frame| rig.has_mask(*frame)).count();
+            assert!(masked > 0 && masked == rig.answers.len(), "{:?}, {num_before} before", rig.timing);
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_no_frame_gets_another_one_s_mask() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        let mut random = Random(1);
+        let (mut frame, mut is_stuck, mut num_masked) = (SOUND, false, 0);
+        for _ in 0..100_000 {
+            if random.below(20) == 0 {
+                frame.is_silent = random.below(2) == 0;
+            }
+            if random.below(50) == 0 {
+                frame.asleep = random.below(3) == 0;
+            }
+            if random.below(60) == 0 {
+                frame.num_channels = 1 + random.below(2) as usize;
+            }
+            if random.below(40) == 0 {
+                is_stuck = random.below(3) == 0;
+            }
+            if random.below(500) == 0 {
+                rig.reset();
+            }
+            frame.is_fatal = random.below(300) == 0;
+            let num_steps = if is_stuck { 0 } else { random.below(3) };
+            rig.step(frame, |stream| {
+                for _ in 0..num_steps {
+                    stream.step();
+                }
+            });
+            num_masked += usize::from(rig.answers.last().is_some_and(|due| matches!(due, Due::Mask { .. })));
+        }
+        println!("{frames_per_call} frames a call, {look_ahead_frames} ahead: {num_masked} of 100000 frames masked");
+        assert!(num_masked > 10_000, "hardly anything was tested");
+    }
+}

@@ -1,0 +1,120 @@
+//! The models that may be chosen: those of the catalogue, the default one first. Nothing else here knows a model by its id.
+
+use std::sync::OnceLock;
+
+use nice_plug::prelude::*;
+use underscore_engine::{Catalogue, ModelSpec};
+
+/// A choice among the models of the catalogue. What is saved is its id; its place and its name may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Model {
+    /// Place in [`Choices`].
+    idx: usize,
+}
+
+/// `[model]`, the default one first, then the others as in the catalogue.
+struct Choices {
+    ids: Vec<&'static str>,
+    names: Vec<&'static str>,
+}
+
+impl Choices {
+    fn get() -> &'static Self {
+        static CHOICES: OnceLock<Choices> = OnceLock::new();
+        CHOICES.get_or_init(|| Self::of(Catalogue::shipped()))
+    }
+
+    fn of(catalogue: &'static Catalogue) -> Self {
+        let default = catalogue.default_model();
+        let others = catalogue.models().iter().filter(|model| Some(*model) != default);
+        let mut ids: Vec<&str> = default.into_iter().chain(others).map(|model: &ModelSpec| model.id.as_str()).collect();
+        if ids.is_empty() {
+            // A param must have a value. No engine will be found for this one, and that will be told.
+            ids.push("none");
+        }
+        let names = ids.iter().map(|id| &*name_of(id).leak()).collect();
+        Self { ids, names }
+    }
+}
+
+/// The id as it is shown: `music-1` is `Music 1`. By this name, too, the choice can be made by text.
+fn name_of(id: &str) -> String {
+    let words = id.split('-').map(|word| {
+        let mut chars = word.chars();
+        chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>())
+    });
+    words.flatten().collect::<Vec<_>>().join(" ")
+}
+
+impl Model {
+    /// The id in the catalogue.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        Choices::get().ids[self.idx]
+    }
+}
+
+/// The model where none was chosen, or one that is no more.
+impl Default for Model {
+    fn default() -> Self {
+        Self { idx: 0 }
+    }
+}
+
+impl Enum for Model {
+    fn variants() -> &'static [&'static str] {
+        &Choices::get().names
+    }
+
+    fn ids() -> Option<&'static [&'static str]> {
+        Some(&Choices::get().ids)
+    }
+
+    fn to_index(self) -> usize {
+        self.idx
+    }
+
+    fn from_index(index: usize) -> Self {
+        if index < Choices::get().ids.len() { Self { idx: index } } else { Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn models() -> impl Iterator<Item = Model> {
+        (0..Model::variants().len()).map(Model::from_index)
+    }
+
+    #[test]
+    fn the_choices_are_the_models_of_the_catalogue_and_the_first_is_the_default() {
+        let default = Catalogue::shipped().default_model().expect("a model that separates");
+        assert_eq!(Model::default().id(), default.id);
+        assert_eq!(models().count(), Catalogue::shipped().models().len());
+        assert!(Catalogue::shipped().models().iter().all(|spec| models().any(|model| model.id() == spec.id)));
+        assert_eq!(Model::from_index(99), Model::default());
+    }
+
+    #[test]
+    fn every_model_has_the_two_stems_of_the_buses() {
+        for model in models() {
+            let spec = Catalogue::shipped().find(model.id()).expect("every choice is in the catalogue");
+            assert_eq!(spec.stems, ["music", "dialogue"], "{}", model.id());
+        }
+    }
+
+    #[test]
+    fn a_model_is_shown_by_its_id_in_words() {
+        assert_eq!(name_of("music-1"), "Music 1");
+        assert_eq!(name_of("identity"), "Identity");
+        assert_eq!(name_of("a--b"), "A B");
+    }
+
+    #[test]
+    fn without_any_model_there_is_a_choice_that_no_engine_is_found_for() {
+        let empty = Box::leak(Box::new(Catalogue::parse("").expect("an empty catalogue")));
+        assert_eq!(Choices::of(empty).ids, ["none"]);
+        assert_eq!(empty.find("none"), None);
+    }
+}

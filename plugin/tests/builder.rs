@@ -1,0 +1,93 @@
+//! The maker of engines: a model of the same latency takes over while the sound runs, another one waits for the host.
+
+mod common;
+
+use common::hide_libtorch;
+use underscore::block::StemBlock;
+use underscore::builder::{Builder, HostConfig};
+use underscore::separation::{EngineKey, Separation};
+use underscore_engine::{Catalogue, DeviceChoice, Settings};
+
+const HOST: HostConfig = HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1 };
+
+/// Two models of one latency, `a` and `b`, and one of another, `c`.
+fn catalogue() -> &'static Catalogue {
+    let entry = |(id, frames_per_call, look_ahead_frames): (&str, usize, usize)| {
+        format!(
+            "[[model]]\nid = \"{id}\"\nname = \"{id}\"\nfile = \"{id}.pt\"\nsha256 = \"\"\nlicence = \"CC0-1.0\"\n\
+             sample_rate_hz = 32000\nwindow_s = 0.064\nhop_s = 0.016\nnum_bins = 1025\n\
+             frames_per_call = {frames_per_call}\nlook_ahead_frames = {look_ahead_frames}\nlook_back_frames = 9\n\
+             stems = [\"music\", \"dialogue\"]\nresidual = \"dialogue\"\n"
+        )
+    };
+    let text: String = [("a", 8, 0), ("b", 8, 0), ("c", 4, 8)].map(entry).concat();
+    Box::leak(Box::new(Catalogue::parse(&text).expect("a catalogue")))
+}
+
+fn key(model: &'static str) -> EngineKey {
+    EngineKey { model, device: DeviceChoice::Cpu }
+}
+
+fn model_in_use(builder: &Builder) -> String {
+    builder.status().expect("an engine").snapshot().model
+}
+
+fn active() -> (Builder, Separation) {
+    hide_libtorch();
+    let builder = Builder::of(catalogue());
+    let separation = builder.activate(HOST, key("a")).expect("an engine");
+    (builder, separation)
+}
+
+#[test]
+fn a_model_of_another_latency_is_asked_for_once_and_leaves_the_one_in_use_alone() {
+    let (builder, _separation) = active();
+    for _ in 0..10 {
+        builder.tend(key("c"));
+        assert_eq!(model_in_use(&builder), "a");
+    }
+    assert!(builder.take_needs_restart());
+    builder.tend(key("c"));
+    assert!(!builder.take_needs_restart(), "a host that does not answer is not asked again and again");
+    // The host does as it was asked.
+    let latency_samples = builder.activate(HOST, key("c")).expect("an engine").latency_samples();
+    assert_eq!(model_in_use(&builder), "c");
+    assert_ne!(latency_samples, builder.activate(HOST, key("a")).expect("an engine").latency_samples());
+    builder.tend(key("a"));
+    assert!(!builder.take_needs_restart());
+}
+
+#[test]
+fn a_wish_that_is_withdrawn_in_time_costs_no_restart_and_may_come_again() {
+    let (builder, _separation) = active();
+    builder.tend(key("c"));
+    builder.tend(key("a"));
+    assert!(!builder.take_needs_restart());
+    builder.tend(key("c"));
+    assert!(builder.take_needs_restart());
+}
+
+#[test]
+fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next() {
+    let (builder, mut separation) = active();
+    let mut block = StemBlock::new(HOST.max_block_samples, HOST.num_channels);
+    let silence = vec![0.0; HOST.max_block_samples];
+    for next in ["b", "a", "b"] {
+        let start = std::time::Instant::now();
+        while model_in_use(&builder) != next {
+            assert!(start.elapsed().as_secs() < 20, "no engine for {next} after 20 s");
+            builder.tend(key(next));
+            separation.process(&[&silence], Settings::default(), &mut block);
+        }
+    }
+    assert!(!builder.take_needs_restart());
+}
+
+#[test]
+fn a_model_that_is_not_in_the_catalogue_changes_nothing() {
+    let (builder, _separation) = active();
+    builder.tend(key("nobody"));
+    assert!(!builder.take_needs_restart(), "an activation would not bring it either");
+    assert_eq!(model_in_use(&builder), "a");
+    assert!(builder.activate(HOST, key("nobody")).is_none());
+}
