@@ -88,7 +88,7 @@ fn while_the_worker_is_late() {
     let input = programme(2, 4 * 48_000, 48_000.0, 5);
     let num_processors = std::thread::available_parallelism().map_or(1, usize::from);
     // More work than the machine has processors for: the worker gets a share of one, then next to nothing.
-    for num_rivals in [2 * num_processors, 16 * num_processors] {
+    for num_rivals in [2 * num_processors, 64 * num_processors] {
         let mut instance = live(&bundle);
         let rendering = Rendering { pace: Pace::RealTime, wait_for_model: true, ..Rendering::new(&input, 256) };
         let is_over = AtomicBool::new(false);

@@ -85,6 +85,22 @@ def test_a_checkpoint_of_another_configuration_is_refused(tiny_config: Path, tin
         sit(tiny_config, tiny_corpus, tmp_path / "run", "--resume")
 
 
+def test_kept_averages_are_loaded_and_begun_from_but_not_gone_on_from(
+    tiny_config: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "1")
+    whole, kept = tmp_path / "run" / "latest.pt", tmp_path / "kept" / "latest.pt"
+    checkpoint.keep_average(whole, kept)
+    assert kept.stat().st_size < whole.stat().st_size / 2
+    for one, two in zip(load_network(whole).net.parameters(), load_network(kept).net.parameters()):
+        assert torch.equal(one, two)
+    with pytest.raises(SystemExit, match="averaged weights alone"):
+        sit(tiny_config, tiny_corpus, tmp_path / "kept", "--resume")
+    tiny_config.write_text(f'initial = "{kept}"\n' + tiny_config.read_text())
+    begun = Run(config.read(tiny_config))
+    assert torch.equal(begun.net.last.weight, load_network(kept).net.last.weight)
+
+
 def test_a_torn_checkpoint_is_refused_and_named(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "1")
     latest = tmp_path / "run" / "latest.pt"

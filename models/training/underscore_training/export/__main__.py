@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..nets.separator import IdentitySeparator
 from ..nets.streaming import DoesNotStream, streaming
-from ..train.checkpoint import CheckpointError, load_network
+from ..train.checkpoint import CheckpointError, keep_average, load_network
 from . import contract, file
 from .contract import ExportError
 
@@ -35,7 +35,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--training-data", default=TRAINING_DATA)
     parser.add_argument("--weights", type=Path, default=Path("../weights"), help="folder of the model files")
     parser.add_argument("--manifest", type=Path, default=Path("../manifest.toml"))
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="also write the averaged weights alone, to go on from")
     args = parser.parse_args(argv)
+    if args.keep and not args.checkpoint:
+        parser.error("--keep needs --checkpoint")
     try:
         if args.checkpoint:
             net = load_network(args.checkpoint).net
@@ -47,6 +50,9 @@ def main(argv: list[str] | None = None) -> None:
         path = args.weights / f"{model_id}.pt"
         worst = file.write(model, meta, path, args.manifest, net)
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, largest difference {worst:.1e}")
+        if args.keep:
+            keep_average(args.checkpoint, args.keep)
+            print(f"{args.keep}: {args.keep.stat().st_size / 1e6:.2f} MB, the averaged weights")
     except (CheckpointError, DoesNotStream, ExportError) as error:
         sys.exit(f"error: {error}")
 

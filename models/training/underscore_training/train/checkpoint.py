@@ -59,6 +59,22 @@ def save(path: Path, state: dict[str, Any]) -> None:
         raise CheckpointError(f"{path}: cannot be written ({error}); the last whole checkpoint is kept") from error
 
 
+KEPT = ("average", "config", "commit", "steps", "spent_s", "losses", "format")
+
+
+def keep_average(path: Path, out: Path) -> None:
+    """Copy what scoring, exporting and beginning another run need: a quarter of the whole, small enough for git."""
+    state = read(path)
+    draft = out.with_suffix(".draft")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({key: state[key] for key in KEPT}, draft)
+        draft.replace(out)
+    except (OSError, RuntimeError) as error:
+        draft.unlink(missing_ok=True)
+        raise CheckpointError(f"{out}: cannot be written ({error})") from error
+
+
 def read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -131,6 +131,10 @@ class Run:
         """Go on from a checkpoint of the same configuration."""
         state = checkpoint.read(path)
         checkpoint.require_same(path, state["config"], self.config)
+        if "optimiser" not in state:
+            raise checkpoint.CheckpointError(
+                f"{path} holds averaged weights alone: name it as `initial` in a configuration to begin from it"
+            )
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
