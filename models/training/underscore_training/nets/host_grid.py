@@ -1,5 +1,7 @@
 """A mask on a host's own grid, as the plugin puts it there."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,9 @@ def extended(mask: Tensor, num_bins: int) -> Tensor:
     return torch.cat([mask, edge + weight * (mean - edge)], dim=-1)
 
 
-def programme_music(logits, model_grid: Grid, mixture: Tensor, sample_rate_hz: int) -> Tensor:
+def programme_music(
+    logits: Callable[[Tensor], Tensor], model_grid: Grid, mixture: Tensor, sample_rate_hz: int
+) -> Tensor:
     """Music of `[channel, sample]` at a host's rate; `logits` maps magnitudes `[1, frame, bin]` of `model_grid`.
 
     One mask for all channels, from the RMS of their magnitudes scaled to the model's window.
