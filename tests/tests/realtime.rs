@@ -23,18 +23,15 @@ const MAX_MINUTES: usize = 3;
 
 #[test]
 fn a_minute_at_48_khz_in_blocks_of_256_is_never_late() {
-    let mut fault = None;
+    let mut had_slowed_one_without_fault = false;
     for _ in 0..MAX_MINUTES {
         match minute_at_48_khz_in_blocks_of_256() {
             Ok(Judged::Whole) => return,
-            Ok(Judged::RatioOnly) => {}
-            Err(found) => {
-                println!("{found}");
-                fault = Some(found);
-            }
+            Ok(Judged::RatioOnly) => had_slowed_one_without_fault = true,
+            Err(fault) => println!("{fault}"),
         }
     }
-    assert!(fault.is_none(), "no minute of {MAX_MINUTES} was without fault: {}", fault.unwrap_or_default());
+    assert!(had_slowed_one_without_fault, "no minute of {MAX_MINUTES} was without fault; each is printed above");
 }
 
 /// How much of a minute without fault could be judged.
