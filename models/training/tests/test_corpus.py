@@ -127,6 +127,20 @@ def test_nothing_but_silence_is_refused(tmp_path: Path) -> None:
         decode(tmp_path / "silent.wav")
 
 
+def test_what_is_no_longer_asked_for_is_removed_and_named_and_never_for_nothing(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_noise(tmp_path / name / f"{name}.wav", 4)
+    build(tmp_path / "corpus", layouts.music_folder(tmp_path / "a", 1))
+    (tmp_path / "silent").mkdir()
+    soundfile.write(tmp_path / "silent" / "silent.wav", np.zeros(80_000), 16_000)
+    with pytest.raises(CorpusError, match="no usable recording"):
+        build(tmp_path / "corpus", layouts.music_folder(tmp_path / "silent", 1))
+    assert [row.name for row in stored(tmp_path / "corpus")] == ["a/a.wav"]
+    said = build(tmp_path / "corpus", layouts.music_folder(tmp_path / "b", 1))
+    assert [row.name for row in stored(tmp_path / "corpus")] == ["b/b.wav"]
+    assert len(said) == 1 and "a-a-wav" in said[0] and "removed" in said[0]
+
+
 def test_public_layouts_keep_their_own_splits(tmp_path: Path) -> None:
     for split, song in (("train", "x"), ("test", "y")):
         for stem in ("drums", "bass", "other", "vocals"):

@@ -42,11 +42,13 @@ def build(corpus: Path, tracks: Iterable[Track]) -> list[str]:
             continue
         store.write_track(corpus, track, signal)
         wanted.add(note)
-    for note in (corpus / "tracks").glob("*/*/*.json"):
-        if note not in wanted:
-            note.unlink()
-            note.with_suffix(".opus").unlink(missing_ok=True)
     if not wanted:
+        # Before anything is removed: a wrong folder must not cost the corpus that is there.
         reasons = "\n  ".join(left_out[:10])
         raise CorpusError(f"no usable recording at all:\n  {reasons}")
+    for note in (corpus / "tracks").glob("*/*/*.json"):
+        if note not in wanted:
+            left_out.append(f"{note.relative_to(corpus)}: no longer asked for, removed")
+            note.unlink()
+            note.with_suffix(".opus").unlink(missing_ok=True)
     return left_out
