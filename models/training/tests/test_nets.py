@@ -1,4 +1,4 @@
-"""The network: its table's numbers, causality, streaming, and its own gradient."""
+"""The causal network: its table's numbers, causality, and streaming."""
 
 import pytest
 import torch
@@ -6,7 +6,6 @@ import torch
 from underscore_training.export import contract
 from underscore_training.grid import MODEL_GRID
 from underscore_training.nets import DMMDenseNet, IdentitySeparator, StreamingSeparator
-from underscore_training.nets.convolution import convolve
 from underscore_training.nets.level import LevelCompressor
 
 TOLERANCE = 1e-4
@@ -71,24 +70,6 @@ def test_level_in_calls_equals_level_at_once() -> None:
         part, state = level.stream(call, state)
         parts.append(part)
     assert torch.allclose(torch.cat(parts, dim=1), level(magnitude), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "past", "pad_bins", "dilation"),
-    [((3, 3), 2, 1, 1), ((3, 3), 4, 2, 2), ((3, 4), 2, 0, 1), ((1, 1), 0, 0, 1)],
-)
-def test_gradient_of_the_convolution(kernel: tuple[int, int], past: int, pad_bins: int, dilation: int) -> None:
-    torch.manual_seed(0)
-    x = torch.randn(2, 5, 16, 24, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(3, 5, *kernel, dtype=torch.float64, requires_grad=True)
-    expected = torch.nn.functional.conv2d(x, weight, padding=(past, pad_bins), dilation=dilation)[:, :, :16]
-    actual = convolve(x, weight, pad_bins, dilation)
-    upstream = torch.randn_like(expected)
-    assert torch.allclose(actual, expected)
-    for a, b in zip(
-        torch.autograd.grad(actual, (x, weight), upstream), torch.autograd.grad(expected, (x, weight), upstream)
-    ):
-        assert torch.allclose(a, b, atol=1e-10)
 
 
 def test_identity_is_one() -> None:

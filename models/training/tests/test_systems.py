@@ -180,12 +180,15 @@ def test_interpolation_keeps_samples_in_place() -> None:
 
 @pytest.mark.parametrize("dilation", [(1, 1), (1, 2), (2, 1), (2, 2)])
 @pytest.mark.parametrize("causal", [False, True])
-def test_gradient_of_the_convolution(causal: bool, dilation: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("kernel", "is_padded"), [((3, 3), True), ((3, 4), False), ((1, 1), False)])
+def test_gradient_of_the_convolution(
+    kernel: tuple[int, int], is_padded: bool, causal: bool, dilation: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 5, 16, 24, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(3, 5, 3, 3, dtype=torch.float64, requires_grad=True)
-    reach = 2 * dilation[0]
-    pad = (reach if causal else reach // 2, dilation[1])
+    weight = torch.randn(3, 5, *kernel, dtype=torch.float64, requires_grad=True)
+    reach = (kernel[0] - 1) * dilation[0]
+    pad = (reach if causal else reach // 2, dilation[1] if is_padded else 0)
     expected = nn.functional.conv2d(x, weight, padding=pad, dilation=dilation)[:, :, :16]
     actual = convolve(x, weight, pad[1], dilation, causal)
     upstream = torch.randn_like(expected)

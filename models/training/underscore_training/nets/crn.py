@@ -47,6 +47,7 @@ class LevelFollower(nn.Module):
         super().__init__()
         self.keep: float = 2.718281828459045 ** (-hop_s / LEVEL_TIME_S)
         self.floor: float = LEVEL_FLOOR
+        self.num_narrow: int = NUM_NARROW
         # Programmes fall by some 6 dB an octave; what is soft above is lifted into the logarithm's curved part.
         tilt = torch.log(4.0 * (1.0 + torch.arange(num_bands) / 24.0))
         self.log_gain = nn.Parameter(tilt)
@@ -56,7 +57,7 @@ class LevelFollower(nn.Module):
 
         State: weighted mean power, and the weight.
         """
-        power = magnitude[:, :, :512].square().mean(dim=2)
+        power = magnitude[:, :, : self.num_narrow].square().mean(dim=2)
         num_frames = power.shape[1]
         weight, weighted = state[:, 1], state[:, 0]
         levels: list[Tensor] = []
@@ -150,6 +151,9 @@ class CRN(MaskSeparator):
     ):
         super().__init__()
         num_wide = (self.grid.num_bins - 1 - NUM_NARROW) // WIDE_BINS
+        # TorchScript knows attributes and not the module's constants.
+        self.num_narrow: int = NUM_NARROW
+        self.num_wide: int = num_wide
         self.num_bands: int = NUM_NARROW + num_wide
         self.look_ahead_frames: int = look_ahead_frames
         self.time_memory: int = time_memory
@@ -184,8 +188,10 @@ class CRN(MaskSeparator):
         The logits at place `j` belong to the frame `look_ahead_frames` before place `j`.
         """
         channel, frame = magnitude.shape[0], magnitude.shape[1]
-        wide = magnitude[:, :, 512:1024].square().reshape(channel, frame, -1, 16).mean(dim=3).sqrt()
-        levelled, level = self.level(torch.cat([magnitude[:, :, :512], wide], dim=2), state[0])
+        narrow = self.num_narrow
+        # Nyquist, the last bin, is left out here and takes the topmost mask below.
+        wide = magnitude[:, :, narrow:-1].square().reshape(channel, frame, self.num_wide, -1).mean(dim=3).sqrt()
+        levelled, level = self.level(torch.cat([magnitude[:, :, :narrow], wide], dim=2), state[0])
         recent = torch.cat([state[1], levelled[:, None]], dim=2)
         next_state = [level, recent[:, :, frame:]]
         # A frame and the two before it, side by side.
@@ -212,8 +218,8 @@ class CRN(MaskSeparator):
         for layer in self.up:
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=1))
         logits = self.last(torch.cat([x, delayed.pop().to(x.dtype)], dim=1))[:, 0]
-        wide = logits[:, :, 512:] @ self.spread.to(logits.dtype)
-        return torch.cat([logits[:, :, :512], wide, wide[:, :, -1:]], dim=2), next_state
+        wide = logits[:, :, narrow:] @ self.spread.to(logits.dtype)
+        return torch.cat([logits[:, :, :narrow], wide, wide[:, :, -1:]], dim=2), next_state
 
     def latest_frame(self, frame: int) -> int:
         return frame + self.look_ahead_frames
