@@ -51,7 +51,7 @@ pub struct InstanceDiagnostics {
     /// Distance between frames.
     pub hop_samples: usize,
     /// Frames granted to the worker.
-    pub deadline_frames: usize,
+    pub deadline_samples: usize,
     /// Frames processed since reset.
     pub num_frames: u64,
     /// Frames whose mask came after its deadline.

@@ -21,6 +21,7 @@ pub mod probe;
 mod process_memory;
 mod rendering;
 pub mod signals;
+mod stolen_time;
 
 pub use audio_thread::buses::{Bus, Buses};
 pub use audio_thread::priority::{Priority, raise_to_real_time};
@@ -38,3 +39,4 @@ pub use process_memory::{mapped_files, resident_bytes};
 pub use rendering::blocks::BlockSizes;
 pub use rendering::timings::{Percentiles, Timings};
 pub use rendering::{Frames, Pace, Rendered, Rendering, Stem, render, wait_until_loaded};
+pub use stolen_time::StolenTime;

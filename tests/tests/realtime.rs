@@ -4,45 +4,57 @@ mod common;
 
 use common::{bundle_file, open, probe};
 use host_tests::probe::{HostKind, Scenario};
-use host_tests::{BlockSizes, Config, Pace, Priority, Rendering, render, signals::programme};
+use host_tests::{BlockSizes, Config, Pace, Priority, Rendering, StolenTime, render, signals::programme};
 
-const MAX_PROCESS_SHARE: f64 = 0.03;
 const MAX_RESIDENT_MB: f64 = 400.0;
 const MAX_SECOND_INSTANCE_MB: f64 = 30.0;
 
-/// The median block only moves samples and makes no hop: it is the yardstick of the machine itself. On the two kinds of machine
-/// that it was measured on it takes 10 to 14 us when nothing else runs, and on one whose cores are shared with other machines
-/// 15 to 24 us, when the same build's p99.9 went from 138 to 190 and 270 us. A minute with a slower median is judged by the ratio
-/// of both, which was 10 to 16 throughout, and by its late frames. A median that is slow by our own fault meets the last limit.
-const QUIET_MEDIAN_US: f64 = 14.0;
-const MAX_RATIO_WHEN_SLOWED: f64 = 20.0;
-const MAX_MEDIAN_US: f64 = 40.0;
+/// Of the block period, at the 99.9th percentile, in a minute that was the machine's own.
+const MAX_PROCESS_SHARE: f64 = 0.03;
 
-/// Minutes that another program of the machine may spoil. Every one is printed; one that is not spoilt must be without fault.
-const MAX_MINUTES: usize = 3;
+/// The same at the 99th percentile of the thread's processor time, in any minute.
+const MAX_CPU_SHARE: f64 = 0.06;
+
+/// Part of the processors' time that may be stolen by other virtual machines in a minute that is judged by the clock. While 1 % was
+/// stolen 3 frames of 3754 were late, at 4 % 150 were, and blocks took up to 28 ms: what is measured then is the neighbour.
+const MAX_STOLEN_SHARE: f64 = 0.002;
+
+/// Minutes that are tried; each is printed, and one without fault will do. A single bad minute of the machine's own may be the work of
+/// another program on it, a second one is ours.
+const MAX_MINUTES: usize = 4;
+const MAX_OWN_FAULTS: usize = 1;
 
 #[test]
 fn a_minute_at_48_khz_in_blocks_of_256_is_never_late() {
-    let mut had_slowed_one_without_fault = false;
+    let mut num_own_faults = 0;
     for _ in 0..MAX_MINUTES {
         match minute_at_48_khz_in_blocks_of_256() {
-            Ok(Judged::Whole) => return,
-            Ok(Judged::RatioOnly) => had_slowed_one_without_fault = true,
-            Err(fault) => println!("{fault}"),
+            Ok(()) => return,
+            Err(Fault::Stolen(fault)) => println!("{fault}, while other machines had the processor"),
+            Err(Fault::Own(fault)) => {
+                println!("{fault}");
+                num_own_faults += 1;
+                assert!(
+                    num_own_faults <= MAX_OWN_FAULTS,
+                    "{num_own_faults} minutes were faulty; each is printed above"
+                );
+            }
         }
     }
-    assert!(had_slowed_one_without_fault, "no minute of {MAX_MINUTES} was without fault; each is printed above");
+    println!(
+        "NOT judged by the clock: other machines took the processor all the time. Run this on a machine of your own"
+    );
 }
 
-/// How much of a minute without fault could be judged.
-enum Judged {
-    Whole,
-    /// The machine was slowed from outside: see `QUIET_MEDIAN_US`.
-    RatioOnly,
+/// What was late or slow in a minute.
+enum Fault {
+    /// While the processor was somebody else's.
+    Stolen(String),
+    Own(String),
 }
 
-/// What was late or slow. Anything else that is wrong fails at once.
-fn minute_at_48_khz_in_blocks_of_256() -> Result<Judged, String> {
+/// What is wrong with the clock is a fault of this minute. Anything else fails at once.
+fn minute_at_48_khz_in_blocks_of_256() -> Result<(), Fault> {
     const RATE_HZ: f64 = 48_000.0;
     const BLOCK_SAMPLES: usize = 256;
     let bundle = open();
@@ -56,13 +68,16 @@ fn minute_at_48_khz_in_blocks_of_256() -> Result<Judged, String> {
         blocks: BlockSizes::Fixed(BLOCK_SAMPLES),
         ..Rendering::new(&input, BLOCK_SAMPLES)
     };
+    let before = StolenTime::so_far();
     let rendered = render(&bundle, &mut instance, &rendering).unwrap();
+    let stolen_share = before.zip(StolenTime::so_far()).map_or(0.0, |(before, after)| after.share_since(before));
     let diagnostics = rendered.diagnostics.clone().unwrap();
     let engine = diagnostics.newest().unwrap();
     let (wall, cpu) = (rendered.timings.wall(), rendered.timings.cpu());
     let block_us = 1e6 * BLOCK_SAMPLES as f64 / RATE_HZ;
     println!(
-        "{} blocks, {:?} priority: {} of {} frames late, {} calls dropped; model RTF {:.3}, longest call {:.1} ms",
+        "{} blocks, {:?} priority: {} of {} frames late, {} calls dropped; model RTF {:.3}, longest call {:.1} ms; {:.2} % of the \
+         processors' time stolen",
         rendered.timings.num_blocks(),
         rendered.priority,
         rendered.frames.num_late,
@@ -70,15 +85,17 @@ fn minute_at_48_khz_in_blocks_of_256() -> Result<Judged, String> {
         engine.num_dropped_calls,
         engine.rtf,
         engine.step_ms_max,
+        100.0 * stolen_share,
     );
     println!(
         "process by the clock: median {:.0} us, p99 {:.0} us, p99.9 {:.0} us ({:.2} % of the block), max {:.0} us; \
-         by processor time: p99.9 {:.0} us, max {:.0} us",
+         by processor time: p99 {:.0} us, p99.9 {:.0} us, max {:.0} us",
         wall.p50_us,
         wall.p99_us,
         wall.p999_us,
         100.0 * wall.p999_us / block_us,
         wall.max_us,
+        cpu.p99_us,
         cpu.p999_us,
         cpu.max_us,
     );
@@ -86,34 +103,19 @@ fn minute_at_48_khz_in_blocks_of_256() -> Result<Judged, String> {
     let num_frames = (input[0].len() / engine.hop_samples) as u64;
     assert!(rendered.frames.num >= num_frames, "60 s are {num_frames} frames, got {}", rendered.frames.num);
     assert_eq!(diagnostics.alloc_violations, 0);
+    let max_cpu_us = MAX_CPU_SHARE * block_us;
+    assert!(cpu.p99_us < max_cpu_us, "expected p99 of process below {max_cpu_us:.0} us, got {:.0} us", cpu.p99_us);
+    let fault = if stolen_share > MAX_STOLEN_SHARE { Fault::Stolen } else { Fault::Own };
     if rendered.frames.num_late > 0 {
-        return Err(format!("expected no late frame, got {}", rendered.frames.num_late));
+        return Err(fault(format!("expected no late frame, got {}", rendered.frames.num_late)));
     }
     // Without an audio thread's priority the clock also counts whatever else ran on the machine.
     let p999_us = if rendered.priority == Priority::RealTime { wall.p999_us } else { cpu.p999_us };
-    assert!(
-        wall.p50_us < MAX_MEDIAN_US,
-        "the median block takes {:.0} us, expected below {MAX_MEDIAN_US} us",
-        wall.p50_us
-    );
-    if wall.p50_us > QUIET_MEDIAN_US {
-        println!(
-            "the machine is slowed from outside: p99.9 is judged by its ratio to the median, {:.1}",
-            p999_us / wall.p50_us
-        );
-        return if p999_us < MAX_RATIO_WHEN_SLOWED * wall.p50_us {
-            Ok(Judged::RatioOnly)
-        } else {
-            Err(format!("expected p99.9 of process below {MAX_RATIO_WHEN_SLOWED} medians, got {p999_us:.0} us"))
-        };
+    let max_us = MAX_PROCESS_SHARE * block_us;
+    if p999_us >= max_us {
+        return Err(fault(format!("expected p99.9 of process below {max_us:.0} us, got {p999_us:.0} us")));
     }
-    if p999_us >= MAX_PROCESS_SHARE * block_us {
-        return Err(format!(
-            "expected p99.9 of process below {:.0} us, got {p999_us:.0} us",
-            MAX_PROCESS_SHARE * block_us
-        ));
-    }
-    Ok(Judged::Whole)
+    Ok(())
 }
 
 #[test]

@@ -9,14 +9,14 @@ fn hop(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hop");
     for rate_hz in [44_100_u32, 48_000, 96_000, 192_000] {
         let grid = Grid::new(f64::from(rate_hz), 0.064, 0.016).expect("a common rate");
-        let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
+        let (mut stft, mut istft) = (Stft::new(grid, 1), Istft::new(grid, 1));
         let mut samples: Vec<f32> = (0..grid.hop_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
         let mut spectrum = vec![Complex32::default(); grid.num_bins()];
         let mut masked = spectrum.clone();
         let mask = vec![0.5; grid.num_bins()];
 
         group.bench_function(BenchmarkId::new("analyse", rate_hz), |bencher| {
-            bencher.iter(|| stft.analyse(black_box(&samples), &mut spectrum));
+            bencher.iter(|| stft.analyse(0, black_box(&samples), &mut spectrum));
         });
         group.bench_function(BenchmarkId::new("apply", rate_hz), |bencher| {
             bencher.iter(|| apply(black_box(&mask), &spectrum, &mut masked));
@@ -25,16 +25,16 @@ fn hop(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("synthesise", rate_hz), |bencher| {
             bencher.iter(|| {
                 masked.copy_from_slice(&spectrum);
-                istft.synthesise(black_box(&mut masked), hop_out);
+                istft.synthesise(0, black_box(&mut masked), hop_out);
             });
         });
         let samples = samples.clone();
         let mut hop_out = samples.clone();
         group.bench_function(BenchmarkId::new("all", rate_hz), |bencher| {
             bencher.iter(|| {
-                stft.analyse(black_box(&samples), &mut spectrum);
+                stft.analyse(0, black_box(&samples), &mut spectrum);
                 apply(&mask, &spectrum, &mut masked);
-                istft.synthesise(&mut masked, &mut hop_out);
+                istft.synthesise(0, &mut masked, &mut hop_out);
             });
         });
     }

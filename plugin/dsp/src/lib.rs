@@ -12,15 +12,15 @@
 //! use underscore_dsp::{Complex32, Grid, Istft, Stft, apply};
 //!
 //! let grid = Grid::new(48_000.0, 0.064, 0.016)?;
-//! let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
+//! let (mut stft, mut istft) = (Stft::new(grid, 1), Istft::new(grid, 1));
 //! let mut spectrum = vec![Complex32::default(); grid.num_bins()];
 //! let mut stem = spectrum.clone();
 //! let mask = vec![0.5; grid.num_bins()];
 //! let (hop_in, mut hop_out) = (vec![0.25; grid.hop_samples()], vec![0.0; grid.hop_samples()]);
 //! for _ in 0..8 {
-//!     stft.analyse(&hop_in, &mut spectrum);
+//!     stft.analyse(0, &hop_in, &mut spectrum);
 //!     apply(&mask, &spectrum, &mut stem);
-//!     istft.synthesise(&mut stem, &mut hop_out);
+//!     istft.synthesise(0, &mut stem, &mut hop_out);
 //! }
 //! assert!(hop_out.iter().all(|sample| (sample - 0.125).abs() < 1e-6));
 //! # Ok::<(), underscore_dsp::GridError>(())

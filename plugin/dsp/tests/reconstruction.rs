@@ -22,9 +22,9 @@ fn run(stft: &mut Stft, istft: &mut Istft, grid: Grid, input: &[f32], gain: f32)
     let mut output = vec![0.0; input.len()];
     let hop = grid.hop_samples();
     for (hop_in, hop_out) in input.chunks_exact(hop).zip(output.chunks_exact_mut(hop)) {
-        stft.analyse(hop_in, &mut spectrum);
+        stft.analyse(0, hop_in, &mut spectrum);
         apply(&mask, &spectrum, &mut masked);
-        istft.synthesise(&mut masked, hop_out);
+        istft.synthesise(0, &mut masked, hop_out);
     }
     output
 }
@@ -50,7 +50,7 @@ fn the_input_comes_back_window_minus_hop_later_at_each_rate() {
     for rate_hz in RATES_HZ {
         let grid = Grid::new(rate_hz, 0.064, 0.016).unwrap();
         let input = common::noise(40 * grid.hop_samples(), 1);
-        let output = run(&mut Stft::new(grid), &mut Istft::new(grid), grid, &input, 1.0);
+        let output = run(&mut Stft::new(grid, 1), &mut Istft::new(grid, 1), grid, &input, 1.0);
 
         let delay = grid.window_samples() - grid.hop_samples();
         let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
@@ -67,7 +67,7 @@ fn hops_that_do_not_divide_the_window_are_as_exact() {
         let grid = Grid::new(44_100.0, window_s, hop_s).unwrap();
         let input = common::noise(40 * grid.hop_samples() + 8 * grid.window_samples(), 2);
         let input = &input[..input.len() / grid.hop_samples() * grid.hop_samples()];
-        let output = run(&mut Stft::new(grid), &mut Istft::new(grid), grid, input, 1.0);
+        let output = run(&mut Stft::new(grid, 1), &mut Istft::new(grid, 1), grid, input, 1.0);
         let delay = grid.window_samples() - grid.hop_samples();
         let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
         println!("window {}, hop {}: error {error_db:.1} dB", grid.window_samples(), grid.hop_samples());
@@ -80,7 +80,7 @@ fn a_constant_mask_is_a_gain() {
     let grid = Grid::new(48e3, 0.064, 0.016).unwrap();
     let input = common::noise(20 * grid.hop_samples(), 3);
     let expected: Vec<f32> = input.iter().map(|sample| sample * 0.25).collect();
-    let output = run(&mut Stft::new(grid), &mut Istft::new(grid), grid, &input, 0.25);
+    let output = run(&mut Stft::new(grid, 1), &mut Istft::new(grid, 1), grid, &input, 0.25);
     let delay = grid.window_samples() - grid.hop_samples();
     assert!(error_db(&output[delay..], &expected[..input.len() - delay]) < tolerance_db(grid));
 }
@@ -88,7 +88,7 @@ fn a_constant_mask_is_a_gain() {
 #[test]
 fn after_reset_the_result_is_that_of_a_new_pair_bit_for_bit() {
     let grid = Grid::new(22_050.0, 0.064, 0.016).unwrap();
-    let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
+    let (mut stft, mut istft) = (Stft::new(grid, 1), Istft::new(grid, 1));
     let input = common::noise(10 * grid.hop_samples(), 4);
     let first = run(&mut stft, &mut istft, grid, &input, 1.0);
     run(&mut stft, &mut istft, grid, &common::noise(7 * grid.hop_samples(), 5), 1.0);
@@ -106,7 +106,7 @@ fn imaginary_parts_that_a_real_signal_cannot_have_are_ignored() {
                 common::noise(2 * grid.num_bins(), 6).chunks(2).map(|pair| Complex32::new(pair[0], pair[1])).collect();
             touch(&mut spectrum);
             let mut hop = vec![0.0; grid.hop_samples()];
-            Istft::new(grid).synthesise(&mut spectrum, &mut hop);
+            Istft::new(grid, 1).synthesise(0, &mut spectrum, &mut hop);
             hop
         };
         let plain = synthesise(&|_| ());

@@ -72,8 +72,8 @@ pub struct StatusSnapshot {
     pub latency_samples: usize,
     /// Distance between frames, samples.
     pub hop_samples: usize,
-    /// Time granted to the worker, frames.
-    pub deadline_frames: usize,
+    /// Time granted to the worker, samples.
+    pub deadline_samples: usize,
     /// Frames synthesised since activation.
     pub num_frames: u64,
     /// Frames whose mask was not there in time although a model was running.
@@ -166,7 +166,7 @@ impl EngineStatus {
             max_block_samples: self.max_block_samples,
             latency_samples: self.latency.latency_samples,
             hop_samples: self.latency.grid.hop_samples(),
-            deadline_frames: self.latency.deadline_frames,
+            deadline_samples: self.latency.deadline_samples,
             num_frames: self.num_frames.load(Ordering::Relaxed),
             num_late_frames: self.num_late_frames.load(Ordering::Relaxed),
             num_dropped_calls: self.num_dropped_calls.load(Ordering::Relaxed),

@@ -119,7 +119,7 @@ mod tests {
             max_block_samples: 256,
             latency_samples: 12_288,
             hop_samples: 768,
-            deadline_frames: 5,
+            deadline_samples: 3328,
             num_frames: 100,
             num_late_frames: 0,
             num_dropped_calls: 0,

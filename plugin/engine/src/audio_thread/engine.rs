@@ -181,7 +181,7 @@ impl Engine {
         let block = || vec![vec![0.0; max_block_samples]; num_channels];
         // Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the
         // first masks of a bounce in large blocks were due before the lead was seen.
-        let slack_samples = (latency.deadline_frames * hop).saturating_sub(max_block_samples);
+        let slack_samples = latency.deadline_samples.saturating_sub(max_block_samples);
         Self {
             separator: Separator::new(dispatch, &config.model, &latency, num_channels),
             delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples)).collect(),
@@ -242,32 +242,36 @@ impl Engine {
         if !settings.asleep {
             self.num_asleep_samples = 0.0;
         }
-        let hop = self.latency.grid.hop_samples();
+        let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
         let mut done = 0;
         while done < num_samples {
-            let take = (num_samples - done).min(hop - self.hop_fill);
+            let next_place = if self.hop_fill < synthesis_at { synthesis_at } else { hop };
+            let take = (num_samples - done).min(next_place - self.hop_fill);
             self.exchange(done, take);
             done += take;
             self.num_asleep_samples += take as f64;
-            if self.hop_fill == hop {
-                self.hop_fill = 0;
-                // Decided hop by hop, so that it does not depend on where blocks end.
-                let asleep = settings.asleep && self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
-                let step = StepSettings {
-                    strength: settings.strength,
-                    stereo_link: settings.stereo_link,
-                    asleep,
-                    longest_wait,
-                };
-                self.separator.step(&self.hop_in, &mut self.hop_out, step, &self.status);
-                self.hop_presence = (self.hop_presence.1, self.separator.presence());
-            }
+            // Decided place by place, so that it does not depend on where blocks end.
+            let asleep = settings.asleep && self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
+            let Settings { strength, stereo_link, .. } = settings;
+            self.work(StepSettings { strength, stereo_link, asleep, longest_wait });
         }
         if may_wait_for_model {
             self.pace.forgive_until(Instant::now());
         }
         self.compute_residual(num_samples);
         Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: &self.presence }
+    }
+
+    /// Does what is to be done at this place of the hop; see [`latency()`].
+    fn work(&mut self, step: StepSettings) {
+        if self.hop_fill == self.latency.synthesis_at_samples {
+            self.separator.synthesise(&mut self.hop_out, step, &self.status);
+            self.hop_presence = (self.hop_presence.1, self.separator.presence());
+        }
+        if self.hop_fill == self.latency.grid.hop_samples() {
+            self.hop_fill = 0;
+            self.separator.analyse(&self.hop_in, step, &self.status);
+        }
     }
 
     /// Copies the block, replaces what is no number, and feeds the delay lines.
@@ -289,19 +293,22 @@ impl Engine {
 
     /// Moves `take` samples of the block, from `done` on, into the hop being filled, and as many out of the hop being played.
     fn exchange(&mut self, done: usize, take: usize) {
-        let hop_range = self.hop_fill..self.hop_fill + take;
         let block_range = done..done + take;
+        let fill_range = self.hop_fill..self.hop_fill + take;
+        let hop = self.latency.grid.hop_samples();
+        let num_played = (self.hop_fill + hop - self.latency.synthesis_at_samples) % hop;
+        let play_range = num_played..num_played + take;
         for (own, hop) in self.input.iter().zip(&mut self.hop_in) {
-            hop[hop_range.clone()].copy_from_slice(&own[block_range.clone()]);
+            hop[fill_range.clone()].copy_from_slice(&own[block_range.clone()]);
         }
         for (stem, hops) in self.stems.iter_mut().zip(&self.hop_out) {
             for (channel, hop) in stem.iter_mut().zip(hops) {
-                channel[block_range.clone()].copy_from_slice(&hop[hop_range.clone()]);
+                channel[block_range.clone()].copy_from_slice(&hop[play_range.clone()]);
             }
         }
         let (from, to) = self.hop_presence;
-        let slope = (to - from) / self.latency.grid.hop_samples() as f32;
-        for (value, place) in self.presence[block_range].iter_mut().zip(hop_range) {
+        let slope = (to - from) / hop as f32;
+        for (value, place) in self.presence[block_range].iter_mut().zip(play_range) {
             *value = if slope == 0.0 { to } else { from + slope * (place + 1) as f32 };
         }
         self.hop_fill += take;

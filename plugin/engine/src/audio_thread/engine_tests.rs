@@ -217,12 +217,12 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
                 let (grid, shape) = (engine.latency.grid, call_shape(&config));
                 let input = noise(rate_hz as usize);
                 let scale = timing.window_samples() as f32 / grid.window_samples() as f32;
-                let mut stft = Stft::new(grid);
+                let mut stft = Stft::new(grid, 1);
                 let mut spectrum = vec![Complex32::default(); grid.num_bins()];
                 let expected: Vec<Vec<f32>> = input
                     .chunks_exact(grid.hop_samples())
                     .map(|hop| {
-                        stft.analyse(hop, &mut spectrum);
+                        stft.analyse(0, hop, &mut spectrum);
                         let mut frame = vec![f32::NAN; timing.num_bins * 2];
                         if stereo_link {
                             linking::link_rms([&spectrum, &spectrum], scale, &mut frame);
@@ -519,7 +519,7 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
         let block = 512;
         let config = config_of(timing, 2, block);
         let (mut engine, mut worker) = engine_and_worker(&config);
-        let slack_s = (engine.latency.deadline_frames * engine.latency.grid.hop_samples()) as f64 / RATE_HZ;
+        let slack_s = engine.latency.deadline_samples as f64 / RATE_HZ;
         engine.pace = Pace::new(slack_s);
         let thread = std::thread::spawn(move || {
             while !worker.is_abandoned() {

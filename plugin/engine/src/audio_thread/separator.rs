@@ -1,4 +1,4 @@
-//! One step per hop: analysis of the newest frame, synthesis of the frame that is due.
+//! Frame by frame: analysis of the newest one, masks for the one that is due, and its synthesis.
 
 use std::time::Duration;
 
@@ -27,12 +27,11 @@ pub struct StepSettings {
 pub struct Separator {
     dispatch: Dispatch,
     schedule: Schedule,
-    /// `[channel]`
-    analysis: Vec<Stft>,
+    analysis: Stft,
     /// Spectra of the last `mask_delay_frames + 1` frames, by frame index modulo that: `[frame][channel][bin]`.
     mixture: Vec<Vec<Vec<Complex32>>>,
-    /// `[stem][channel]`, the residual left out.
-    synthesis: Vec<Vec<Istft>>,
+    /// One signal per stem and channel, `[stem][channel]`, the residual left out.
+    synthesis: Istft,
     extender: MaskExtender,
     /// `[bin]` at the host's rate.
     host_mask: Vec<f32>,
@@ -63,9 +62,9 @@ impl Separator {
                 timing.num_bins,
                 timing.frames_per_call + timing.look_ahead_frames,
             ),
-            analysis: (0..num_channels).map(|_| Stft::new(grid)).collect(),
+            analysis: Stft::new(grid, num_channels),
             mixture: vec![vec![vec![Complex32::default(); num_bins]; num_channels]; num_frames],
-            synthesis: (0..num_stems).map(|_| (0..num_channels).map(|_| Istft::new(grid)).collect()).collect(),
+            synthesis: Istft::new(grid, num_stems * num_channels),
             extender: MaskExtender::new(timing.num_bins, num_bins),
             host_mask: vec![0.0; num_bins],
             masked: vec![Complex32::default(); num_bins],
@@ -82,8 +81,8 @@ impl Separator {
     pub fn reset(&mut self) {
         self.dispatch.reset();
         self.schedule.reset();
-        self.analysis.iter_mut().for_each(Stft::reset);
-        self.synthesis.iter_mut().flatten().for_each(Istft::reset);
+        self.analysis.reset();
+        self.synthesis.reset();
         for spectrum in self.mixture.iter_mut().flatten() {
             spectrum.fill(Complex32::default());
         }
@@ -91,35 +90,19 @@ impl Separator {
         self.num_silent_hops = 0;
     }
 
-    /// How far the masks are in after the last step, 0..=1.
+    /// How far the masks are in since the last synthesis, 0..=1.
     pub fn presence(&self) -> f32 {
         self.schedule.presence()
     }
 
-    /// Takes one hop of every channel `[channel][sample]` and gives one hop of every estimated stem
-    /// `[stem][channel][sample]`, `latency_samples` later.
-    pub fn step(
-        &mut self,
-        hop_in: &[Vec<f32>],
-        hop_out: &mut [Vec<Vec<f32>>],
-        settings: StepSettings,
-        status: &EngineStatus,
-    ) {
-        let newest_frame = self.next_frame;
+    /// Takes one hop of every channel `[channel][sample]`, analyses the frame that it completes, and hands it to the worker.
+    pub fn analyse(&mut self, hop_in: &[Vec<f32>], settings: StepSettings, status: &EngineStatus) {
+        let frame_index = self.next_frame;
         self.next_frame += 1;
-        self.analyse(newest_frame, hop_in, settings, status);
-        match newest_frame.checked_sub(self.mask_delay_frames) {
-            Some(due_frame) => self.synthesise(due_frame, hop_out, settings, status),
-            // Output before the first input sample.
-            None => hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0)),
-        }
-    }
-
-    fn analyse(&mut self, frame_index: u64, hop_in: &[Vec<f32>], settings: StepSettings, status: &EngineStatus) {
         let place = (frame_index % self.mixture.len() as u64) as usize;
         let spectra = &mut self.mixture[place];
-        for ((stft, hop), spectrum) in self.analysis.iter_mut().zip(hop_in).zip(spectra.iter_mut()) {
-            stft.analyse(hop, spectrum);
+        for (channel_idx, (hop, spectrum)) in hop_in.iter().zip(spectra.iter_mut()).enumerate() {
+            self.analysis.analyse(channel_idx, hop, spectrum);
         }
         let is_silent_hop = hop_in.iter().flatten().all(|&sample| sample == 0.0);
         self.num_silent_hops = if is_silent_hop { self.num_silent_hops.saturating_add(1) } else { 0 };
@@ -143,13 +126,14 @@ impl Separator {
         );
     }
 
-    fn synthesise(
-        &mut self,
-        frame_index: u64,
-        hop_out: &mut [Vec<Vec<f32>>],
-        settings: StepSettings,
-        status: &EngineStatus,
-    ) {
+    /// Gives one hop of every channel of every estimated stem, `[stem][channel][sample]`: of the frame that is due, which was
+    /// analysed `mask_delay_frames` before the newest one.
+    pub fn synthesise(&mut self, hop_out: &mut [Vec<Vec<f32>>], settings: StepSettings, status: &EngineStatus) {
+        let Some(frame_index) = self.next_frame.checked_sub(self.mask_delay_frames + 1) else {
+            // Output before the first input sample.
+            hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0));
+            return;
+        };
         let due = self.dispatch.due(frame_index, settings.longest_wait, status);
         match due {
             Due::Mask { call_idx, frame_idx } => {
@@ -167,14 +151,14 @@ impl Separator {
 
         self.schedule.shape(settings.strength);
         let spectra = &self.mixture[(frame_index % self.mixture.len() as u64) as usize];
-        for (stem_idx, (synthesis, hops)) in self.synthesis.iter_mut().zip(hop_out).enumerate() {
-            for (channel_idx, (istft, hop)) in synthesis.iter_mut().zip(hops).enumerate() {
+        for (stem_idx, hops) in hop_out.iter_mut().enumerate() {
+            for (channel_idx, hop) in hops.iter_mut().enumerate() {
                 if channel_idx < self.schedule.num_mask_channels() {
                     self.extender.extend(self.schedule.mask(stem_idx, channel_idx), &mut self.host_mask);
                     self.schedule.blend(&mut self.host_mask);
                 }
                 mask::apply(&self.host_mask, &spectra[channel_idx], &mut self.masked);
-                istft.synthesise(&mut self.masked, hop);
+                self.synthesis.synthesise(stem_idx * self.num_channels + channel_idx, &mut self.masked, hop);
             }
         }
     }
