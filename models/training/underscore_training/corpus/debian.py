@@ -4,7 +4,6 @@ Nothing outside this list, `voices` and `scores` is trained on. Other recordings
 available to measure with.
 """
 
-import hashlib
 import random
 import re
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import numpy as np
 
 from .decode import AUDIO_SUFFIXES, PIECE_LIMIT_S, Undecodable, decode, joined_speech
 from .errors import CorpusError
-from .track import Split, Track, drawn_split
+from .track import Split, Track, drawn_split, file_fingerprint
 
 
 @dataclass(frozen=True)
@@ -128,14 +127,6 @@ def find_files(source: Source, packages: Path) -> list[Path]:
     if not paths:
         raise CorpusError(f"no audio files match {source.pattern} in {folder}")
     return paths
-
-
-def fingerprint(*parts: object) -> str:
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
-
-
-def file_fingerprint(paths: list[Path]) -> str:
-    return fingerprint(*((path.name, path.stat().st_size) for path in paths))
 
 
 def speech_from(paths: list[Path], seed: str) -> np.ndarray:

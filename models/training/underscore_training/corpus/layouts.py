@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .debian import file_fingerprint, speech_from
+from .debian import speech_from
 from .decode import AUDIO_SUFFIXES, PIECE_LIMIT_S, decode
 from .errors import CorpusError
-from .track import Kind, Split, Track, drawn_split
+from .track import Kind, Split, Track, drawn_split, file_fingerprint
 
 LICENCE = "the user's own"
 MUSDB_ACCOMPANIMENT = ("drums", "bass", "other")

@@ -16,10 +16,9 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from .debian import fingerprint
 from .decode import Undecodable, decode
 from .errors import CorpusError
-from .track import Split, Track, drawn_split
+from .track import Split, Track, drawn_split, fingerprint
 
 SOUNDFONTS: dict[Split, tuple[str, ...]] = {
     "train": ("/usr/share/sounds/sf2/FluidR3_GM.sf2",),

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -41,3 +42,13 @@ def drawn_split(group: str, seed: int) -> Split:
     if draw < TEST_FRACTION:
         return "test"
     return "valid" if draw < TEST_FRACTION + VALID_FRACTION else "train"
+
+
+def fingerprint(*parts: object) -> str:
+    """Of all that decides how a track sounds."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def file_fingerprint(paths: list[Path]) -> str:
+    """Of files, by their names and sizes."""
+    return fingerprint(*((path.name, path.stat().st_size) for path in paths))

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .debian import fingerprint
 from .decode import decode, joined_speech
 from .errors import CorpusError
-from .track import Split, Track
+from .track import Split, Track, fingerprint
 
 NUM_PARAGRAPHS = 12
 WEIGHT = 0.35

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..grid import Grid, grid_at
+from .level import LEVEL_FLOOR, keep_per, running_mean
 from .mask_separator import MaskSeparator
 
 SAMPLE_RATE_HZ = 32_000
@@ -29,23 +30,17 @@ NUM_NARROW = 512
 """Bins below 8 kHz, one band each."""
 WIDE_BINS = 16
 """Bins per band above 8 kHz: 250 Hz."""
-LEVEL_TIME_S = 3.0
-LEVEL_FLOOR = 1e-4
-"""Smallest RMS of a bin that counts as signal: below -110 dBFS. Keeps silence silent."""
 CORE_DIVISOR = 16
 NUM_INPUTS = 3
 """A frame and the two before it: onsets and decays, seen at full resolution."""
 
 
 class LevelFollower(nn.Module):
-    """Divides magnitudes by their running RMS below 8 kHz, time constant 3 s, and takes a logarithm.
-
-    The mean carries its own weight: it is exact from the first frame, and a zero state is a reset.
-    """
+    """Divides magnitudes by their running RMS below 8 kHz, frame by frame, and takes a logarithm of each band by its own gain."""
 
     def __init__(self, hop_s: float, num_bands: int):
         super().__init__()
-        self.keep: float = 2.718281828459045 ** (-hop_s / LEVEL_TIME_S)
+        self.keep: float = keep_per(hop_s)
         self.floor: float = LEVEL_FLOOR
         self.num_narrow: int = NUM_NARROW
         # Programmes fall by some 6 dB an octave; what is soft above is lifted into the logarithm's curved part.
@@ -53,28 +48,11 @@ class LevelFollower(nn.Module):
         self.log_gain = nn.Parameter(tilt)
 
     def forward(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Magnitude `[channel, frame, band]`, state `[channel, 2]` -> network input of the same shape, state.
-
-        State: weighted mean power, and the weight.
-        """
+        """Magnitude `[channel, frame, band]`, state of `running_mean` -> network input of the same shape, state."""
         power = magnitude[:, :, : self.num_narrow].square().mean(dim=2)
-        num_frames = power.shape[1]
-        weight, weighted = state[:, 1], state[:, 0]
-        levels: list[Tensor] = []
-        for start in range(0, num_frames, 128):
-            block = power[:, start : start + 128]
-            count = block.shape[1]
-            age = torch.arange(count, device=power.device)
-            reach = age[:, None] - age[None, :]
-            kernel = torch.where(reach >= 0, self.keep ** reach.clamp_min(0).to(power.dtype), 0.0) * (1.0 - self.keep)
-            fade = self.keep ** (age + 1).to(power.dtype)
-            means = block @ kernel.t() + weighted[:, None] * fade
-            weights = kernel.sum(dim=1)[None] + weight[:, None] * fade
-            levels.append(means / weights)
-            weighted, weight = means[:, -1], weights[:, -1]
-        level = torch.sqrt(torch.cat(levels, dim=1)) + self.floor
-        y = torch.log1p(torch.exp(self.log_gain) * (magnitude / level[:, :, None]))
-        return y, torch.stack([weighted, weight], dim=1)
+        mean, state = running_mean(power, state, self.keep)
+        level = torch.sqrt(mean) + self.floor
+        return torch.log1p(torch.exp(self.log_gain) * (magnitude / level[:, :, None])), state
 
 
 class Down(nn.Module):

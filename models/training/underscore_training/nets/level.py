@@ -2,8 +2,7 @@
 
 The mask must not depend on where a fader stands. A causal running mean of the power
 (time constant 3 s) makes the input independent of gain; the logarithm makes quiet
-harmonics visible beside loud ones. The mean carries its own weight, so it is exact
-from the first call and a zero state is a reset.
+harmonics visible beside loud ones.
 """
 
 import math
@@ -14,10 +13,36 @@ from torch import Tensor, nn
 from ..grid import FRAMES_PER_CALL, HOP_S
 
 TIME_CONSTANT_S = 3.0
-FLOOR = 1e-4
+LEVEL_FLOOR = 1e-4
 """Smallest RMS of a bin that counts as signal: below -110 dBFS. Keeps silence silent."""
 GAIN = 10.0
 """Magnitudes at the running level land well inside the logarithm's curved part."""
+
+
+def keep_per(step_s: float) -> float:
+    """What is left of the past after one step, for `running_mean`."""
+    return math.exp(-step_s / TIME_CONSTANT_S)
+
+
+def running_mean(power: Tensor, state: Tensor, keep: float) -> tuple[Tensor, Tensor]:
+    """Exponential mean of all steps up to each: `[channel, step]` and state `[channel, 2]` -> the same two.
+
+    The state is the weighted sum and its weight: the mean is exact from the first step on, and a zero state is a reset.
+    In blocks of 128 steps each is a sum with weights, so that a clip takes few operations.
+    """
+    weighted, weight = state[:, 0], state[:, 1]
+    means: list[Tensor] = []
+    for start in range(0, power.shape[1], 128):
+        block = power[:, start : start + 128]
+        age = torch.arange(block.shape[1], device=power.device)
+        reach = age[:, None] - age[None, :]
+        kernel = torch.where(reach >= 0, keep ** reach.clamp_min(0).to(power.dtype), 0.0) * (1.0 - keep)
+        fade = keep ** (age + 1).to(power.dtype)
+        sums = block @ kernel.t() + weighted[:, None] * fade
+        weights = kernel.sum(dim=1)[None] + weight[:, None] * fade
+        means.append(sums / weights)
+        weighted, weight = sums[:, -1], weights[:, -1]
+    return torch.cat(means, dim=1), torch.stack([weighted, weight], dim=1)
 
 
 class LevelCompressor(nn.Module):
@@ -28,8 +53,8 @@ class LevelCompressor(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keep: float = math.exp(-FRAMES_PER_CALL * HOP_S / TIME_CONSTANT_S)
-        self.floor: float = FLOOR
+        self.keep: float = keep_per(FRAMES_PER_CALL * HOP_S)
+        self.floor: float = LEVEL_FLOOR
         self.gain: float = GAIN
 
     def compress(self, magnitude: Tensor, power: Tensor) -> Tensor:
@@ -41,20 +66,14 @@ class LevelCompressor(nn.Module):
         return frame // FRAMES_PER_CALL * FRAMES_PER_CALL + FRAMES_PER_CALL - 1
 
     def stream(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One call of 8 frames. State `[channel, 2]`: weighted power and its weight."""
+        """One call of 8 frames. State `[channel, 2]`: see `running_mean`."""
         block_power = magnitude.square().mean(dim=(1, 2))
-        fresh = torch.stack([block_power, torch.ones_like(block_power)], dim=1)
-        state = state * self.keep + fresh * (1.0 - self.keep)
-        power = state[:, 0] / state[:, 1]
-        return self.compress(magnitude, power[:, None, None]), state
+        power, state = running_mean(block_power[:, None], state, self.keep)
+        return self.compress(magnitude, power[:, :, None]), state
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """The whole clip at once; frames divisible by 8."""
-        num_calls = magnitude.shape[1] // 8
+        num_calls = magnitude.shape[1] // FRAMES_PER_CALL
         block_power = magnitude.square().reshape(magnitude.shape[0], num_calls, -1).mean(dim=2)
-        age = torch.arange(num_calls, device=magnitude.device)
-        age = age[:, None] - age[None, :]
-        weight = torch.where(age >= 0, self.keep ** age.clamp_min(0).to(magnitude.dtype), 0.0)
-        weight = weight / weight.sum(dim=1, keepdim=True)
-        power = (block_power @ weight.T).repeat_interleave(8, dim=1)
-        return self.compress(magnitude, power[:, :, None])
+        power, _ = running_mean(block_power, block_power.new_zeros(block_power.shape[0], 2), self.keep)
+        return self.compress(magnitude, power.repeat_interleave(FRAMES_PER_CALL, dim=1)[:, :, None])
