@@ -50,7 +50,7 @@ pub struct InstanceDiagnostics {
     pub latency_samples: usize,
     /// Distance between frames.
     pub hop_samples: usize,
-    /// Frames granted to the worker.
+    /// Time granted to the worker, samples.
     pub deadline_samples: usize,
     /// Frames processed since reset.
     pub num_frames: u64,

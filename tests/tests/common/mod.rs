@@ -15,7 +15,7 @@ pub const RATES_HZ: [f64; 11] =
     [8_000.0, 11_025.0, 16_000.0, 22_050.0, 32_000.0, 44_100.0, 48_000.0, 88_200.0, 96_000.0, 176_400.0, 192_000.0];
 
 /// Block sizes of the latency and offline tests.
-pub const BLOCKS_SAMPLES: [usize; 10] = [1, 32, 64, 127, 440, 480, 512, 1024, 4096, 8192];
+pub const BLOCKS_SAMPLES: [usize; 11] = [1, 32, 64, 127, 256, 440, 480, 512, 1024, 4096, 8192];
 
 /// The bundle under test.
 pub fn bundle_file() -> PathBuf {

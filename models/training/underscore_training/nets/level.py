@@ -54,6 +54,8 @@ class LevelCompressor(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.keep: float = keep_per(FRAMES_PER_CALL * HOP_S)
+        # TorchScript knows attributes and not the module's constants.
+        self.frames_per_call: int = FRAMES_PER_CALL
         self.floor: float = LEVEL_FLOOR
         self.gain: float = GAIN
 
@@ -73,7 +75,7 @@ class LevelCompressor(nn.Module):
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """The whole clip at once; frames divisible by 8."""
-        num_calls = magnitude.shape[1] // FRAMES_PER_CALL
+        num_calls = magnitude.shape[1] // self.frames_per_call
         block_power = magnitude.square().reshape(magnitude.shape[0], num_calls, -1).mean(dim=2)
         power, _ = running_mean(block_power, block_power.new_zeros(block_power.shape[0], 2), self.keep)
-        return self.compress(magnitude, power.repeat_interleave(FRAMES_PER_CALL, dim=1)[:, :, None])
+        return self.compress(magnitude, power.repeat_interleave(self.frames_per_call, dim=1)[:, :, None])

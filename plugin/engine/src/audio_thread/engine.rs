@@ -216,6 +216,7 @@ impl Engine {
     /// Forgets all audio: the next sample is sample 0. Real-time safe.
     pub fn reset(&mut self) {
         self.separator.reset();
+        self.num_asleep_samples = 0.0;
         self.delay.iter_mut().for_each(DelayLine::reset);
         self.hop_fill = 0;
         self.hop_in.iter_mut().for_each(|hop| hop.fill(0.0));
@@ -239,9 +240,6 @@ impl Engine {
             RenderMode::RealTime => Some(LONGEST_WAIT_AHEAD),
         };
         let may_wait_for_model = longest_wait.is_some() && is_loading;
-        if !settings.asleep {
-            self.num_asleep_samples = 0.0;
-        }
         let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
         let mut done = 0;
         while done < num_samples {
@@ -249,9 +247,9 @@ impl Engine {
             let take = (num_samples - done).min(next_place - self.hop_fill);
             self.exchange(done, take);
             done += take;
-            self.num_asleep_samples += take as f64;
-            // Decided place by place, so that it does not depend on where blocks end.
-            let asleep = settings.asleep && self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
+            // Counted and decided place by place, so that it does not depend on where blocks end.
+            self.num_asleep_samples = if settings.asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
+            let asleep = self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
             let Settings { strength, stereo_link, .. } = settings;
             self.work(StepSettings { strength, stereo_link, asleep, longest_wait });
         }

@@ -487,6 +487,37 @@ fn bypass_sleeps_after_a_while_and_is_not_late() {
 }
 
 #[test]
+fn sleep_begins_at_the_same_sample_in_any_block_size_and_anew_after_a_reset() {
+    let num_awake = 48_000;
+    // A little longer than it takes to fall asleep, by less than the largest block.
+    let num_asleep = (SLEEP_AFTER_S * RATE_HZ) as usize + 4_000;
+    let input = noise(num_awake + num_asleep);
+    let calls_of = |block: usize, is_used: bool| {
+        let (mut engine, mut worker) = engine_and_worker(&config(1, 8192));
+        let mut num_calls = 0;
+        let mut play = |engine: &mut Engine, part: &[f32], asleep: bool, num_calls: &mut usize| {
+            render(engine, part, block, Settings { asleep, ..Settings::default() }, |_| {
+                while let Some(call) = worker.receive() {
+                    *num_calls += 1;
+                    worker.send(answer(call, 1.0));
+                }
+            });
+        };
+        if is_used {
+            play(&mut engine, &input, true, &mut 0);
+            engine.reset();
+        }
+        play(&mut engine, &input[..num_awake], false, &mut num_calls);
+        play(&mut engine, &input[num_awake..], true, &mut num_calls);
+        num_calls
+    };
+    let expected = calls_of(64, false);
+    for (block, is_used) in [(64, true), (1000, false), (8192, false), (8192, true)] {
+        assert_eq!(calls_of(block, is_used), expected, "blocks of {block}, used before: {is_used}");
+    }
+}
+
+#[test]
 fn after_sleep_the_masks_fade_in_and_are_the_right_ones() {
     let input = noise(8 * 48_000);
     for timing in TIMINGS {
