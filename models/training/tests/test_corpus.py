@@ -1,7 +1,9 @@
 """The corpus builder on real files made here: splits, layouts, resumption, refusals."""
 
 import json
+import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from underscore_training.corpus.build import build
 from underscore_training.corpus.debian import Source
 from underscore_training.corpus.decode import Undecodable, decode
 from underscore_training.corpus.errors import CorpusError
-from underscore_training.corpus.track import KINDS, SPLITS, drawn_split
+from underscore_training.corpus.track import KINDS, SPLITS, Track, drawn_split
 
 SPEECH = Source("voices", "sounds", "*/*", "speech", 1, "test")
 NUM_PIECES = 4
@@ -72,16 +74,46 @@ def test_an_interrupted_build_goes_on_and_ends_as_an_unbroken_one(packages: Path
     assert len(stored(tmp_path / "two")) == 5
     build(tmp_path / "two", tracks())
     assert stored(tmp_path / "one") == stored(tmp_path / "two") and len(stored(tmp_path / "one")) == len(tracks())
+    assert {row.group for row in stored(tmp_path / "one") if row.kind == "music"} == {
+        f"tunes/piece{idx}" for idx in range(NUM_PIECES)
+    }
     # An Ogg file carries a random serial number, so that the sound is compared and not the bytes.
     for row in stored(tmp_path / "one"):
         one, two = (store.read_track(tmp_path / name, row, 48_000) for name in ("one", "two"))
         assert np.array_equal(one, two), row.name
 
 
+def test_what_is_known_of_a_stored_track_is_brought_up_to_date_without_making_it_again(tmp_path: Path) -> None:
+    track = Track("t", "s", "music", "train", "old", 1.0, "f", lambda: sound("music", 0))
+    build(tmp_path, [track])
+
+    def make() -> np.ndarray:
+        raise AssertionError("made again")
+
+    build(tmp_path, [replace(track, licence="new", group="g", make=make)])
+    assert [(row.licence, row.group) for row in stored(tmp_path)] == [("new", "g")]
+    note = next((tmp_path / "tracks").glob("*/*/*.json"))
+    note.write_text("{")
+    with pytest.raises(CorpusError, match="cannot be read"):
+        stored(tmp_path)
+
+
+def test_a_recording_of_the_user_s_that_was_changed_in_place_is_stale(tmp_path: Path) -> None:
+    write_noise(tmp_path / "mine" / "a.wav")
+    (before,) = layouts.music_folder(tmp_path / "mine", 0)
+    os.utime(tmp_path / "mine" / "a.wav", (1, 1))
+    (after,) = layouts.music_folder(tmp_path / "mine", 0)
+    assert before.fingerprint != after.fingerprint
+
+
+def test_a_split_that_stayed_empty_is_told_from_a_corpus_that_is_none(tmp_path: Path) -> None:
+    build(tmp_path, [Track("t", "s", "music", "train", "l", 1.0, "f", lambda: sound("music", 0))])
+    with pytest.raises(CorpusError, match="no music in its valid split, 1 in the others"):
+        store.load_arrays(tmp_path, "valid", "music", 16_000)
+
+
 def interrupted(tracks: list, after: int) -> list:
     """The same tracks, one of which is stopped by Ctrl-C."""
-    from dataclasses import replace
-
     def stop() -> np.ndarray:
         raise KeyboardInterrupt
 

@@ -4,7 +4,7 @@ import errno
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from conftest import write_corpus
 
 from underscore_training.corpus.errors import CorpusError
+from underscore_training.corpus.store import rows
 from underscore_training.evaluate import estimators as estimators_module
 from underscore_training.evaluate import statistics
 from underscore_training.evaluate.__main__ import main
@@ -52,7 +53,7 @@ class StandInShelf:
     def __init__(self, lengths_s: list[float], silent: bool = False):
         sounds = [np.zeros(int(s * CLIP_RATE_HZ)) if silent else signal(idx, s) for idx, s in enumerate(lengths_s)]
         self.recordings = [
-            Recording(f"r{idx:02}", "source", True, (np.clip(sound, -1, 1) * 32767).astype(np.int16))
+            Recording(f"r{idx:02}", f"r{idx:02}", "source", True, (np.clip(sound, -1, 1) * 32767).astype(np.int16))
             for idx, sound in enumerate(sounds)
         ]
 
@@ -86,6 +87,7 @@ class StandInLoaded:
     gmac_per_s: float = 1.5
     num_parameters: int = 12345
     commit: str = "abc"
+    heard: frozenset[str] | None = frozenset({"heard"})
     config: dict = field(default_factory=dict)
 
 
@@ -384,9 +386,37 @@ def test_silent_clips_are_counted(corpus: Path, tmp_path: Path, monkeypatch: pyt
     assert "none of the 2 clips could be scored" in failure("--corpus", corpus, "--clips", 2, "--clip-s", 1)
 
 
+def test_a_network_that_heard_what_is_scored_is_refused_and_one_that_does_not_say_is_marked(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = rows(corpus, "test", "music")[0].name
+
+    def heard(names: frozenset[str] | None) -> None:
+        loaded = StandInLoaded(Half(SCORE_RATE_HZ, 0.5), "half", heard=names)
+        monkeypatch.setattr(estimators_module, "load_network", lambda path: loaded)
+
+    heard(frozenset({name, "another"}))
+    scored = ("--corpus", corpus, "--checkpoint", tmp_path / "half.pt", "--clips", 1, "--clip-s", 1)
+    message = failure(*scored)
+    assert "trained on 1 recordings of this test split" in message and name in message
+    heard(None)
+    main([str(argument) for argument in scored])
+    assert "what half heard in training is not recorded" in capsys.readouterr().out
+    heard(frozenset({"another"}))
+    main([str(argument) for argument in scored])
+    assert "none heard in training" in capsys.readouterr().out
+
+
+def test_variants_of_a_piece_are_one_piece() -> None:
+    shelf = StandInShelf([3.0, 3.0])
+    shelf.recordings = [replace(recording, piece="tune") for recording in shelf.recordings]
+    clips = ClipList(StandInShelf([3.0]), shelf, 2, 0, clip_s=2.0)
+    assert {clips.clip(idx).piece for idx in range(2)} == {"tune"}
+
+
 def test_bad_input_is_answered_in_a_sentence(corpus: Path, tmp_path: Path) -> None:
     short = ("--clips", 1, "--clip-s", 1)
-    assert "test split" in failure("--corpus", tmp_path, *short)
+    assert "holds no speech" in failure("--corpus", tmp_path, *short)
     assert "a smaller --clip-s" in failure("--corpus", corpus, "--clips", 1, "--clip-s", 30)
     damaged = tmp_path / "latest.pt"
     damaged.write_bytes(b"no checkpoint")
@@ -425,4 +455,6 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_numbers_are_written_without_negative_zero() -> None:
-    assert (decibels(-0.001), decibels(None), decibels(99.0), decibels(-3.456)) == ("0.00", "-", "-", "-3.46")
+    assert (decibels(-0.001), decibels(None), decibels(99.0), decibels(-60.0), decibels(-3.456)) == (
+        "0.00", "-", "> 60", "< -60", "-3.46",
+    )

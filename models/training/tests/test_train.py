@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from underscore_training.corpus.store import rows
+from underscore_training.corpus.track import KINDS, SPLITS
 from underscore_training.nets.systems import SYSTEMS
 from underscore_training.train import checkpoint, config
 from underscore_training.train.__main__ import main
@@ -98,7 +100,44 @@ def test_kept_averages_are_loaded_and_begun_from_but_not_gone_on_from(
         sit(tiny_config, tiny_corpus, tmp_path / "kept", "--resume")
     tiny_config.write_text(f'initial = "{kept}"\n' + tiny_config.read_text())
     begun = Run(config.read(tiny_config))
+    begun.begin({"new"})
     assert torch.equal(begun.net.last.weight, load_network(kept).net.last.weight)
+    assert begun.steps_before == 1 and begun.heard == load_network(kept).heard | {"new"}
+
+
+def test_what_a_run_heard_is_kept_and_its_initial_is_needed_once(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "start", "--until-step", "1")
+    splits = {split: {row.name for kind in KINDS for row in rows(tiny_corpus, split, kind)} for split in SPLITS}
+    heard = load_network(tmp_path / "start" / "latest.pt").heard
+    assert heard == splits["train"] | splits["valid"] and not heard & splits["test"]
+
+    tiny_config.write_text(f'initial = "{tmp_path / "start" / "latest.pt"}"\n' + tiny_config.read_text())
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "1")
+    (tmp_path / "start" / "latest.pt").unlink()
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "2", "--resume")
+    loaded = load_network(tmp_path / "run" / "latest.pt")
+    assert (loaded.steps, loaded.heard) == (3, heard)
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [sitting["first_step"] for sitting in about["sittings"]] == [0, 1]
+
+
+def test_an_initial_of_another_network_is_refused(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "start", "--until-step", "1")
+    text = tiny_config.read_text().replace("time_memory = 8", "time_memory = 6")
+    tiny_config.write_text(f'initial = "{tmp_path / "start" / "latest.pt"}"\n' + text)
+    with pytest.raises(SystemExit, match="is of another network"):
+        sit(tiny_config, tiny_corpus, tmp_path / "run")
+
+
+def test_options_that_a_network_does_not_know_and_a_card_that_is_not_there_are_refused(
+    tiny_config: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(SystemExit, match="finds no CUDA card"):
+            sit(tiny_config, tiny_corpus, tmp_path / "run", "--device", "cuda")
+    tiny_config.write_text(tiny_config.read_text().replace("time_memory", "time_memories"))
+    with pytest.raises(SystemExit, match="options: .*time_memories"):
+        sit(tiny_config, tiny_corpus, tmp_path / "run")
 
 
 def test_a_torn_checkpoint_is_refused_and_named(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
@@ -133,6 +172,10 @@ def test_without_a_corpus_the_message_says_how_to_make_one(tiny_config: Path, tm
         ("loss = 'x'", "missing 2 required positional arguments"),
         ("[system]\nname = 'crn'\nsize = 3\n[optimiser]\nsteps = 1", r"\[system\]: unknown field 'size'"),
         ("precision = 'int3'\n[system]\nname = 'crn'\n[optimiser]\nsteps = 1", "expected 'bfloat16' or 'float32'"),
+        ("loss = 'l3'\n[system]\nname = 'crn'\n[optimiser]\nsteps = 1", "loss is 'l3', expected one of"),
+        ("[system]\nname = 'crn'\n[data]\nrecipe = 'soup'\n[optimiser]\nsteps = 1", "recipe is 'soup', expected one of"),
+        ("[system]\nname = 'crn'\n[optimiser]\nsteps = '400'", "steps is '400', expected int"),
+        ("[system]\nname = 'crn'\n[optimiser]\nsteps = 0", "steps is 0, expected more than 0"),
         ("system = 3\n[optimiser]\nsteps = 1", r"expected a table \[system\]"),
         ("[system", "Expected"),
     ],

@@ -29,7 +29,7 @@ def build(corpus: Path, tracks: Iterable[Track]) -> list[str]:
     wanted = set()
     for track in tqdm(listed, desc="tracks", file=sys.stderr):
         note = store.track_folder(corpus, track.split, track.kind) / f"{store.slug(track.name)}.json"
-        if store.is_stored(corpus, track):
+        if store.refresh(corpus, track):
             wanted.add(note)
             continue
         try:

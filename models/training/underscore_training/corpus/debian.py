@@ -158,10 +158,10 @@ def tracks(packages: Path, seed: int, listed: tuple[Source, ...] = SOURCES) -> I
                     speakers.setdefault(speaker, []).append(path)
                     source_of[speaker] = source
             else:
+                piece = piece_of(source, relative)
                 yield Track(
-                    f"{source.package}/{relative}", source.package, "music",
-                    drawn_split(piece_of(source, relative), seed), source.licence, 1.0,
-                    file_fingerprint([path]), partial(decode, path, PIECE_LIMIT_S),
+                    f"{source.package}/{relative}", source.package, "music", drawn_split(piece, seed), source.licence, 1.0,
+                    file_fingerprint([path]), partial(decode, path, PIECE_LIMIT_S), piece,
                 )
     for speaker, paths in sorted(speakers.items()):
         source = source_of[speaker]

@@ -18,7 +18,7 @@ import numpy as np
 from .debian import speech_from
 from .decode import AUDIO_SUFFIXES, PIECE_LIMIT_S, decode
 from .errors import CorpusError
-from .track import Kind, Split, Track, drawn_split, file_fingerprint
+from .track import Kind, Split, Track, drawn_split, file_fingerprint, fingerprint
 
 LICENCE = "the user's own"
 MUSDB_ACCOMPANIMENT = ("drums", "bass", "other")
@@ -37,14 +37,19 @@ def _require(found: list, folder: Path, expected: str) -> None:
         raise CorpusError(f"{folder} holds no audio: expected {expected}")
 
 
+def _own_fingerprint(paths: list[Path]) -> str:
+    """A user's recordings are changed in place; published ones are not, and their times may be those of unpacking."""
+    return fingerprint(file_fingerprint(paths), *(path.stat().st_mtime_ns for path in paths))
+
+
 def _piece(name: str, source: str, split: Split, path: Path) -> Track:
     make = partial(decode, path, PIECE_LIMIT_S)
-    return Track(name, source, "music", split, LICENCE, 1.0, file_fingerprint([path]), make)
+    return Track(name, source, "music", split, LICENCE, 1.0, _own_fingerprint([path]), make)
 
 
 def _speaker(name: str, source: str, split: Split, paths: list[Path], seed: int) -> Track:
     make = partial(speech_from, paths, f"{seed}/{name}")
-    return Track(name, source, "speech", split, LICENCE, 1.0, file_fingerprint(paths), make)
+    return Track(name, source, "speech", split, LICENCE, 1.0, _own_fingerprint(paths), make)
 
 
 def speech_folder(folder: Path, seed: int) -> Iterator[Track]:

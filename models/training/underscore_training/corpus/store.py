@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tarfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import gcd
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from .errors import CorpusError
-from .track import KINDS, SPLITS, TRACK_RATE_HZ, Track
+from .track import KINDS, SPLITS, TEST_FRACTION, TRACK_RATE_HZ, VALID_FRACTION, Track
 
 COMPRESSION = 0.72
 """libsndfile's scale from 256 kbit/s at 0 to 6 at 1: about 70 kbit/s for full-band music."""
@@ -49,6 +49,8 @@ class Row:
     num_samples: int
     """At 48 kHz."""
     is_full_band: bool
+    group: str = ""
+    """See `Track`."""
 
 
 def slug(name: str) -> str:
@@ -72,10 +74,35 @@ def track_folder(corpus: Path, split: str, kind: str) -> Path:
     return corpus / "tracks" / split / kind
 
 
-def is_stored(corpus: Path, track: Track) -> bool:
-    """Whether the track is there, whole, and as it would be made now."""
+def read_note(note: Path) -> Row:
+    try:
+        return Row(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CorpusError(f"{note}: cannot be read ({error}); delete it and run `corpus` again") from error
+
+
+def refresh(corpus: Path, track: Track) -> bool:
+    """Bring the note of a stored track up to date; false where the track is not there, whole and of the same recordings."""
     note = track_folder(corpus, track.split, track.kind) / f"{slug(track.name)}.json"
-    return note.exists() and json.loads(note.read_text())["fingerprint"] == track.fingerprint
+    if not note.exists():
+        return False
+    row = read_note(note)
+    if row.fingerprint != track.fingerprint:
+        return False
+    now = replace(row, source=track.source, licence=track.licence, weight=track.weight, group=track.group)
+    if now != row:
+        write_note(note, now)
+    return True
+
+
+def write_note(note: Path, row: Row) -> None:
+    draft = note.with_suffix(".draft")
+    try:
+        draft.write_text(json.dumps(asdict(row), indent=1))
+        draft.replace(note)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise CorpusError(f"{note}: cannot be written ({error})") from error
 
 
 def write_track(corpus: Path, track: Track, signal: np.ndarray) -> Row:
@@ -95,7 +122,7 @@ def write_track(corpus: Path, track: Track, signal: np.ndarray) -> Row:
         draft.replace(sound)
         row = Row(
             track.name, track.source, track.kind, track.split, track.licence, track.weight, track.fingerprint,
-            signal.size, is_full_band(signal),
+            signal.size, is_full_band(signal), track.group,
         )
         draft.write_text(json.dumps(asdict(row), indent=1))
         draft.replace(sound.with_suffix(".json"))
@@ -107,7 +134,7 @@ def write_track(corpus: Path, track: Track, signal: np.ndarray) -> Row:
 
 def rows(corpus: Path, split: str, kind: str) -> list[Row]:
     """The tracks of a split and kind by name."""
-    found = [Row(**json.loads(note.read_text())) for note in track_folder(corpus, split, kind).glob("*.json")]
+    found = [read_note(note) for note in track_folder(corpus, split, kind).glob("*.json")]
     return sorted(found, key=lambda row: row.name)
 
 
@@ -128,7 +155,13 @@ def load_arrays(corpus: Path, split: str, kind: str, sample_rate_hz: int) -> lis
     """All tracks of a split and kind, int16 at the rate asked for, mapped from the cache in `arrays/`."""
     listed = rows(corpus, split, kind)
     if not listed:
-        raise CorpusError(f"{corpus} has no {kind} in its {split} split: run `python -m underscore_training.corpus` first")
+        num_others = sum(len(rows(corpus, other, kind)) for other in SPLITS)
+        if num_others == 0:
+            raise CorpusError(f"{corpus} holds no {kind}: run `python -m underscore_training.corpus` first")
+        raise CorpusError(
+            f"{corpus} has no {kind} in its {split} split, {num_others} in the others. Splits are drawn by name ({VALID_FRACTION:.0%} "
+            f"valid, {TEST_FRACTION:.0%} test), and so few may leave one empty: add recordings, or build with another --seed"
+        )
     folder = corpus / "arrays" / str(sample_rate_hz)
     missing = [row for row in listed if not cached(folder, row).exists()]
     for row in tqdm(missing, desc=f"{split} {kind} at {sample_rate_hz} Hz", disable=not missing):

@@ -31,9 +31,12 @@ class Track:
     weight: float
     """How often it is drawn, relative to a real recording of the same length."""
     fingerprint: str
-    """Changes whenever `make` would give something else, so that a resumed build knows what is stale."""
+    """Changes with the recordings that `make` reads, so that a resumed build knows what is stale. A change of how
+    they are made into a track does not show in it: build into another folder then."""
     make: Callable[[], np.ndarray]
     """Float32 mono `[sample]` at 48 kHz."""
+    group: str = ""
+    """Tracks of one group are variants of one piece: in one split, and one piece in statistics. Empty: the track alone."""
 
 
 def drawn_split(group: str, seed: int) -> Split:

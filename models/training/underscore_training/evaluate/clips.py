@@ -100,6 +100,6 @@ class ClipList:
         except CorpusError as error:
             raise SilentReference(str(error)) from error
         return Clip(
-            idx, speaker.name, piece.name, levelled(speech), levelled(music),
+            idx, speaker.name, piece.piece, levelled(speech), levelled(music),
             bool(speaker.is_full_band and piece.is_full_band),
         )

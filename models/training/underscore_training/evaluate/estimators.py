@@ -74,6 +74,8 @@ class Facts:
     steps: int | None = None
     commit: str | None = None
     checkpoint: str | None = None
+    says_what_it_heard: bool = True
+    """False for a checkpoint that does not name the tracks it was trained on; where it does, none of them is scored."""
 
 
 def facts(estimator: Estimator | Oracle) -> Facts:
@@ -82,8 +84,21 @@ def facts(estimator: Estimator | Oracle) -> Facts:
         return Facts(
             estimator.name, "trained", estimator.sample_rate_hz,
             loaded.num_parameters, loaded.gmac_per_s, loaded.steps, loaded.commit, str(estimator.path),
+            loaded.heard is not None,
         )
     return Facts(estimator.name, "oracle" if isinstance(estimator, Oracle) else "baseline", estimator.sample_rate_hz)
+
+
+def require_unheard(estimators: list[Estimator | Oracle], names: set[str]) -> None:
+    """Refuse a network that was trained or chosen on a track of `names`."""
+    for estimator in estimators:
+        if isinstance(estimator, Trained) and estimator.loaded.heard is not None:
+            known = sorted(estimator.loaded.heard & names)
+            if known:
+                raise EvaluateError(
+                    f"{estimator.path} was trained on {len(known)} recordings of this test split, {known[0]!r} among them: "
+                    "score it on the corpus that it was trained with, or train it anew"
+                )
 
 
 def trained(checkpoints: list[Path]) -> list[Trained]:

@@ -12,7 +12,7 @@ from .statistics import interval, paired_p
 
 BEGIN, END = "<!-- scores:begin -->", "<!-- scores:end -->"
 ENDLESS_DB = 60.0
-"""From here on a ratio is that of rounding: nothing was there to be divided by."""
+"""Ratios beyond count as this much: what is left then is rounding, or below hearing."""
 SMALLEST_P = 0.001
 
 
@@ -23,9 +23,11 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def decibels(value: float | None, decimals: int = 2) -> str:
-    """`-` for what does not exist or has no end; never a negative zero."""
-    if value is None or abs(value) >= ENDLESS_DB:
+    """`-` for what does not exist, a bound for what has no end; never a negative zero."""
+    if value is None:
         return "-"
+    if abs(value) >= ENDLESS_DB:
+        return f"> {ENDLESS_DB:.0f}" if value > 0 else f"< -{ENDLESS_DB:.0f}"
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
@@ -90,7 +92,7 @@ def score_table(results: Results, level_db: float, stem: str) -> str:
 
 
 def summary(values: list[float], worst: Callable[[list[float]], float]) -> str:
-    return " / ".join(decibels(float(value), 1) for value in (np.mean(values), np.median(values), worst(values)))
+    return " / ".join(decibels(float(value), 1) for value in (np.mean(np.clip(values, -ENDLESS_DB, ENDLESS_DB)), np.median(values), worst(values)))
 
 
 def leak_table(results: Results) -> str:
@@ -143,9 +145,11 @@ def score_sections(results: Results) -> list[str]:
     scored = {row.clip_idx for row in results.scores}
     num_pieces = len({row.piece for row in results.scores})
     num_speakers = len({row.speaker for row in results.scores})
+    untold = [facts.name for facts in results.estimators if facts.kind == "trained" and not facts.says_what_it_heard]
+    heard = f"; what {' and '.join(untold)} heard in training is not recorded" if untold else ", none heard in training"
     parts = [
         f"{len(scored)} clips of {configuration['clip_s']:g} s of the test split ({num_speakers} speakers, {num_pieces} "
-        f"pieces, none heard in training), scored at {configuration['score_rate_hz'] // 1000} kHz; all in dB. SDR is the "
+        f"pieces{heard}), scored at {configuration['score_rate_hz'] // 1000} kHz; all in dB. SDR is the "
         f"energy of the reference over that of the difference, its 95 % interval from a bootstrap over pieces. p is that of a paired "
         f"permutation test of SDR over pieces against the row above, not corrected for the number of rows. SI-SDRi is the "
         f"gain over the mixture. BSS SDR, SIR and SAR allow a filter of {configuration['num_taps']} taps.",
@@ -155,7 +159,7 @@ def score_sections(results: Results) -> list[str]:
         for stem in STEMS:
             parts.append(f"### Music at {level_name(level_db)}: {stem}\n\n" + score_table(results, level_db, stem))
     if results.leaks:
-        about = "Mean / median / worst; levels are relative to the source."
+        about = f"Mean / median / worst; levels are relative to the source. Beyond {ENDLESS_DB:.0f} dB a clip counts as {ENDLESS_DB:.0f}."
         parts.append(f"### One source alone\n\n{about}\n\n{leak_table(results)}")
     num_full = len({row.clip_idx for row in results.full_band})
     if num_full:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .clips import CLIP_RATE_HZ, MUSIC_LEVELS_DB, SCORE_RATE_HZ, ClipList
 from .errors import EvaluateError
-from .estimators import Estimator, all_estimators, facts
+from .estimators import Estimator, all_estimators, facts, require_unheard
 from .metrics import NUM_TAPS, SilentReference
 from .oracles import Oracle
 from .results import Results
@@ -81,6 +81,7 @@ def evaluate(plan: Plan, results: Results, num_jobs: int = 1) -> None:
     torch.set_num_threads(plan.threads)
     clips = ClipList.from_corpus(plan.corpus, plan.num_clips, plan.seed, plan.clip_s)
     estimators, left_out = all_estimators(plan.checkpoints, plan.rnnoise_program)
+    require_unheard(estimators, {recording.name for recording in (*clips.speakers, *clips.pieces)})
     for message in left_out:
         tqdm.write(message, file=sys.stderr)
     results.left_out += left_out

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..nets.separator import IdentitySeparator
 from ..nets.streaming import DoesNotStream, streaming
+from ..nets.systems import UnknownSystem
 from ..train.checkpoint import CheckpointError, keep_average, load_network
 from . import contract, file
 from .contract import ExportError
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.keep:
             keep_average(args.checkpoint, args.keep)
             print(f"{args.keep}: {args.keep.stat().st_size / 1e6:.2f} MB, the averaged weights")
-    except (CheckpointError, DoesNotStream, ExportError) as error:
+    except (CheckpointError, DoesNotStream, ExportError, UnknownSystem) as error:
         sys.exit(f"error: {error}")
 
 

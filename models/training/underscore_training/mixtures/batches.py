@@ -28,6 +28,11 @@ class MixtureBatches(Dataset):
     def __len__(self) -> int:
         return self.num_batches
 
+    @property
+    def heard(self) -> set[str]:
+        """Names of all tracks that may be drawn."""
+        return {recording.name for shelf in (self.context.speech, self.context.music) for recording in shelf.recordings}
+
     def __getitem__(self, idx: int) -> tuple[Tensor, Tensor]:
         """Music and mixture, `[batch, sample]` each."""
         pairs = [

@@ -17,6 +17,8 @@ class Recording:
     """One speaker or piece."""
 
     name: str
+    piece: str
+    """Its name, or that of the piece that it is a variant of."""
     source: str
     is_full_band: bool
     """Whether there is sound above 8 kHz in it."""
@@ -38,7 +40,7 @@ class Shelf:
 
     def __init__(self, corpus: Path, split: str, kind: str, sample_rate_hz: int):
         loaded = load_arrays(corpus, split, kind, sample_rate_hz)
-        self.recordings = [Recording(row.name, row.source, row.is_full_band, samples) for row, samples in loaded]
+        self.recordings = [Recording(row.name, row.group or row.name, row.source, row.is_full_band, samples) for row, samples in loaded]
         # The square root lets small voices be heard without repeating them endlessly.
         odds = np.array([row.weight * np.sqrt(samples.size) for row, samples in loaded])
         self.odds = odds / odds.sum()

@@ -38,6 +38,13 @@ def with_environment(argv: list[str]) -> None:
         os.execve(sys.executable, [sys.executable, "-m", "underscore_training.train", *argv], os.environ | ENVIRONMENT)
 
 
+def whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
 def batches(config: Config, corpus: Path, split: str, rate_hz: int, seed: int, count: int) -> MixtureBatches:
     data = config.data
     return MixtureBatches(corpus, split, data.recipe, rate_hz, data.clip_s, data.batch, seed, count)
@@ -58,6 +65,7 @@ def train(args: argparse.Namespace, config: Config) -> None:
     stream = batches(config, args.corpus, "train", run.sample_rate_hz, config.seed, config.optimiser.steps)
     valid = batches(config, args.corpus, "valid", run.sample_rate_hz, VALIDATION_SEED, args.validation_batches)
     validation = [valid[idx] for idx in range(len(valid))]
+    run.begin(stream.heard | valid.heard)
     loader = DataLoader(Subset(stream, range(run.steps, until)), batch_size=None, num_workers=args.workers)
     writer = SummaryWriter(args.out / "log", purge_step=run.steps + 1)
     began = saved = time.monotonic()
@@ -66,6 +74,8 @@ def train(args: argparse.Namespace, config: Config) -> None:
 
     def record() -> None:
         run.spent_s = spent_before_s + time.monotonic() - began
+        # First, so that a validation that fails costs no step.
+        run.save(latest)
         row = {
             "step": run.steps,
             "minutes": round(run.spent_s / 60, 2),
@@ -112,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2, help="processor threads of the network")
     parser.add_argument("--workers", type=int, default=0, help="processes that mix ahead; the batches are the same")
     parser.add_argument("--save-every", type=float, default=5.0, help="minutes between checkpoints")
-    parser.add_argument("--validation-batches", type=int, default=12)
+    parser.add_argument("--validation-batches", type=whole, default=12)
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint if there is one")
     args = parser.parse_args(argv)
     args.out = args.out or Path("runs") / args.config.stem

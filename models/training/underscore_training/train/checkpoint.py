@@ -29,6 +29,9 @@ class LoadedNetwork:
     net: nn.Module
     name: str
     steps: int
+    """Those of the runs that it began from included, as far as they are known."""
+    heard: frozenset[str] | None
+    """Names of the tracks that it was trained and chosen on; unknown for a checkpoint that does not say."""
     gmac_per_s: float
     num_parameters: int
     commit: str
@@ -51,7 +54,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
         draft.replace(path)
         draft.write_text(json.dumps(state["losses"], indent=1))
         draft.replace(path.parent / "losses.json")
-        about = {key: state[key] for key in ("config", "commit", "steps", "spent_s")}
+        about = {key: state[key] for key in ("config", "commit", "steps", "steps_before", "sittings", "spent_s")}
         draft.write_text(json.dumps(about, indent=1))
         draft.replace(path.parent / "run.json")
     except (OSError, RuntimeError) as error:
@@ -59,7 +62,13 @@ def save(path: Path, state: dict[str, Any]) -> None:
         raise CheckpointError(f"{path}: cannot be written ({error}); the last whole checkpoint is kept") from error
 
 
-KEPT = ("average", "config", "commit", "steps", "spent_s", "losses", "format")
+def heard(state: dict[str, Any]) -> set[str] | None:
+    """Names of the tracks that a checkpoint's weights heard."""
+    names = state.get("heard")
+    return None if names is None else set(names)
+
+
+KEPT = ("average", "config", "commit", "steps", "steps_before", "heard", "sittings", "spent_s", "losses", "format")
 
 
 def keep_average(path: Path, out: Path) -> None:
@@ -68,7 +77,7 @@ def keep_average(path: Path, out: Path) -> None:
     draft = out.with_suffix(".draft")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({key: state[key] for key in KEPT}, draft)
+        torch.save({key: state[key] for key in KEPT if key in state}, draft)
         draft.replace(out)
     except (OSError, RuntimeError) as error:
         draft.unlink(missing_ok=True)
@@ -113,8 +122,12 @@ def load_network(path: Path) -> LoadedNetwork:
         config = configs.from_dict(state["config"], str(path))
         net = build(config.system.name, **config.system.options)
         net.load_state_dict(state["average"])
-    except (ConfigError, RuntimeError, KeyError) as error:
+    except (ConfigError, RuntimeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its weights do not fit the network ({error})") from error
     net.eval()
     name = path.parent.name if path.stem == "latest" else path.stem
-    return LoadedNetwork(net, name, state["steps"], gmac_per_s(net), num_parameters(net), state["commit"], config)
+    names = heard(state)
+    return LoadedNetwork(
+        net, name, state["steps"] + state.get("steps_before", 0), None if names is None else frozenset(names),
+        gmac_per_s(net), num_parameters(net), state["commit"], config,
+    )

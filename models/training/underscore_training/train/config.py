@@ -3,7 +3,10 @@
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
+
+from ..mixtures.recipe import RECIPES
+from .losses import LOSSES
 
 
 class ConfigError(Exception):
@@ -71,10 +74,23 @@ def _filled(kind: type, values: dict[str, Any], where: str) -> Any:
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigError(f"{where}: unknown field {unknown[0]!r}, expected one of {', '.join(sorted(known))}")
+    for item in fields(kind):
+        if item.name in values and not _fits(values[item.name], item.type):
+            expected = getattr(item.type, "__name__", str(item.type))
+            raise ConfigError(f"{where}: {item.name} is {values[item.name]!r}, expected {expected}")
     try:
         return kind(**values)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether TOML's `value` may stand for a field of this type."""
+    if isinstance(value, bool):
+        return False
+    if kind is float:
+        return isinstance(value, (int, float))
+    return isinstance(value, get_origin(kind) if get_origin(kind) is dict else kind)
 
 
 def from_dict(values: dict[str, Any], where: str) -> Config:
@@ -88,6 +104,14 @@ def from_dict(values: dict[str, Any], where: str) -> Config:
     config = _filled(Config, values, where)
     if config.precision not in ("bfloat16", "float32"):
         raise ConfigError(f"{where}: precision is {config.precision!r}, expected 'bfloat16' or 'float32'")
+    for name, value, known in (("loss", config.loss, LOSSES), ("[data] recipe", config.data.recipe, RECIPES)):
+        if value not in known:
+            raise ConfigError(f"{where}: {name} is {value!r}, expected one of {', '.join(known)}")
+    for name, value in (
+        ("[optimiser] steps", config.optimiser.steps), ("[data] batch", config.data.batch), ("[data] clip_s", config.data.clip_s)
+    ):
+        if value <= 0:
+            raise ConfigError(f"{where}: {name} is {value}, expected more than 0")
     return config
 
 

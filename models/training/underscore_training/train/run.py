@@ -12,7 +12,7 @@ from ..grid import grid_at, stft
 from ..nets.mask_separator import MaskSeparator
 from ..nets.systems import build
 from . import checkpoint
-from .config import Config, OptimiserConfig
+from .config import Config, ConfigError, OptimiserConfig
 from .losses import LOSSES, Outcome
 
 
@@ -31,9 +31,12 @@ class Run:
         torch.manual_seed(config.seed)
         self.config = config
         self.device = torch.device(device)
-        self.net = build(config.system.name, **config.system.options).to(self.device)
-        if config.initial is not None:
-            self.net.load_state_dict(checkpoint.read(Path(config.initial))["average"])
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("--device cuda: torch finds no CUDA card here; leave it away to train on the processor")
+        try:
+            self.net = build(config.system.name, **config.system.options).to(self.device)
+        except TypeError as error:
+            raise ConfigError(f"[system] options: {error}") from error
         if device == "cpu":
             # oneDNN convolves several times faster in this order.
             self.net = self.net.to(memory_format=torch.channels_last)
@@ -45,8 +48,27 @@ class Run:
         self.loss = LOSSES[config.loss]
         self.logits = torch.compile(self.net.logits, dynamic=False) if compiled else None
         self.steps = 0
+        self.steps_before = 0
+        self.heard: set[str] | None = set()
+        self.sittings: list[dict[str, int | str]] = []
         self.spent_s = 0.0
         self.losses: list[dict[str, float]] = []
+
+    def begin(self, heard: set[str]) -> None:
+        """A sitting begins, from the configuration's `initial` where nothing was learnt yet; `heard`: names of tracks."""
+        initial = self.config.initial
+        if self.steps == 0 and initial is not None:
+            state = checkpoint.read(Path(initial))
+            try:
+                self.net.load_state_dict(state["average"])
+            except RuntimeError as error:
+                raise checkpoint.CheckpointError(f"{initial} is of another network ({error}): name another `initial`") from error
+            self.average.load_state_dict(state["average"])
+            self.steps_before = state["steps"] + state.get("steps_before", 0)
+            self.heard = checkpoint.heard(state)
+        if self.heard is not None:
+            self.heard |= heard
+        self.sittings.append({"first_step": self.steps, "commit": checkpoint.commit()})
 
     @property
     def sample_rate_hz(self) -> int:
@@ -120,6 +142,9 @@ class Run:
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "steps": self.steps,
+                "steps_before": self.steps_before,
+                "heard": None if self.heard is None else sorted(self.heard),
+                "sittings": self.sittings,
                 "spent_s": self.spent_s,
                 "losses": self.losses,
                 "commit": checkpoint.commit(),
@@ -139,3 +164,5 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps, self.spent_s, self.losses = state["steps"], state["spent_s"], state["losses"]
+        self.steps_before, self.sittings = state.get("steps_before", 0), state.get("sittings", [])
+        self.heard = checkpoint.heard(state)
