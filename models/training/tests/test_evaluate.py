@@ -359,6 +359,25 @@ def test_tables_plots_and_back(
         assert (again / name).read_bytes() == (out / name).read_bytes(), name
 
 
+def test_systems_scored_one_after_the_other_stand_in_one_table(
+    corpus: Path, checkpoints: list[Path], tmp_path: Path
+) -> None:
+    def score(out: str, *arguments: object) -> None:
+        main([str(argument) for argument in ("--corpus", corpus, "--clips", 2, "--clip-s", 1, *arguments, "--out", tmp_path / out)])
+
+    def rows(out: str) -> list:
+        scores = read(tmp_path / out / "scores.json").scores
+        return sorted(scores, key=lambda row: (row.estimator, row.clip_idx, row.level_db, row.stem))
+
+    score("both", "--checkpoint", *checkpoints)
+    score("first", "--checkpoint", checkpoints[0])
+    score("second", "--checkpoint", checkpoints[1], "--beside", tmp_path / "first" / "scores.json")
+    assert rows("second") == rows("both")
+    assert failure("--corpus", corpus, "--clips", 3, "--clip-s", 1, "--beside", tmp_path / "first" / "scores.json").endswith(
+        "is not of the same clips; give the same corpus, --clips, --clip-s and --seed"
+    )
+
+
 def test_processes_do_not_change_the_scores(corpus: Path, tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         main(["--corpus", str(corpus), "--clips", "2", "--clip-s", "1", "--jobs", jobs, "--out", str(tmp_path / jobs)])

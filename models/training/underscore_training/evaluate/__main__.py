@@ -20,7 +20,7 @@ from .estimators import trained
 from .files import check_writable, write_all
 from .programme import programme_scores
 from .report import markdown, with_tables
-from .results import Results, from_json, read, to_json
+from .results import Results, beside, from_json, read, to_json
 from .rnnoise import INSTALL, PROGRAM
 from .run import Plan, evaluate
 from .timing import real_time_factor
@@ -56,6 +56,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     asked.add_argument(
         "--from", dest="source", type=Path, metavar="FILE", help="a scores.json to make tables and plots from; nothing is run"
     )
+    asked.add_argument(
+        "--beside", type=Path, metavar="FILE", help="a scores.json of the same clips; what it has besides stands in the same tables"
+    )
     given = parser.add_argument_group("how")
     given.add_argument("--clips", type=whole, default=48, help="number of test clips (default: %(default)s)")
     given.add_argument("--clip-s", type=seconds, default=CLIP_S, help="their length (default: %(default)s)")
@@ -77,6 +80,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         parser.error("--checkpoint needs --corpus or --programme to be scored on")
     if args.figures and not (args.corpus or args.source):
         parser.error("--figures needs --corpus, or --from a file that has scores of one")
+    if args.beside and not args.corpus:
+        parser.error("--beside needs --corpus: it adds to what is scored there")
     return args
 
 
@@ -107,7 +112,10 @@ def run(args: argparse.Namespace, argv: list[str]) -> None:
     for folder in (args.out, args.figures, args.readme and args.readme.parent):
         if folder:
             check_writable(folder)
+    earlier = read(args.beside) if args.beside else None
     results = read(args.source) if args.source else measured(args, argv)
+    if earlier:
+        results = beside(results, earlier, args.beside)
     # Tables and plots are made from the rounded numbers that are kept, so that --from makes the same ones.
     results = from_json(to_json(results), Path("scores.json"))
     tables = markdown(results)

@@ -1,7 +1,7 @@
 """Everything that an evaluation found, and the file that it is kept in."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,31 @@ def from_json(text: str | bytes, path: Path) -> Results:
         return Results(**content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EvaluateError(f"{path}: is no file of scores ({type(error).__name__}: {error})") from error
+
+
+def beside(results: Results, earlier: Results, path: Path) -> Results:
+    """The rows of both; of an estimator that is in both the new ones. They must be of the same clips."""
+
+    def clips(found: Results) -> dict[int, tuple[str, str]]:
+        return {row.clip_idx: (row.speaker, row.piece) for row in found.scores}
+
+    if (results.configuration, clips(results)) != (earlier.configuration, clips(earlier)):
+        raise EvaluateError(f"{path}: is not of the same clips; give the same corpus, --clips, --clip-s and --seed")
+    names = {facts.name for facts in results.estimators} | {row.estimator for row in results.programme}
+
+    def both(entry: str) -> list:
+        kept = [row for row in getattr(earlier, entry) if getattr(row, "estimator", None) not in names]
+        return kept + getattr(results, entry)
+
+    return replace(
+        results,
+        command=f"{earlier.command}\n{results.command}",
+        estimators=[facts for facts in earlier.estimators if facts.name not in names] + results.estimators,
+        **{entry: both(entry) for entry in ("scores", "leaks", "full_band", "programme")},
+        cpu_s=earlier.cpu_s | results.cpu_s,
+        skipped=list(dict.fromkeys(earlier.skipped + results.skipped)),
+        left_out=list(dict.fromkeys(earlier.left_out + results.left_out)),
+    )
 
 
 def read(path: Path) -> Results:
