@@ -146,7 +146,7 @@ def test_sources_are_equally_loud_where_they_are_scored() -> None:
 def test_short_recordings_are_left_out() -> None:
     clips = ClipList(StandInShelf([0.5, 2.0]), StandInShelf([2.0]), 4, 1, clip_s=1.0)
     assert {clips.clip(idx).speaker for idx in range(4)} == {"r01"}
-    with pytest.raises(EvaluateError, match="no music of the test split lasts 3 s, the longest 2.0 s"):
+    with pytest.raises(EvaluateError, match="no music of the split lasts 3 s, the longest 2.0 s"):
         ClipList(StandInShelf([4.0]), StandInShelf([2.0, 1.0]), 4, 1, clip_s=3.0)
 
 
@@ -424,6 +424,9 @@ def test_a_network_that_heard_what_is_scored_is_refused_and_one_that_does_not_sa
     heard(frozenset({"another"}))
     main([str(argument) for argument in scored])
     assert "none heard in training" in capsys.readouterr().out
+    heard(frozenset({row.name for row in rows(corpus, "valid", "music")}))
+    main([*(str(argument) for argument in scored), "--split", "valid"])
+    assert "of the validation split" in capsys.readouterr().out
 
 
 def test_variants_of_a_piece_are_one_piece() -> None:

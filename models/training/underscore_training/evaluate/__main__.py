@@ -50,7 +50,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=PROG, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked = parser.add_argument_group("what to score")
     asked.add_argument("--checkpoint", type=Path, nargs="+", default=[], metavar="FILE", help="networks to compare")
-    asked.add_argument("--corpus", type=Path, metavar="DIR", help="folder that `corpus` wrote; its test split is scored")
+    asked.add_argument("--corpus", type=Path, metavar="DIR", help="folder that `corpus` wrote")
     asked.add_argument("--programme", type=Path, metavar="DIR", help="folder of the demo programme: music.flac, dialogue.flac")
     asked.add_argument("--model", type=Path, metavar="FILE", help="exported file to time on one thread")
     asked.add_argument(
@@ -60,6 +60,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         "--beside", type=Path, metavar="FILE", help="a scores.json of the same clips; what it has besides stands in the same tables"
     )
     given = parser.add_argument_group("how")
+    given.add_argument(
+        "--split", choices=("test", "valid"), default="test", help="of the corpus: valid is for choosing between networks (default: %(default)s)"
+    )
     given.add_argument("--clips", type=whole, default=48, help="number of test clips (default: %(default)s)")
     given.add_argument("--clip-s", type=seconds, default=CLIP_S, help="their length (default: %(default)s)")
     given.add_argument("--seed", type=int, default=11, help="draws the clips (default: %(default)s)")
@@ -93,7 +96,7 @@ def measured(args: argparse.Namespace, argv: list[str]) -> Results:
         results.programme, left_out = programme_scores(args.programme, trained(args.checkpoint))
         results.left_out += left_out
     if args.corpus:
-        plan = Plan(args.corpus, args.checkpoint, args.clips, args.seed, args.clip_s, args.rnnoise, args.threads)
+        plan = Plan(args.corpus, args.split, args.checkpoint, args.clips, args.seed, args.clip_s, args.rnnoise, args.threads)
         evaluate(plan, results, args.jobs)
     if args.model:
         results.rtf = real_time_factor(args.model)

@@ -54,7 +54,7 @@ def levelled(samples: np.ndarray) -> np.ndarray:
 
 
 class ClipList:
-    """`num_clips` clips of `clip_s` seconds out of a corpus' test split."""
+    """`num_clips` clips of `clip_s` seconds out of one split of a corpus."""
 
     def __init__(self, speech: Shelf, music: Shelf, num_clips: int, seed: int, clip_s: float = CLIP_S):
         """From two shelves at 32 kHz."""
@@ -69,9 +69,9 @@ class ClipList:
         self.piece_order = in_turn(num_clips, len(self.pieces), np.random.default_rng([seed, 1]))
 
     @classmethod
-    def from_corpus(cls, corpus: Path, num_clips: int, seed: int, clip_s: float = CLIP_S) -> "ClipList":
-        """From a folder that `corpus` wrote; raises `CorpusError` where it has no test split."""
-        shelves = [Shelf(corpus, "test", kind, CLIP_RATE_HZ) for kind in ("speech", "music")]
+    def from_corpus(cls, corpus: Path, split: str, num_clips: int, seed: int, clip_s: float = CLIP_S) -> "ClipList":
+        """From a folder that `corpus` wrote; raises `CorpusError` where that split is empty."""
+        shelves = [Shelf(corpus, split, kind, CLIP_RATE_HZ) for kind in ("speech", "music")]
         return cls(*shelves, num_clips, seed, clip_s)
 
     def long_enough(self, shelf: Shelf, kind: str, clip_s: float) -> list[Recording]:
@@ -81,7 +81,7 @@ class ClipList:
         if not kept:
             longest_s = max((recording.samples.size for recording in recordings), default=0) / CLIP_RATE_HZ
             raise EvaluateError(
-                f"no {kind} of the test split lasts {clip_s:g} s, the longest {longest_s:.1f} s; "
+                f"no {kind} of the split lasts {clip_s:g} s, the longest {longest_s:.1f} s; "
                 f"build a larger corpus or give a smaller --clip-s"
             )
         return kept

@@ -146,9 +146,11 @@ def score_sections(results: Results) -> list[str]:
     num_pieces = len({row.piece for row in results.scores})
     num_speakers = len({row.speaker for row in results.scores})
     untold = [facts.name for facts in results.estimators if facts.kind == "trained" and not facts.says_what_it_heard]
-    heard = f"; what {' and '.join(untold)} heard in training is not recorded" if untold else ", none heard in training"
+    is_test = configuration.get("split", "test") == "test"
+    unheard = ", none heard in training" if is_test else ", by which networks were chosen"
+    heard = f"; what {' and '.join(untold)} heard in training is not recorded" if untold else unheard
     parts = [
-        f"{len(scored)} clips of {configuration['clip_s']:g} s of the test split ({num_speakers} speakers, {num_pieces} "
+        f"{len(scored)} clips of {configuration['clip_s']:g} s of the {'test' if is_test else 'validation'} split ({num_speakers} speakers, {num_pieces} "
         f"pieces{heard}), scored at {configuration['score_rate_hz'] // 1000} kHz; all in dB. SDR is the "
         f"energy of the reference over that of the difference, its 95 % interval from a bootstrap over pieces. p is that of a paired "
         f"permutation test of SDR over pieces against the row above, not corrected for the number of rows. SI-SDRi is the "

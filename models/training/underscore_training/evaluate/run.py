@@ -26,6 +26,8 @@ class Plan:
     """What is to be scored."""
 
     corpus: Path
+    split: str
+    """`test`, or `valid` to choose by."""
     checkpoints: list[Path]
     num_clips: int
     seed: int
@@ -50,7 +52,7 @@ class Worker:
     @classmethod
     def start(cls, plan: Plan) -> None:
         torch.set_num_threads(plan.threads)
-        cls.clips = ClipList.from_corpus(plan.corpus, plan.num_clips, plan.seed, plan.clip_s)
+        cls.clips = ClipList.from_corpus(plan.corpus, plan.split, plan.num_clips, plan.seed, plan.clip_s)
         cls.estimators, _ = all_estimators(plan.checkpoints, plan.rnnoise_program)
 
     @classmethod
@@ -79,15 +81,16 @@ def clip_scores(
 def evaluate(plan: Plan, results: Results, num_jobs: int = 1) -> None:
     """Fill `results` with the rows of every clip."""
     torch.set_num_threads(plan.threads)
-    clips = ClipList.from_corpus(plan.corpus, plan.num_clips, plan.seed, plan.clip_s)
+    clips = ClipList.from_corpus(plan.corpus, plan.split, plan.num_clips, plan.seed, plan.clip_s)
     estimators, left_out = all_estimators(plan.checkpoints, plan.rnnoise_program)
-    require_unheard(estimators, {recording.name for recording in (*clips.speakers, *clips.pieces)})
+    if plan.split == "test":
+        require_unheard(estimators, {recording.name for recording in (*clips.speakers, *clips.pieces)})
     for message in left_out:
         tqdm.write(message, file=sys.stderr)
     results.left_out += left_out
     results.estimators = [facts(estimator) for estimator in estimators]
     results.configuration |= {
-        **{key: value for key, value in asdict(plan).items() if key in ("num_clips", "seed", "clip_s")},
+        **{key: value for key, value in asdict(plan).items() if key in ("split", "num_clips", "seed", "clip_s")},
         "corpus": str(plan.corpus),
         "music_levels_db": list(MUSIC_LEVELS_DB),
         "score_rate_hz": SCORE_RATE_HZ, "clip_rate_hz": CLIP_RATE_HZ, "num_taps": NUM_TAPS,
