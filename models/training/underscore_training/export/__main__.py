@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--checkpoint", type=Path, help="checkpoint of `train`; without it the identity is written")
-    parser.add_argument("--id", default="music-2", help="permanent id: sessions are saved with it (default: %(default)s)")
+    parser.add_argument("--id", default="music-3", help="permanent id: sessions are saved with it (default: %(default)s)")
     parser.add_argument("--name", default="Music & Dialogue", help="the name that people see")
     parser.add_argument("--version", default="1.0.0", help="version written into the metadata")
     parser.add_argument("--licence", default=LICENCE)
