@@ -1,6 +1,7 @@
 //! What one hop of one channel costs. `cargo bench -p underscore-dsp`.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use underscore_dsp::{Complex32, Grid, Istft, MaskExtender, Stft, apply, link_rms, shape};
@@ -66,5 +67,32 @@ fn masks(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hop, masks);
+/// What an audio thread pays: it comes back after a pause and finds its caches cold.
+fn after_a_pause(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("after a pause of 5 ms");
+    group.sample_size(10);
+    let grid = Grid::new(48_000.0, 0.064, 0.016).expect("a common rate");
+    let samples: Vec<f32> = (0..grid.hop_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
+    let mut spectrum = vec![Complex32::default(); grid.num_bins()];
+    for num_channels in [1, 2] {
+        let mut stft = Stft::new(grid, num_channels);
+        group.bench_function(BenchmarkId::new("analyse, channels", num_channels), |bencher| {
+            bencher.iter_custom(|num_times| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..num_times {
+                    std::thread::sleep(Duration::from_millis(5));
+                    let start = Instant::now();
+                    for channel_idx in 0..num_channels {
+                        stft.analyse(channel_idx, black_box(&samples), &mut spectrum);
+                    }
+                    spent += start.elapsed();
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, hop, masks, after_a_pause);
 criterion_main!(benches);

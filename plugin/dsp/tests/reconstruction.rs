@@ -116,3 +116,25 @@ fn imaginary_parts_that_a_real_signal_cannot_have_are_ignored() {
         assert_eq!(plain == with_last, grid.window_samples().is_multiple_of(2), "last bin at {rate_hz} Hz");
     }
 }
+
+#[test]
+fn channels_that_share_a_plan_are_what_each_would_be_alone() {
+    let grid = Grid::new(48_000.0, 0.064, 0.016).unwrap();
+    let inputs = [common::noise(12 * grid.hop_samples(), 1), common::noise(12 * grid.hop_samples(), 2)];
+    let alone: Vec<Vec<f32>> =
+        inputs.iter().map(|input| run(&mut Stft::new(grid, 1), &mut Istft::new(grid, 1), grid, input, 0.5)).collect();
+    let (mut stft, mut istft) = (Stft::new(grid, 2), Istft::new(grid, 2));
+    let mut spectrum = vec![Complex32::default(); grid.num_bins()];
+    let mut masked = spectrum.clone();
+    let mask = vec![0.5; grid.num_bins()];
+    let mut together = [vec![0.0; inputs[0].len()], vec![0.0; inputs[0].len()]];
+    for start in (0..inputs[0].len()).step_by(grid.hop_samples()) {
+        let hop = start..start + grid.hop_samples();
+        for (channel_idx, (input, output)) in inputs.iter().zip(&mut together).enumerate() {
+            stft.analyse(channel_idx, &input[hop.clone()], &mut spectrum);
+            apply(&mask, &spectrum, &mut masked);
+            istft.synthesise(channel_idx, &mut masked, &mut output[hop.clone()]);
+        }
+    }
+    assert_eq!(alone, together);
+}

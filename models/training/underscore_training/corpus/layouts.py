@@ -38,7 +38,7 @@ def _require(found: list, folder: Path, expected: str) -> None:
 
 
 def _own_fingerprint(paths: list[Path]) -> str:
-    """A user's recordings are changed in place; published ones are not, and their times may be those of unpacking."""
+    """By their times too: a user's recordings are changed in place."""
     return fingerprint(file_fingerprint(paths), *(path.stat().st_mtime_ns for path in paths))
 
 
@@ -98,7 +98,7 @@ def musdb18(folder: Path, seed: int) -> Iterator[Track]:
             # The publisher has no validation split: a part of its training songs is drawn for it.
             drawn: Split = "valid" if drawn_split(name, seed) == "valid" else "train"
             yield Track(
-                name, "musdb18", "music", split or drawn, LICENCE, 1.0, file_fingerprint(paths),
+                name, "musdb18", "music", split or drawn, LICENCE, 1.0, _own_fingerprint(paths),
                 partial(accompaniment, paths),
             )
     _require([None] * found, folder, "MUSDB18's train/ and test/ with song folders or .stem.mp4 files")

@@ -102,7 +102,7 @@ def write_note(note: Path, row: Row) -> None:
         draft.replace(note)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise CorpusError(f"{note}: cannot be written ({error})") from error
+        raise CorpusError(f"{note}: cannot be written ({error}); what is complete stays, run the command again") from error
 
 
 def write_track(corpus: Path, track: Track, signal: np.ndarray) -> Row:
@@ -124,8 +124,7 @@ def write_track(corpus: Path, track: Track, signal: np.ndarray) -> Row:
             track.name, track.source, track.kind, track.split, track.licence, track.weight, track.fingerprint,
             signal.size, is_full_band(signal), track.group,
         )
-        draft.write_text(json.dumps(asdict(row), indent=1))
-        draft.replace(sound.with_suffix(".json"))
+        write_note(sound.with_suffix(".json"), row)
     except (OSError, soundfile.LibsndfileError) as error:
         draft.unlink(missing_ok=True)
         raise CorpusError(f"{folder}: cannot be written ({error}); what is complete stays, run the command again") from error

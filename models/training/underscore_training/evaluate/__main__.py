@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ..corpus.errors import CorpusError
+from ..options import whole
 from ..train.checkpoint import commit
 from .clips import CLIP_S
 from .errors import EvaluateError
@@ -30,13 +31,6 @@ DESCRIPTION = """Score separators on test clips that none of them heard in train
 
 Beside the checkpoints stand the mixture itself, RNNoise where it is installed, and two masks made
 from the references, the ideal ratio mask and the phase-sensitive mask, as ceilings."""
-
-
-def whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
 
 
 def seconds(text: str) -> float:

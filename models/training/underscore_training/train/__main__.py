@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ..corpus.errors import CorpusError
 from ..mixtures.batches import MixtureBatches
 from ..nets.systems import UnknownSystem
+from ..options import whole
 from . import config as configs
 from .checkpoint import CheckpointError
 from .config import Config, ConfigError
@@ -36,13 +37,6 @@ def with_environment(argv: list[str]) -> None:
     """Start this command again with the variables that libc and OpenMP read only at their start."""
     if any(os.environ.get(key) != value for key, value in ENVIRONMENT.items()):
         os.execve(sys.executable, [sys.executable, "-m", "underscore_training.train", *argv], os.environ | ENVIRONMENT)
-
-
-def whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
 
 
 def batches(config: Config, corpus: Path, split: str, rate_hz: int, seed: int, count: int) -> MixtureBatches:

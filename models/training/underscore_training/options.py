@@ -1,0 +1,11 @@
+"""Values on the command line that more than one command takes."""
+
+import argparse
+
+
+def whole(text: str) -> int:
+    """A number of things: at least one."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
