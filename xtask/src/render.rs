@@ -63,7 +63,7 @@ pub fn run(args: &RenderArgs) -> Result<()> {
         let report = render_file(&bundle, args, &args.input, &args.out_dir)?;
         println!("{}", report.summary());
         println!("written to {}", args.out_dir.display());
-        return Ok(());
+        return report.require_separated();
     }
     let jobs = jobs_of(&args.input, &args.out_dir)?;
     let bar = ProgressBar::new(jobs.len() as u64)
@@ -73,7 +73,12 @@ pub fn run(args: &RenderArgs) -> Result<()> {
         let name = input.file_name().unwrap_or_default().to_string_lossy();
         bar.set_message(name.to_string());
         match render_file(&bundle, args, input, out_dir) {
-            Ok(report) => bar.suspend(|| println!("{name}: {}", report.summary())),
+            Ok(report) => {
+                bar.suspend(|| println!("{name}: {}", report.summary()));
+                if report.require_separated().is_err() {
+                    failures.push(name.to_string());
+                }
+            }
             Err(error) => {
                 bar.suspend(|| eprintln!("{name}: skipped: {error:#}"));
                 failures.push(name.to_string());
@@ -83,9 +88,9 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     }
     bar.finish_and_clear();
     let num_rendered = jobs.len() - failures.len();
-    println!("{num_rendered} of {} files rendered to {}", jobs.len(), args.out_dir.display());
+    println!("{num_rendered} of {} files separated to {}", jobs.len(), args.out_dir.display());
     if !failures.is_empty() {
-        bail!("{} of {} files could not be rendered: {}", failures.len(), jobs.len(), failures.join(", "));
+        bail!("{} of {} files could not be separated: {}", failures.len(), jobs.len(), failures.join(", "));
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! What a render came to.
 
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 /// `report.json`. The first eleven fields are a promise; the others may grow.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// Id of the model in use.
     pub model: String,
@@ -48,6 +49,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// An error where the plugin passed the sound unchanged: whoever renders a folder overnight looks at the exit status.
+    pub fn require_separated(&self) -> Result<()> {
+        ensure!(
+            self.state == "running",
+            "nothing was separated, every stem is an equal share of the input: {}",
+            self.message
+        );
+        Ok(())
+    }
+
     /// One line for people.
     pub fn summary(&self) -> String {
         let measured = self.latency_samples_measured.map_or_else(|| "silent".to_owned(), |m| m.to_string());
@@ -55,7 +66,7 @@ impl Report {
             "{} on {}, {} Hz / {}: latency {} reported, {measured} measured; {} of {} frames late; RTF {:.3}; process up to \
              {:.0} us; load {:.0} ms",
             self.model,
-            self.device,
+            if self.device.is_empty() { "no device" } else { &self.device },
             self.host_rate,
             self.block,
             self.latency_samples_reported,
@@ -70,5 +81,21 @@ impl Report {
             line.push_str(&self.message);
         }
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_render_that_separated_nothing_is_an_error_with_the_reason() {
+        let report =
+            |state: &str, message: &str| Report { state: state.into(), message: message.into(), ..Report::default() };
+        assert!(report("running", "").require_separated().is_ok());
+        for state in ["unavailable", "loading"] {
+            let error = report(state, "libtorch is missing").require_separated().unwrap_err().to_string();
+            assert!(error.contains("nothing was separated") && error.contains("libtorch is missing"), "{error}");
+        }
     }
 }
