@@ -12,6 +12,8 @@ pub struct Timings {
 /// A distribution, microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
+    /// 10 % are below.
+    pub p10_us: f64,
     /// Half are below.
     pub p50_us: f64,
     /// 99 % are below.
@@ -37,6 +39,7 @@ impl Percentiles {
             f64::from(sorted[rank.clamp(1, sorted.len()) - 1])
         };
         Self {
+            p10_us: rank(0.1),
             p50_us: rank(0.5),
             p99_us: rank(0.99),
             p999_us: rank(0.999),
