@@ -5,8 +5,9 @@ import torch
 
 from underscore_training.export import contract
 from underscore_training.nets import host_grid
+from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.crn import CRN
-from underscore_training.nets.crn_streaming import StreamingCRN
+from underscore_training.nets.streaming import StreamingCRN
 
 LOOK_AHEAD_FRAMES = 3
 
@@ -21,7 +22,7 @@ def crn() -> CRN:
 
 
 def magnitude(num_frames: int, num_channels: int = 1) -> torch.Tensor:
-    spectrum = contract.test_spectrum(CRN.grid, num_frames, num_channels)
+    spectrum = contract.test_spectrum(BentAxis.grid, num_frames, num_channels)
     return torch.view_as_complex(spectrum).abs()
 
 
@@ -54,7 +55,7 @@ def test_a_mask_hears_its_look_ahead_and_nothing_after_it(crn: CRN) -> None:
 
 def test_a_call_is_pure(crn: CRN) -> None:
     model = StreamingCRN(crn)
-    spectrum = contract.test_spectrum(CRN.grid, 8)
+    spectrum = contract.test_spectrum(BentAxis.grid, 8)
     with torch.no_grad():
         _, state = model(spectrum[:, :4], contract.zero_state(model.state_shapes(), 1))
         kept = [tensor.clone() for tensor in state]
@@ -75,35 +76,6 @@ def test_silence_gives_a_finite_mask(crn: CRN) -> None:
         assert torch.isfinite(crn.logits(torch.zeros(1, 20, 1025))).all()
 
 
-def test_the_level_in_calls_is_the_level_at_once(crn: CRN) -> None:
-    given = torch.rand(2, 300, crn.num_bands)
-    whole, end = crn.level(given, torch.zeros(2, 2))
-    state, parts = torch.zeros(2, 2), []
-    for call in given.split(7, dim=1):
-        part, state = crn.level(call, state)
-        parts.append(part)
-    assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-5) and torch.allclose(state, end, atol=1e-5)
-
-
-def test_a_mixture_without_treble_is_masked_below_8_khz_as_one_with_it_would_be_levelled() -> None:
-    """The level is taken below 8 kHz: a host of 16 kHz gives the network the same level as one of 48."""
-    net = CRN()
-    given = magnitude(20)
-    narrow = given.clone()
-    narrow[..., 512:] = 0
-    state = torch.zeros(1, 2)
-    pad = lambda m: torch.cat([m[..., :512], m[..., 512:1024].reshape(1, 20, -1, 16).mean(3)], dim=2)
-    wide_levelled, narrow_levelled = (net.level(pad(m), state)[0] for m in (given, narrow))
-    assert torch.equal(wide_levelled[..., :512], narrow_levelled[..., :512])
-
-
-def test_wide_bands_are_interpolated_and_level_at_the_edge() -> None:
-    spread = CRN().spread
-    assert spread.shape == (32, 512) and torch.allclose(spread.sum(dim=0), torch.ones(512))
-    ramp = torch.arange(32.0) @ spread
-    assert (ramp.diff() >= 0).all() and ramp[0] == 0 and ramp[-1] == 31
-
-
 @pytest.mark.parametrize("rate_hz", [16_000, 22_050, 32_000, 48_000])
 def test_a_host_of_any_rate_is_served_with_one_mask_for_its_channels(crn: CRN, rate_hz: int) -> None:
     """Where masks are 1 the programme comes back whole, with fewer bins than the model's or more."""
@@ -112,5 +84,5 @@ def test_a_host_of_any_rate_is_served_with_one_mask_for_its_channels(crn: CRN, r
     with torch.no_grad():
         music = crn.programme_music(whole.expand(2, -1), rate_hz)
         assert music.shape == (2, rate_hz) and torch.equal(music[0], music[1]) and torch.isfinite(music).all()
-    everything = host_grid.programme_music(lambda m: torch.full_like(m, 30.0), CRN.grid, whole, rate_hz)
+    everything = host_grid.programme_music(lambda m: torch.full_like(m, 30.0), BentAxis.grid, whole, rate_hz)
     assert (everything - whole).abs().max() < 1e-4

@@ -11,10 +11,9 @@ from torch import nn
 from underscore_training import fixtures
 from underscore_training.export import contract, file, manifest
 from underscore_training.export.contract import ExportError
-from underscore_training.nets import DMMDenseNet
+from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.crn import CRN
-from underscore_training.nets.separator import IdentitySeparator
-from underscore_training.nets.streaming import DoesNotStream, streaming
+from underscore_training.nets.streaming import DoesNotStream, IdentitySeparator, streaming
 from underscore_training.nets.systems import build
 
 
@@ -64,7 +63,7 @@ def test_the_manifest_has_a_table_per_model_and_replaces_it(crn: CRN, tmp_path: 
 def test_two_channels_are_two_single_ones(crn: CRN, tmp_path: Path) -> None:
     script, meta, _ = contract.load(exported(crn, tmp_path))
     per_call, shapes = meta["frames_per_call"], meta["state_shapes"]
-    spectrum = contract.test_spectrum(CRN.grid, 3 * per_call, num_channels=2)
+    spectrum = contract.test_spectrum(BentAxis.grid, 3 * per_call, num_channels=2)
     both = contract.run_calls(script, spectrum, contract.zero_state(shapes, 2), per_call)
     for channel in range(2):
         alone = contract.run_calls(script, spectrum[channel : channel + 1], contract.zero_state(shapes, 1), per_call)
@@ -93,15 +92,10 @@ def test_a_wrong_vector_is_refused(tmp_path: Path) -> None:
         contract.check_vector(path)
 
 
-@pytest.mark.parametrize("system", ["unet", "waveunet", "dmmdensenet"])
-def test_what_sees_ahead_without_end_does_not_stream(system: str) -> None:
+@pytest.mark.parametrize("system", ["unet", "waveunet"])
+def test_what_has_no_streaming_form_is_refused(system: str) -> None:
     with pytest.raises(DoesNotStream, match="has no streaming form"):
         streaming(build(system))
-
-
-def test_a_causal_densenet_streams() -> None:
-    assert isinstance(build("dmmdensenet", causal=True), DMMDenseNet)
-    assert streaming(build("dmmdensenet", causal=True)).look_ahead_frames == 0
 
 
 def test_fixture_models(tmp_path: Path) -> None:

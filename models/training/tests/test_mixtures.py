@@ -30,9 +30,14 @@ def test_a_batch_depends_on_its_number_alone(tiny_corpus: Path, recipe: str, rat
     def batches() -> MixtureBatches:
         return MixtureBatches(tiny_corpus, "train", recipe, rate_hz, 1.0, 3, 5, 12)
 
+    shares = [
+        MixtureBatches(tiny_corpus, "train", recipe, rate_hz, 1.0, 3, 5, 12, share=(place, 2))[11] for place in range(2)
+    ]
     in_order = [batches()[idx] for idx in range(12)]
     alone = batches()[11]
     assert all((a == b).all() for a, b in zip(in_order[11], alone))
+    # Clips 0 and 2, and clip 1.
+    assert all((whole[::2] == a).all() and (whole[1::2] == b).all() for whole, a, b in zip(alone, *shares))
     for music, mixture in in_order:
         assert music.shape == mixture.shape == (3, rate_hz)
         assert mixture.isfinite().all() and music.isfinite().all() and mixture.abs().max() <= 1.0

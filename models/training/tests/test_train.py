@@ -63,6 +63,23 @@ def test_three_sittings_give_the_weights_of_one(tiny_config: Path, tiny_corpus: 
             assert torch.equal(value, three[part][name]), name
 
 
+def test_two_processes_that_share_the_batches_learn_what_one_does(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "one")
+    sit(tiny_config, tiny_corpus, tmp_path / "two", "--processes", "2", "--until-step", "2")
+    sit(tiny_config, tiny_corpus, tmp_path / "two", "--processes", "2", "--resume")
+    one, two = (checkpoint.read(tmp_path / name / "latest.pt") for name in ("one", "two"))
+    assert one["steps"] == two["steps"] == 4
+    worst = max(float((value - two["net"][name]).abs().max()) for name, value in one["net"].items())
+    moved = max(float((value - Run(config.read(tiny_config)).net.state_dict()[name]).abs().max()) for name, value in one["net"].items())
+    print(f"weights differ by {worst:.1e} after moving by {moved:.1e}")
+    assert worst < 0.02 * moved, "sums in another order, nothing else"
+
+
+def test_a_batch_that_processes_cannot_share_equally_is_refused(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="--processes 3: a batch of 2 clips cannot be shared equally"):
+        sit(tiny_config, tiny_corpus, tmp_path / "run", "--processes", "3")
+
+
 def test_beside_a_checkpoint_lie_its_losses_its_configuration_and_its_commit(
     tiny_config: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .export import contract
 from .export.file import scripted
-from .nets.separator import IdentitySeparator
+from .nets.streaming import IdentitySeparator
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -8,8 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..nets.separator import IdentitySeparator
-from ..nets.streaming import DoesNotStream, streaming
+from ..nets.streaming import DoesNotStream, IdentitySeparator, streaming
 from ..nets.systems import UnknownSystem
 from ..train.checkpoint import CheckpointError, keep_average, load_network
 from . import contract, file

@@ -16,12 +16,13 @@ class MixtureBatches(Dataset):
 
     def __init__(
         self, corpus: Path, split: str, recipe: str, sample_rate_hz: int, clip_s: float, batch: int, seed: int,
-        num_batches: int,
+        num_batches: int, share: tuple[int, int] = (0, 1),
     ):
+        """`share` (which, of how many): of each batch only the clips of one of several processes."""
         shelves = [Shelf(corpus, split, kind, sample_rate_hz) for kind in ("speech", "music")]
         self.context = Context(*shelves, num_samples=round(clip_s * sample_rate_hz), rate_hz=sample_rate_hz)
         self.recipe = RECIPES[recipe]
-        self.batch = batch
+        self.places = range(share[0], batch, share[1])
         self.seed = seed
         self.num_batches = num_batches
 
@@ -36,7 +37,7 @@ class MixtureBatches(Dataset):
     def __getitem__(self, idx: int) -> tuple[Tensor, Tensor]:
         """Music and mixture, `[batch, sample]` each."""
         pairs = [
-            self.recipe(self.context, np.random.default_rng([self.seed, idx, place])) for place in range(self.batch)
+            self.recipe(self.context, np.random.default_rng([self.seed, idx, place])) for place in self.places
         ]
         music, mixture = np.stack([pair.music for pair in pairs]), np.stack([pair.mixture for pair in pairs])
         return torch.from_numpy(music), torch.from_numpy(mixture)

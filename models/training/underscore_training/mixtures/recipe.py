@@ -47,6 +47,8 @@ def paper(context: Context, rng: np.random.Generator) -> Pair:
     return levelled(music, speech + music, rng)
 
 
+PLAIN_SHARE = 0.5
+"""One speaker over one piece, as recorded: what most programmes are."""
 SPEECH_ONLY = 0.08
 MUSIC_ONLY = 0.10
 STRETCH_SHARE = 0.85
@@ -134,8 +136,18 @@ def music_gain_db(rng: np.random.Generator) -> float:
     return float(rng.uniform(-30, -15)) if kind < 0.82 else float(rng.uniform(3, 15))
 
 
+def plain(context: Context, rng: np.random.Generator) -> Pair:
+    """One speaker over one piece, at another speed at times and otherwise as recorded."""
+    _, speech = drawn_at_other_speed(context.speech, context, rng, SPEECH_STRETCH)
+    _, music = drawn_at_other_speed(context.music, context, rng, MUSIC_STRETCH)
+    music = music * 10 ** (music_gain_db(rng) / 20)
+    return levelled(music, speech + music, rng)
+
+
 def deployed(context: Context, rng: np.random.Generator) -> Pair:
     """What the plugin will meet."""
+    if rng.random() < PLAIN_SHARE:
+        return plain(context, rng)
     kind = rng.random()
     zero = np.zeros(context.num_samples, np.float32)
     speech = zero if SPEECH_ONLY <= kind < SPEECH_ONLY + MUSIC_ONLY else dialogue(context, rng)

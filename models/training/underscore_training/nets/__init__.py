@@ -2,7 +2,7 @@
 
 from .dmmdensenet import DMMDenseNet
 from .mask_separator import MaskSeparator
-from .separator import IdentitySeparator, StreamingSeparator
+from .streaming import IdentitySeparator, StreamingSeparator
 from .systems import SYSTEMS, UnknownSystem, build
 
 __all__ = [

@@ -6,14 +6,12 @@ every frame, and a decoder with skips. What differs, and why:
 
 - **A real mask from magnitudes.** The plugin links stereo channels by the RMS of their
   magnitudes, which have no phase; and a phase-sensitive real mask allows 15 dB.
-- **Full band on a bent axis.** Below 8 kHz each bin is a band. Above, 16 bins are one:
-  there is no pitch to tell apart, and an eighth of the work is left. Masks there are
-  interpolated between band centres.
+- **Full band on a bent axis** (`nets.axes`), which divides out a running level too: the
+  mask does not depend on a fader.
 - **Never pooled in time.** Any number of frames may be given to a call.
 - **Look-ahead by delay.** The decoder works `look_ahead_frames` behind the encoder and
   the core: its skips come out of a delay line, so that the core has heard that much of
   what follows. It costs no arithmetic.
-- **A running level is divided out** (`LevelFollower`): the mask does not depend on a fader.
 
 Frames before the first are zero in every cache, in both forms.
 """
@@ -21,38 +19,12 @@ Frames before the first are zero in every cache, in both forms.
 import torch
 from torch import Tensor, nn
 
-from ..grid import Grid, grid_at
-from .level import LEVEL_FLOOR, keep_per, running_mean
+from .axes import BentAxis
 from .mask_separator import MaskSeparator
 
-SAMPLE_RATE_HZ = 32_000
-NUM_NARROW = 512
-"""Bins below 8 kHz, one band each."""
-WIDE_BINS = 16
-"""Bins per band above 8 kHz: 250 Hz."""
 CORE_DIVISOR = 16
 NUM_INPUTS = 3
 """A frame and the two before it: onsets and decays, seen at full resolution."""
-
-
-class LevelFollower(nn.Module):
-    """Divides magnitudes by their running RMS below 8 kHz, frame by frame, and takes a logarithm of each band by its own gain."""
-
-    def __init__(self, hop_s: float, num_bands: int):
-        super().__init__()
-        self.keep: float = keep_per(hop_s)
-        self.floor: float = LEVEL_FLOOR
-        self.num_narrow: int = NUM_NARROW
-        # Programmes fall by some 6 dB an octave; what is soft above is lifted into the logarithm's curved part.
-        tilt = torch.log(4.0 * (1.0 + torch.arange(num_bands) / 24.0))
-        self.log_gain = nn.Parameter(tilt)
-
-    def forward(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Magnitude `[channel, frame, band]`, state of `running_mean` -> network input of the same shape, state."""
-        power = magnitude[:, :, : self.num_narrow].square().mean(dim=2)
-        mean, state = running_mean(power, state, self.keep)
-        level = torch.sqrt(mean) + self.floor
-        return torch.log1p(torch.exp(self.log_gain) * (magnitude / level[:, :, None])), state
 
 
 class Down(nn.Module):
@@ -115,8 +87,6 @@ class DualPath(nn.Module):
 class CRN(MaskSeparator):
     """Magnitudes of the mixture and state -> logits of the music mask and state."""
 
-    grid: Grid = grid_at(SAMPLE_RATE_HZ)
-
     def __init__(
         self,
         features: tuple[int, ...] = (16, 32, 48, 64),
@@ -127,29 +97,18 @@ class CRN(MaskSeparator):
         look_ahead_frames: int = 8,
         dropout: float = 0.0,
     ):
-        super().__init__()
-        num_wide = (self.grid.num_bins - 1 - NUM_NARROW) // WIDE_BINS
+        super().__init__("bent")
         # TorchScript knows attributes and not the module's constants.
-        self.num_narrow: int = NUM_NARROW
-        self.num_wide: int = num_wide
-        self.num_bands: int = NUM_NARROW + num_wide
+        self.num_bands: int = BentAxis.num_bands
         self.look_ahead_frames: int = look_ahead_frames
         self.time_memory: int = time_memory
         self.core_bands: int = self.num_bands // CORE_DIVISOR
-        self.level = LevelFollower(self.grid.hop_samples / SAMPLE_RATE_HZ, self.num_bands)
         sizes = [NUM_INPUTS, *features]
         self.down = nn.ModuleList(Down(before, after) for before, after in zip(sizes, features))
         self.core = nn.ModuleList(DualPath(features[-1], time_memory, band_memory, dropout) for _ in range(num_blocks))
         raised = [*reversed(features[:-1]), last_features]
         self.up = nn.ModuleList(Up(2 * before, after) for before, after in zip(reversed(features), raised))
         self.last = nn.Conv2d(last_features + NUM_INPUTS, 1, (1, 5), padding=(0, 2))
-        self.register_buffer("spread", self._spread(num_wide), persistent=False)
-
-    @staticmethod
-    def _spread(num_wide: int) -> Tensor:
-        """`[band, bin]`: linear interpolation of wide bands' values to their bins, level beyond the outer centres."""
-        place = ((torch.arange(num_wide * WIDE_BINS) + 0.5) / WIDE_BINS - 0.5).clamp(0, num_wide - 1)
-        return (1 - (place[None] - torch.arange(num_wide)[:, None]).abs()).clamp_min(0)
 
     def state_shapes(self) -> list[list[int]]:
         """Level; the two frames before; delayed skips, the input first; memories of each block. -1: channels."""
@@ -165,11 +124,8 @@ class CRN(MaskSeparator):
 
         The logits at place `j` belong to the frame `look_ahead_frames` before place `j`.
         """
-        channel, frame = magnitude.shape[0], magnitude.shape[1]
-        narrow = self.num_narrow
-        # Nyquist, the last bin, is left out here and takes the topmost mask below.
-        wide = magnitude[:, :, narrow:-1].square().reshape(channel, frame, self.num_wide, -1).mean(dim=3).sqrt()
-        levelled, level = self.level(torch.cat([magnitude[:, :, :narrow], wide], dim=2), state[0])
+        frame = magnitude.shape[1]
+        levelled, level = self.axis(magnitude, state[0])
         recent = torch.cat([state[1], levelled[:, None]], dim=2)
         next_state = [level, recent[:, :, frame:]]
         # A frame and the two before it, side by side.
@@ -196,8 +152,7 @@ class CRN(MaskSeparator):
         for layer in self.up:
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=1))
         logits = self.last(torch.cat([x, delayed.pop().to(x.dtype)], dim=1))[:, 0]
-        wide = logits[:, :, narrow:] @ self.spread.to(logits.dtype)
-        return torch.cat([logits[:, :, :narrow], wide, wide[:, :, -1:]], dim=2), next_state
+        return self.axis.to_bins(logits), next_state
 
     def latest_frame(self, frame: int) -> int:
         return frame + self.look_ahead_frames

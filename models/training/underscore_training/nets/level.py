@@ -1,22 +1,13 @@
-"""Input scaling: a running level is divided out, then the magnitude is compressed.
-
-The mask must not depend on where a fader stands. A causal running mean of the power
-(time constant 3 s) makes the input independent of gain; the logarithm makes quiet
-harmonics visible beside loud ones.
-"""
+"""The running level: a causal mean of the power with a time constant of 3 s."""
 
 import math
 
 import torch
-from torch import Tensor, nn
-
-from ..grid import FRAMES_PER_CALL, HOP_S
+from torch import Tensor
 
 TIME_CONSTANT_S = 3.0
 LEVEL_FLOOR = 1e-4
 """Smallest RMS of a bin that counts as signal: below -110 dBFS. Keeps silence silent."""
-GAIN = 10.0
-"""Magnitudes at the running level land well inside the logarithm's curved part."""
 
 
 def keep_per(step_s: float) -> float:
@@ -43,39 +34,3 @@ def running_mean(power: Tensor, state: Tensor, keep: float) -> tuple[Tensor, Ten
         means.append(sums / weights)
         weighted, weight = sums[:, -1], weights[:, -1]
     return torch.cat(means, dim=1), torch.stack([weighted, weight], dim=1)
-
-
-class LevelCompressor(nn.Module):
-    """Magnitudes `[channel, frame, bin]` -> network input of the same shape.
-
-    The level is updated once per 8 frames, those frames included.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keep: float = keep_per(FRAMES_PER_CALL * HOP_S)
-        # TorchScript knows attributes and not the module's constants.
-        self.frames_per_call: int = FRAMES_PER_CALL
-        self.floor: float = LEVEL_FLOOR
-        self.gain: float = GAIN
-
-    def compress(self, magnitude: Tensor, power: Tensor) -> Tensor:
-        """`magnitude` and the running `power` broadcastable to it."""
-        return torch.log1p(magnitude * (self.gain / (torch.sqrt(power) + self.floor)))
-
-    def latest_frame(self, frame: int) -> int:
-        """The last frame that output `frame` depends on."""
-        return frame // FRAMES_PER_CALL * FRAMES_PER_CALL + FRAMES_PER_CALL - 1
-
-    def stream(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One call of 8 frames. State `[channel, 2]`: see `running_mean`."""
-        block_power = magnitude.square().mean(dim=(1, 2))
-        power, state = running_mean(block_power[:, None], state, self.keep)
-        return self.compress(magnitude, power[:, :, None]), state
-
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """The whole clip at once; frames divisible by 8."""
-        num_calls = magnitude.shape[1] // self.frames_per_call
-        block_power = magnitude.square().reshape(magnitude.shape[0], num_calls, -1).mean(dim=2)
-        power, _ = running_mean(block_power, block_power.new_zeros(block_power.shape[0], 2), self.keep)
-        return self.compress(magnitude, power.repeat_interleave(self.frames_per_call, dim=1)[:, :, None])

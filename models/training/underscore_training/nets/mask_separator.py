@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from ..grid import MODEL_GRID, Grid, istft, stft
+from ..grid import Grid, istft, stft
 from . import host_grid
+from .axes import AXES
 
 
 class MaskSeparator(nn.Module):
@@ -13,28 +14,43 @@ class MaskSeparator(nn.Module):
     The mask is a sigmoid: real, in [0, 1]; the residual's mask then is too. The phase is
     the mixture's.
 
-    A subclass gives `forward` and `latest_frame`; one whose network wants other bins than
-    all but Nyquist overrides `logits` instead of `forward`.
+    A subclass gives `forward` and `latest_frame`, and an axis if it is not the paper's.
     """
 
-    __jit_unused_properties__ = ["sample_rate_hz", "look_ahead_samples"]
+    __jit_unused_properties__ = ["grid", "sample_rate_hz", "ahead_frames", "look_ahead_samples"]
     """TorchScript compiles every property of a module that it is not told to leave alone."""
 
-    grid: Grid = MODEL_GRID
     frame_multiple: int = 1
     """`forward` takes a multiple of so many frames."""
+    silence_follows: bool = False
+    """Whether a clip is followed by silence, as in a stream, or by nothing, as in training."""
+
+    def __init__(self, axis: str = "paper"):
+        super().__init__()
+        if axis not in AXES:
+            raise ValueError(f"axis is {axis!r}, expected one of {', '.join(AXES)}")
+        self.axis = AXES[axis]()
+
+    @property
+    def grid(self) -> Grid:
+        return self.axis.grid
 
     @property
     def sample_rate_hz(self) -> int:
         return self.grid.sample_rate_hz
 
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """`[batch, frame, bin]` without Nyquist, frames a multiple of `frame_multiple` -> logits."""
+    def forward(self, levelled: Tensor) -> Tensor:
+        """`[batch, frame, band]`, frames a multiple of `frame_multiple` -> logits of the same shape."""
         raise NotImplementedError
 
     def latest_frame(self, frame: int) -> int:
         """The last input frame that the mask of `frame` depends on, the clip having no end."""
         raise NotImplementedError
+
+    @property
+    def ahead_frames(self) -> int:
+        """Frames after its own that a mask depends on, at worst."""
+        return max(self.latest_frame(frame) - frame for frame in range(self.frame_multiple))
 
     @property
     def look_ahead_samples(self) -> int:
@@ -43,19 +59,15 @@ class MaskSeparator(nn.Module):
         A frame's own window, and the frames ahead that its mask depends on. Frames whose
         place in a block makes them wait longer set the value: a stream has one latency.
         """
-        ahead_frames = max(self.latest_frame(frame) - frame for frame in range(self.frame_multiple))
-        return ahead_frames * self.grid.hop_samples + self.grid.window_samples
+        return self.ahead_frames * self.grid.hop_samples + self.grid.window_samples
 
     def logits(self, magnitude: Tensor) -> Tensor:
-        """`[batch, frame, bin]`, any number of frames, all bins -> logits of the same shape.
-
-        Frames are filled up with zeros; Nyquist is dropped (a power of two divides by the
-        poolings) and takes the logit of the bin below.
-        """
+        """`[batch, frame, bin]`, any number of frames -> logits of the same shape; frames are filled up with silence."""
         num_frames = magnitude.shape[1]
-        filled = nn.functional.pad(magnitude[..., :-1], (0, 0, 0, -num_frames % self.frame_multiple))
-        logits = self(filled)[:, :num_frames]
-        return torch.cat([logits, logits[..., -1:]], dim=2)
+        ahead = self.ahead_frames if self.silence_follows and not self.training else 0
+        filled = nn.functional.pad(magnitude, (0, 0, 0, ahead + -(num_frames + ahead) % self.frame_multiple))
+        levelled, _ = self.axis(filled, filled.new_zeros(filled.shape[0], 2))
+        return self.axis.to_bins(self(levelled)[:, :num_frames])
 
     def music_mask(self, spectrum: Tensor) -> Tensor:
         """Complex `[batch, frame, bin]` -> mask `[batch, frame, bin]`."""

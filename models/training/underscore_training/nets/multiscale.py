@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from .bands import Band
 from .convolution import Pair
-from .dense import PAST_FRAMES, DenseBlock, StreamingDenseBlock
+from .dense import DenseBlock
 from .unit import ConvUnit
 
 NUM_LEVELS = 3
@@ -19,29 +19,32 @@ class MultiscaleNet(nn.Module):
 
     An upsampled map is given as many features as the skip it joins, so a decoder
     block at the finest level sees 32 features, as the first encoder block does.
+
+    `causal` is of the finest resolution, `coarse_causal` of those below it.
     """
 
-    def __init__(self, band: Band, dilation: Pair | None, *, causal: bool):
+    def __init__(self, band: Band, dilation: Pair | None, *, causal: bool, coarse_causal: bool):
         super().__init__()
 
-        def block(in_features: int) -> DenseBlock:
-            return DenseBlock(in_features, band.growth, band.num_layers, band.theta, dilation, causal=causal)
+        def block(in_features: int, level: int) -> DenseBlock:
+            is_causal = causal if level == 0 else coarse_causal
+            return DenseBlock(in_features, band.growth, band.num_layers, band.theta, dilation, causal=is_causal)
 
         self.first = ConvUnit(1, FIRST_FEATURES, FIRST_KERNEL, causal=causal)
         down: list[DenseBlock] = []
         features = FIRST_FEATURES
-        for _ in range(NUM_LEVELS):
-            down.append(block(features))
+        for level in range(NUM_LEVELS):
+            down.append(block(features, level))
             features = down[-1].out_features
         self.down = nn.ModuleList(down)
-        self.bottom = block(features)
+        self.bottom = block(features, NUM_LEVELS)
         features = self.bottom.out_features
         up: list[DenseBlock] = []
         raise_: list[nn.ConvTranspose2d] = []
         for level in reversed(range(NUM_LEVELS)):
             skip = down[level].out_features
             raise_.append(nn.ConvTranspose2d(features, skip, 2, stride=2))
-            up.append(block(2 * skip))
+            up.append(block(2 * skip, level))
             features = up[-1].out_features
         self.raise_ = nn.ModuleList(raise_)
         self.up = nn.ModuleList(up)
@@ -61,6 +64,13 @@ class MultiscaleNet(nn.Module):
 
         return at_level(0, frame) + self.first.ahead_frames
 
+    @property
+    def past_frames(self) -> int:
+        """Look-back, were pools where a frame needs them: the frames that every layer on the longest way adds."""
+        levels = [*range(NUM_LEVELS), NUM_LEVELS, *reversed(range(NUM_LEVELS))]
+        blocks = [*self.down, self.bottom, *self.up]
+        return self.first.past_frames + sum(block.past_frames << level for level, block in zip(levels, blocks))
+
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, 1, frame, bin]` -> `[batch, out, frame, bin]`; both axes divisible by 8."""
         x = self.first(x)
@@ -73,52 +83,3 @@ class MultiscaleNet(nn.Module):
         for level, (raise_, block) in enumerate(zip(self.raise_, self.up)):
             x = block(torch.cat([raise_(x), skips[NUM_LEVELS - 1 - level]], dim=1))
         return x
-
-
-class StreamingMultiscaleNet(nn.Module):
-    """A causal `MultiscaleNet` fed 8 frames at a time.
-
-    Pools and transposed convolutions look at 2x2 squares aligned to the call, so
-    only convolutions have state: one tensor of the first convolution, then one per
-    dense block in the order encoder, bottom, decoder.
-    """
-
-    def __init__(self, net: MultiscaleNet):
-        super().__init__()
-        self.first = net.first.folded()
-        self.first_past_frames: int = net.first.past_frames
-        self.down = nn.ModuleList([StreamingDenseBlock(block) for block in net.down])
-        self.bottom = StreamingDenseBlock(net.bottom)
-        self.raise_ = net.raise_
-        self.up = nn.ModuleList([StreamingDenseBlock(block) for block in net.up])
-
-    def state_shapes(self, num_bins: int) -> list[list[int]]:
-        """Shapes of the state tensors for a band of `num_bins`; -1 is the channel axis."""
-        shapes = [[-1, 1, self.first_past_frames, num_bins]]
-        levels = [*range(NUM_LEVELS), NUM_LEVELS, *reversed(range(NUM_LEVELS))]
-        for level, block in zip(levels, [*self.down, self.bottom, *self.up]):
-            shapes.append([-1, block.state_features, PAST_FRAMES, num_bins >> level])
-        return shapes
-
-    def forward(self, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """`[channel, 1, 8 n, bin]` and the band's states -> output and the next states."""
-        next_state: list[Tensor] = []
-        x = torch.cat([state[0], x], dim=2)
-        next_state.append(x[:, :, x.shape[2] - self.first_past_frames :].clone())
-        x = self.first(x)
-        skips: list[Tensor] = []
-        slot = 1
-        for block in self.down:
-            x, past = block(x, state[slot])
-            next_state.append(past)
-            slot += 1
-            skips.append(x)
-            x = nn.functional.avg_pool2d(x, 2)
-        x, past = self.bottom(x, state[slot])
-        next_state.append(past)
-        slot += 1
-        for raise_, block in zip(self.raise_, self.up):
-            x, past = block(torch.cat([raise_(x), skips.pop()], dim=1), state[slot])
-            next_state.append(past)
-            slot += 1
-        return x, next_state

@@ -19,7 +19,6 @@ Choices, and what is taken here:
 import torch
 from torch import Tensor, nn
 
-from .level import LevelCompressor
 from .mask_separator import MaskSeparator
 
 FEATURES = (1, 16, 32, 64, 128, 256, 512)
@@ -52,7 +51,6 @@ class UNet(MaskSeparator):
 
     def __init__(self) -> None:
         super().__init__()
-        self.level = LevelCompressor()
         self.down = nn.ModuleList(_down(FEATURES[i], FEATURES[i + 1]) for i in range(NUM_LEVELS))
         up: list[nn.Module] = []
         for level in reversed(range(1, NUM_LEVELS)):
@@ -74,11 +72,11 @@ class UNet(MaskSeparator):
             coarse = at_level(level + 1, (frame + PAD) // 2)
             return max(frame, 2 * coarse + PAD)
 
-        return self.level.latest_frame(at_level(0, frame))
+        return self.axis.latest_frame(at_level(0, frame))
 
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """`[batch, frame, 512]` (frames divisible by 64) -> logits of the same shape."""
-        x = self.level(magnitude)[:, None]
+    def forward(self, levelled: Tensor) -> Tensor:
+        """`[batch, frame, band]` (frames divisible by 64) -> logits of the same shape."""
+        x = levelled[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         skips: list[Tensor] = []
         for layer in self.down:

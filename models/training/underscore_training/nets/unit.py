@@ -1,9 +1,8 @@
 """The one layer that needs frames other than its own: convolution, normalisation, ReLU.
 
 `forward` is the whole-clip form used in training: zeros stand in for the frames outside
-the clip. A causal unit also has a streaming form for the plugin, `folded`: the caller
-hands over the missing past frames, so nothing is ever computed twice. Both give the
-same numbers.
+the clip. `folded` is the form that streams: the caller hands over the missing frames, so
+nothing is ever computed twice. Both give the same numbers.
 """
 
 import torch
@@ -60,8 +59,6 @@ class ConvUnit(nn.Module):
     @torch.no_grad()
     def folded(self) -> "FoldedUnit":
         """The same function with the normalisation folded into weight and bias."""
-        if not self.causal:
-            raise ValueError("only a causal network streams: this one is centred")
         scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
         weight = self.conv.weight * scale[:, None, None, None]
         bias = self.norm.bias - self.norm.running_mean * scale
@@ -69,7 +66,7 @@ class ConvUnit(nn.Module):
 
 
 class FoldedUnit(nn.Module):
-    """A causal `ConvUnit` ready to stream: convolution with bias, then ReLU."""
+    """A `ConvUnit` without padding in time: convolution with bias, then ReLU."""
 
     def __init__(self, weight: Tensor, bias: Tensor, pad_bins: tuple[int, int], dilation: Pair):
         super().__init__()
@@ -80,13 +77,14 @@ class FoldedUnit(nn.Module):
             (weight.shape[2], weight.shape[3]),
             padding=(0, below),
             dilation=dilation,
+            dtype=weight.dtype,
         )
         self.extra_bins_above: int = above - below
         self.conv.weight.data.copy_(weight)
         self.conv.bias.data.copy_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[channel, in, past + frame, bin]` -> `[channel, out, frame, bin]`."""
+        """`[channel, in, past + frame + ahead, bin]` -> `[channel, out, frame, bin]`."""
         if self.extra_bins_above > 0:
             x = nn.functional.pad(x, (0, self.extra_bins_above))
         return torch.relu(self.conv(x))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..grid import grid_at, stft
 from ..nets.mask_separator import MaskSeparator
 from ..nets.systems import build
-from . import checkpoint
+from . import checkpoint, together
 from .config import Config, ConfigError, OptimiserConfig
 from .losses import LOSSES, Outcome
 
@@ -35,7 +35,7 @@ class Run:
             raise ConfigError("--device cuda: torch finds no CUDA card here; leave it away to train on the processor")
         try:
             self.net = build(config.system.name, **config.system.options).to(self.device)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ConfigError(f"[system] options: {error}") from error
         if device == "cpu":
             # oneDNN convolves several times faster in this order.
@@ -91,14 +91,15 @@ class Run:
         return Outcome(None, *spectra.chunk(3))
 
     def step(self, music: Tensor, mixture: Tensor) -> float:
-        """One update; returns the loss. Dropout's draws are those of the step's number."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.steps)
+        """One update, with this process' share of the batch; returns the loss. Dropout's draws are those of the step's number."""
+        torch.manual_seed(self.config.seed * 1_000_003 + self.steps + together.rank() * 500_009)
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.steps, self.config.optimiser)
         self.net.train()
         loss = self.loss(self.outcome(self.net, music.to(self.device), mixture.to(self.device)))
         self.optimiser.zero_grad()
         loss.backward()
+        loss = together.average(self.net, loss)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.config.optimiser.clip_norm)
         if torch.isfinite(norm):
             self.optimiser.step()

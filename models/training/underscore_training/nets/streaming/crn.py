@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .crn import CRN
+from ..crn import CRN
 
 
 class StreamingCRN(nn.Module):

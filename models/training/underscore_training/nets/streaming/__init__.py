@@ -1,0 +1,29 @@
+"""Streaming: which networks have a form for calls, and the layer set that those of dense blocks are made of.
+
+A layer takes its past from the state, so that nothing is computed twice; a layer that looks
+ahead is late by what it looks, and what it is joined with waits in a delay line. Both forms,
+the whole clip and the calls, read the same parameters.
+"""
+
+from torch import nn
+
+from ..crn import CRN
+from ..dmmdensenet import DMMDenseNet
+from .crn import StreamingCRN
+from .identity import IdentitySeparator
+from .separator import StreamingSeparator
+
+__all__ = ["DoesNotStream", "IdentitySeparator", "StreamingCRN", "StreamingSeparator", "streaming"]
+
+
+class DoesNotStream(Exception):
+    """The network has no streaming form."""
+
+
+def streaming(net: nn.Module) -> nn.Module:
+    """The streaming form of a network, or `DoesNotStream`."""
+    if isinstance(net, CRN):
+        return StreamingCRN(net)
+    if isinstance(net, DMMDenseNet):
+        return StreamingSeparator(net)
+    raise DoesNotStream(f"{type(net).__name__} has no streaming form; the dense networks, studio and crn have one")
