@@ -1,105 +1,222 @@
-//! `cargo xtask bench`: what a block costs the audio thread, and a second of audio the worker, at several block sizes.
+//! `cargo xtask bench`: what each model costs, in one table from one run.
+
+mod backend;
+mod live;
+mod worker;
 
 use crate::paths;
 use crate::render::{self, RenderArgs, Report};
-use anyhow::{Result, ensure};
-use serde::Serialize;
+use anyhow::{Context, Result, ensure};
+use backend::Backend;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use underscore_backend::Device;
+
+/// The block of the audio thread's figure in the table.
+const BLOCK_SAMPLES: usize = 256;
+const RATE_HZ: u32 = 48_000;
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Audio to render [default: the music of the demo's programme]
-    pub input: Option<PathBuf>,
-    /// Samples per block, as often as wanted
-    #[arg(long = "block", value_name = "N", default_values_t = [64, 256, 1024])]
-    pub blocks: Vec<usize>,
-    /// As fast as possible instead of paced by the clock: quicker, but the costs are not those of a live session
+    /// Model id, as often as wanted [default: every model that separates]
+    #[arg(long = "model", value_name = "ID")]
+    pub models: Vec<String>,
+    /// Where models run: cpu, cuda
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
+    pub device: String,
+    /// Seconds instead of minutes: figures to look at, not to keep
     #[arg(long)]
-    pub offline: bool,
+    pub quick: bool,
+    /// Audio for the audio thread's part [default: the music of the demo's programme]
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// One row of the result.
+/// One row of the result: one model on one device.
 #[derive(Debug, Serialize)]
 struct Row {
-    /// Samples per block.
-    block: usize,
-    /// Duration of a block.
-    period_us: f64,
-    /// 99.9 % of the blocks took less of the thread's processor time.
-    process_cpu_us_p999: f64,
-    /// The same by the clock.
-    process_us_p999: f64,
-    /// Longest block by the clock.
-    process_us_max: f64,
-    /// `process_cpu_us_p999` as part of the period, percent.
-    load_percent: f64,
-    /// Time in the model per time of audio.
+    /// Id of the model.
+    model: String,
+    /// What its latency makes it fit for: `live` up to 64 ms, `studio` up to 500, else `exact`.
+    mode: &'static str,
+    /// Where it ran.
+    device: String,
+    /// Of its weights and sums.
+    dtype: &'static str,
+    /// Threads of one call.
+    threads: u32,
+    /// Reported latency at 48 kHz in blocks of 256.
+    latency_ms: f64,
+    /// Model time per time of audio, calls back to back, one channel.
     rtf: f64,
-    /// Frames whose mask came late.
-    late_frames: u64,
-    /// Frames processed.
-    frames: u64,
+    /// Half the calls took less.
+    step_ms_p50: f64,
+    /// 99 % of the calls took less.
+    step_ms_p99: f64,
+    /// The longest call.
+    step_ms_max: f64,
+    /// Relative to 12 s in one pass.
+    offline_ratio: f64,
+    /// A window computed anew for every call, relative to the stream.
+    naive_ratio: f64,
+    /// Arithmetic per time, 10⁹ multiply-accumulates per second.
+    gmac_per_s: Option<f64>,
+    /// The same as part of what matrix products reach on this thread.
+    gemm_peak_percent: Option<f64>,
+    /// 99.9 % of the blocks took less of their period, stereo at 48 kHz / 256, paced by the clock.
+    audio_thread_percent_p999: f64,
+    /// Stereo instances at 48 kHz / 512 that keep up on all processors.
+    instances: usize,
+    /// Memory of one stream through the model, beside the weights.
+    memory_mb: Option<f64>,
 }
 
-impl Row {
-    fn of(report: &Report) -> Self {
-        let period_us = 1e6 * report.block as f64 / f64::from(report.host_rate);
-        Self {
-            block: report.block,
-            period_us,
-            process_cpu_us_p999: report.process_cpu_us_p999,
-            process_us_p999: report.process_us_p999,
-            process_us_max: report.max_process_us,
-            load_percent: 100.0 * report.process_cpu_us_p999 / period_us,
-            rtf: report.rtf,
-            late_frames: report.late_frames,
-            frames: report.frames,
-        }
-    }
+/// A model in `models/manifest.toml`.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    id: String,
+    file: String,
 }
 
-/// Renders the input once per block size.
+#[derive(Debug, Deserialize)]
+struct Manifest {
+    model: Vec<Entry>,
+}
+
+/// The model that changes nothing: not asked for, not measured.
+const IDENTITY: &str = "identity";
+
+/// Measures every model and prints the table.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    ensure!(!args.blocks.contains(&0), "a block has at least one sample");
-    let input = args.input.clone().unwrap_or_else(|| paths::programme().join("music.flac"));
+    let device = if args.device == "cuda" { Device::CUDA } else { Device::CPU };
+    let resources = paths::bundled().join("underscore.resources");
+    let backend = Backend::open(&resources)?;
+    let products = paths::root().join("tests/fixtures/models/products.pt");
+    let peak_gmac_per_s = worker::peak_gmac_per_s(backend, &products, device)?;
     let mut rows = Vec::new();
-    for &block in &args.blocks {
-        let render = RenderArgs {
-            input: input.clone(),
-            out_dir: paths::target().join("bench").join(block.to_string()),
-            model: None,
-            block,
-            rate: None,
-            realtime: !args.offline,
-            params: Vec::new(),
-            sidechain: None,
-            bundle: None,
-        };
-        let bundle = render.open_bundle()?;
-        rows.push(Row::of(&render::render_file(&bundle, &render, &render.input, &render.out_dir)?));
+    for entry in chosen(&args.models)? {
+        let path = resources.join("models").join(&entry.file);
+        let measured = worker::measure(&backend.load(&path, device)?, if args.quick { 10.0 } else { 60.0 })?;
+        let live = audio_thread(args, &entry.id)?;
+        let bundle = host_tests::Bundle::open(host_tests::bundle_path()?)?;
+        let instances = live::instances(&bundle, &entry.id, if args.quick { 4.0 } else { 20.0 })?;
+        let latency_ms = 1e3 * live.latency_samples_reported as f64 / f64::from(RATE_HZ);
+        rows.push(Row {
+            model: entry.id,
+            mode: mode_of(latency_ms),
+            device: live.device,
+            dtype: "float32",
+            threads: 1,
+            latency_ms,
+            rtf: measured.rtf,
+            step_ms_p50: measured.step_ms_p50,
+            step_ms_p99: measured.step_ms_p99,
+            step_ms_max: measured.step_ms_max,
+            offline_ratio: measured.offline_ratio,
+            naive_ratio: measured.naive_ratio,
+            gmac_per_s: measured.gmac_per_s,
+            gemm_peak_percent: measured.gmac_per_s.map(|gmac_per_s| 100.0 * gmac_per_s / peak_gmac_per_s),
+            audio_thread_percent_p999: 1e-4 * live.process_us_p999 * f64::from(RATE_HZ) / BLOCK_SAMPLES as f64,
+            instances,
+            memory_mb: measured.memory_mb,
+        });
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
-        return Ok(());
-    }
-    println!("block  period us  p99.9 cpu us  p99.9 us   max us   load %    RTF  late/frames");
-    for row in rows {
-        println!(
-            "{:5}  {:9.0}  {:12.1}  {:8.1}  {:7.0}  {:7.2}  {:5.3}  {}/{}",
-            row.block,
-            row.period_us,
-            row.process_cpu_us_p999,
-            row.process_us_p999,
-            row.process_us_max,
-            row.load_percent,
-            row.rtf,
-            row.late_frames,
-            row.frames
-        );
+    } else {
+        print(&rows, peak_gmac_per_s);
     }
     Ok(())
+}
+
+/// The models asked for, or all that separate.
+fn chosen(ids: &[String]) -> Result<Vec<Entry>> {
+    let path = paths::root().join("models").join("manifest.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let known = toml::from_str::<Manifest>(&text)?.model;
+    let names: Vec<&str> = known.iter().map(|entry| entry.id.as_str()).collect();
+    for id in ids {
+        ensure!(names.contains(&id.as_str()), "--model {id}: expected one of {}", names.join(", "));
+    }
+    let is_chosen = |entry: &Entry| if ids.is_empty() { entry.id != IDENTITY } else { ids.contains(&entry.id) };
+    Ok(known.into_iter().filter(is_chosen).collect())
+}
+
+fn mode_of(latency_ms: f64) -> &'static str {
+    if latency_ms <= 64.0 {
+        "live"
+    } else if latency_ms <= 500.0 {
+        "studio"
+    } else {
+        "exact"
+    }
+}
+
+/// The plugin around the model, paced by the clock.
+fn audio_thread(args: &BenchArgs, model: &str) -> Result<Report> {
+    let input = args.input.clone().unwrap_or_else(|| paths::programme().join("music.flac"));
+    let render = RenderArgs {
+        input,
+        out_dir: paths::target().join("bench").join(model),
+        model: Some(model.to_owned()),
+        block: BLOCK_SAMPLES,
+        rate: Some(RATE_HZ),
+        realtime: true,
+        params: Vec::new(),
+        sidechain: None,
+        bundle: None,
+    };
+    let report = render::render_file(&render.open_bundle()?, &render, &render.input, &render.out_dir)?;
+    report.require_separated()?;
+    Ok(report)
+}
+
+fn print(rows: &[Row], peak_gmac_per_s: f64) {
+    let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+    println!(
+        "model     device  latency    RTF  step p50    p99    max  /offline  naive  GMAC/s  of peak  audio p99.9  instances  \
+         MB each"
+    );
+    for row in rows {
+        println!(
+            "{:8}  {:6}  {:4.0} ms  {:5.3}  {:5.2} ms  {:5.2}  {:5.2}  {:8.2}  {:5.1}  {:>6}  {:>5} %  {:9.2} %  {:9}  {:>7}",
+            row.model,
+            row.device,
+            row.latency_ms,
+            row.rtf,
+            row.step_ms_p50,
+            row.step_ms_p99,
+            row.step_ms_max,
+            row.offline_ratio,
+            row.naive_ratio,
+            shown(row.gmac_per_s),
+            shown(row.gemm_peak_percent),
+            row.audio_thread_percent_p999,
+            row.instances,
+            shown(row.memory_mb)
+        );
+    }
+    println!("matrix products of 1024 x 1024 reach {peak_gmac_per_s:.0} GMAC/s on one thread");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_is_what_the_latency_is_fit_for() {
+        assert_eq!([32.0, 64.0, 64.1, 500.0, 2450.0].map(mode_of), ["live", "live", "studio", "studio", "exact"]);
+    }
+
+    #[test]
+    fn a_model_that_is_not_known_is_refused_by_name_and_the_identity_is_left_out() {
+        let all = chosen(&[]).unwrap();
+        assert!(!all.is_empty() && all.iter().all(|entry| entry.id != IDENTITY));
+        let error = chosen(&["music-0".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("--model music-0: expected one of") && error.contains(&all[0].id), "{error}");
+    }
 }

@@ -1,12 +1,38 @@
-"""Model files that the plugin must refuse, for its tests."""
+"""Model files that are none to separate with: two that the plugin must refuse, and one that is nothing but arithmetic."""
 
 import argparse
 import json
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from .export import contract
 from .export.file import scripted
+from .grid import HOP_S, MODEL_GRID
 from .nets.streaming import IdentitySeparator
+
+
+class MatrixProducts(nn.Module):
+    """Four products of matrices of 1024 x 1024 per call, for the speed that a processor reaches at best."""
+
+    grid = MODEL_GRID
+    frames_per_call = 1
+    look_ahead_frames = 0
+    look_back_frames = 0
+    num_products = 4
+    size = 1024
+
+    @torch.jit.ignore
+    def state_shapes(self) -> list[list[int]]:
+        return [[self.size, self.size]]
+
+    def forward(self, spectrum: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Masks of 1, and the products, bounded."""
+        x = state[0] + 0.01
+        for _ in range(4):
+            x = torch.mm(x, x).clamp_(-0.03, 0.03)
+        return torch.ones((1, spectrum.shape[0], spectrum.shape[1], spectrum.shape[2])), [x]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -20,6 +46,12 @@ def main(argv: list[str] | None = None) -> None:
     # No test vector: a reader must stop at the schema version, before it looks for one.
     contract.save(script, args.out / "wrong_schema.pt", {"underscore.json": json.dumps(meta, indent=1).encode()})
     contract.save(script, args.out / "no_metadata.pt", {})
+    products = MatrixProducts()
+    gmac_per_s = products.num_products * products.size**3 / HOP_S / 1e9
+    meta = contract.metadata(products, "products", "Matrix products (speed)", "1.0.0", "CC0-1.0", "none", gmac_per_s)
+    script = scripted(products)
+    extra = {"underscore.json": json.dumps(meta, indent=1).encode(), "test_vector.f32": contract.vector_bytes(script, meta)}
+    contract.save(script, args.out / "products.pt", extra)
     for path in sorted(args.out.iterdir()):
         print(f"{path}: {path.stat().st_size} bytes")
 

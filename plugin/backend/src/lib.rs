@@ -15,7 +15,7 @@
 use std::ffi::{c_char, c_void};
 
 /// Version of everything in this file. A change of a signature, a layout or a meaning raises it.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Name of the one exported function, of type [`EntryFn`].
 pub const ENTRY_SYMBOL: &str = "underscore_backend";
@@ -147,8 +147,9 @@ pub struct BackendTable {
         session: *mut SessionHandle,
         message: *mut Message,
     ) -> Status,
-    /// One call of the model: `frames_per_call` frames in, as many masks out, the state carried along. `spectrum` and `masks`
-    /// belong to the caller; their lengths are in `f32` and must be those of the metadata times the channels.
+    /// One call of the model, or several that follow one another, made as one: a multiple of `frames_per_call` frames in, as
+    /// many masks out, the state carried along. `spectrum` and `masks` belong to the caller; their lengths are in `f32` and
+    /// must be the same multiple of those of the metadata times the channels.
     pub run: unsafe extern "C" fn(
         session: SessionHandle,
         spectrum: *const f32,

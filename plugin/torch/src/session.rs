@@ -46,27 +46,28 @@ impl Session {
         Ok(())
     }
 
-    /// One call: `spectrum` is `[channel][frame][bin][re, im]`, `masks` is `[stem][channel][frame][bin]`.
+    /// One call, or several at once: `spectrum` is `[channel][frame][bin][re, im]`, `masks` is `[stem][channel][frame][bin]`.
     ///
     /// After an error the state is zero again: what the stream had is in no known condition.
     pub(crate) fn run(&mut self, spectrum: &[f32], masks: &mut [f32]) -> Result<(), BackendError> {
         let metadata = &self.model.metadata;
-        check_len("spectrum values", metadata.spectrum_len(self.num_channels), spectrum.len())?;
-        check_len("mask values", metadata.masks_len(self.num_channels), masks.len())?;
+        let per_call = metadata.spectrum_len(self.num_channels);
+        let num_calls = (spectrum.len() / per_call).max(1);
+        check_len("spectrum values", num_calls * per_call, spectrum.len())?;
+        check_len("mask values", num_calls * metadata.masks_len(self.num_channels), masks.len())?;
         device::prepare_thread();
-        let result = self.forward(spectrum, masks);
+        let result = self.forward(spectrum, masks, num_calls * metadata.frames_per_call);
         if result.is_err() {
             self.reset()?;
         }
         result
     }
 
-    fn forward(&mut self, spectrum: &[f32], masks: &mut [f32]) -> Result<(), BackendError> {
+    fn forward(&mut self, spectrum: &[f32], masks: &mut [f32], num_frames: usize) -> Result<(), BackendError> {
         let _no_grad = tch::no_grad_guard();
         let failed = |error| BackendError::run_failed(&error);
         let metadata = &self.model.metadata;
-        let (channels, frames, bins) =
-            (self.num_channels as i64, metadata.frames_per_call as i64, metadata.num_bins as i64);
+        let (channels, frames, bins) = (self.num_channels as i64, num_frames as i64, metadata.num_bins as i64);
 
         // A copy, not a view of the caller's memory: the state that comes back may be a slice of the input.
         let input = Tensor::f_from_slice(spectrum)

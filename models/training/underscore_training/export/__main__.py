@@ -41,8 +41,11 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("--keep needs --checkpoint")
     try:
         if args.checkpoint:
-            net = load_network(args.checkpoint).net
-            job = (streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data)
+            loaded = load_network(args.checkpoint)
+            net = loaded.net
+            job = (
+                streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data, loaded.gmac_per_s
+            )
         else:
             job = (IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")
         model, net, model_id, *about = job

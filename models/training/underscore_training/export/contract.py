@@ -31,9 +31,9 @@ class Exportable(Protocol):
 
 
 def metadata(
-    model: Exportable, model_id: str, name: str, version: str, licence: str, training_data: str
+    model: Exportable, model_id: str, name: str, version: str, licence: str, training_data: str, gmac_per_s: float = 0.0
 ) -> dict[str, Any]:
-    """The content of `underscore.json`."""
+    """The content of `underscore.json`. `gmac_per_s`: 10^9 multiply-accumulates per second of one channel's audio."""
     return {
         "schema_version": SCHEMA_VERSION,
         "id": model_id,
@@ -52,6 +52,7 @@ def metadata(
         "mask": {"kind": "real", "min": 0.0, "max": 1.0},
         "stems": list(STEMS),
         "residual": STEMS[1],
+        "gmac_per_s": round(gmac_per_s, 3),
         "embedding_size": 0,
         "clip_s": 0.0,
         "test_vector": {"num_calls": NUM_TEST_CALLS, "channels": 1, "tolerance": TOLERANCE},

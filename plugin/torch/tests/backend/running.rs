@@ -111,6 +111,20 @@ fn a_wrong_length_is_refused_and_the_stream_goes_on() {
 }
 
 #[test]
+fn several_calls_at_once_are_the_same_calls_one_by_one() {
+    let model = Model::load(&shipped(&separator())).expect("the shipped model");
+    let calls: Vec<_> = (0..5).map(|seed| model.spectrum(1, seed)).collect();
+    let mut one_by_one = model.session(1).expect("a session");
+    let expected: Vec<f32> = calls.iter().flat_map(|call| one_by_one.run(call)).collect();
+    let mut at_once = model.session(1).expect("a session");
+    let first = at_once.run(&calls[0]);
+    let actual = [first, at_once.run(&calls[1..].concat())].concat();
+    let worst = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("largest difference {worst:.1e}");
+    assert!(actual.len() == expected.len() && worst < 1e-4);
+}
+
+#[test]
 fn the_processor_is_there_and_unknown_devices_are_not() {
     let mut message = Message::default();
     // SAFETY: the message is live.

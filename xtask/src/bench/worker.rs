@@ -1,0 +1,123 @@
+//! What a model costs the worker thread: its calls one by one, all at once, and over again from the start.
+
+use super::backend::{Backend, Model, Session};
+use anyhow::Result;
+use std::path::Path;
+use std::time::Instant;
+use underscore_backend::Device;
+
+/// Different spectra in turn, so that none is answered out of a cache.
+const NUM_SPECTRA: usize = 16;
+/// The clip of the offline pass, seconds.
+const OFFLINE_S: f64 = 12.0;
+/// Of repeated passes the fastest counts: what makes one slower is the machine.
+const NUM_PASSES: usize = 3;
+/// Streams whose memory is measured.
+const NUM_STREAMS: usize = 16;
+
+/// What was measured of one model, one channel on one thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Worker {
+    /// Time per time of audio, call by call.
+    pub rtf: f64,
+    /// Half the calls took less, milliseconds.
+    pub step_ms_p50: f64,
+    /// 99 % of the calls took less.
+    pub step_ms_p99: f64,
+    /// The longest.
+    pub step_ms_max: f64,
+    /// Call by call, relative to 12 s in one pass of the same file.
+    pub offline_ratio: f64,
+    /// A window of look-back and look-ahead computed anew for every call, relative to the stream.
+    pub naive_ratio: f64,
+    /// 10⁹ multiply-accumulates per second of time, where the model says how many there are.
+    pub gmac_per_s: Option<f64>,
+    /// Memory of one stream.
+    pub memory_mb: Option<f64>,
+}
+
+/// Measures `seconds` of audio.
+pub fn measure(model: &Model, seconds: f64) -> Result<Worker> {
+    let about = &model.about;
+    let num_calls = (seconds / about.call_s()).ceil() as usize;
+    let spectra: Vec<Vec<f32>> = (0..NUM_SPECTRA as u64).map(|seed| spectrum(about.spectrum_len(), seed)).collect();
+    let mut masks = vec![0.0; about.masks_len()];
+    let mut session = model.session()?;
+    for spectrum in &spectra {
+        session.run(spectrum, &mut masks)?;
+    }
+    // Before the long passes, whose memory the system's allocator would hand out again.
+    let memory_mb = memory_mb(model, &spectra[0], &mut masks)?;
+    let mut steps_s = Vec::with_capacity(num_calls);
+    for call_idx in 0..num_calls {
+        let began = Instant::now();
+        session.run(&spectra[call_idx % NUM_SPECTRA], &mut masks)?;
+        steps_s.push(began.elapsed().as_secs_f64());
+    }
+    let step_s = steps_s.iter().sum::<f64>() / num_calls as f64;
+    steps_s.sort_by(f64::total_cmp);
+    let rank_ms = |share: f64| 1e3 * steps_s[((share * num_calls as f64).ceil() as usize).clamp(1, num_calls) - 1];
+
+    let offline_calls = (OFFLINE_S / about.call_s()).round() as usize;
+    let offline_s = pass_s(&mut session, &spectra, about.masks_len(), offline_calls)?;
+    let window_calls = (about.look_back_frames + about.look_ahead_frames).div_ceil(about.frames_per_call) + 1;
+    let window_s = pass_s(&mut session, &spectra, about.masks_len(), window_calls)?;
+    let rtf = step_s / about.call_s();
+    Ok(Worker {
+        rtf,
+        step_ms_p50: rank_ms(0.5),
+        step_ms_p99: rank_ms(0.99),
+        step_ms_max: rank_ms(1.0),
+        offline_ratio: step_s * offline_calls as f64 / offline_s,
+        naive_ratio: window_s / step_s,
+        gmac_per_s: (about.gmac_per_s > 0.0).then(|| about.gmac_per_s / rtf),
+        memory_mb,
+    })
+}
+
+/// The most multiply-accumulates per second, 10⁹, that matrix products reach here on one thread.
+pub fn peak_gmac_per_s(backend: Backend, products: &Path, device: Device) -> Result<f64> {
+    let model = backend.load(products, device)?;
+    let mut session = model.session()?;
+    let spectrum = vec![0.0; model.about.spectrum_len()];
+    let mut masks = vec![0.0; model.about.masks_len()];
+    let mut best_s = f64::INFINITY;
+    for _ in 0..20 {
+        let began = Instant::now();
+        session.run(&spectrum, &mut masks)?;
+        best_s = best_s.min(began.elapsed().as_secs_f64());
+    }
+    Ok(model.about.gmac_per_s * model.about.call_s() / best_s)
+}
+
+/// Time of `num_calls` calls made as one, from a zero state.
+fn pass_s(session: &mut Session<'_>, spectra: &[Vec<f32>], masks_len: usize, num_calls: usize) -> Result<f64> {
+    let clip: Vec<f32> = spectra.iter().cycle().take(num_calls).flatten().copied().collect();
+    let mut masks = vec![0.0; num_calls * masks_len];
+    let mut best_s = f64::INFINITY;
+    for _ in 0..=NUM_PASSES {
+        session.reset();
+        let began = Instant::now();
+        session.run(&clip, &mut masks)?;
+        best_s = best_s.min(began.elapsed().as_secs_f64());
+    }
+    session.reset();
+    Ok(best_s)
+}
+
+fn memory_mb(model: &Model, spectrum: &[f32], masks: &mut [f32]) -> Result<Option<f64>> {
+    let Some(before) = host_tests::resident_bytes() else { return Ok(None) };
+    let mut streams = Vec::with_capacity(NUM_STREAMS);
+    for _ in 0..NUM_STREAMS {
+        let mut session = model.session()?;
+        session.run(spectrum, masks)?;
+        streams.push(session);
+    }
+    let after = host_tests::resident_bytes().unwrap_or(before);
+    Ok(Some(after.saturating_sub(before) as f64 / 1e6 / NUM_STREAMS as f64))
+}
+
+/// White noise, as loud as a programme.
+fn spectrum(len: usize, seed: u64) -> Vec<f32> {
+    host_tests::signals::noise(1, len, 10.0, seed).remove(0)
+}
