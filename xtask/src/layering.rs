@@ -1,5 +1,5 @@
-//! The direction of the dependencies: `plugin → engine → {dsp, backend}`, `torch → backend`, and the tools know the built bundle
-//! only.
+//! The direction of the dependencies: `plugin → engine → {dsp, backend}`, `torch → backend`, and the tools know the built
+//! bundle and the boundary of the library in it.
 
 use crate::metadata::Metadata;
 use anyhow::{Result, bail};

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import unsettled
 from torch import nn
 
 from underscore_training import fixtures
@@ -39,7 +40,20 @@ def identity(folder: Path) -> Path:
     return folder / "identity.pt"
 
 
-@pytest.mark.parametrize("which", ["crn", "net"])
+@pytest.fixture(scope="module")
+def fine() -> nn.Module:
+    """Half of Table 1's branches are absent in it."""
+    torch.manual_seed(1)
+    return unsettled(build("mdensenet", look_ahead="fine", axis="bent"))
+
+
+@pytest.fixture(scope="module")
+def exact() -> nn.Module:
+    torch.manual_seed(1)
+    return unsettled(build("mmdensenet"))
+
+
+@pytest.mark.parametrize("which", ["crn", "net", "fine", "exact"])
 def test_a_written_file_is_the_network_call_by_call(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     net = request.getfixturevalue(which)
     path = exported(net, tmp_path, "1.2.3")
@@ -48,8 +62,10 @@ def test_a_written_file_is_the_network_call_by_call(which: str, request: pytest.
     assert worst <= contract.TOLERANCE and contract.check_vector(path) <= contract.TOLERANCE
     _, meta, vector = contract.load(path)
     assert meta["version"] == "1.2.3" and meta["schema_version"] == 1
-    assert meta["look_ahead_frames"] == getattr(net, "look_ahead_frames", 0)
-    assert len(vector) == 4 * 3 * meta["frames_per_call"] * meta["num_bins"] * (2 + 1)
+    assert meta["look_ahead_frames"] == streaming(net).look_ahead_frames
+    heard_frames = meta["test_vector"]["num_calls"] * meta["frames_per_call"] - meta["look_ahead_frames"]
+    assert heard_frames >= contract.NUM_TEST_FRAMES, "a vector that ends before the first mask would prove nothing"
+    assert len(vector) == 4 * meta["test_vector"]["num_calls"] * meta["frames_per_call"] * meta["num_bins"] * (2 + 1)
 
 
 def test_the_manifest_has_a_table_per_model_and_replaces_it(crn: CRN, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The causal network: its table's numbers, causality, and streaming."""
 
-import pytest
 import torch
 
 from underscore_training.export import contract

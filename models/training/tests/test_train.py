@@ -1,6 +1,7 @@
 """Runs: one in sittings is one in a piece, and what is refused is refused in words."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from underscore_training.corpus.store import rows
 from underscore_training.corpus.track import KINDS, SPLITS
 from underscore_training.nets.systems import SYSTEMS
-from underscore_training.train import checkpoint, config
+from underscore_training.train import checkpoint, config, together
 from underscore_training.train.__main__ import main
 from underscore_training.train.checkpoint import CheckpointError, load_network
 from underscore_training.train.config import ConfigError
@@ -66,13 +67,29 @@ def test_three_sittings_give_the_weights_of_one(tiny_config: Path, tiny_corpus: 
 def test_two_processes_that_share_the_batches_learn_what_one_does(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     sit(tiny_config, tiny_corpus, tmp_path / "one")
     sit(tiny_config, tiny_corpus, tmp_path / "two", "--processes", "2", "--until-step", "2")
-    sit(tiny_config, tiny_corpus, tmp_path / "two", "--processes", "2", "--resume")
+    sit(tiny_config, tiny_corpus, tmp_path / "two", "--processes", "2", "--resume", "--workers", "1")
     one, two = (checkpoint.read(tmp_path / name / "latest.pt") for name in ("one", "two"))
     assert one["steps"] == two["steps"] == 4
     worst = max(float((value - two["net"][name]).abs().max()) for name, value in one["net"].items())
     moved = max(float((value - Run(config.read(tiny_config)).net.state_dict()[name]).abs().max()) for name, value in one["net"].items())
     print(f"weights differ by {worst:.1e} after moving by {moved:.1e}")
     assert worst < 0.02 * moved, "sums in another order, nothing else"
+
+
+def die(place: str) -> None:
+    """What a helper does that is lost."""
+    if place == "at a step":
+        torch.distributed.all_reduce(torch.zeros(1))
+    os._exit(3)
+
+
+@pytest.mark.parametrize("place", ["at once", "at a step"])
+def test_a_helper_that_is_lost_is_told_with_what_to_do(place: str) -> None:
+    with pytest.raises(together.HelperLost, match="ended with status 3; the run goes on .* with --resume"):
+        with together.processes(2, die, place):
+            for _ in range(3):
+                torch.distributed.all_reduce(torch.zeros(1))
+    assert together.num_processes() == 1
 
 
 def test_a_batch_that_processes_cannot_share_equally_is_refused(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:

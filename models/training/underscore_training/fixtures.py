@@ -14,14 +14,17 @@ from .nets.streaming import IdentitySeparator
 
 
 class MatrixProducts(nn.Module):
-    """Four products of matrices of 1024 x 1024 per call, for the speed that a processor reaches at best."""
+    """Products of large matrices, for the speed that a processor reaches at best."""
 
     grid = MODEL_GRID
     frames_per_call = 1
     look_ahead_frames = 0
     look_back_frames = 0
-    num_products = 4
-    size = 1024
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_products: int = 4
+        self.size: int = 1024
 
     @torch.jit.ignore
     def state_shapes(self) -> list[list[int]]:
@@ -30,7 +33,7 @@ class MatrixProducts(nn.Module):
     def forward(self, spectrum: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Masks of 1, and the products, bounded."""
         x = state[0] + 0.01
-        for _ in range(4):
+        for _ in range(self.num_products):
             x = torch.mm(x, x).clamp_(-0.03, 0.03)
         return torch.ones((1, spectrum.shape[0], spectrum.shape[1], spectrum.shape[2])), [x]
 

@@ -13,7 +13,6 @@ from torch import Tensor
 SAMPLE_RATE_HZ = 16_000
 WINDOW_S = 0.064
 HOP_S = 0.016
-NUM_BINS = 513
 FRAMES_PER_CALL = 8
 
 

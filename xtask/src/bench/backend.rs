@@ -33,10 +33,10 @@ impl Backend {
             .with_context(|| format!("{} is no Underscore backend", path.display()))?;
         // SAFETY: the function takes nothing and returns a table that lives as long as the library.
         let table = unsafe { entry() };
-        // SAFETY: the pointer is null or that table; its first field is the version in every version of it.
-        match unsafe { table.cast::<u32>().as_ref() } {
-            Some(&ABI_VERSION) => {
-                // SAFETY: the version is that of this build, so the whole table is there.
+        // SAFETY: the pointer is null or that table; version and size stand at the same place in every version of it.
+        match unsafe { table.cast::<[u32; 2]>().as_ref() } {
+            Some(&[ABI_VERSION, size]) if size as usize == size_of::<BackendTable>() => {
+                // SAFETY: version and size are those of this build, so the whole table is there.
                 Ok(Self { table: unsafe { &*table } })
             }
             other => {

@@ -13,10 +13,10 @@ const LOADING_LIMIT: Duration = Duration::from_mins(2);
 
 /// How many stereo instances at 48 kHz / 512 keep up for `seconds` without a late frame: doubled until one is late, then halved
 /// in between.
-pub fn instances(bundle: &Bundle, model: &str, seconds: f64) -> Result<usize> {
+pub fn instances(bundle: &Bundle, params: &[(&str, &str)], seconds: f64) -> Result<usize> {
     let holds = |num: usize| -> Result<bool> {
-        let late = late_frames(bundle, model, num, seconds)?;
-        eprintln!("  {num} instances of {model}: {late} frames late in {seconds:.0} s");
+        let late = late_frames(bundle, params, num, seconds)?;
+        eprintln!("  {num} instances: {late} frames late in {seconds:.0} s");
         Ok(late == 0)
     };
     let (mut good, mut bad) = (0, 1);
@@ -35,7 +35,7 @@ pub fn instances(bundle: &Bundle, model: &str, seconds: f64) -> Result<usize> {
 }
 
 /// Late frames of `num` instances, shared among one audio thread per processor, as a host does it.
-fn late_frames(bundle: &Bundle, model: &str, num: usize, seconds: f64) -> Result<u64> {
+fn late_frames(bundle: &Bundle, params: &[(&str, &str)], num: usize, seconds: f64) -> Result<u64> {
     let mut instances = Vec::with_capacity(num);
     let mut processors = Vec::with_capacity(num);
     for _ in 0..num {
@@ -46,7 +46,9 @@ fn late_frames(bundle: &Bundle, model: &str, num: usize, seconds: f64) -> Result
             num_channels: 2,
             offline: false,
         })?;
-        instance.set("model", model)?;
+        for (param, value) in params {
+            instance.set(param, value)?;
+        }
         let mut processor = instance.activate()?;
         processor.start()?;
         instances.push(instance);
@@ -72,8 +74,8 @@ fn late_frames(bundle: &Bundle, model: &str, num: usize, seconds: f64) -> Result
         for thread in threads {
             played.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
-        // Any of its own: all are of one kind, and each `deactivate` needs one.
-        for (instance, mut processor) in instances.iter_mut().zip(sorted(played, num, num_threads)) {
+        // Each its own: clack panics on another's.
+        for (instance, mut processor) in instances.iter_mut().zip(in_order(played, num, num_threads)) {
             processor.stop()?;
             instance.deactivate(processor);
         }
@@ -83,12 +85,12 @@ fn late_frames(bundle: &Bundle, model: &str, num: usize, seconds: f64) -> Result
 }
 
 /// The processors of `play` in the order of their instances.
-fn sorted(played: Vec<Processor>, num: usize, num_threads: usize) -> Vec<Processor> {
+fn in_order(played: Vec<Processor>, num: usize, num_threads: usize) -> Vec<Processor> {
     // `played` holds the shares one after the other; instance `idx` was given to share `idx % num_threads`.
     let order = (0..num_threads).flat_map(|share| (share..num).step_by(num_threads));
-    let mut placed: Vec<_> = order.zip(played).collect();
-    placed.sort_by_key(|(idx, _)| *idx);
-    placed.into_iter().map(|(_, processor)| processor).collect()
+    let mut numbered: Vec<_> = order.zip(played).collect();
+    numbered.sort_by_key(|(idx, _)| *idx);
+    numbered.into_iter().map(|(_, processor)| processor).collect()
 }
 
 /// Waits for the models, lets time pass, and says how many frames were late in it.
@@ -115,8 +117,8 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], seconds: f64) -> Result<u
     let settled = Instant::now();
     pump(&|| Ok(settled.elapsed() > Duration::from_secs(1)))?;
     let before = late()?;
-    let begun = Instant::now();
-    pump(&|| Ok(begun.elapsed().as_secs_f64() > seconds))?;
+    let from = Instant::now();
+    pump(&|| Ok(from.elapsed().as_secs_f64() > seconds))?;
     Ok(late()?.saturating_sub(before))
 }
 

@@ -32,8 +32,6 @@ pub struct Worker {
     pub naive_ratio: f64,
     /// 10⁹ multiply-accumulates per second of time, where the model says how many there are.
     pub gmac_per_s: Option<f64>,
-    /// Memory of one stream.
-    pub memory_mb: Option<f64>,
 }
 
 /// Measures `seconds` of audio.
@@ -46,17 +44,15 @@ pub fn measure(model: &Model, seconds: f64) -> Result<Worker> {
     for spectrum in &spectra {
         session.run(spectrum, &mut masks)?;
     }
-    // Before the long passes, whose memory the system's allocator would hand out again.
-    let memory_mb = memory_mb(model, &spectra[0], &mut masks)?;
-    let mut steps_s = Vec::with_capacity(num_calls);
+    let mut took_s = Vec::with_capacity(num_calls);
     for call_idx in 0..num_calls {
         let began = Instant::now();
         session.run(&spectra[call_idx % NUM_SPECTRA], &mut masks)?;
-        steps_s.push(began.elapsed().as_secs_f64());
+        took_s.push(began.elapsed().as_secs_f64());
     }
-    let step_s = steps_s.iter().sum::<f64>() / num_calls as f64;
-    steps_s.sort_by(f64::total_cmp);
-    let rank_ms = |share: f64| 1e3 * steps_s[((share * num_calls as f64).ceil() as usize).clamp(1, num_calls) - 1];
+    let step_s = took_s.iter().sum::<f64>() / num_calls as f64;
+    took_s.sort_by(f64::total_cmp);
+    let rank_ms = |share: f64| 1e3 * took_s[((share * num_calls as f64).ceil() as usize).clamp(1, num_calls) - 1];
 
     let offline_calls = (OFFLINE_S / about.call_s()).round() as usize;
     let offline_s = pass_s(&mut session, &spectra, about.masks_len(), offline_calls)?;
@@ -71,7 +67,6 @@ pub fn measure(model: &Model, seconds: f64) -> Result<Worker> {
         offline_ratio: step_s * offline_calls as f64 / offline_s,
         naive_ratio: window_s / step_s,
         gmac_per_s: (about.gmac_per_s > 0.0).then(|| about.gmac_per_s / rtf),
-        memory_mb,
     })
 }
 
@@ -105,12 +100,16 @@ fn pass_s(session: &mut Session<'_>, spectra: &[Vec<f32>], masks_len: usize, num
     Ok(best_s)
 }
 
-fn memory_mb(model: &Model, spectrum: &[f32], masks: &mut [f32]) -> Result<Option<f64>> {
+/// Memory of one stream beside the weights, in a process that has not run much yet.
+pub fn memory_mb(model: &Model) -> Result<Option<f64>> {
+    let spectrum = vec![0.0; model.about.spectrum_len()];
+    let mut masks = vec![0.0; model.about.masks_len()];
+    model.session()?.run(&spectrum, &mut masks)?;
     let Some(before) = host_tests::resident_bytes() else { return Ok(None) };
     let mut streams = Vec::with_capacity(NUM_STREAMS);
     for _ in 0..NUM_STREAMS {
         let mut session = model.session()?;
-        session.run(spectrum, masks)?;
+        session.run(&spectrum, &mut masks)?;
         streams.push(session);
     }
     let after = host_tests::resident_bytes().unwrap_or(before);

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--checkpoint", type=Path, help="checkpoint of `train`; without it the identity is written")
-    parser.add_argument("--id", default="music-3", help="permanent id: sessions are saved with it (default: %(default)s)")
+    parser.add_argument("--id", help="permanent id, new for new weights: sessions are saved with it")
     parser.add_argument("--name", default="Music & Dialogue", help="the name that people see")
     parser.add_argument("--version", default="1.0.0", help="version written into the metadata")
     parser.add_argument("--licence", default=LICENCE)
@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.keep and not args.checkpoint:
         parser.error("--keep needs --checkpoint")
+    if args.checkpoint and not args.id:
+        parser.error("--checkpoint needs --id: a name that no other weights had, like music-5")
     try:
         if args.checkpoint:
             loaded = load_network(args.checkpoint)

@@ -11,7 +11,8 @@ from ..grid import HOP_S, WINDOW_S, Grid, grid_at, stft
 
 SCHEMA_VERSION = 1
 TOLERANCE = 1e-4
-NUM_TEST_CALLS = 3
+NUM_TEST_FRAMES = 12
+"""Frames of the test vector that are heard in its masks; a look-ahead comes before them."""
 STEMS = ("music", "dialogue")
 
 
@@ -28,6 +29,11 @@ class Exportable(Protocol):
     look_back_frames: int
 
     def state_shapes(self) -> list[list[int]]: ...
+
+
+def num_test_calls(model: Exportable) -> int:
+    """Three calls, or as many as it takes to hear something behind the look-ahead."""
+    return max(3, -(-(model.look_ahead_frames + NUM_TEST_FRAMES) // model.frames_per_call))
 
 
 def metadata(
@@ -55,7 +61,7 @@ def metadata(
         "gmac_per_s": round(gmac_per_s, 3),
         "embedding_size": 0,
         "clip_s": 0.0,
-        "test_vector": {"num_calls": NUM_TEST_CALLS, "channels": 1, "tolerance": TOLERANCE},
+        "test_vector": {"num_calls": num_test_calls(model), "channels": 1, "tolerance": TOLERANCE},
     }
 
 
@@ -95,7 +101,7 @@ def little_endian(tensor: Tensor) -> bytes:
 def vector_bytes(model: nn.Module, meta: dict[str, Any]) -> bytes:
     """Input `[call][channel][frame][bin][2]`, then masks `[call][stem][channel][frame][bin]`."""
     per_call = meta["frames_per_call"]
-    spectrum = test_spectrum(grid_at(meta["sample_rate_hz"]), NUM_TEST_CALLS * per_call)
+    spectrum = test_spectrum(grid_at(meta["sample_rate_hz"]), meta["test_vector"]["num_calls"] * per_call)
     mask = run_calls(model, spectrum, zero_state(meta["state_shapes"], 1), per_call)
     return b"".join(map(little_endian, (*spectrum.split(per_call, dim=1), *mask.split(per_call, dim=2))))
 

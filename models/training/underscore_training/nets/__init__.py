@@ -1,4 +1,4 @@
-"""The separator networks, and the streaming layer set that the plugin's is made of."""
+"""The separator networks, and their streaming forms."""
 
 from .dmmdensenet import DMMDenseNet
 from .mask_separator import MaskSeparator

@@ -34,7 +34,6 @@ class DenseBlock(nn.Module):
         self.in_features = in_features
         self.growth = growth
         self.num_layers = num_layers
-        self.dilation = dilation
         dilations = [(1, 1)] * num_layers + ([] if dilation is None else [dilation] * NUM_DILATED)
         units: list[ConvUnit] = []
         features = in_features

@@ -32,7 +32,8 @@ SYSTEMS: dict[str, Callable[..., nn.Module]] = {
     "crn": CRN,
     "studio": partial(DMMDenseNet, dilation=(1, 2), look_ahead="fine", axis="bent"),
 }
-"""The paper's seven are centred, as there. `studio` is the deployed form of the one that learnt fastest."""
+"""The paper's seven are centred, as there. `studio` is that of them which learnt fastest, in a form for a
+host: full band, 224 ms of look-ahead."""
 
 
 class UnknownSystem(Exception):

@@ -8,7 +8,7 @@ Choices, and what is taken here:
 
 - The grid is this project's, 1024 samples every 256 at 16 kHz (theirs: 1024 every 768 at
   8192 Hz); both leave 512 bins.
-- Input: `nets.level`, as for the other spectrogram systems; theirs is the magnitude over
+- Input: `nets.axes`, as for the other spectrogram systems; theirs is the magnitude over
   the track's maximum, which is not known while a track plays.
 - Padding is 2 before and after in both axes: output c of a strided layer is centred on
   input 2 c. Theirs is a framework's "same", which does not say where the odd zero goes.

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
             raise ConfigError(f"--processes {args.processes}: a batch of {config.data.batch} clips cannot be shared equally")
         with together.processes(args.processes, help_train, args, config):
             train(args, config)
-    except (ConfigError, CorpusError, CheckpointError, UnknownSystem) as error:
+    except (ConfigError, CorpusError, CheckpointError, UnknownSystem, together.HelperLost) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command with --resume to go on from the last checkpoint")

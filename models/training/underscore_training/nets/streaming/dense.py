@@ -1,5 +1,7 @@
 """A dense block that continues from the frames before."""
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,9 @@ class StreamingDenseBlock(nn.Module):
     dilated one that wait for their turn.
     """
 
+    # TorchScript leaves out a branch on what is final, and with it the layers that are not there.
+    dilated: Final[bool]
+
     def __init__(self, block: DenseBlock):
         super().__init__()
         k0, k, num_plain = block.in_features, block.growth, block.num_layers
@@ -57,7 +62,7 @@ class StreamingDenseBlock(nn.Module):
         self.plain_lag: int = num_plain * self.ahead
         self.waiting: int = (num_plain - 1) * self.ahead
         """Frames for which sums of plain layers wait at most."""
-        self.dilated: bool = bool(dilated)
+        self.dilated = bool(dilated)
         self.dilated_ahead: int = 0
         history = self.waiting + self.span
         if dilated:

@@ -1,5 +1,7 @@
 """The dense networks by the model contract: pure functions from spectrum and state to mask and state."""
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,7 @@ class StreamingSeparator(nn.Module):
     """
 
     frames_per_call = FRAMES_PER_CALL
+    has_parts: Final[bool]
 
     def __init__(self, net: DMMDenseNet):
         super().__init__()
@@ -30,7 +33,7 @@ class StreamingSeparator(nn.Module):
         self.axis = net.axis
         self.full = StreamingMultiscaleNet(net.full)
         lag = self.full.lag
-        self.has_parts: bool = net.low is not None
+        self.has_parts = net.low is not None
         if net.low is not None and net.high is not None:
             self.low = StreamingMultiscaleNet(net.low)
             self.high = StreamingMultiscaleNet(net.high)
