@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from underscore_training.export import contract
 from underscore_training.nets import host_grid
 from underscore_training.nets.axes import BentAxis
-from underscore_training.nets.crn import CRN
+from underscore_training.nets.crn import CRN, LONG_FRAMES, SHORT_FRAMES, Holding
+from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.streaming import StreamingCRN
 
 LOOK_AHEAD_FRAMES = 3
@@ -69,6 +71,27 @@ def test_the_mask_does_not_depend_on_level(crn: CRN) -> None:
     with torch.no_grad():
         loud, quiet = torch.sigmoid(crn.logits(given)), torch.sigmoid(crn.logits(given * 0.03))
     assert (loud - quiet).abs().max() < 1e-2
+
+
+def test_what_is_held_is_the_mean_and_the_least_of_the_past_and_of_nothing_before_it() -> None:
+    holding = Holding(6, 0.016)
+    given = torch.rand(1, 150, 6) + 0.5
+    held, _, _ = holding(given, torch.zeros(1, 6, 2), torch.zeros(1, LONG_FRAMES - 1, 6))
+    for frame in (0, 9, 40, 149):
+        for place, window in ((1, SHORT_FRAMES), (2, LONG_FRAMES)):
+            least = given[0, max(frame + 1 - window, 0) : frame + 1].amin(dim=0)
+            assert torch.allclose(held[0, place, frame], least, atol=1e-5), (frame, window)
+    assert torch.allclose(held[0, 0, 0], given[0, 0]) and held[0, 0, 149].sub(1.0).abs().max() < 0.3
+
+
+def test_a_larger_network_begins_as_the_smaller_one_whose_weights_it_is_given() -> None:
+    small, large = nn.Conv2d(3, 4, 1), nn.Conv2d(5, 4, 1)
+    large.load_state_dict(grown(large, small.state_dict()))
+    given = torch.randn(1, 5, 2, 2)
+    assert torch.allclose(large(given), small(given[:, :3]), atol=1e-6)
+    for other, reason in ((nn.Conv2d(2, 4, 1), r"weight is \[4, 3, 1, 1\], and \[4, 2"), (nn.Conv2d(5, 3, 1), r"and \[3, 5"), (nn.Conv2d(5, 4, 1, bias=False), "bias")):
+        with pytest.raises(DoesNotGrow, match=reason):
+            grown(other, small.state_dict())
 
 
 def test_silence_gives_a_finite_mask(crn: CRN) -> None:

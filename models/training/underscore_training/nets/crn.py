@@ -8,6 +8,9 @@ every frame, and a decoder with skips. What differs, and why:
   magnitudes, which have no phase; and a phase-sensitive real mask allows 15 dB.
 - **Full band on a bent axis** (`nets.axes`), which divides out a running level too: the
   mask does not depend on a fader.
+- **What has lain in a bin.** A pad holds still where a voice moves, and only single bins
+  tell the two apart; a core that sees 16 bins as one cannot. So a mean and two minima over
+  the past stand beside each bin (`Holding`): no arithmetic to speak of.
 - **Never pooled in time.** Any number of frames may be given to a call.
 - **Look-ahead by delay.** The decoder works `look_ahead_frames` behind the encoder and
   the core: its skips come out of a delay line, so that the core has heard that much of
@@ -20,11 +23,21 @@ import torch
 from torch import Tensor, nn
 
 from .axes import BentAxis
+from .level import keep_per, running_mean
 from .mask_separator import MaskSeparator
 
 CORE_DIVISOR = 16
-NUM_INPUTS = 3
+NUM_RECENT = 3
 """A frame and the two before it: onsets and decays, seen at full resolution."""
+NUM_HELD = 3
+"""Mean, short and long minimum."""
+HELD_S = 0.4
+"""Time constant of the mean."""
+SHORT_FRAMES = 16
+LONG_FRAMES = 64
+"""Frames of the minima, themselves included; powers of two: 0.26 and 1.02 s."""
+CEILING = 16.0
+"""More than a levelled band ever is."""
 
 
 class Down(nn.Module):
@@ -58,6 +71,46 @@ class Up(nn.Module):
         return y.permute(0, 3, 1, 2)
 
 
+class Holding(nn.Module):
+    """Of each band: its mean and its minima over the past, frame by frame. No gradient: it is input.
+
+    State: that of the mean, and what is left to the ceiling in the frames before. A zero
+    state then holds no frame at all, and no minimum asks for more.
+    """
+
+    def __init__(self, num_bands: int, hop_s: float):
+        super().__init__()
+        self.num_bands: int = num_bands
+        self.keep: float = keep_per(hop_s, HELD_S)
+        self.ceiling: float = CEILING
+        self.short_frames: int = SHORT_FRAMES
+        self.long_frames: int = LONG_FRAMES
+
+    @torch.jit.ignore
+    def state_shapes(self) -> list[list[int]]:
+        return [[-1, self.num_bands, 2], [-1, self.long_frames - 1, self.num_bands]]
+
+    def forward(self, x: Tensor, mean_state: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[channel, frame, band]` and the two states -> `[channel, 3, frame, band]` and the two states."""
+        x = x.detach()
+        frame = x.shape[1]
+        by_band = x.transpose(1, 2).reshape(-1, frame)
+        mean, mean_state = running_mean(by_band, mean_state.reshape(-1, 2), self.keep)
+        mean = mean.reshape(x.shape[0], self.num_bands, frame).transpose(1, 2)
+        left = torch.cat([before, (self.ceiling - x).clamp_min(0.0)], dim=1)
+        # Doubled: of two windows side by side the larger is that of both.
+        largest, span = left, 1
+        short = left
+        while span < self.long_frames:
+            if span == self.short_frames:
+                short = largest
+            largest = torch.maximum(largest[:, span:], largest[:, : largest.shape[1] - span])
+            span *= 2
+        minima = [self.ceiling - window[:, window.shape[1] - frame :] for window in (short, largest)]
+        held = torch.stack([mean, minima[0], minima[1]], dim=1)
+        return held, mean_state.reshape(-1, self.num_bands, 2), left[:, frame:]
+
+
 class DualPath(nn.Module):
     """Memory across bands within a frame, then across frames within a band; each adds to what came in."""
 
@@ -87,6 +140,8 @@ class DualPath(nn.Module):
 class CRN(MaskSeparator):
     """Magnitudes of the mixture and state -> logits of the music mask and state."""
 
+    silence_follows = True
+
     def __init__(
         self,
         features: tuple[int, ...] = (16, 32, 48, 64),
@@ -103,17 +158,18 @@ class CRN(MaskSeparator):
         self.look_ahead_frames: int = look_ahead_frames
         self.time_memory: int = time_memory
         self.core_bands: int = self.num_bands // CORE_DIVISOR
-        sizes = [NUM_INPUTS, *features]
+        self.holding = Holding(self.num_bands, self.grid.hop_samples / self.grid.sample_rate_hz)
+        sizes = [NUM_RECENT + NUM_HELD, *features]
         self.down = nn.ModuleList(Down(before, after) for before, after in zip(sizes, features))
         self.core = nn.ModuleList(DualPath(features[-1], time_memory, band_memory, dropout) for _ in range(num_blocks))
         raised = [*reversed(features[:-1]), last_features]
         self.up = nn.ModuleList(Up(2 * before, after) for before, after in zip(reversed(features), raised))
-        self.last = nn.Conv2d(last_features + NUM_INPUTS, 1, (1, 5), padding=(0, 2))
+        self.last = nn.Conv2d(last_features + NUM_RECENT + NUM_HELD, 1, (1, 5), padding=(0, 2))
 
     def state_shapes(self) -> list[list[int]]:
-        """Level; the two frames before; delayed skips, the input first; memories of each block. -1: channels."""
+        """Level; the two frames before; what is held; delayed skips, recent frames first; memories of each block. -1: channels."""
         delay, bands = self.look_ahead_frames, self.num_bands
-        shapes = [[-1, 2], [-1, 1, NUM_INPUTS - 1, bands], [-1, NUM_INPUTS, delay, bands]]
+        shapes = [[-1, 2], [-1, 1, NUM_RECENT - 1, bands], *self.holding.state_shapes(), [-1, NUM_RECENT, delay, bands]]
         for layer in self.down:
             bands //= 2
             shapes.append([-1, layer.conv.out_channels, delay, bands])
@@ -127,16 +183,17 @@ class CRN(MaskSeparator):
         frame = magnitude.shape[1]
         levelled, level = self.axis(magnitude, state[0])
         recent = torch.cat([state[1], levelled[:, None]], dim=2)
-        next_state = [level, recent[:, :, frame:]]
+        held, mean, before = self.holding(levelled, state[2], state[3])
+        next_state = [level, recent[:, :, frame:], mean, before]
         # A frame and the two before it, side by side.
         x = torch.cat([recent[:, :, 2:], recent[:, :, 1:-1], recent[:, :, :-2]], dim=1)
-        x = x.contiguous(memory_format=torch.channels_last)
         skips = [x]
+        x = torch.cat([x, held], dim=1).contiguous(memory_format=torch.channels_last)
         for layer in self.down:
             x = layer(x)
             skips.append(x)
         delayed: list[Tensor] = []
-        slot = 2
+        slot = 4
         for skip in skips:
             line = torch.cat([state[slot].to(skip.dtype), skip], dim=2)
             delayed.append(line[:, :, :frame])
@@ -151,7 +208,8 @@ class CRN(MaskSeparator):
         x = y.permute(0, 3, 1, 2)
         for layer in self.up:
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=1))
-        logits = self.last(torch.cat([x, delayed.pop().to(x.dtype)], dim=1))[:, 0]
+        # What is held is not delayed: here it lies on both sides of the frame.
+        logits = self.last(torch.cat([x, delayed.pop().to(x.dtype), held.to(x.dtype)], dim=1))[:, 0]
         return self.axis.to_bins(logits), next_state
 
     def latest_frame(self, frame: int) -> int:

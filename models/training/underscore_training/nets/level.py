@@ -10,9 +10,9 @@ LEVEL_FLOOR = 1e-4
 """Smallest RMS of a bin that counts as signal: below -110 dBFS. Keeps silence silent."""
 
 
-def keep_per(step_s: float) -> float:
+def keep_per(step_s: float, time_constant_s: float = TIME_CONSTANT_S) -> float:
     """What is left of the past after one step, for `running_mean`."""
-    return math.exp(-step_s / TIME_CONSTANT_S)
+    return math.exp(-step_s / time_constant_s)
 
 
 def running_mean(power: Tensor, state: Tensor, keep: float) -> tuple[Tensor, Tensor]:

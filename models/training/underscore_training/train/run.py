@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..grid import grid_at, stft
+from ..nets.growth import DoesNotGrow, grown
 from ..nets.mask_separator import MaskSeparator
 from ..nets.systems import build
 from . import checkpoint, together
@@ -25,7 +26,11 @@ def rate_at(step: int, config: OptimiserConfig) -> float:
 
 
 class Run:
-    """Everything that a checkpoint saves. Same configuration, same steps, same numbers, in however many sittings."""
+    """Everything that a checkpoint saves.
+
+    Same configuration, same steps, same numbers, in however many sittings. Among several processes dropout draws, and
+    normalisations know, what is each one's own; a sitting says how many there were.
+    """
 
     def __init__(self, config: Config, device: str = "cpu", compiled: bool = False):
         torch.manual_seed(config.seed)
@@ -60,15 +65,17 @@ class Run:
         if self.steps == 0 and initial is not None:
             state = checkpoint.read(Path(initial))
             try:
-                self.net.load_state_dict(state["average"])
-            except RuntimeError as error:
+                weights = grown(self.net, state["average"])
+            except DoesNotGrow as error:
                 raise checkpoint.CheckpointError(f"{initial} is of another network ({error}): name another `initial`") from error
-            self.average.load_state_dict(state["average"])
+            self.net.load_state_dict(weights)
+            self.average.load_state_dict(weights)
             self.steps_before = state["steps"] + state.get("steps_before", 0)
             self.heard = checkpoint.heard(state)
         if self.heard is not None:
             self.heard |= heard
-        self.sittings.append({"first_step": self.steps, "commit": checkpoint.commit()})
+        sitting = {"first_step": self.steps, "commit": checkpoint.commit(), "num_processes": together.num_processes()}
+        self.sittings.append(sitting)
 
     @property
     def sample_rate_hz(self) -> int:

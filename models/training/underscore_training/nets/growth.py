@@ -1,0 +1,30 @@
+"""Begin a network with the weights of a smaller one of its kind."""
+
+import torch
+from torch import Tensor, nn
+
+
+class DoesNotGrow(Exception):
+    """The weights are of another kind of network; the message names the first that has no place."""
+
+
+def grown(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` in the shapes of `net`, which computes the same function then.
+
+    A layer may have more inputs, behind those that it had: they begin at zero. All else must be the same.
+    """
+    state = net.state_dict()
+    strange = sorted(state.keys() ^ weights.keys())
+    if strange:
+        raise DoesNotGrow(f"{strange[0]} is in one of them only")
+    for name, value in weights.items():
+        own = state[name]
+        if own.shape == value.shape:
+            state[name] = value
+            continue
+        is_wider = own.dim() == value.dim() > 1 and own.shape[1] > value.shape[1]
+        if not is_wider or own.shape[0] != value.shape[0] or own.shape[2:] != value.shape[2:]:
+            raise DoesNotGrow(f"{name} is {list(value.shape)}, and {list(own.shape)} in it")
+        state[name] = torch.zeros_like(own)
+        state[name][:, : value.shape[1]] = value
+    return state
