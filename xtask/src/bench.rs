@@ -102,7 +102,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let mut loaded = Vec::new();
     for entry in chosen(&args.models)? {
         let model = backend.load(&resources.join("models").join(&entry.file), device)?;
-        // Of all models first: what long passes leave behind, the system's allocator hands out again unseen.
+        // Of all models first: what long passes leave behind, the allocator hands out again unseen.
         let memory_mb = if device == Device::CPU { worker::memory_mb(&model)? } else { None };
         loaded.push((entry, model, memory_mb));
     }

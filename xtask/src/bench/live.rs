@@ -75,7 +75,7 @@ fn late_frames(bundle: &Bundle, params: &[(&str, &str)], num: usize, seconds: f6
             played.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
         // Each its own: clack panics on another's.
-        for (instance, mut processor) in instances.iter_mut().zip(in_order(played, num, num_threads)) {
+        for (instance, mut processor) in instances.iter_mut().zip(in_order(played, num_threads)) {
             processor.stop()?;
             instance.deactivate(processor);
         }
@@ -84,13 +84,13 @@ fn late_frames(bundle: &Bundle, params: &[(&str, &str)], num: usize, seconds: f6
     Ok(counted)
 }
 
-/// The processors of `play` in the order of their instances.
-fn in_order(played: Vec<Processor>, num: usize, num_threads: usize) -> Vec<Processor> {
-    // `played` holds the shares one after the other; instance `idx` was given to share `idx % num_threads`.
-    let order = (0..num_threads).flat_map(|share| (share..num).step_by(num_threads));
-    let mut numbered: Vec<_> = order.zip(played).collect();
+/// What the shares had, one share after the other, in the order in which it was dealt out: `idx` to share `idx % num_shares`.
+fn in_order<T>(dealt: Vec<T>, num_shares: usize) -> Vec<T> {
+    let num = dealt.len();
+    let order = (0..num_shares).flat_map(|share| (share..num).step_by(num_shares));
+    let mut numbered: Vec<_> = order.zip(dealt).collect();
     numbered.sort_by_key(|(idx, _)| *idx);
-    numbered.into_iter().map(|(_, processor)| processor).collect()
+    numbered.into_iter().map(|(_, item)| item).collect()
 }
 
 /// Waits for the models, lets time pass, and says how many frames were late in it.
@@ -146,4 +146,15 @@ fn play(mut share: Vec<Processor>, is_over: &AtomicBool) -> Result<Vec<Processor
         }
     }
     Ok(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_dealt_out_comes_back_in_order() {
+        assert_eq!(in_order(vec![0, 3, 6, 1, 4, 2, 5], 3), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(in_order(vec!['a', 'b'], 1), ['a', 'b']);
+    }
 }

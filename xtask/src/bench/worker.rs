@@ -12,8 +12,8 @@ const NUM_SPECTRA: usize = 16;
 const OFFLINE_S: f64 = 12.0;
 /// Of repeated passes the fastest counts: what makes one slower is the machine.
 const NUM_PASSES: usize = 3;
-/// Streams whose memory is measured.
-const NUM_STREAMS: usize = 16;
+/// Streams whose memory is measured, after as many that fill what the system's allocator had left over.
+const NUM_STREAMS: usize = 32;
 
 /// What was measured of one model, one channel on one thread.
 #[derive(Debug, Clone, Copy)]
@@ -100,19 +100,22 @@ fn pass_s(session: &mut Session<'_>, spectra: &[Vec<f32>], masks_len: usize, num
     Ok(best_s)
 }
 
-/// Memory of one stream beside the weights, in a process that has not run much yet.
+/// Memory of one stream beside the weights.
 pub fn memory_mb(model: &Model) -> Result<Option<f64>> {
     let spectrum = vec![0.0; model.about.spectrum_len()];
     let mut masks = vec![0.0; model.about.masks_len()];
     model.session()?.run(&spectrum, &mut masks)?;
-    let Some(before) = host_tests::resident_bytes() else { return Ok(None) };
-    let mut streams = Vec::with_capacity(NUM_STREAMS);
-    for _ in 0..NUM_STREAMS {
-        let mut session = model.session()?;
-        session.run(&spectrum, &mut masks)?;
-        streams.push(session);
+    let mut streams = Vec::with_capacity(2 * NUM_STREAMS);
+    let mut resident = Vec::with_capacity(2);
+    for _ in 0..2 {
+        for _ in 0..NUM_STREAMS {
+            let mut session = model.session()?;
+            session.run(&spectrum, &mut masks)?;
+            streams.push(session);
+        }
+        resident.push(host_tests::resident_bytes());
     }
-    let after = host_tests::resident_bytes().unwrap_or(before);
+    let [Some(before), Some(after)] = resident[..] else { return Ok(None) };
     Ok(Some(after.saturating_sub(before) as f64 / 1e6 / NUM_STREAMS as f64))
 }
 
