@@ -52,7 +52,8 @@ def test_the_deployed_recipe_has_clips_of_one_source_alone(tiny_corpus: Path) ->
             music_only += bool((music - mixture).abs().max() < 1e-6)
             speech_only += bool(music.abs().max() < 1e-6)
     print(f"of 320: {music_only} music only, {speech_only} speech only")
-    assert 10 < music_only < 70 and 10 < speech_only < 70
+    # Half of the clips are never of one source; of the others 10 and 8 % are: 16 and 13, and a few that are soft or pause.
+    assert 6 < music_only < 35 and 6 < speech_only < 35
 
 
 def test_a_shelf_holds_one_split_only(tiny_corpus: Path) -> None:
