@@ -90,6 +90,32 @@ def test_telephone_keeps_300_to_3400_hz() -> None:
     assert band_db(called, 300, 3400) > -1
 
 
+@pytest.mark.parametrize("rate_hz", [16_000, 32_000])
+def test_a_close_microphone_adds_what_lies_below_a_voice(rate_hz: int) -> None:
+    syllables = noise(7, 4 * rate_hz) * (np.arange(4 * rate_hz) % (rate_hz // 2) < rate_hz // 4)
+    hz = np.fft.rfftfreq(syllables.size, 1 / rate_hz)
+    for seed in range(20):
+        added = augment.close_to_the_microphone(syllables, rate_hz, np.random.default_rng(seed)) - syllables
+        power = np.abs(np.fft.rfft(added)) ** 2
+        assert power[hz < 200].sum() > 0.98 * power.sum()
+
+
+def test_pops_come_with_syllables() -> None:
+    """The air of a plosive is up to 60 ms ahead of the voice, never far from it."""
+    voice = np.zeros(4 * RATE_HZ, np.float32)
+    voice[2 * RATE_HZ :] = noise(8, 2 * RATE_HZ)
+    popped = [augment.pops(voice, RATE_HZ, np.random.default_rng(seed)) for seed in range(20)]
+    assert all(np.abs(pop[: int(1.9 * RATE_HZ)]).max() == 0 for pop in popped)
+    assert sum(np.abs(pop).max() > 0.05 for pop in popped) >= 5
+    assert np.abs(augment.pops(np.zeros(RATE_HZ, np.float32), RATE_HZ, np.random.default_rng(9))).max() == 0
+
+
+def test_rumble_has_unit_rms() -> None:
+    for seed in range(5):
+        rumble = augment.rumble(4 * RATE_HZ, RATE_HZ, np.random.default_rng(seed))
+        assert np.sqrt(np.mean(rumble**2)) == pytest.approx(1, abs=1e-3)
+
+
 def test_gains_are_gains() -> None:
     rng = np.random.default_rng(4)
     signal = noise(5) * np.repeat([0.1, 1.0], RATE_HZ // 2).astype(np.float32)
