@@ -21,13 +21,11 @@ fn main() {
         _ => {}
     }
 
-    // Tests and examples run on the build machine only, with the libtorch they were built against.
+    // Tests run on the build machine only, with the libtorch they were built against.
     if target_os != "windows"
         && let Ok(libtorch) = std::env::var("LIBTORCH")
     {
         let lib = Path::new(&libtorch).join("lib");
-        for kind in ["tests", "examples"] {
-            println!("cargo::rustc-link-arg-{kind}=-Wl,-rpath,{}", lib.display());
-        }
+        println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{}", lib.display());
     }
 }

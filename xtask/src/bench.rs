@@ -7,7 +7,7 @@ mod worker;
 use crate::paths;
 use crate::render::{self, RenderArgs, Report};
 use anyhow::{Context, Result, ensure};
-use backend::Backend;
+use backend::Model;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use underscore_backend::Device;
@@ -96,12 +96,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     // The resources of the very bundle that is measured.
     let bundle_path = host_tests::bundle_path()?;
     let resources = bundle_path.with_file_name("underscore.resources");
-    let backend = Backend::open(&resources)?;
+    let backend = backend::open(&resources)?;
     let products = paths::root().join("tests/fixtures/models/products.pt");
     let peak_gmac_per_s = worker::peak_gmac_per_s(backend, &products, device)?;
     let mut loaded = Vec::new();
     for entry in chosen(&args.models)? {
-        let model = backend.load(&resources.join("models").join(&entry.file), device)?;
+        let model = Model::load(backend, &resources.join("models").join(&entry.file), device)?;
         // Of all models first: what long passes leave behind, the allocator hands out again unseen.
         let memory_mb = if device == Device::CPU { worker::memory_mb(&model)? } else { None };
         loaded.push((entry, model, memory_mb));

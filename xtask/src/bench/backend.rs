@@ -1,10 +1,9 @@
 //! The bundle's own inference library, called without the plugin around it.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::path::Path;
-use underscore_backend::{
-    ABI_VERSION, BackendTable, Device, ENTRY_SYMBOL, EntryFn, Message, ModelHandle, SessionHandle, Status,
-};
+use std::sync::Arc;
+use underscore_backend::{Backend, Device, ENTRY_SYMBOL, EntryFn, Session};
 
 const FILE: &str = if cfg!(target_os = "macos") {
     "libunderscore_torch.dylib"
@@ -14,54 +13,18 @@ const FILE: &str = if cfg!(target_os = "macos") {
     "libunderscore_torch.so"
 };
 
-/// The library, open until the process ends: libtorch does not survive its closing.
-#[derive(Clone, Copy)]
-pub struct Backend {
-    table: &'static BackendTable,
-}
-
-impl Backend {
-    /// Opens the one in the folder of resources beside a bundle.
-    pub fn open(resources: &Path) -> Result<Self> {
-        let path = resources.join("lib").join(FILE);
-        // SAFETY: opening a library runs its initialisers; this one and libtorch beside it are what `bundle` put there.
-        let library = unsafe { libloading::Library::new(&path) }
-            .with_context(|| format!("{} cannot be opened: run cargo xtask bundle", path.display()))?;
-        let library: &'static libloading::Library = Box::leak(Box::new(library));
-        // SAFETY: by the boundary's contract the symbol is a function of this type.
-        let entry = unsafe { library.get::<EntryFn>(ENTRY_SYMBOL) }
-            .with_context(|| format!("{} is no Underscore backend", path.display()))?;
-        // SAFETY: the function takes nothing and returns a table that lives as long as the library.
-        let table = unsafe { entry() };
-        // SAFETY: the pointer is null or that table; version and size stand at the same place in every version of it.
-        match unsafe { table.cast::<[u32; 2]>().as_ref() } {
-            Some(&[ABI_VERSION, size]) if size as usize == size_of::<BackendTable>() => {
-                // SAFETY: version and size are those of this build, so the whole table is there.
-                Ok(Self { table: unsafe { &*table } })
-            }
-            other => {
-                bail!("{}: expected boundary {ABI_VERSION}, got {other:?}: run cargo xtask bundle", path.display())
-            }
-        }
-    }
-
-    /// Loads the model at `path`.
-    pub fn load(self, path: &Path, device: Device) -> Result<Model> {
-        let text = path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))?;
-        let (mut handle, mut message) = (std::ptr::null_mut(), Message::default());
-        // SAFETY: the path's bytes and both places live until the call returns.
-        let status =
-            unsafe { (self.table.load_model)(text.as_ptr(), text.len(), device, &raw mut handle, &raw mut message) };
-        check(status, &message)?;
-        let mut model = Model { backend: self, handle, about: About::default() };
-        // SAFETY: the handle is that of a loaded model, whose metadata lives as long as it.
-        let json = unsafe {
-            let view = (self.table.metadata)(model.handle);
-            std::slice::from_raw_parts(view.ptr, view.len)
-        };
-        model.about = serde_json::from_slice(json).with_context(|| format!("metadata of {}", path.display()))?;
-        Ok(model)
-    }
+/// Opens the one in the folder of resources beside a bundle, until the process ends: libtorch does not survive its closing.
+pub fn open(resources: &Path) -> Result<Backend> {
+    let path = resources.join("lib").join(FILE);
+    // SAFETY: opening a library runs its initialisers; this one and libtorch beside it are what `bundle` put there.
+    let library = unsafe { libloading::Library::new(&path) }
+        .with_context(|| format!("{} cannot be opened: run cargo xtask bundle", path.display()))?;
+    let library: &'static libloading::Library = Box::leak(Box::new(library));
+    // SAFETY: by the boundary's contract the symbol is a function of this type.
+    let entry = unsafe { library.get::<EntryFn>(ENTRY_SYMBOL) }
+        .with_context(|| format!("{} is no Underscore backend", path.display()))?;
+    // SAFETY: it is that of a backend, which was leaked above and stays open.
+    unsafe { Backend::enter(*entry) }.with_context(|| format!("{}: run cargo xtask bundle", path.display()))
 }
 
 /// What a model says of itself, as far as it is measured.
@@ -101,70 +64,24 @@ impl About {
     }
 }
 
-/// A loaded model.
+/// A loaded model and its metadata.
 pub struct Model {
-    backend: Backend,
-    handle: ModelHandle,
+    loaded: Arc<underscore_backend::Model>,
     /// Its metadata.
     pub about: About,
 }
 
 impl Model {
+    /// Loads the file at `path`.
+    pub fn load(backend: Backend, path: &Path, device: Device) -> Result<Self> {
+        let loaded = backend.load(path, device)?;
+        let about =
+            serde_json::from_slice(loaded.metadata()).with_context(|| format!("metadata of {}", path.display()))?;
+        Ok(Self { loaded: Arc::new(loaded), about })
+    }
+
     /// Opens a stream of one channel.
-    pub fn session(&self) -> Result<Session<'_>> {
-        let (mut handle, mut message) = (std::ptr::null_mut(), Message::default());
-        // SAFETY: the model is loaded, and both places live until the call returns.
-        let status = unsafe { (self.backend.table.open_session)(self.handle, 1, &raw mut handle, &raw mut message) };
-        check(status, &message)?;
-        Ok(Session { model: self, handle })
+    pub fn session(&self) -> Result<Session> {
+        Ok(self.loaded.session(1)?)
     }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        // SAFETY: the handle is given back once, and sessions borrow the model: none is open any more.
-        unsafe { (self.backend.table.free_model)(self.handle) }
-    }
-}
-
-/// One stream, used by the thread that opened it.
-pub struct Session<'a> {
-    model: &'a Model,
-    handle: SessionHandle,
-}
-
-impl Session<'_> {
-    /// One call, or several at once.
-    pub fn run(&mut self, spectrum: &[f32], masks: &mut [f32]) -> Result<()> {
-        let mut message = Message::default();
-        // SAFETY: the session is open and used by this thread; pointers and lengths are those of the slices.
-        let status = unsafe {
-            (self.model.backend.table.run)(
-                self.handle,
-                spectrum.as_ptr(),
-                spectrum.len(),
-                masks.as_mut_ptr(),
-                masks.len(),
-                &raw mut message,
-            )
-        };
-        check(status, &message)
-    }
-
-    /// Back to a zero state.
-    pub fn reset(&mut self) {
-        // SAFETY: the session is open and used by this thread.
-        unsafe { (self.model.backend.table.reset_session)(self.handle) }
-    }
-}
-
-impl Drop for Session<'_> {
-    fn drop(&mut self) {
-        // SAFETY: the handle is given back once.
-        unsafe { (self.model.backend.table.close_session)(self.handle) }
-    }
-}
-
-fn check(status: Status, message: &Message) -> Result<()> {
-    if status == Status::OK { Ok(()) } else { bail!("{}", message.text()) }
 }

@@ -1,10 +1,10 @@
 //! What a model costs the worker thread: its calls one by one, all at once, and over again from the start.
 
-use super::backend::{Backend, Model, Session};
+use super::backend::Model;
 use anyhow::Result;
 use std::path::Path;
 use std::time::Instant;
-use underscore_backend::Device;
+use underscore_backend::{Backend, Device, Session};
 
 /// Different spectra in turn, so that none is answered out of a cache.
 const NUM_SPECTRA: usize = 16;
@@ -72,7 +72,7 @@ pub fn measure(model: &Model, seconds: f64) -> Result<Worker> {
 
 /// The most multiply-accumulates per second, 10⁹, that matrix products reach here on one thread.
 pub fn peak_gmac_per_s(backend: Backend, products: &Path, device: Device) -> Result<f64> {
-    let model = backend.load(products, device)?;
+    let model = Model::load(backend, products, device)?;
     let mut session = model.session()?;
     let spectrum = vec![0.0; model.about.spectrum_len()];
     let mut masks = vec![0.0; model.about.masks_len()];
@@ -86,7 +86,7 @@ pub fn peak_gmac_per_s(backend: Backend, products: &Path, device: Device) -> Res
 }
 
 /// Time of `num_calls` calls made as one, from a zero state.
-fn pass_s(session: &mut Session<'_>, spectra: &[Vec<f32>], masks_len: usize, num_calls: usize) -> Result<f64> {
+fn pass_s(session: &mut Session, spectra: &[Vec<f32>], masks_len: usize, num_calls: usize) -> Result<f64> {
     let clip: Vec<f32> = spectra.iter().cycle().take(num_calls).flatten().copied().collect();
     let mut masks = vec![0.0; num_calls * masks_len];
     let mut best_s = f64::INFINITY;

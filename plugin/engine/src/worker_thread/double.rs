@@ -6,11 +6,10 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use underscore_backend::{
-    ABI_VERSION, BackendTable, Device, Message, ModelHandle, SessionHandle, Status as BackendStatus, View,
+    ABI_VERSION, Backend, BackendTable, Device, Message, ModelHandle, SessionHandle, Status as BackendStatus, View,
 };
 
 use super::Stream;
-use super::library::Library;
 use super::model::Model;
 use super::session::Session;
 use crate::handoff::{CallShape, WorkerEnd};
@@ -31,7 +30,9 @@ pub fn stream(
     mask_of: MaskOf,
 ) -> Stream {
     let double = Box::new(Double { shape, look_ahead_frames, mask_of });
-    let model = Arc::new(Model::of(Library::of(&TABLE), Box::into_raw(double).cast()));
+    // SAFETY: the table is static, and the handle is that of a box which nobody else has.
+    let model = unsafe { Backend::enter(entry).expect("a table").adopt(Box::into_raw(double).cast()) };
+    let model = Arc::new(Model::of(model));
     let session = Session::open(model.clone(), 1).expect("the double refuses nothing");
     Stream::new(end, shape, status, model, session)
 }
@@ -77,6 +78,10 @@ impl DoubleSession {
             }
         }
     }
+}
+
+unsafe extern "C" fn entry() -> *const BackendTable {
+    &raw const TABLE
 }
 
 static TABLE: BackendTable = BackendTable {

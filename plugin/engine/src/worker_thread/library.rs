@@ -1,11 +1,10 @@
 //! The backend library: found, checked, opened once per process, never closed.
 
-use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use underscore_backend::{ABI_VERSION, BackendTable, ENTRY_SYMBOL, EntryFn};
+use underscore_backend::{Backend, ENTRY_SYMBOL, EntryFn, WrongTable};
 
 use super::shared_object::{SharedObjectError, check_whole};
 use crate::resources::Resources;
@@ -63,12 +62,12 @@ pub enum LibraryError {
         path: PathBuf,
     },
     /// It speaks another version of the boundary.
-    #[error("'{}' is of another version: expected boundary {ABI_VERSION}, got {actual}. {REMEDY}", path.display())]
-    AbiVersion {
+    #[error("'{}' is of another version: {source}. {REMEDY}", path.display())]
+    Boundary {
         /// The file.
         path: PathBuf,
-        /// Its version.
-        actual: u32,
+        /// Expected and found.
+        source: WrongTable,
     },
     /// It found another libtorch.
     #[error("libtorch is of another version: expected {LIBTORCH_VERSION}, got {actual}. {REMEDY}")]
@@ -78,74 +77,45 @@ pub enum LibraryError {
     },
 }
 
-/// The opened backend.
-#[derive(Clone, Copy)]
-pub struct Library {
-    table: &'static BackendTable,
-}
-
 /// The first success stays for the life of the process. A failure is not kept, so that a repaired installation is found when
 /// the plugin is activated again.
-static OPENED: Mutex<Option<Library>> = Mutex::new(None);
+static OPENED: Mutex<Option<Backend>> = Mutex::new(None);
 
-impl Library {
-    /// The process's backend; opens it where this was not done yet.
-    pub fn get(resources: &Resources) -> Result<Self, LibraryError> {
-        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(library) = *opened {
-            return Ok(library);
-        }
-        let library = Self::open(resources)?;
-        *opened = Some(library);
-        Ok(library)
+/// The process's backend; opens it where this was not done yet.
+pub fn backend(resources: &Resources) -> Result<Backend, LibraryError> {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(backend) = *opened {
+        return Ok(backend);
     }
+    let backend = open(resources)?;
+    *opened = Some(backend);
+    Ok(backend)
+}
 
-    /// A backend that is no file.
-    #[cfg(test)]
-    pub fn of(table: &'static BackendTable) -> Self {
-        Self { table }
-    }
-
-    /// Its functions.
-    pub fn table(self) -> &'static BackendTable {
-        self.table
-    }
-
-    fn open(resources: &Resources) -> Result<Self, LibraryError> {
-        let path = find(resources, BACKEND_FILE)?;
-        if cfg!(target_os = "linux") {
-            for file in LIBTORCH_FILES {
-                check(&find(resources, file)?)?;
-            }
+fn open(resources: &Resources) -> Result<Backend, LibraryError> {
+    let path = find(resources, BACKEND_FILE)?;
+    if cfg!(target_os = "linux") {
+        for file in LIBTORCH_FILES {
+            check(&find(resources, file)?)?;
         }
-        check(&path)?;
-        // SAFETY: opening a library runs its initialisers. This one is the backend that was installed with the plugin, found
-        // from the plugin's own place and seen to be whole, and libtorch, which it brings along.
-        let library = unsafe { libloading::Library::new(&path) }
-            .map_err(|error| LibraryError::Open { path: path.clone(), reason: describe(&error) })?;
-        // Never closed: libtorch does not survive it, and other instances use it.
-        let library: &'static libloading::Library = Box::leak(Box::new(library));
-        // SAFETY: the symbol, where it exists, is by the boundary's contract a function of type `EntryFn`.
-        let entry = unsafe { library.get::<EntryFn>(ENTRY_SYMBOL) }
-            .map_err(|_| LibraryError::NoEntry { path: path.clone() })?;
-        // SAFETY: the entry function takes nothing and returns a table that lives as long as the library, which is for ever.
-        let table = unsafe { entry() };
-        // SAFETY: the pointer is null or that table; version and size stand at the same place in every version of it.
-        let Some(head) = (unsafe { table.cast::<[u32; 2]>().as_ref() }) else {
-            return Err(LibraryError::NoEntry { path });
-        };
-        if head[0] != ABI_VERSION || head[1] as usize != size_of::<BackendTable>() {
-            return Err(LibraryError::AbiVersion { path, actual: head[0] });
-        }
-        // SAFETY: version and size are those of this build, so the whole table is there.
-        let table = unsafe { &*table };
-        // SAFETY: the function takes nothing and returns a static NUL-terminated string.
-        let actual = unsafe { CStr::from_ptr((table.runtime_version)()) }.to_string_lossy().into_owned();
-        if actual != LIBTORCH_VERSION {
-            return Err(LibraryError::TorchVersion { actual });
-        }
-        Ok(Self { table })
     }
+    check(&path)?;
+    // SAFETY: opening a library runs its initialisers. This one is the backend that was installed with the plugin, found
+    // from the plugin's own place and seen to be whole, and libtorch, which it brings along.
+    let library = unsafe { libloading::Library::new(&path) }
+        .map_err(|error| LibraryError::Open { path: path.clone(), reason: describe(&error) })?;
+    // Never closed: libtorch does not survive it, and other instances use it.
+    let library: &'static libloading::Library = Box::leak(Box::new(library));
+    // SAFETY: by the boundary's contract the symbol is a function of this type.
+    let entry =
+        unsafe { library.get::<EntryFn>(ENTRY_SYMBOL) }.map_err(|_| LibraryError::NoEntry { path: path.clone() })?;
+    // SAFETY: it is that of a backend, which was leaked above and stays open.
+    let backend = unsafe { Backend::enter(*entry) }.map_err(|source| LibraryError::Boundary { path, source })?;
+    let actual = backend.runtime_version();
+    if actual != LIBTORCH_VERSION {
+        return Err(LibraryError::TorchVersion { actual });
+    }
+    Ok(backend)
 }
 
 fn find(resources: &Resources, file: &'static str) -> Result<PathBuf, LibraryError> {

@@ -1,12 +1,12 @@
 //! A model file: found, hashed, opened, and compared with what the catalogue promises.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use underscore_backend::{Device, Message, ModelHandle, Status, View};
+use underscore_backend::{Backend, Device, Failure};
 
-use super::library::Library;
 use crate::catalogue::ModelSpec;
 use crate::resources::Resources;
 
@@ -50,12 +50,12 @@ pub enum ModelError {
         actual: String,
     },
     /// The backend refused it.
-    #[error("The model file '{}' cannot be opened: {reason}. {REMEDY}", path.display())]
+    #[error("The model file '{}' cannot be opened: {source}. {REMEDY}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// The backend's message.
-        reason: String,
+        /// What the backend says.
+        source: Failure,
     },
     /// The file contradicts the catalogue.
     #[error("The model file '{}' does not fit: {field}: expected {expected}, got {actual}. {REMEDY}", path.display())]
@@ -105,7 +105,7 @@ struct TestVectorSize {
 }
 
 /// The test vector of a model file, over consecutive calls from a zero state.
-pub struct TestVector {
+pub struct TestVector<'a> {
     /// Number of calls.
     pub num_calls: usize,
     /// Channels of the spectra.
@@ -113,57 +113,39 @@ pub struct TestVector {
     /// Largest difference allowed, absolute.
     pub tolerance: f32,
     /// All spectra, then all masks; see [`underscore_backend::BackendTable::test_vector`].
-    pub values: Vec<f32>,
+    pub values: &'a [f32],
 }
 
 /// A loaded model. Its weights are shared by all sessions; dropping the last `Arc` frees them.
 pub struct Model {
-    library: Library,
-    handle: ModelHandle,
+    loaded: Arc<underscore_backend::Model>,
     device: Device,
     mask_range: (f32, f32),
     test: TestVectorSize,
 }
 
-// SAFETY: the boundary lets every function be called from any thread; the handle is an address that only the table uses.
-unsafe impl Send for Model {}
-// SAFETY: see above; the model is read-only once it is loaded.
-unsafe impl Sync for Model {}
-
 impl Model {
     /// Loads and checks the file of `spec`. Runs no inference.
-    pub fn load(library: Library, spec: &ModelSpec, device: Device, resources: &Resources) -> Result<Self, ModelError> {
+    pub fn load(backend: Backend, spec: &ModelSpec, device: Device, resources: &Resources) -> Result<Self, ModelError> {
         let path = Self::path(spec, resources)?;
         check_hash(&path, &spec.sha256)?;
-        let name = path.to_string_lossy();
-        let mut handle: ModelHandle = std::ptr::null_mut();
-        let mut message = Message::default();
-        // SAFETY: the path is given with its length, and both places for answers live until the call returns.
-        let status = unsafe {
-            (library.table().load_model)(name.as_ptr(), name.len(), device, &raw mut handle, &raw mut message)
-        };
-        if status != Status::OK {
-            return Err(ModelError::Open { path, reason: message.text() });
-        }
-        let mut model = Self {
-            library,
-            handle,
-            device,
-            mask_range: (0.0, 1.0),
-            test: TestVectorSize { num_calls: 0, channels: 1, tolerance: 0.0 },
-        };
-        let metadata = model.metadata(&path)?;
+        let loaded = backend.load(&path, device).map_err(|source| ModelError::Open { path: path.clone(), source })?;
+        let metadata: Metadata = serde_json::from_slice(loaded.metadata()).map_err(|error| ModelError::Mismatch {
+            path: path.clone(),
+            field: "underscore.json",
+            expected: format!("metadata of schema {SCHEMA_VERSION}"),
+            actual: error.to_string(),
+        })?;
         compare(&metadata, spec, &path)?;
-        model.mask_range = (metadata.mask.min, metadata.mask.max);
-        model.test = metadata.test_vector;
-        Ok(model)
+        let mask_range = (metadata.mask.min, metadata.mask.max);
+        Ok(Self { loaded: Arc::new(loaded), device, mask_range, test: metadata.test_vector })
     }
 
     /// A model that is no file, its masks of any value.
     #[cfg(test)]
-    pub fn of(library: Library, handle: ModelHandle) -> Self {
+    pub fn of(loaded: underscore_backend::Model) -> Self {
         let test = TestVectorSize { num_calls: 0, channels: 1, tolerance: 0.0 };
-        Self { library, handle, device: Device::CPU, mask_range: (f32::MIN, f32::MAX), test }
+        Self { loaded: Arc::new(loaded), device: Device::CPU, mask_range: (f32::MIN, f32::MAX), test }
     }
 
     /// Where the file of `spec` lies.
@@ -176,14 +158,9 @@ impl Model {
         })
     }
 
-    /// The backend it belongs to.
-    pub fn library(&self) -> Library {
-        self.library
-    }
-
-    /// The backend's handle.
-    pub fn handle(&self) -> ModelHandle {
-        self.handle
+    /// What its streams are opened on.
+    pub fn loaded(&self) -> &Arc<underscore_backend::Model> {
+        &self.loaded
     }
 
     /// Where it runs.
@@ -197,42 +174,14 @@ impl Model {
     }
 
     /// The test vector that came with the file.
-    pub fn test_vector(&self) -> TestVector {
-        // SAFETY: the handle is a loaded model of this table.
-        let view = unsafe { (self.library.table().test_vector)(self.handle) };
+    pub fn test_vector(&self) -> TestVector<'_> {
         TestVector {
             num_calls: self.test.num_calls,
             num_channels: self.test.channels,
             tolerance: self.test.tolerance,
-            values: copy(view),
+            values: self.loaded.test_vector(),
         }
     }
-
-    fn metadata(&self, path: &Path) -> Result<Metadata, ModelError> {
-        // SAFETY: the handle is a loaded model of this table.
-        let view = unsafe { (self.library.table().metadata)(self.handle) };
-        serde_json::from_slice(&copy(view)).map_err(|error| ModelError::Mismatch {
-            path: path.to_owned(),
-            field: "underscore.json",
-            expected: format!("metadata of schema {SCHEMA_VERSION}"),
-            actual: error.to_string(),
-        })
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        // SAFETY: the handle is a loaded model of this table, and its sessions, which hold an `Arc` of it, are gone.
-        unsafe { (self.library.table().free_model)(self.handle) }
-    }
-}
-
-fn copy<T: Copy>(view: View<T>) -> Vec<T> {
-    if view.ptr.is_null() || view.len == 0 {
-        return Vec::new();
-    }
-    // SAFETY: by the boundary's contract the view is that many elements, which live as long as the model.
-    unsafe { std::slice::from_raw_parts(view.ptr, view.len) }.to_vec()
 }
 
 fn check_hash(path: &Path, expected: &str) -> Result<(), ModelError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use underscore_backend::{Message, SessionHandle, Status};
+use underscore_backend::Failure;
 
 use super::model::Model;
 
@@ -10,8 +10,8 @@ use super::model::Model;
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The backend says so.
-    #[error("{0}")]
-    Backend(String),
+    #[error(transparent)]
+    Backend(#[from] Failure),
     /// A mask is no number.
     #[error("the model gave a mask that is no number (value {idx} of {len})")]
     NotFinite {
@@ -44,28 +44,15 @@ pub enum SessionError {
 /// The running state of one stream. Used by one thread.
 pub struct Session {
     model: Arc<Model>,
-    handle: SessionHandle,
+    opened: underscore_backend::Session,
     num_channels: usize,
 }
 
 impl Session {
     /// Opens a stream of `num_channels` channels from a zero state.
     pub fn open(model: Arc<Model>, num_channels: usize) -> Result<Self, SessionError> {
-        let mut handle: SessionHandle = std::ptr::null_mut();
-        let mut message = Message::default();
-        // SAFETY: the model's handle is of this table; both places for answers live until the call returns.
-        let status = unsafe {
-            (model.library().table().open_session)(
-                model.handle(),
-                num_channels as u32,
-                &raw mut handle,
-                &raw mut message,
-            )
-        };
-        if status != Status::OK {
-            return Err(SessionError::Backend(message.text()));
-        }
-        Ok(Self { model, handle, num_channels })
+        let opened = model.loaded().session(num_channels)?;
+        Ok(Self { model, opened, num_channels })
     }
 
     /// Channels of the stream.
@@ -75,29 +62,13 @@ impl Session {
 
     /// Back to a zero state.
     pub fn reset(&mut self) {
-        // SAFETY: the handle is an open session of this table, used by this thread alone.
-        unsafe { (self.model.library().table().reset_session)(self.handle) }
+        self.opened.reset();
     }
 
     /// One inference call: `spectrum` `[channel][frame][bin][re, im]` in, `masks` `[stem][channel][frame][bin]` out, kept to
     /// the range that the model declares.
     pub fn run(&mut self, spectrum: &[f32], masks: &mut [f32]) -> Result<(), SessionError> {
-        let mut message = Message::default();
-        // SAFETY: the handle is an open session used by this thread alone; both slices are given with their lengths, and the
-        // backend compares those with what it needs.
-        let status = unsafe {
-            (self.model.library().table().run)(
-                self.handle,
-                spectrum.as_ptr(),
-                spectrum.len(),
-                masks.as_mut_ptr(),
-                masks.len(),
-                &raw mut message,
-            )
-        };
-        if status != Status::OK {
-            return Err(SessionError::Backend(message.text()));
-        }
+        self.opened.run(spectrum, masks)?;
         let len = masks.len();
         let (min, max) = self.model.mask_range();
         for (idx, mask) in masks.iter_mut().enumerate() {
@@ -112,7 +83,8 @@ impl Session {
     /// Warms the model up, runs its test vector, and leaves a zero state. The first calls of a model compile and allocate,
     /// and take many times as long as later ones: they are not to happen while sound is waiting.
     pub fn check(&mut self, spectrum_len: usize, masks_len: usize) -> Result<(), SessionError> {
-        let test = self.model.test_vector();
+        let model = self.model.clone();
+        let test = model.test_vector();
         let expected = test.num_calls * (spectrum_len + masks_len);
         if test.num_channels != self.num_channels || expected == 0 {
             // Another number of channels than the vector's, or no vector: warm up only.
@@ -140,12 +112,5 @@ impl Session {
             self.reset();
         }
         Ok(())
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // SAFETY: the handle is an open session of this table, and nobody uses it any more.
-        unsafe { (self.model.library().table().close_session)(self.handle) }
     }
 }

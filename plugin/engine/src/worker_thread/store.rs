@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use underscore_backend::Device;
+use underscore_backend::{Backend, Device};
 
-use super::library::Library;
 use super::model::{Model, ModelError};
 use crate::catalogue::ModelSpec;
 use crate::resources::Resources;
@@ -18,7 +17,7 @@ static LOADED: Mutex<Option<HashMap<Key, Weak<Model>>>> = Mutex::new(None);
 /// The model of `spec` on `device`, loaded where no instance has it yet. The lock is held while loading, so that instances
 /// that start together load once.
 pub fn get(
-    library: Library,
+    backend: Backend,
     spec: &ModelSpec,
     device: Device,
     resources: &Resources,
@@ -29,7 +28,7 @@ pub fn get(
     if let Some(model) = loaded.get(&key).and_then(Weak::upgrade) {
         return Ok(model);
     }
-    let model = Arc::new(Model::load(library, spec, device, resources)?);
+    let model = Arc::new(Model::load(backend, spec, device, resources)?);
     loaded.retain(|_, other| other.strong_count() > 0);
     loaded.insert(key, Arc::downgrade(&model));
     Ok(model)

@@ -3,12 +3,11 @@
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
-use underscore_backend::{Device, Message, Status};
+use underscore_backend::{Backend, Device};
 
-use super::library::Library;
 use super::model::Model;
 use super::session::Session;
-use super::{Assignment, DeviceChoice, store};
+use super::{Assignment, DeviceChoice, library, store};
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
 use crate::status::EngineStatus;
 
@@ -54,9 +53,9 @@ impl Stream {
 
     fn try_open(assignment: Assignment) -> Result<Self, String> {
         let Assignment { end, shape, status, model: spec, device, resources } = assignment;
-        let library = Library::get(&resources).map_err(|error| error.to_string())?;
+        let backend = library::backend(&resources).map_err(|error| error.to_string())?;
         let load = |device| -> Result<(Arc<Model>, Session), String> {
-            let model = store::get(library, &spec, device, &resources).map_err(|error| error.to_string())?;
+            let model = store::get(backend, &spec, device, &resources).map_err(|error| error.to_string())?;
             let in_model = |error: super::session::SessionError| {
                 format!("The model '{}' cannot be used: {error}. The sound passes unchanged.", spec.name)
             };
@@ -65,7 +64,7 @@ impl Stream {
             session.check(shape.spectrum_len(1), shape.masks_len(1)).map_err(in_model)?;
             Ok((model, session))
         };
-        let wanted = if device == DeviceChoice::Auto && has_cuda(library) { Device::CUDA } else { Device::CPU };
+        let wanted = if device == DeviceChoice::Auto && has_cuda(backend) { Device::CUDA } else { Device::CPU };
         let (model, session) = match load(wanted) {
             Err(message) if wanted == Device::CUDA => {
                 let loaded = load(Device::CPU)?;
@@ -164,12 +163,13 @@ impl Stream {
     }
 }
 
-fn has_cuda(library: Library) -> bool {
+fn has_cuda(backend: Backend) -> bool {
     // Once is enough: every activation asks.
     static TOLD: Once = Once::new();
-    let mut message = Message::default();
-    // SAFETY: the place for the message lives until the call returns.
-    let status = unsafe { (library.table().probe_device)(Device::CUDA, &raw mut message) };
-    TOLD.call_once(|| tracing::info!("CUDA: {}", message.text()));
-    status == Status::OK
+    let probed = backend.probe(Device::CUDA);
+    TOLD.call_once(|| match &probed {
+        Ok(name) => tracing::info!("CUDA: {name}"),
+        Err(reason) => tracing::info!("CUDA: {reason}"),
+    });
+    probed.is_ok()
 }

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::common::{Failure, IDENTITY, Model, separator, shipped};
+use crate::common::{IDENTITY, Model, run, separator, shipped};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use underscore_backend::Status;
+use underscore_backend::{Failure, Status};
 use zip::read::{ArchiveOffset, Config};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -187,7 +187,7 @@ fn a_model_that_returns_other_shapes_than_it_declares_is_caught_when_run() {
     let path = with_field(&folder, "/state_shapes", &json!([[-1, 3]]));
     let model = Model::load(&path).expect("a model that looks right");
     // The identity returns whatever state it is given, so that much is consistent.
-    let masks = model.session(1).expect("a session").run(&model.spectrum(1, 1));
+    let masks = run(&mut model.session(1).expect("a session"), &model.spectrum(1, 1));
     assert_eq!(masks.len(), model.masks_len());
 
     let path = with_extras(&folder, |name, content| {
@@ -202,7 +202,7 @@ fn a_model_that_returns_other_shapes_than_it_declares_is_caught_when_run() {
     let model = Model::load(&path).expect("a model that looks right");
     let input = model.spectrum(1, 1);
     let mut masks = vec![0.0; input.len()];
-    let failure = model.session(1).expect("a session").run_into(&input, &mut masks).expect_err("a wrong mask");
+    let failure = model.session(1).expect("a session").run(&input, &mut masks).expect_err("a wrong mask");
     assert_eq!(failure.status, Status::WRONG_SHAPE);
     let expected = format!("[2, 1, {}, {}]", model.count("/frames_per_call"), model.count("/num_bins"));
     assert!(failure.text.contains(&expected), "{expected} is not told: {}", failure.text);

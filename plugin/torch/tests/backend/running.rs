@@ -1,13 +1,12 @@
 //! Running the shipped models through the C table.
 
-use crate::common::{IDENTITY, Model, Session, all_shipped, separator, shipped, table};
-use underscore_backend::{ABI_VERSION, BackendTable, Device, Message, Status};
+use crate::common::{IDENTITY, Model, all_shipped, backend, run, separator, shipped};
+use underscore_backend::{Device, Session, Status};
 
 /// Runs a model's own test vector, returns the largest difference and the tolerance it declares.
 fn test_vector_difference(name: &str) -> (f32, f64) {
     let model = Model::load(&shipped(name)).expect("the shipped model");
-    let metadata: serde_json::Value = serde_json::from_str(model.metadata()).expect("JSON");
-    let tolerance = metadata["test_vector"]["tolerance"].as_f64().expect("a tolerance");
+    let tolerance = model.metadata()["test_vector"]["tolerance"].as_f64().expect("a tolerance");
     let (num_calls, masks_len) = (model.count("/test_vector/num_calls"), model.masks_len());
     let (spectra, masks) = model.test_vector().split_at(num_calls * masks_len * 2);
     assert_eq!(masks.len(), num_calls * masks_len);
@@ -15,7 +14,7 @@ fn test_vector_difference(name: &str) -> (f32, f64) {
     let mut session = model.session(1).expect("a session");
     let mut worst = 0.0_f32;
     for (spectrum, expected) in spectra.chunks(masks_len * 2).zip(masks.chunks(masks_len)) {
-        for (actual, expected) in session.run(spectrum).iter().zip(expected) {
+        for (actual, expected) in run(&mut session, spectrum).iter().zip(expected) {
             let difference = (actual - expected).abs();
             assert!(difference.is_finite());
             worst = worst.max(difference);
@@ -25,12 +24,8 @@ fn test_vector_difference(name: &str) -> (f32, f64) {
 }
 
 #[test]
-fn the_table_is_that_of_this_build() {
-    assert_eq!(table().abi_version, ABI_VERSION);
-    assert_eq!(table().table_size as usize, size_of::<BackendTable>());
-    // SAFETY: the version is a static C string.
-    let version = unsafe { std::ffi::CStr::from_ptr((table().runtime_version)()) };
-    assert_eq!(version.to_str(), Ok("2.11.0"));
+fn the_libtorch_in_use_is_named() {
+    assert_eq!(backend().runtime_version(), "2.11.0");
 }
 
 #[test]
@@ -45,7 +40,7 @@ fn shipped_models_reproduce_their_test_vectors() {
 fn identity_is_one_for_both_channels() {
     let model = Model::load(&shipped(IDENTITY)).expect("the shipped model");
     let mut session = model.session(2).expect("a session");
-    let masks = session.run(&model.spectrum(2, 1));
+    let masks = run(&mut session, &model.spectrum(2, 1));
     assert_eq!(masks.len(), 2 * model.masks_len());
     assert!(masks.iter().all(|mask| mask.to_bits() == 1.0_f32.to_bits()));
 }
@@ -57,12 +52,12 @@ fn a_stream_remembers_and_reset_forgets() {
     let input = model.spectrum(2, 3);
     // As many calls as it takes until the masks are those of frames that were heard.
     let num_calls = 1 + model.count("/look_ahead_frames").div_ceil(model.count("/frames_per_call"));
-    let run = |session: &mut Session| (0..num_calls).map(|_| session.run(&input)).collect::<Vec<_>>();
-    let from_zero = run(&mut session);
-    assert!(run(&mut session) != from_zero, "the state has no influence");
+    let calls = |session: &mut Session| (0..num_calls).map(|_| run(session, &input)).collect::<Vec<_>>();
+    let from_zero = calls(&mut session);
+    assert!(calls(&mut session) != from_zero, "the state has no influence");
     session.reset();
-    assert!(run(&mut session) == from_zero, "a reset leaves something");
-    assert!(run(&mut model.session(2).expect("a session")) == from_zero, "another session begins otherwise");
+    assert!(calls(&mut session) == from_zero, "a reset leaves something");
+    assert!(calls(&mut model.session(2).expect("a session")) == from_zero, "another session begins otherwise");
 }
 
 #[test]
@@ -72,12 +67,12 @@ fn sessions_of_one_model_do_not_disturb_each_other() {
         [0, 1].map(|stream| (0..4).map(|call| model.spectrum(1, 10 * stream + call)).collect());
     let alone = inputs.each_ref().map(|stream| {
         let mut session = model.session(1).expect("a session");
-        stream.iter().map(|input| session.run(input)).collect::<Vec<_>>()
+        stream.iter().map(|input| run(&mut session, input)).collect::<Vec<_>>()
     });
     let together = std::thread::scope(|scope| {
         let threads = inputs.each_ref().map(|stream| {
             let mut session = model.session(1).expect("a session");
-            scope.spawn(move || stream.iter().map(|input| session.run(input)).collect::<Vec<_>>())
+            scope.spawn(move || stream.iter().map(|input| run(&mut session, input)).collect::<Vec<_>>())
         });
         threads.map(|thread| thread.join().expect("the thread"))
     });
@@ -90,7 +85,7 @@ fn a_session_outlives_its_model() {
         let model = Model::load(&shipped(IDENTITY)).expect("the shipped model");
         (model.session(1).expect("a session"), model.spectrum(1, 1))
     };
-    assert!(session.run(&input).iter().all(|mask| mask.is_finite()));
+    assert!(run(&mut session, &input).iter().all(|mask| mask.is_finite()));
 }
 
 #[test]
@@ -99,15 +94,15 @@ fn a_wrong_length_is_refused_and_the_stream_goes_on() {
     let mut session = model.session(1).expect("a session");
     let input = model.spectrum(1, 5);
     let mut masks = vec![0.0; model.masks_len()];
-    let short = session.run_into(&input[2..], &mut masks).expect_err("a short spectrum");
+    let short = session.run(&input[2..], &mut masks).expect_err("a short spectrum");
     assert_eq!(short.status, Status::WRONG_SHAPE);
     for len in [input.len(), input.len() - 2] {
         assert!(short.text.contains(&len.to_string()), "{len} is not told: {}", short.text);
     }
-    let long = session.run_into(&input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
+    let long = session.run(&input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
     assert_eq!(long.status, Status::WRONG_SHAPE);
     assert!(masks.iter().all(|mask| *mask == 0.0), "a refused call wrote");
-    session.run(&input);
+    run(&mut session, &input);
 }
 
 #[test]
@@ -115,10 +110,10 @@ fn several_calls_at_once_are_the_same_calls_one_by_one() {
     let model = Model::load(&shipped(&separator())).expect("the shipped model");
     let calls: Vec<_> = (0..5).map(|seed| model.spectrum(1, seed)).collect();
     let mut one_by_one = model.session(1).expect("a session");
-    let expected: Vec<f32> = calls.iter().flat_map(|call| one_by_one.run(call)).collect();
+    let expected: Vec<f32> = calls.iter().flat_map(|call| run(&mut one_by_one, call)).collect();
     let mut at_once = model.session(1).expect("a session");
-    let first = at_once.run(&calls[0]);
-    let actual = [first, at_once.run(&calls[1..].concat())].concat();
+    let first = run(&mut at_once, &calls[0]);
+    let actual = [first, run(&mut at_once, &calls[1..].concat())].concat();
     let worst = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     println!("largest difference {worst:.1e}");
     assert!(actual.len() == expected.len() && worst < 1e-4);
@@ -126,26 +121,21 @@ fn several_calls_at_once_are_the_same_calls_one_by_one() {
 
 #[test]
 fn the_processor_is_there_and_unknown_devices_are_not() {
-    let mut message = Message::default();
-    // SAFETY: the message is live.
-    assert_eq!(unsafe { (table().probe_device)(Device::CPU, &raw mut message) }, Status::OK);
-    assert_eq!(message.text(), "processor, one thread");
-    // SAFETY: the message is live.
-    assert_eq!(unsafe { (table().probe_device)(Device(7), &raw mut message) }, Status::NO_DEVICE);
-    assert!(message.text().contains("device number 7"), "{}", message.text());
+    assert_eq!(backend().probe(Device::CPU).as_deref(), Ok("processor, one thread"));
+    let failure = backend().probe(Device(7)).expect_err("no such device");
+    assert_eq!(failure.status, Status::NO_DEVICE);
+    assert!(failure.text.contains("device number 7"), "{failure}");
 }
 
 #[test]
 fn cuda_is_named_or_explained() {
-    let mut message = Message::default();
-    // SAFETY: the message is live.
-    let status = unsafe { (table().probe_device)(Device::CUDA, &raw mut message) };
-    if status == Status::OK {
-        assert_eq!(message.text(), "first CUDA device");
-        return;
+    match backend().probe(Device::CUDA) {
+        Ok(name) => assert_eq!(name, "first CUDA device"),
+        Err(failure) => {
+            assert_eq!(failure.status, Status::NO_DEVICE);
+            assert!(failure.text.contains("choose the CPU"), "{failure}");
+            let failure = backend().load(&shipped(IDENTITY), Device::CUDA).expect_err("no CUDA to load onto");
+            assert_eq!(failure.status, Status::NO_DEVICE);
+        }
     }
-    assert_eq!(status, Status::NO_DEVICE);
-    assert!(message.text().contains("choose the CPU"), "{}", message.text());
-    let failure = Model::load_on(&shipped(IDENTITY), Device::CUDA).err().expect("no CUDA to load onto");
-    assert_eq!(failure.status, Status::NO_DEVICE);
 }
