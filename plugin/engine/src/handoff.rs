@@ -34,6 +34,8 @@ pub struct Call {
     /// First of the frames that the model has heard without a gap up to this call's last one; masks of earlier frames are void.
     /// The audio thread says what it handed over, the worker what of it was run.
     pub heard_from: u64,
+    /// The host renders ahead of real time, and the audio thread waits for the masks. Set by the audio thread.
+    pub is_waited_for: bool,
     /// Channels in use: 1 when linked, else the bus's. At most what was allocated.
     pub num_channels: usize,
     /// `[channel][frame][bin][re, im]`, scaled to the model's window. Filled by the audio thread.
@@ -89,6 +91,7 @@ impl CallShape {
             first_frame: 0,
             is_fresh: true,
             heard_from: 0,
+            is_waited_for: false,
             num_channels: self.max_channels,
             spectrum: vec![0.0; self.spectrum_len(self.max_channels)].into(),
             masks: vec![0.0; self.masks_len(self.max_channels)].into(),
@@ -162,6 +165,11 @@ impl AudioEnd {
 }
 
 impl WorkerEnd {
+    /// The oldest filled call, left where it is.
+    pub fn next(&self) -> Option<&Call> {
+        self.from_audio.try_peek()
+    }
+
     /// The oldest filled call.
     pub fn receive(&mut self) -> Option<Call> {
         self.from_audio.try_pop()

@@ -7,6 +7,7 @@
 pub mod double;
 mod library;
 mod model;
+mod priority;
 mod session;
 mod shared_object;
 mod store;
@@ -21,6 +22,7 @@ use crate::catalogue::ModelSpec;
 use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::Resources;
 use crate::status::EngineStatus;
+use priority::{Priority, Urgency};
 pub use stream::Stream;
 
 /// Pause between two looks for work. The audio thread may not make a system call, so it cannot wake anyone; this is a
@@ -155,10 +157,12 @@ impl Drop for Worker {
 
 fn work(mailbox: &Mailbox) {
     let mut stream: Option<Stream> = None;
+    let mut priority = Priority::of_this_thread();
     let mut last_call = Instant::now();
     while !mailbox.is_over.load(Ordering::Acquire) {
         if mailbox.has_next.swap(false, Ordering::AcqRel) {
             let next = mailbox.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+            priority.set(Urgency::Ordinary);
             // The weights are kept until the new stream is open: hosts activate again and again with the same model.
             let weights = stream.take().map(Stream::into_model);
             stream = next.and_then(|next| guarded(&next.status.clone(), || Stream::open(next)).flatten());
@@ -167,6 +171,9 @@ fn work(mailbox: &Mailbox) {
         match &mut stream {
             Some(open) if open.is_abandoned() => stream = None,
             Some(open) => {
+                if let Some(urgency) = open.urgency() {
+                    priority.set(urgency);
+                }
                 let status = open.status();
                 match guarded(&status, || open.step()) {
                     Some(true) => last_call = Instant::now(),

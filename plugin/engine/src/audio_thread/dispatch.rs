@@ -209,6 +209,7 @@ impl Dispatch {
         };
         call.epoch = self.epoch;
         call.first_frame = first_frame;
+        call.is_waited_for = step.longest_wait.is_some();
         call.num_channels = num_channels;
         self.filling = Some(call);
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use underscore_backend::{Backend, Device};
 
 use super::model::Model;
+use super::priority::Urgency;
 use super::session::Session;
 use super::{Assignment, DeviceChoice, library, store};
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
@@ -100,6 +101,11 @@ impl Stream {
     /// Whether the engine is gone, and nobody will ever send or receive again.
     pub fn is_abandoned(&self) -> bool {
         self.end.is_abandoned()
+    }
+
+    /// How urgent the next call is, where there is one.
+    pub fn urgency(&self) -> Option<Urgency> {
+        self.end.next().map(|call| Urgency::of(call.is_waited_for, self.end.num_waiting() - 1))
     }
 
     /// Works one call off. `false`: there was none.

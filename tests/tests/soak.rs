@@ -1,0 +1,218 @@
+//! Beside a machine that is busy otherwise, for as long as it takes: time never shifts, every late frame is counted, nothing grows.
+
+mod common;
+
+use common::{EXACT_DB, open};
+use host_tests::signals::{Random, programme};
+use host_tests::{Bundle, Config, Instance, Processor, raise_to_real_time, resident_bytes, wait_until_loaded};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Minutes of the soak; set it to 10 for the whole one.
+const MINUTES_VARIABLE: &str = "UNDERSCORE_SOAK_MINUTES";
+const DEFAULT_MINUTES: f64 = 0.5;
+
+const RATE_HZ: f64 = 48_000.0;
+const MAX_BLOCK_SAMPLES: usize = 512;
+const NUM_INSTANCES: usize = 4;
+
+/// The programme comes again and again.
+const LOOP_SAMPLES: usize = 480_000;
+/// On top of it a sample sticks out, so often.
+const IMPULSE_EVERY_SAMPLES: usize = 11_003;
+const IMPULSE: f32 = 0.25;
+
+/// Once the other work is over: a queue takes a moment to empty.
+const RECOVERY_S: f64 = 2.0;
+const CALM_S: f64 = 8.0;
+
+/// What the process may gain between the first minute (or the first third of a shorter soak) and the end.
+const MAX_GROWTH_MB: f64 = 8.0;
+
+/// Input, one channel: a function of the time alone.
+fn input(loop_of: &[f32], at_samples: usize) -> f32 {
+    let impulse = if at_samples.is_multiple_of(IMPULSE_EVERY_SAMPLES) { IMPULSE } else { 0.0 };
+    loop_of[at_samples % LOOP_SAMPLES] + impulse
+}
+
+/// What one instance's audio thread saw.
+#[derive(Debug, Default)]
+struct Heard {
+    num_samples: usize,
+    /// Largest difference of a sum of stems from the delayed input.
+    worst: f32,
+    /// Impulses that came out where they belong.
+    num_impulses: usize,
+}
+
+/// Plays until told to stop, in blocks of any size, and compares every sample that comes out.
+fn play(
+    processor: &mut Processor,
+    latency_samples: usize,
+    seed: u64,
+    sound: &[Vec<f32>],
+    is_over: &AtomicBool,
+) -> Heard {
+    // Where the system does not grant it, blocks come late by the clock, and nothing else changes.
+    let _ = raise_to_real_time();
+    let mut random = Random::new(seed);
+    let mut heard = Heard::default();
+    let start = Instant::now();
+    while !is_over.load(Ordering::Relaxed) {
+        let begin = heard.num_samples;
+        let due = start + Duration::from_secs_f64(begin as f64 / RATE_HZ);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let num_samples = 1 + random.up_to(MAX_BLOCK_SAMPLES - 1);
+        for bus in processor.inputs_mut(num_samples).iter_mut().filter(|bus| bus.is_main()) {
+            for (channel_idx, loop_of) in sound.iter().enumerate() {
+                for (idx, sample) in bus.channel_mut(channel_idx)[..num_samples].iter_mut().enumerate() {
+                    *sample = input(loop_of, begin + idx);
+                }
+            }
+        }
+        processor.process(num_samples, &[]).expect("a block");
+        for (channel_idx, loop_of) in sound.iter().enumerate() {
+            for idx in 0..num_samples {
+                let sum: f32 = processor.outputs().aux().map(|bus| bus.channel(channel_idx)[idx]).sum();
+                let expected = (begin + idx).checked_sub(latency_samples).map_or(0.0, |at| input(loop_of, at));
+                let difference = (sum - expected).abs();
+                heard.worst = heard.worst.max(if difference.is_nan() { f32::INFINITY } else { difference });
+                let is_impulse = (begin + idx)
+                    .checked_sub(latency_samples)
+                    .is_some_and(|at| at.is_multiple_of(IMPULSE_EVERY_SAMPLES));
+                heard.num_impulses += usize::from(is_impulse && channel_idx == 0 && difference < 1e-5);
+            }
+        }
+        heard.num_samples += num_samples;
+    }
+    heard
+}
+
+/// What the whole process saw.
+struct Soaked {
+    heard: Vec<Heard>,
+    late_while_busy: u64,
+    late_when_calm: u64,
+    growth_mb: Option<f64>,
+}
+
+/// Plays all instances beside as many busy threads as there are processors, then for a while without them.
+fn soak(bundle: &Bundle, instances: &mut [Instance], processors: &mut [Processor], seconds: f64) -> Soaked {
+    let sound = programme(2, LOOP_SAMPLES, RATE_HZ, 5);
+    let latency_samples = instances[0].latency_samples();
+    let late = || bundle.diagnostics().unwrap().instances.iter().map(|engine| engine.num_late_frames).sum::<u64>();
+    let mut pump = |seconds: f64| {
+        let until = Instant::now() + Duration::from_secs_f64(seconds);
+        while Instant::now() < until {
+            for instance in &mut *instances {
+                instance.pump();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let (is_over, is_calm) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..num_hogs() {
+            scope.spawn(|| {
+                let mut random = Random::new(9);
+                while !is_calm.load(Ordering::Relaxed) {
+                    std::hint::black_box(random.next_u64());
+                }
+            });
+        }
+        let players: Vec<_> = processors
+            .iter_mut()
+            .zip(0..)
+            .map(|(processor, seed)| {
+                let (sound, is_over) = (&sound, &is_over);
+                scope.spawn(move || play(processor, latency_samples, seed, sound, is_over))
+            })
+            .collect();
+        let late_before = late();
+        let warm_s = (seconds / 3.0).min(60.0);
+        pump(warm_s);
+        let warm_bytes = resident_bytes();
+        pump(seconds - warm_s);
+        let (end_bytes, late_while_busy) = (resident_bytes(), late() - late_before);
+        is_calm.store(true, Ordering::Relaxed);
+        pump(RECOVERY_S);
+        let late_at_rest = late();
+        pump(CALM_S);
+        let late_when_calm = late() - late_at_rest;
+        is_over.store(true, Ordering::Relaxed);
+        let heard = players.into_iter().map(|player| player.join().expect("an audio thread")).collect();
+        let growth_mb = warm_bytes.zip(end_bytes).map(|(warm, end)| (end as f64 - warm as f64) / 1e6);
+        Soaked { heard, late_while_busy, late_when_calm, growth_mb }
+    })
+}
+
+fn num_hogs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[test]
+fn four_instances_in_blocks_of_any_size_beside_busy_processors() {
+    let minutes = std::env::var(MINUTES_VARIABLE).map_or(DEFAULT_MINUTES, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{MINUTES_VARIABLE}: expected minutes, got {text}"))
+    });
+    let bundle = open();
+    let (mut instances, mut processors) = (Vec::new(), Vec::new());
+    for _ in 0..NUM_INSTANCES {
+        let mut instance = bundle.create(None).unwrap();
+        let config = Config { rate_hz: RATE_HZ, max_block_samples: MAX_BLOCK_SAMPLES, num_channels: 2, offline: false };
+        instance.configure(config).unwrap();
+        let mut processor = instance.activate().unwrap();
+        processor.start().unwrap();
+        wait_until_loaded(&bundle, &mut instance, &mut processor, Duration::from_mins(2)).unwrap();
+        instances.push(instance);
+        processors.push(processor);
+    }
+    let frames_before: Vec<u64> = bundle.diagnostics().unwrap().instances.iter().map(|e| e.num_frames).collect();
+    let soaked = soak(&bundle, &mut instances, &mut processors, 60.0 * minutes);
+    let diagnostics = bundle.diagnostics().unwrap();
+    let latency_samples = instances[0].latency_samples();
+    for (instance, mut processor) in instances.iter_mut().zip(processors) {
+        processor.stop().unwrap();
+        instance.deactivate(processor);
+    }
+
+    let worst = soaked.heard.iter().map(|heard| heard.worst).fold(0.0, f32::max);
+    let worst_db = 20.0 * f64::from(worst.max(1e-10)).log10();
+    println!(
+        "{minutes} minutes, {NUM_INSTANCES} instances beside {} busy threads: {} frames late, {} in {CALM_S} s without them; \
+         stems within {worst_db:.1} dBFS of the delayed input; memory {:+.1} MB",
+        num_hogs(),
+        soaked.late_while_busy,
+        soaked.late_when_calm,
+        soaked.growth_mb.unwrap_or(f64::NAN),
+    );
+    for ((heard, engine), frames_before) in soaked.heard.iter().zip(&diagnostics.instances).zip(frames_before) {
+        let num_frames = engine.num_frames - frames_before;
+        println!(
+            "  {:.0} s: {} impulses in place, {num_frames} frames, {} late, {} calls dropped, longest call {:.1} ms of a \
+             deadline of {:.0} ms",
+            heard.num_samples as f64 / RATE_HZ,
+            heard.num_impulses,
+            engine.num_late_frames,
+            engine.num_dropped_calls,
+            engine.step_ms_max,
+            1e3 * engine.deadline_samples as f64 / RATE_HZ,
+        );
+        assert_eq!(engine.state, "running", "{}", engine.message);
+        // As many as have begun to play: those of the last window are still to end.
+        let played_samples = heard.num_samples.saturating_sub(latency_samples) as u64;
+        let due_frames = played_samples.div_ceil(engine.hop_samples as u64);
+        assert!(
+            (due_frames..due_frames + 5).contains(&num_frames),
+            "expected {due_frames} frames or a window's more, got {num_frames}"
+        );
+        let due_impulses = heard.num_samples.saturating_sub(latency_samples).div_ceil(IMPULSE_EVERY_SAMPLES);
+        assert_eq!(heard.num_impulses, due_impulses, "impulses out of place");
+    }
+    assert!(worst_db <= EXACT_DB, "the stems do not sum to the delayed input");
+    assert_eq!(diagnostics.alloc_violations, 0);
+    assert_eq!(soaked.late_when_calm, 0, "it did not recover");
+    if let Some(growth_mb) = soaked.growth_mb {
+        assert!(growth_mb < MAX_GROWTH_MB, "{growth_mb:.1} MB more than after the beginning");
+    }
+}
