@@ -64,6 +64,8 @@ pub struct InstanceDiagnostics {
     pub step_ms_mean: f64,
     /// Longest model call.
     pub step_ms_max: f64,
+    /// Part of the deadline that the slowest of the latest calls left over.
+    pub headroom: f64,
     /// Model time per time of audio.
     pub rtf: f64,
     /// Longest `process`, as the plugin measured it.

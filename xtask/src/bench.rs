@@ -2,12 +2,14 @@
 
 mod backend;
 mod live;
+mod plot;
 mod worker;
 
 use crate::paths;
 use crate::render::{self, RenderArgs, Report};
 use anyhow::{Context, Result, ensure};
 use backend::Model;
+use live::{Live, Load};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use underscore_backend::Device;
@@ -15,6 +17,10 @@ use underscore_backend::Device;
 /// The block of the audio thread's figure in the table.
 const BLOCK_SAMPLES: usize = 256;
 const RATE_HZ: u32 = 48_000;
+
+/// What the growth is shown for: instances at 48 kHz, and one instance at host rates, Hz.
+const GROWTH_INSTANCES: [usize; 5] = [1, 2, 4, 8, 16];
+const GROWTH_RATES_HZ: [u32; 4] = [16_000, 44_100, 96_000, 192_000];
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
@@ -31,13 +37,16 @@ pub struct BenchArgs {
     /// Audio for the audio thread's part [default: the music of the demo's programme]
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
+    /// Draw how it grows with instances and rates into this PNG
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 /// One row of the result: one model on one device.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Row {
     /// Id of the model.
     model: String,
@@ -73,6 +82,8 @@ struct Row {
     instances: usize,
     /// Memory of one stream through the model, beside the weights.
     memory_mb: Option<f64>,
+    /// In a host, in blocks of 512: with more instances, at other rates, and beside programs that never rest.
+    growth: Vec<Live>,
 }
 
 /// A model in `models/manifest.toml`.
@@ -114,7 +125,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         let live = audio_thread(args, &params)?;
         ensure!(live.device == args.device, "--device {}: the plugin ran on {}", args.device, live.device);
         let bundle = host_tests::Bundle::open(&bundle_path)?;
-        let instances = live::instances(&bundle, &params, if args.quick { 4.0 } else { 20.0 })?;
+        let instances = live::instances(&bundle, &params, if args.quick { 4.0 } else { 60.0 })?;
+        let growth_s = if args.quick { 3.0 } else { 12.0 };
+        let growth = loads().map(|load| live::play_all(&bundle, &params, load, growth_s)).collect::<Result<_>>()?;
         let latency_ms = 1e3 * live.latency_samples_reported as f64 / f64::from(RATE_HZ);
         rows.push(Row {
             model: entry.id.clone(),
@@ -134,7 +147,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             audio_thread_percent_p999: 1e-4 * live.process_us_p999 * f64::from(RATE_HZ) / BLOCK_SAMPLES as f64,
             instances,
             memory_mb,
+            growth,
         });
+    }
+    if let Some(path) = &args.plot {
+        plot::draw(path, &rows)?;
+        eprintln!("{}", path.display());
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
@@ -142,6 +160,15 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         print(&rows, peak_gmac_per_s);
     }
     Ok(())
+}
+
+/// What is played for the growth.
+fn loads() -> impl Iterator<Item = Load> {
+    let more_instances = GROWTH_INSTANCES.into_iter().map(Load::of);
+    let other_rates = GROWTH_RATES_HZ.into_iter().map(|host_rate_hz| Load { host_rate_hz, ..Load::of(1) });
+    // One processor is left to the plugin and the host.
+    let num_busy_threads = (live::num_processors() - 1).max(1);
+    more_instances.chain(other_rates).chain([Load { num_busy_threads, ..Load::of(1) }])
 }
 
 /// The models asked for, or all that separate.
@@ -212,6 +239,25 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
         );
     }
     println!("matrix products of 1024 x 1024 reach {peak_gmac_per_s:.0} GMAC/s on one thread");
+    println!();
+    println!(
+        "model     instances  rate Hz  busy threads  latency  step mean  headroom  audio p99.9    late  of frames"
+    );
+    for (row, live) in rows.iter().flat_map(|row| row.growth.iter().map(move |live| (row, live))) {
+        println!(
+            "{:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:6.0} %  {:9.2} %  {:6}  {:9}",
+            row.model,
+            live.load.num_instances,
+            live.load.host_rate_hz,
+            live.load.num_busy_threads,
+            live.latency_ms,
+            live.step_ms_mean,
+            live.headroom_percent,
+            live.audio_thread_percent_p999,
+            live.num_late_frames,
+            live.num_frames,
+        );
+    }
 }
 
 #[cfg(test)]

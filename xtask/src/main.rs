@@ -4,6 +4,7 @@ mod bench;
 mod bundle;
 mod demo;
 mod files;
+mod font;
 mod install;
 mod layering;
 mod licences;

@@ -22,6 +22,9 @@ pub enum State {
     Unavailable = 2,
 }
 
+/// Time in which a slow call is forgotten to a third, seconds.
+const RECENT_S: f64 = 10.0;
+
 /// The live figures of one engine.
 #[derive(Debug)]
 pub struct EngineStatus {
@@ -39,6 +42,8 @@ pub struct EngineStatus {
     load_ms: AtomicF32,
     step_ms_sum: AtomicF32,
     step_ms_max: AtomicF32,
+    /// The longest call, forgotten with time.
+    step_ms_recent: AtomicF32,
     num_steps: AtomicU64,
     max_process_us: AtomicF32,
     /// Text that only the worker, the editor and hosts' main threads touch.
@@ -88,6 +93,8 @@ pub struct StatusSnapshot {
     pub step_ms_mean: f32,
     /// Longest inference call, ms.
     pub step_ms_max: f32,
+    /// Part of the deadline that the slowest of the latest calls left over; below 0 it came too late.
+    pub headroom: f32,
     /// Inference calls since activation.
     pub num_steps: u64,
     /// `step_ms_mean` over the duration of the audio in a call: below 1 is real time.
@@ -130,6 +137,7 @@ impl EngineStatus {
             load_ms: AtomicF32::new(0.0),
             step_ms_sum: AtomicF32::new(0.0),
             step_ms_max: AtomicF32::new(0.0),
+            step_ms_recent: AtomicF32::new(0.0),
             num_steps: AtomicU64::new(0),
             max_process_us: AtomicF32::new(0.0),
             text: Mutex::default(),
@@ -175,6 +183,7 @@ impl EngineStatus {
             num_steps,
             step_ms_mean,
             step_ms_max: self.step_ms_max.load(Ordering::Relaxed),
+            headroom: 1.0 - (f64::from(self.step_ms_recent.load(Ordering::Relaxed)) / self.deadline_ms()) as f32,
             rtf: (f64::from(step_ms_mean) / 1e3 / self.call_s) as f32,
             max_process_us: self.max_process_us.load(Ordering::Relaxed),
         }
@@ -198,7 +207,14 @@ impl EngineStatus {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).message = message;
     }
 
+    fn deadline_ms(&self) -> f64 {
+        1e3 * self.latency.deadline_samples as f64 / self.host_rate_hz
+    }
+
+    /// Notes how long a call took. Of the worker alone.
     pub(crate) fn count_step(&self, step_ms: f32) {
+        let kept = (-self.call_s / RECENT_S).exp() as f32 * self.step_ms_recent.load(Ordering::Relaxed);
+        self.step_ms_recent.store(step_ms.max(kept), Ordering::Relaxed);
         self.step_ms_sum.fetch_add(step_ms, Ordering::Relaxed);
         self.step_ms_max.fetch_max(step_ms, Ordering::Relaxed);
         self.num_steps.fetch_add(1, Ordering::Relaxed);

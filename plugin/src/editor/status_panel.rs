@@ -8,6 +8,9 @@ use super::theme;
 /// Load above which the worker may not keep up when the machine is busy.
 const HIGH_LOAD: f32 = 0.7;
 
+/// Part of the deadline that should be left over: below it a busy moment of the machine makes frames late.
+const LOW_HEADROOM: f32 = 0.3;
+
 /// Above this a text is set smaller, so that it can still be read at one look.
 const LONG_TEXT_BYTES: usize = 240;
 
@@ -70,6 +73,8 @@ fn figures(status: &StatusSnapshot) -> Vec<Figure> {
     if status.state == State::Running {
         let load = if status.rtf > HIGH_LOAD { theme::BAD } else { theme::TEXT };
         figures.push(("Load", format!("{:.0} %", status.rtf * 100.0), load));
+        let headroom = if status.headroom < LOW_HEADROOM { theme::WARN } else { theme::TEXT };
+        figures.push(("Headroom", format!("{:.0} %", status.headroom * 100.0), headroom));
         let late = if status.num_late_frames > 0 { theme::WARN } else { theme::TEXT };
         figures.push(("Late", format!("{} of {}", status.num_late_frames, status.num_frames), late));
         figures.push(("Device", status.device.to_uppercase(), theme::TEXT));
@@ -128,6 +133,7 @@ mod tests {
             load_ms: 200.0,
             step_ms_mean: 20.0,
             step_ms_max: 30.0,
+            headroom: 0.6,
             rtf,
             max_process_us: 40.0,
         }
@@ -149,10 +155,11 @@ mod tests {
     fn late_frames_and_a_high_load_catch_the_eye() {
         let calm = snapshot(State::Running, "", 0.2);
         assert!(figures(&calm).iter().all(|(_, _, colour)| [theme::TEXT, theme::DIM].contains(colour)));
-        let busy = StatusSnapshot { num_late_frames: 3, rtf: 0.9, ..calm };
+        let busy = StatusSnapshot { num_late_frames: 3, rtf: 0.9, headroom: 0.25, ..calm };
         let find = |name| figures(&busy).into_iter().find(|figure| figure.0 == name).expect("a figure of this name");
         assert_eq!(find("Late"), ("Late", "3 of 100".into(), theme::WARN));
         assert_eq!(find("Load"), ("Load", "90 %".into(), theme::BAD));
+        assert_eq!(find("Headroom"), ("Headroom", "25 %".into(), theme::WARN));
         assert_eq!(find("Latency").1, "256 ms");
     }
 

@@ -50,15 +50,24 @@ impl Percentiles {
 }
 
 impl Timings {
-    pub(crate) fn with_capacity(num_blocks: usize) -> Self {
+    /// With room for that many blocks: an audio thread does not ask for more.
+    #[must_use]
+    pub fn with_capacity(num_blocks: usize) -> Self {
         Self { wall_us: Vec::with_capacity(num_blocks), cpu_us: Vec::with_capacity(num_blocks) }
     }
 
-    pub(crate) fn push(&mut self, wall: Duration, cpu: Option<Duration>) {
+    /// Adds a block's.
+    pub fn push(&mut self, wall: Duration, cpu: Option<Duration>) {
         self.wall_us.push(wall.as_secs_f32() * 1e6);
         if let Some(cpu) = cpu {
             self.cpu_us.push(cpu.as_secs_f32() * 1e6);
         }
+    }
+
+    /// Adds all blocks of another audio thread's.
+    pub fn append(&mut self, other: &Self) {
+        self.wall_us.extend(&other.wall_us);
+        self.cpu_us.extend(&other.cpu_us);
     }
 
     /// Number of blocks.

@@ -1,23 +1,62 @@
 //! What instances cost a host in real time.
 
 use anyhow::{Context, Result, ensure};
-use host_tests::{Bundle, Config, Instance, Processor, raise_to_real_time, signals};
+use host_tests::{Bundle, Config, Instance, Processor, Timings, raise_to_real_time, signals};
+use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const RATE_HZ: f64 = 48_000.0;
 const BLOCK_SAMPLES: usize = 512;
 /// No host has more.
 const MOST: usize = 64;
 const LOADING_LIMIT: Duration = Duration::from_mins(2);
+/// After all have loaded: the queues settle.
+const SETTLING: Duration = Duration::from_secs(1);
 
-/// How many stereo instances at 48 kHz / 512 keep up for `seconds` without a late frame: doubled until one is late, then halved
-/// in between.
+/// Who plays.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Load {
+    /// Stereo instances, shared among one audio thread per processor, as a host does it.
+    pub num_instances: usize,
+    /// The host's rate, Hz, in blocks of 512.
+    pub host_rate_hz: u32,
+    /// Programs beside them that never rest.
+    pub num_busy_threads: usize,
+}
+
+impl Load {
+    /// At 48 kHz on a machine that does nothing else.
+    pub fn of(num_instances: usize) -> Self {
+        Self { num_instances, host_rate_hz: 48_000, num_busy_threads: 0 }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Live {
+    /// Who played.
+    #[serde(flatten)]
+    pub load: Load,
+    /// Latency that each reported.
+    pub latency_ms: f64,
+    /// Frames in all.
+    pub num_frames: u64,
+    /// Those of them whose mask came too late.
+    pub num_late_frames: u64,
+    /// Mean time of a call on the worker threads.
+    pub step_ms_mean: f64,
+    /// Part of the deadline that the slowest call of about the last ten seconds left over, of any instance.
+    pub headroom_percent: f64,
+    /// One instance's `process`: 99.9 % of the blocks took less of their period.
+    pub audio_thread_percent_p999: f64,
+}
+
+/// How many instances at 48 kHz keep up for `seconds` without a late frame: doubled until one is late, then halved in between.
 pub fn instances(bundle: &Bundle, params: &[(&str, &str)], seconds: f64) -> Result<usize> {
     let holds = |num: usize| -> Result<bool> {
-        let late = late_frames(bundle, params, num, seconds)?;
-        eprintln!("  {num} instances: {late} frames late in {seconds:.0} s");
-        Ok(late == 0)
+        let live = play_all(bundle, params, Load::of(num), seconds)?;
+        eprintln!("  {num} instances: {} frames late in {seconds:.0} s", live.num_late_frames);
+        Ok(live.num_late_frames == 0)
     };
     let (mut good, mut bad) = (0, 1);
     while bad <= MOST && holds(bad)? {
@@ -34,14 +73,14 @@ pub fn instances(bundle: &Bundle, params: &[(&str, &str)], seconds: f64) -> Resu
     Ok(good)
 }
 
-/// Late frames of `num` instances, shared among one audio thread per processor, as a host does it.
-fn late_frames(bundle: &Bundle, params: &[(&str, &str)], num: usize, seconds: f64) -> Result<u64> {
-    let mut instances = Vec::with_capacity(num);
-    let mut processors = Vec::with_capacity(num);
-    for _ in 0..num {
+/// Lets them play for `seconds`.
+pub fn play_all(bundle: &Bundle, params: &[(&str, &str)], load: Load, seconds: f64) -> Result<Live> {
+    let mut instances = Vec::with_capacity(load.num_instances);
+    let mut processors = Vec::with_capacity(load.num_instances);
+    for _ in 0..load.num_instances {
         let mut instance = bundle.create(None)?;
         instance.configure(Config {
-            rate_hz: RATE_HZ,
+            rate_hz: f64::from(load.host_rate_hz),
             max_block_samples: BLOCK_SAMPLES,
             num_channels: 2,
             offline: false,
@@ -54,34 +93,73 @@ fn late_frames(bundle: &Bundle, params: &[(&str, &str)], num: usize, seconds: f6
         instances.push(instance);
         processors.push(processor);
     }
-    let num_threads = std::thread::available_parallelism().map_or(1, usize::from).min(num);
+    let num_threads = num_processors().min(load.num_instances);
     let mut shares: Vec<Vec<Processor>> = (0..num_threads).map(|_| Vec::new()).collect();
     for (idx, processor) in processors.into_iter().enumerate() {
         shares[idx % num_threads].push(processor);
     }
-    let is_over = AtomicBool::new(false);
-    let counted = std::thread::scope(|scope| -> Result<u64> {
+    let stage = AtomicStage::default();
+    std::thread::scope(|scope| -> Result<Live> {
+        for _ in 0..load.num_busy_threads {
+            scope.spawn(|| {
+                while !stage.is_over() {
+                    std::hint::spin_loop();
+                }
+            });
+        }
         let threads: Vec<_> = shares
             .into_iter()
             .map(|share| {
-                let is_over = &is_over;
-                scope.spawn(move || play(share, is_over))
+                let stage = &stage;
+                scope.spawn(move || play(share, load.host_rate_hz, seconds, stage))
             })
             .collect();
-        let counted = listen(bundle, &mut instances, seconds);
-        is_over.store(true, Ordering::Relaxed);
-        let mut played = Vec::new();
+        let counted = listen(bundle, &mut instances, load, seconds, &stage);
+        stage.end();
+        let (mut played, mut timings) = (Vec::new(), Timings::default());
         for thread in threads {
-            played.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            let (share, its_timings) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            played.extend(share);
+            timings.append(&its_timings);
         }
         // Each its own: clack panics on another's.
         for (instance, mut processor) in instances.iter_mut().zip(in_order(played, num_threads)) {
             processor.stop()?;
             instance.deactivate(processor);
         }
-        counted
-    })?;
-    Ok(counted)
+        let period_us = 1e6 * BLOCK_SAMPLES as f64 / f64::from(load.host_rate_hz);
+        Ok(Live { audio_thread_percent_p999: 100.0 * timings.wall().p999_us / period_us, ..counted? })
+    })
+}
+
+/// Processors of this machine.
+pub fn num_processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How far the play is: models load, then what happens counts, then it is over.
+#[derive(Default)]
+struct AtomicStage {
+    counts: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl AtomicStage {
+    fn begin(&self) {
+        self.counts.store(true, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> bool {
+        self.counts.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
 }
 
 /// What the shares had, one share after the other, in the order in which it was dealt out: `idx` to share `idx % num_shares`.
@@ -93,10 +171,8 @@ fn in_order<T>(dealt: Vec<T>, num_shares: usize) -> Vec<T> {
     numbered.into_iter().map(|(_, item)| item).collect()
 }
 
-/// Waits for the models, lets time pass, and says how many frames were late in it.
-fn listen(bundle: &Bundle, instances: &mut [Instance], seconds: f64) -> Result<u64> {
-    let late = || -> Result<u64> { Ok(bundle.diagnostics()?.instances.iter().map(|i| i.num_late_frames).sum()) };
-    let began = Instant::now();
+/// Waits for the models, lets time pass, and says what was counted in it; the audio threads' times are not known here.
+fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64, stage: &AtomicStage) -> Result<Live> {
     let mut pump = |until: &dyn Fn() -> Result<bool>| -> Result<()> {
         while !until()? {
             for instance in &mut *instances {
@@ -106,39 +182,59 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], seconds: f64) -> Result<u
         }
         Ok(())
     };
+    let asked = Instant::now();
     pump(&|| {
-        let diagnostics = bundle.diagnostics()?;
-        let waiting = diagnostics.instances.iter().find(|instance| !instance.is_settled());
-        let patience = began.elapsed() < LOADING_LIMIT;
-        waiting.is_none_or(|_| patience).then_some(()).context("a model did not load")?;
-        Ok(waiting.is_none())
+        let is_settled = bundle.diagnostics()?.instances.iter().all(host_tests::InstanceDiagnostics::is_settled);
+        ensure!(is_settled || asked.elapsed() < LOADING_LIMIT, "a model did not load");
+        Ok(is_settled)
     })?;
     // One without its model is never late, either.
     for instance in &bundle.diagnostics()?.instances {
         ensure!(instance.state == "running", "an instance separates nothing: {}", instance.message);
     }
-    // What was late while models loaded does not count; a second lets the queues settle.
+    // What was late while models loaded does not count.
     let settled = Instant::now();
-    pump(&|| Ok(settled.elapsed() > Duration::from_secs(1)))?;
-    let before = late()?;
+    pump(&|| Ok(settled.elapsed() > SETTLING))?;
+    let before = bundle.diagnostics()?.instances;
+    stage.begin();
     let from = Instant::now();
     pump(&|| Ok(from.elapsed().as_secs_f64() > seconds))?;
-    Ok(late()?.saturating_sub(before))
+    let after = bundle.diagnostics()?.instances;
+    let newest = after.first().context("no instance is alive")?;
+    let gained = |count: fn(&host_tests::InstanceDiagnostics) -> u64| {
+        after.iter().map(count).sum::<u64>().saturating_sub(before.iter().map(count).sum())
+    };
+    Ok(Live {
+        load,
+        latency_ms: 1e3 * newest.latency_samples as f64 / newest.host_rate_hz,
+        num_frames: gained(|instance| instance.num_frames),
+        num_late_frames: gained(|instance| instance.num_late_frames),
+        step_ms_mean: after.iter().map(|instance| instance.step_ms_mean).sum::<f64>() / after.len() as f64,
+        headroom_percent: 100.0 * after.iter().map(|instance| instance.headroom).fold(1.0, f64::min),
+        audio_thread_percent_p999: f64::NAN,
+    })
 }
 
 /// An audio thread: a block of every instance per block period, until told to stop.
-fn play(mut share: Vec<Processor>, is_over: &AtomicBool) -> Result<Vec<Processor>> {
+fn play(
+    mut share: Vec<Processor>,
+    rate_hz: u32,
+    seconds: f64,
+    stage: &AtomicStage,
+) -> Result<(Vec<Processor>, Timings)> {
     // Where the system does not grant it, what is measured is what a host without it would have.
     let _ = raise_to_real_time();
     let noise = signals::noise(2, 64 * BLOCK_SAMPLES, 0.2, 7);
+    let block_s = BLOCK_SAMPLES as f64 / f64::from(rate_hz);
+    let mut timings = Timings::with_capacity(((seconds + 10.0) / block_s) as usize * share.len());
     let began = Instant::now();
     for block_idx in 0.. {
-        if is_over.load(Ordering::Relaxed) {
+        if stage.is_over() {
             break;
         }
-        let due = began + Duration::from_secs_f64((block_idx * BLOCK_SAMPLES) as f64 / RATE_HZ);
+        let due = began + Duration::from_secs_f64(f64::from(block_idx) * block_s);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        let at = block_idx % 64 * BLOCK_SAMPLES;
+        let at = (block_idx % 64) as usize * BLOCK_SAMPLES;
         for processor in &mut share {
             for bus in processor.inputs_mut(BLOCK_SAMPLES).iter_mut() {
                 for channel_idx in 0..bus.num_channels() {
@@ -147,9 +243,12 @@ fn play(mut share: Vec<Processor>, is_over: &AtomicBool) -> Result<Vec<Processor
                 }
             }
             processor.process(BLOCK_SAMPLES, &[])?;
+            if stage.counts() {
+                timings.push(processor.last_wall(), processor.last_cpu());
+            }
         }
     }
-    Ok(share)
+    Ok((share, timings))
 }
 
 #[cfg(test)]

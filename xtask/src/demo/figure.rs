@@ -1,13 +1,13 @@
 //! A picture of spectrograms, one above the other, on common axes.
 
 use super::spectrogram::Spectrogram;
+use crate::font;
 use crate::render::audio_file::Audio;
 use anyhow::{Result, anyhow};
 use plotters::backend::BitMapBackend;
 use plotters::coord::ranged1d::KeyPointHint;
 use plotters::element::BitMapElement;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 use std::path::Path;
 
 /// Size of the picture, pixels.
@@ -22,9 +22,6 @@ const LABELLED_HZ: [f64; 8] = [100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 1
 /// Levels more than this below the loudest are black, dB.
 const RANGE_DB: f32 = 80.0;
 
-/// The picture brings its own font: none of the system's is needed.
-const FONT: &str = "built-in";
-
 /// One spectrogram.
 pub struct Panel<'a> {
     /// Text above it.
@@ -35,8 +32,7 @@ pub struct Panel<'a> {
 
 /// Draws the panels into a PNG.
 pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
-    register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| anyhow!("the built-in font is damaged"))?;
+    font::register()?;
     // Plotters reports errors of its own type per backend; their text is all that is of use here.
     draw_all(path, panels).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
 }
@@ -67,7 +63,7 @@ fn draw_panel(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let seconds = panel.audio.num_samples() as f64 / f64::from(panel.audio.rate_hz);
     let mut chart = ChartBuilder::on(area)
-        .caption(&panel.title, (FONT, 26))
+        .caption(&panel.title, (font::NAME, 26))
         .margin_left(16)
         .margin_right(16)
         .margin_top(6)
@@ -87,8 +83,8 @@ fn draw_panel(
     chart.draw_series([image.ok_or("the buffer does not fit the picture")?])?;
     let mut mesh = chart.configure_mesh();
     mesh.disable_mesh()
-        .label_style((FONT, 20))
-        .axis_desc_style((FONT, 22))
+        .label_style((font::NAME, 20))
+        .axis_desc_style((font::NAME, 22))
         .x_labels(13)
         .x_label_formatter(&|time_s| format!("{time_s:.0}"))
         .y_desc("frequency (kHz)");
@@ -111,9 +107,9 @@ fn draw_key(area: &Area, top_db: f32) -> Result<(), Box<dyn std::error::Error>> 
         let y = top + (bottom - top) * below_db / RANGE_DB as i32;
         area.draw(&PathElement::new([(28, y), (34, y)], BLACK))?;
         let text = format!("{:.0}", top_db - below_db as f32);
-        area.draw(&Text::new(text, (38, y - 10), (FONT, 20)))?;
+        area.draw(&Text::new(text, (38, y - 10), (font::NAME, 20)))?;
     }
-    area.draw(&Text::new("dBFS", (6, top - 34), (FONT, 20)))?;
+    area.draw(&Text::new("dBFS", (6, top - 34), (font::NAME, 20)))?;
     Ok(())
 }
 
