@@ -24,7 +24,7 @@ pub mod signals;
 mod stolen_time;
 
 pub use audio_thread::buses::{Bus, Buses};
-pub use audio_thread::priority::{Priority, raise_to_real_time};
+pub use audio_thread::priority::{Priority, forbid_restless_threads, raise_to_real_time};
 pub use audio_thread::{ParamChange, Processor, Transport};
 pub use bundle::{Bundle, PluginId};
 pub use callbacks::Requests;

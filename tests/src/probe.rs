@@ -18,6 +18,8 @@ use std::path::PathBuf;
 pub struct Scenario {
     /// The bundle.
     pub bundle: PathBuf,
+    /// Libraries that somebody else in the process has opened before, for all to see.
+    pub others: Vec<PathBuf>,
     /// Host sample rate.
     pub rate_hz: f64,
     /// Largest block announced.
@@ -44,6 +46,7 @@ impl Scenario {
     pub fn new(bundle: impl Into<PathBuf>) -> Self {
         Self {
             bundle: bundle.into(),
+            others: Vec::new(),
             rate_hz: 48_000.0,
             max_block_samples: 512,
             blocks: vec![512],

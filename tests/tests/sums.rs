@@ -4,7 +4,8 @@ mod common;
 
 use common::{EXACT_DB, RATES_HZ, bundle_file, offline_stereo, open, probe};
 use host_tests::probe::{HostKind, Scenario};
-use host_tests::{Bundle, Config, Instance, Pace, Rendering, render, residual_db, signals::programme};
+use host_tests::signals::programme;
+use host_tests::{Bundle, Config, Instance, Pace, Rendering, forbid_restless_threads, render, residual_db};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn check(what: &str, scenario: &Scenario) -> host_tests::probe::Outcome {
@@ -84,6 +85,8 @@ fn live(bundle: &Bundle) -> Instance {
 
 #[test]
 fn while_the_worker_is_late() {
+    // Ahead of all others it would not be late.
+    forbid_restless_threads();
     let bundle = open();
     let input = programme(2, 4 * 48_000, 48_000.0, 5);
     let num_processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -29,6 +29,27 @@ pub fn raise_to_real_time() -> Priority {
     Priority::Normal
 }
 
+/// Makes this process one whose real-time threads may not run for long without a rest, as `rtkit` does: where the plugin's workers
+/// are ordinary threads, because the system would kill the process for one that is not.
+///
+/// # Panics
+/// Where the system refuses.
+#[cfg(target_os = "linux")]
+pub fn forbid_restless_threads() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure outlives both calls. A minute is more than any audio thread here takes.
+    let status = unsafe {
+        libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max.min(60_000_000);
+        libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit)
+    };
+    assert_eq!(status, 0, "the limit is not granted");
+}
+
+/// Makes this process one whose real-time threads may not run for long without a rest: not on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn forbid_restless_threads() {}
+
 /// Time that the calling thread has run on a processor, where the system tells.
 #[cfg(target_os = "linux")]
 pub(crate) fn thread_cpu_time() -> Option<Duration> {

@@ -6,6 +6,7 @@ use crate::{
     BlockSizes, Bundle, Config, HostError, Instance, Pace, Rendered, Rendering, mapped_files, peak_db, render,
     resident_bytes, residual_db, signals, wait_until_loaded,
 };
+use std::path::Path;
 use std::time::Duration;
 
 /// Bounds of the decibel figures: JSON knows no infinity.
@@ -16,6 +17,9 @@ const RANGE_DB: (f64, f64) = (-400.0, 400.0);
 /// # Errors
 /// Whatever the host or the plugin refuses.
 pub fn inspect(scenario: &Scenario) -> Result<Outcome, HostError> {
+    for path in &scenario.others {
+        open_for_all(path)?;
+    }
     let bundle = Bundle::open(&scenario.bundle)?;
     let mut instance = bundle.create(None)?;
     let mut outcome = Outcome {
@@ -60,6 +64,20 @@ pub fn inspect(scenario: &Scenario) -> Result<Outcome, HostError> {
     judge(&mut outcome, &clean, &rendered);
     outcome.resident_mb.extend(resident_bytes().map(|num_bytes| num_bytes as f64 / 1e6));
     Ok(outcome)
+}
+
+/// Opens a library as a careless plugin does, and leaves it open.
+#[cfg(unix)]
+fn open_for_all(path: &Path) -> Result<(), HostError> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    // SAFETY: the scenario names libraries whose initialisers do no harm.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    library.map(std::mem::forget).map_err(|error| HostError::refused("dlopen", error))
+}
+
+#[cfg(not(unix))]
+fn open_for_all(_: &Path) -> Result<(), HostError> {
+    Ok(())
 }
 
 fn set_up(instance: &mut Instance, scenario: &Scenario) -> Result<(), HostError> {

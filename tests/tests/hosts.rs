@@ -1,0 +1,131 @@
+//! What hosts do to a plugin while it plays: they stop, jump, activate again and again, and bring libraries of their own.
+
+mod common;
+
+use common::{EXACT_DB, RATES_HZ, bundle_file, open, probe, resources};
+use host_tests::probe::Scenario;
+use host_tests::signals::programme;
+use host_tests::{
+    Config, Processor, Rendering, peak_db, render, resident_bytes, residual_db, sum_of, wait_until_loaded,
+};
+use std::time::Duration;
+
+const RATE_HZ: f64 = 48_000.0;
+const BLOCK_SAMPLES: usize = 256;
+const LIVE: Config = Config { rate_hz: RATE_HZ, max_block_samples: BLOCK_SAMPLES, num_channels: 2, offline: false };
+
+/// Memory that seven activations may leave behind: less than one of them takes.
+const MAX_GROWTH_MB: f64 = 5.0;
+
+/// Plays whole blocks of `input` in real time; the sum of the stems, as long as what was played.
+fn play(processor: &mut Processor, input: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    let mut sum = vec![Vec::new(); input.len()];
+    for begin in (0..input[0].len()).step_by(BLOCK_SAMPLES) {
+        let bus = processor.inputs_mut(BLOCK_SAMPLES).main_mut().unwrap();
+        for (channel_idx, channel) in input.iter().enumerate() {
+            bus.channel_mut(channel_idx)[..BLOCK_SAMPLES].copy_from_slice(&channel[begin..begin + BLOCK_SAMPLES]);
+        }
+        processor.process(BLOCK_SAMPLES, &[]).unwrap();
+        let stems: Vec<Vec<Vec<f32>>> = processor
+            .outputs()
+            .aux()
+            .map(|bus| (0..input.len()).map(|channel_idx| bus.channel(channel_idx)[..BLOCK_SAMPLES].to_vec()).collect())
+            .collect();
+        let stems: Vec<&[Vec<f32>]> = stems.iter().map(Vec::as_slice).collect();
+        for (track, channel) in sum.iter_mut().zip(sum_of(&stems)) {
+            track.extend(channel);
+        }
+        std::thread::sleep(Duration::from_secs_f64(BLOCK_SAMPLES as f64 / RATE_HZ));
+    }
+    sum
+}
+
+fn blocks(seconds: f64) -> usize {
+    (seconds * RATE_HZ / BLOCK_SAMPLES as f64) as usize * BLOCK_SAMPLES
+}
+
+#[test]
+fn a_pause_shifts_nothing_and_a_jump_forgets() {
+    let bundle = open();
+    let mut instance = bundle.create(None).unwrap();
+    instance.configure(LIVE).unwrap();
+    let mut processor = instance.activate().unwrap();
+    processor.start().unwrap();
+    wait_until_loaded(&bundle, &mut instance, &mut processor, Duration::from_mins(2)).unwrap();
+    let latency_samples = instance.latency_samples();
+    let sound = programme(2, blocks(3.0), RATE_HZ, 11);
+    let part =
+        |from: usize, to: usize| -> Vec<Vec<f32>> { sound.iter().map(|channel| channel[from..to].to_vec()).collect() };
+
+    // A host that was stopped calls nobody, for as long as the person likes; the worker meanwhile looks less and less often.
+    let middle = blocks(1.5);
+    let mut heard = play(&mut processor, &part(0, middle));
+    std::thread::sleep(Duration::from_secs(4));
+    for (track, channel) in heard.iter_mut().zip(play(&mut processor, &part(middle, sound[0].len()))) {
+        track.extend(channel);
+    }
+    let aligned: Vec<Vec<f32>> = heard.iter().map(|channel| channel[latency_samples..].to_vec()).collect();
+    let residual = residual_db(&part(0, aligned[0].len()), &aligned);
+    println!("across a pause of 4 s: residual {residual:.1} dBFS");
+    assert!(residual <= EXACT_DB, "{residual} dBFS");
+
+    // A jump or a loop: the host resets, and what was on its way is gone.
+    for pass in 0..3 {
+        processor.reset();
+        let heard = play(&mut processor, &part(0, middle));
+        let before: Vec<Vec<f32>> = heard.iter().map(|channel| channel[..latency_samples].to_vec()).collect();
+        let aligned: Vec<Vec<f32>> = heard.iter().map(|channel| channel[latency_samples..].to_vec()).collect();
+        let residual = residual_db(&part(0, aligned[0].len()), &aligned);
+        println!("jump {pass}: residual {residual:.1} dBFS, {:.1} dBFS left over", peak_db(&before));
+        assert_eq!(peak_db(&before), f64::NEG_INFINITY, "something of before the jump is left");
+        assert!(residual <= EXACT_DB, "{residual} dBFS");
+    }
+    let diagnostics = bundle.diagnostics().unwrap();
+    assert_eq!((diagnostics.newest().unwrap().state.as_str(), diagnostics.alloc_violations), ("running", 0));
+    processor.stop().unwrap();
+    instance.deactivate(processor);
+}
+
+#[test]
+fn nine_activations_leave_nothing_behind() {
+    let bundle = open();
+    let mut instance = bundle.create(None).unwrap();
+    let mut resident = Vec::new();
+    // The fourth and the ninth as the first, so that what they hold may be compared.
+    for (activation, rate_idx) in [6, 2, 9, 6, 1, 10, 4, 8, 6].into_iter().enumerate() {
+        let rate_hz = RATES_HZ[rate_idx];
+        let config = Config { rate_hz, max_block_samples: 64 << (rate_idx % 5), num_channels: 2, offline: true };
+        instance.configure(config).unwrap();
+        let input = programme(2, (0.7 * rate_hz) as usize, rate_hz, 12);
+        let rendered = render(&bundle, &mut instance, &Rendering::new(&input, config.max_block_samples)).unwrap();
+        let residual = residual_db(&input, &rendered.aligned_sum());
+        let diagnostics = rendered.diagnostics.unwrap();
+        let engine = diagnostics.newest().unwrap();
+        assert_eq!(engine.state, "running", "{}", engine.message);
+        assert_eq!(diagnostics.instances.len(), 1, "an engine of before is left");
+        assert!(residual <= EXACT_DB, "activation {activation} at {rate_hz} Hz: {residual} dBFS");
+        if rate_idx == 6 {
+            resident.extend(resident_bytes());
+        }
+    }
+    if let [_, before, after] = resident[..] {
+        let growth_mb = (after as f64 - before as f64) / 1e6;
+        println!("memory from the fourth to the ninth activation: {growth_mb:+.1} MB");
+        assert!(growth_mb < MAX_GROWTH_MB, "{growth_mb:.1} MB more");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn another_copy_of_libtorch_in_the_process_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in resources().join("lib/libtorch").read_dir().unwrap() {
+        let source = entry.unwrap().path().canonicalize().unwrap();
+        std::fs::copy(&source, folder.path().join(source.file_name().unwrap())).unwrap();
+    }
+    let outcome =
+        probe(&Scenario { others: vec![folder.path().join("libtorch_cpu.so")], ..Scenario::new(bundle_file()) }, &[]);
+    println!("{}: residual {:.1} dBFS, {:?} late", outcome.state, outcome.sum_residual_db, outcome.num_late_frames);
+    assert_eq!((outcome.state.as_str(), outcome.message.as_str()), ("running", ""));
+    assert!(outcome.sum_residual_db <= EXACT_DB && outcome.separation_db > -60.0, "{outcome:?}");
+}
