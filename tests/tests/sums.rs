@@ -85,7 +85,7 @@ fn live(bundle: &Bundle) -> Instance {
 
 #[test]
 fn while_the_worker_is_late() {
-    // Ahead of all others it would not be late.
+    // Ahead of all others it would not be late. For the rest of this process, which has no other test of it.
     forbid_restless_threads();
     let bundle = open();
     let input = programme(2, 4 * 48_000, 48_000.0, 5);

@@ -150,14 +150,14 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             growth,
         });
     }
-    if let Some(path) = &args.plot {
-        plot::draw(path, &rows)?;
-        eprintln!("{}", path.display());
-    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
     } else {
         print(&rows, peak_gmac_per_s);
+    }
+    if let Some(path) = &args.plot {
+        plot::draw(path, &rows)?;
+        eprintln!("{}", path.display());
     }
     Ok(())
 }

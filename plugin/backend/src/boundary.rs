@@ -5,7 +5,7 @@
 //! * spectrum: `[channel][frame][bin][re, im]`, `f32`, the unnormalised DFT at the *model's* window length
 //! * masks: `[stem][channel][frame][bin]`, `f32`, for every stem but the residual one
 //!
-//! Ownership: a pointer handed out by the table is given back to the same table (`free_*`). Every function may be called from
+//! Ownership: a pointer handed out by the table is given back to the same table (`free_model`, `close_session`). Every function may be called from
 //! any thread, but one session only from one thread at a time. No function unwinds.
 
 use std::ffi::{c_char, c_void};

@@ -108,7 +108,10 @@ impl Backend {
     ///
     /// The file cannot be read, is no model of this schema, or the device is not there.
     pub fn load(self, path: &Path, device: Device) -> Result<Model, Failure> {
-        let name = path.to_string_lossy();
+        let Some(name) = path.to_str() else {
+            let text = format!("{}: expected a path in UTF-8; move it to a folder with another name", path.display());
+            return Err(Failure { status: Status::CANNOT_READ, text });
+        };
         let (mut handle, mut message) = (std::ptr::null_mut(), Message::default());
         // SAFETY: the path is given with its length, and both places for answers live until the call returns.
         let status =
@@ -143,15 +146,15 @@ impl Model {
     /// The bytes of `underscore.json`.
     #[must_use]
     pub fn metadata(&self) -> &[u8] {
-        // SAFETY: the handle is a loaded model of this table.
-        slice(unsafe { (self.backend.table.metadata)(self.handle) })
+        // SAFETY: the handle is a loaded model of this table, and the view lives as long as the model, which is borrowed.
+        unsafe { slice((self.backend.table.metadata)(self.handle)) }
     }
 
     /// See [`BackendTable::test_vector`].
     #[must_use]
     pub fn test_vector(&self) -> &[f32] {
-        // SAFETY: the handle is a loaded model of this table.
-        slice(unsafe { (self.backend.table.test_vector)(self.handle) })
+        // SAFETY: the handle is a loaded model of this table, and the view lives as long as the model, which is borrowed.
+        unsafe { slice((self.backend.table.test_vector)(self.handle)) }
     }
 
     /// Opens a stream of `num_channels` channels from a zero state.
@@ -228,11 +231,13 @@ fn outcome(status: Status, message: &Message) -> Result<(), Failure> {
     if status == Status::OK { Ok(()) } else { Err(Failure { status, text: message.text() }) }
 }
 
-fn slice<'a, T: Copy>(view: View<T>) -> &'a [T] {
+/// # Safety
+///
+/// The view is null or that many elements, which live for `'a`.
+unsafe fn slice<'a, T: Copy>(view: View<T>) -> &'a [T] {
     if view.ptr.is_null() || view.len == 0 {
         return &[];
     }
-    // SAFETY: by the boundary's contract the view is that many elements, which live as long as the model; the callers bind
-    // them to a borrow of it.
+    // SAFETY: see above.
     unsafe { std::slice::from_raw_parts(view.ptr, view.len) }
 }

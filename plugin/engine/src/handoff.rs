@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
@@ -36,6 +37,8 @@ pub struct Call {
     pub heard_from: u64,
     /// The host renders ahead of real time, and the audio thread waits for the masks. Set by the audio thread.
     pub is_waited_for: bool,
+    /// When it was handed over: from here on its deadline runs. Set by the audio thread.
+    pub handed_over: Instant,
     /// Channels in use: 1 when linked, else the bus's. At most what was allocated.
     pub num_channels: usize,
     /// `[channel][frame][bin][re, im]`, scaled to the model's window. Filled by the audio thread.
@@ -92,6 +95,7 @@ impl CallShape {
             is_fresh: true,
             heard_from: 0,
             is_waited_for: false,
+            handed_over: Instant::now(),
             num_channels: self.max_channels,
             spectrum: vec![0.0; self.spectrum_len(self.max_channels)].into(),
             masks: vec![0.0; self.masks_len(self.max_channels)].into(),
@@ -145,6 +149,7 @@ impl AudioEnd {
     /// Hands a filled call over.
     pub fn send(&mut self, mut call: Call) {
         call.outcome = Outcome::Pending;
+        call.handed_over = Instant::now();
         // The ring has room for every call there is, so this cannot fail; if it did, the call would go back among the empty.
         if let Err(call) = self.to_worker.try_push(call) {
             self.empty.push(call);

@@ -3,8 +3,9 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use atomic_float::AtomicF32;
+use atomic_float::{AtomicF32, AtomicF64};
 use serde::Serialize;
 
 use crate::latency::Latency;
@@ -22,7 +23,7 @@ pub enum State {
     Unavailable = 2,
 }
 
-/// Time in which a slow call is forgotten to a third, seconds.
+/// Time in which what happened is forgotten to a third, seconds.
 const RECENT_S: f64 = 10.0;
 
 /// The live figures of one engine.
@@ -40,11 +41,16 @@ pub struct EngineStatus {
     num_dropped_calls: AtomicU64,
     num_replaced_samples: AtomicU64,
     load_ms: AtomicF32,
-    step_ms_sum: AtomicF32,
+    /// In `f64`: a broadcast lasts for weeks.
+    step_ms_sum: AtomicF64,
     step_ms_max: AtomicF32,
-    /// The longest call, forgotten with time.
+    /// Mean of about the last `RECENT_S` of audio.
     step_ms_recent: AtomicF32,
     num_steps: AtomicU64,
+    /// The slowest delivery of late, and when it was counted, seconds after `registered`: forgotten by the clock.
+    delivery_ms: AtomicF32,
+    delivered_at_s: AtomicF64,
+    registered: Instant,
     max_process_us: AtomicF32,
     /// Text that only the worker, the editor and hosts' main threads touch.
     text: Mutex<Text>,
@@ -93,11 +99,12 @@ pub struct StatusSnapshot {
     pub step_ms_mean: f32,
     /// Longest inference call, ms.
     pub step_ms_max: f32,
-    /// Part of the deadline that the slowest of the latest calls left over; below 0 it came too late.
+    /// Part of its deadline that the slowest of the latest calls left over, from being handed over to having its masks; at 0 and
+    /// below they came too late. A bad moment fades within about ten seconds.
     pub headroom: f32,
     /// Inference calls since activation.
     pub num_steps: u64,
-    /// `step_ms_mean` over the duration of the audio in a call: below 1 is real time.
+    /// Mean duration of the inference calls of about the last ten seconds, over that of the audio in a call: below 1 is real time.
     pub rtf: f32,
     /// Longest call of `process`, µs.
     pub max_process_us: f32,
@@ -135,10 +142,13 @@ impl EngineStatus {
             num_dropped_calls: AtomicU64::new(0),
             num_replaced_samples: AtomicU64::new(0),
             load_ms: AtomicF32::new(0.0),
-            step_ms_sum: AtomicF32::new(0.0),
+            step_ms_sum: AtomicF64::new(0.0),
             step_ms_max: AtomicF32::new(0.0),
             step_ms_recent: AtomicF32::new(0.0),
             num_steps: AtomicU64::new(0),
+            delivery_ms: AtomicF32::new(0.0),
+            delivered_at_s: AtomicF64::new(0.0),
+            registered: Instant::now(),
             max_process_us: AtomicF32::new(0.0),
             text: Mutex::default(),
         });
@@ -163,7 +173,7 @@ impl EngineStatus {
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let num_steps = self.num_steps.load(Ordering::Relaxed);
         let step_ms_mean =
-            if num_steps == 0 { 0.0 } else { self.step_ms_sum.load(Ordering::Relaxed) / num_steps as f32 };
+            if num_steps == 0 { 0.0 } else { (self.step_ms_sum.load(Ordering::Relaxed) / num_steps as f64) as f32 };
         StatusSnapshot {
             id: self.id,
             model: self.model.clone(),
@@ -183,8 +193,8 @@ impl EngineStatus {
             num_steps,
             step_ms_mean,
             step_ms_max: self.step_ms_max.load(Ordering::Relaxed),
-            headroom: 1.0 - (f64::from(self.step_ms_recent.load(Ordering::Relaxed)) / self.deadline_ms()) as f32,
-            rtf: (f64::from(step_ms_mean) / 1e3 / self.call_s) as f32,
+            headroom: (1.0 - self.delivery_ms_now() / self.deadline_ms()) as f32,
+            rtf: (f64::from(self.step_ms_recent.load(Ordering::Relaxed)) / 1e3 / self.call_s) as f32,
             max_process_us: self.max_process_us.load(Ordering::Relaxed),
         }
     }
@@ -211,13 +221,30 @@ impl EngineStatus {
         1e3 * self.latency.deadline_samples as f64 / self.host_rate_hz
     }
 
-    /// Notes how long a call took. Of the worker alone.
+    /// The slowest delivery of late, ms.
+    fn delivery_ms_now(&self) -> f64 {
+        let passed_s = self.registered.elapsed().as_secs_f64() - self.delivered_at_s.load(Ordering::Relaxed);
+        f64::from(self.delivery_ms.load(Ordering::Relaxed)) * (-passed_s / RECENT_S).exp()
+    }
+
+    /// Notes how long the inference of a call took. Of the worker alone.
     pub(crate) fn count_step(&self, step_ms: f32) {
-        let kept = (-self.call_s / RECENT_S).exp() as f32 * self.step_ms_recent.load(Ordering::Relaxed);
-        self.step_ms_recent.store(step_ms.max(kept), Ordering::Relaxed);
-        self.step_ms_sum.fetch_add(step_ms, Ordering::Relaxed);
+        let num_steps = self.num_steps.fetch_add(1, Ordering::Relaxed) + 1;
+        // A plain mean while there are few.
+        let weight = (self.call_s / RECENT_S).max(1.0 / num_steps as f64).min(1.0) as f32;
+        let mean = self.step_ms_recent.load(Ordering::Relaxed);
+        self.step_ms_recent.store(mean + weight * (step_ms - mean), Ordering::Relaxed);
+        self.step_ms_sum.fetch_add(f64::from(step_ms), Ordering::Relaxed);
         self.step_ms_max.fetch_max(step_ms, Ordering::Relaxed);
-        self.num_steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes how long a call was on its way, from being handed over to being done with. Of the worker alone.
+    pub(crate) fn count_delivery(&self, taken: Duration) {
+        let taken_ms = taken.as_secs_f64() * 1e3;
+        if taken_ms > self.delivery_ms_now() {
+            self.delivery_ms.store(taken_ms as f32, Ordering::Relaxed);
+            self.delivered_at_s.store(self.registered.elapsed().as_secs_f64(), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn count_frame(&self, late: bool) {
@@ -236,5 +263,53 @@ impl EngineStatus {
     /// Notes how long a call of `process` took, µs. Real-time safe.
     pub fn note_process_us(&self, process_us: f32) {
         self.max_process_us.fetch_max(process_us, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::{ModelTiming, latency};
+
+    /// At 48 kHz with calls of 64 ms and a deadline of 54 ms.
+    fn status() -> Arc<EngineStatus> {
+        let timing = ModelTiming {
+            sample_rate_hz: 32_000.0,
+            window_s: 0.064,
+            hop_s: 0.016,
+            num_bins: 1025,
+            frames_per_call: 4,
+            look_ahead_frames: 8,
+            look_back_frames: 188,
+        };
+        EngineStatus::register("a-model", 48_000.0, 512, latency(&timing, 48_000.0, 512).unwrap(), 4)
+    }
+
+    #[test]
+    fn the_headroom_is_what_the_slowest_delivery_left_of_the_deadline() {
+        let status = status();
+        assert!((status.snapshot().headroom - 1.0).abs() < 1e-6);
+        for taken_ms in [5, 27, 10] {
+            status.count_delivery(Duration::from_millis(taken_ms));
+        }
+        assert!((status.snapshot().headroom - 0.5).abs() < 0.01, "{}", status.snapshot().headroom);
+        status.count_delivery(Duration::from_millis(108));
+        assert!((status.snapshot().headroom + 1.0).abs() < 0.01, "{}", status.snapshot().headroom);
+    }
+
+    #[test]
+    fn the_load_is_that_of_the_last_seconds_and_the_mean_that_of_all() {
+        let status = status();
+        for _ in 0..10 {
+            status.count_step(6.4);
+        }
+        assert!((status.snapshot().rtf - 0.1).abs() < 1e-3);
+        // A minute of calls that take five times as long.
+        for _ in 0..938 {
+            status.count_step(32.0);
+        }
+        let snapshot = status.snapshot();
+        assert!((snapshot.rtf - 0.5).abs() < 0.01, "{}", snapshot.rtf);
+        assert!((snapshot.step_ms_mean - 31.73).abs() < 0.01 && snapshot.step_ms_max >= 32.0, "{snapshot:?}");
     }
 }

@@ -169,7 +169,10 @@ fn work(mailbox: &Mailbox) {
             drop(weights);
         }
         match &mut stream {
-            Some(open) if open.is_abandoned() => stream = None,
+            Some(open) if open.is_abandoned() => {
+                priority.set(Urgency::Ordinary);
+                stream = None;
+            }
             Some(open) => {
                 if let Some(urgency) = open.urgency() {
                     priority.set(urgency);
@@ -178,13 +181,21 @@ fn work(mailbox: &Mailbox) {
                 match guarded(&status, || open.step()) {
                     Some(true) => last_call = Instant::now(),
                     Some(false) if last_call.elapsed() < IDLE_AFTER => std::thread::park_timeout(POLL_INTERVAL),
-                    Some(false) => std::thread::park_timeout(IDLE_POLL_INTERVAL),
-                    None => stream = None,
+                    Some(false) => {
+                        priority.rest();
+                        std::thread::park_timeout(IDLE_POLL_INTERVAL);
+                    }
+                    None => {
+                        priority.set(Urgency::Ordinary);
+                        stream = None;
+                    }
                 }
             }
             None => std::thread::park_timeout(IDLE_INTERVAL),
         }
     }
+    // Closing a model may take its time.
+    priority.set(Urgency::Ordinary);
 }
 
 /// Runs `work`; a panic in it ends the engine's separation and is told, but neither the thread nor the host.

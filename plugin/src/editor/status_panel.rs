@@ -74,7 +74,7 @@ fn figures(status: &StatusSnapshot) -> Vec<Figure> {
         let load = if status.rtf > HIGH_LOAD { theme::BAD } else { theme::TEXT };
         figures.push(("Load", format!("{:.0} %", status.rtf * 100.0), load));
         let headroom = if status.headroom < LOW_HEADROOM { theme::WARN } else { theme::TEXT };
-        figures.push(("Headroom", format!("{:.0} %", status.headroom * 100.0), headroom));
+        figures.push(("Headroom", format!("{:.0} %", status.headroom.max(0.0) * 100.0), headroom));
         let late = if status.num_late_frames > 0 { theme::WARN } else { theme::TEXT };
         figures.push(("Late", format!("{} of {}", status.num_late_frames, status.num_frames), late));
         figures.push(("Device", status.device.to_uppercase(), theme::TEXT));
@@ -105,6 +105,11 @@ fn advice_for(status: &StatusSnapshot) -> String {
              offline every frame is waited for.",
             status.rtf * 100.0
         );
+    }
+    if status.state == State::Running && status.headroom < LOW_HEADROOM {
+        return "Masks come with little time to spare. Close other programs, freeze other tracks, or take larger blocks; on Linux \
+                give your user real-time priority, as for any audio program."
+            .into();
     }
     String::new()
 }
@@ -167,5 +172,7 @@ mod tests {
     fn a_high_load_is_explained_and_a_normal_one_is_not() {
         assert!(advice_for(&snapshot(State::Running, "", 0.9)).contains("90 %"));
         assert_eq!(advice_for(&snapshot(State::Running, "", 0.2)), "");
+        let slow = StatusSnapshot { headroom: 0.1, ..snapshot(State::Running, "", 0.2) };
+        assert!(advice_for(&slow).contains("real-time priority"));
     }
 }

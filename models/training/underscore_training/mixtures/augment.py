@@ -187,7 +187,7 @@ def close_to_the_microphone(signal: np.ndarray, rate_hz: int, rng: np.random.Gen
 
 
 def pops(signal: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """Bursts of air at the beginning of some syllables: a damped swing of 12 to 90 Hz, roughened, 30 to 250 ms long."""
+    """Bursts of air at the beginning of some syllables: a damped swing of 12 to 90 Hz, roughened, that falls by 26 dB in 30 to 250 ms."""
     level_db = envelope_db(signal, rate_hz, 0.004, 0.06)
     rises = np.flatnonzero((level_db[3:] - level_db[:-3] > POP_RISE_DB) & (level_db[3:] > -25))
     out = np.zeros(signal.size, np.float32)

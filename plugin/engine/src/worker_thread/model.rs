@@ -116,7 +116,7 @@ pub struct TestVector<'a> {
     pub values: &'a [f32],
 }
 
-/// A loaded model. Its weights are shared by all sessions; dropping the last `Arc` frees them.
+/// A loaded model. Its weights are shared by all sessions, and freed with the last of them.
 pub struct Model {
     loaded: Arc<underscore_backend::Model>,
     device: Device,

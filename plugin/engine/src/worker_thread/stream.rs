@@ -10,7 +10,7 @@ use super::priority::Urgency;
 use super::session::Session;
 use super::{Assignment, DeviceChoice, library, store};
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
-use crate::status::EngineStatus;
+use crate::status::{EngineStatus, State};
 
 /// After this many failures in a row no further call is tried: each costs time and none will work.
 const MOST_FAILURES: u32 = 8;
@@ -105,7 +105,8 @@ impl Stream {
 
     /// How urgent the next call is, where there is one.
     pub fn urgency(&self) -> Option<Urgency> {
-        self.end.next().map(|call| Urgency::of(call.is_waited_for, self.end.num_waiting() - 1))
+        let is_waited_for = self.end.next()?.is_waited_for;
+        Some(if is_waited_for { Urgency::Ordinary } else { Urgency::RealTime })
     }
 
     /// Works one call off. `false`: there was none.
@@ -129,6 +130,11 @@ impl Stream {
             call.heard_from = call.heard_from.max(self.heard_from);
         } else {
             self.heard_from = last_frame + 1;
+        }
+        // What waited for the model to load, or is waited for, has no deadline.
+        let has_deadline = self.status.state() == State::Running && !call.is_waited_for;
+        if has_deadline && matches!(call.outcome, Outcome::Masked | Outcome::TooLate) {
+            self.status.count_delivery(call.handed_over.elapsed());
         }
         self.end.send(call);
         true
