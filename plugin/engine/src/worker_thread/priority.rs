@@ -10,6 +10,7 @@
 //! - the system does not end a process whose real-time threads do not rest (`RLIMIT_RTTIME`, which rtkit sets).
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most that a raised worker may run, and that all workers may per processor, of the time, thousandths.
@@ -18,8 +19,11 @@ const MOST_PERMILLE: u32 = 500;
 /// Over this long it is measured how much the worker runs.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// So often the process is searched for an audio thread.
-const SEARCH_EVERY: Duration = Duration::from_secs(5);
+/// So often the process is searched for an audio thread: while there is none, and whether it is still there.
+const SEARCH_EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+
+/// When it was searched, and whether one was found: once for all workers.
+static SEARCHED: Mutex<Option<(Instant, bool)>> = Mutex::new(None);
 
 /// What all workers of the process run, thousandths of one processor.
 static RUNNING_PERMILLE: AtomicU32 = AtomicU32::new(0);
@@ -37,8 +41,6 @@ pub enum Urgency {
 pub struct Priority {
     now: Urgency,
     share: Share,
-    /// When the process was searched, and whether an audio thread was found.
-    searched: Option<(Instant, bool)>,
     #[cfg(unix)]
     ordinary: Option<unix::Scheduling>,
 }
@@ -49,7 +51,6 @@ impl Priority {
         Self {
             now: Urgency::Ordinary,
             share: Share::new(),
-            searched: None,
             #[cfg(unix)]
             ordinary: unix::Scheduling::of_this_thread().map(unix::Scheduling::or_ordinary),
         }
@@ -57,8 +58,9 @@ impl Priority {
 
     /// Schedules the thread for a call. Asks the system only where something changes; what it refuses once is not asked for again.
     pub fn set(&mut self, urgency: Urgency) {
-        let may_be_raised = self.share.is_small() && unix::may_be_restless() && self.has_audio_thread();
-        let wanted = if may_be_raised { urgency } else { Urgency::Ordinary };
+        let is_small = self.share.is_small();
+        let is_raised = urgency == Urgency::RealTime && is_small && unix::may_be_restless() && has_audio_thread();
+        let wanted = if is_raised { Urgency::RealTime } else { Urgency::Ordinary };
         if wanted != self.now && self.apply(wanted) {
             self.now = wanted;
         }
@@ -87,17 +89,18 @@ impl Priority {
     fn apply(&mut self, _: Urgency) -> bool {
         false
     }
+}
 
-    fn has_audio_thread(&mut self) -> bool {
-        if let Some((when, found)) = self.searched
-            && when.elapsed() < SEARCH_EVERY
-        {
-            return found;
-        }
-        let found = unix::has_thread_above(unix::REAL_TIME_PRIORITY);
-        self.searched = Some((Instant::now(), found));
-        found
+fn has_audio_thread() -> bool {
+    let mut searched = SEARCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((when, found)) = *searched
+        && when.elapsed() < SEARCH_EVERY[usize::from(found)]
+    {
+        return found;
     }
+    let found = unix::has_thread_above(unix::REAL_TIME_PRIORITY);
+    *searched = Some((Instant::now(), found));
+    found
 }
 
 /// How much of the time this thread runs.
@@ -273,6 +276,8 @@ mod tests {
         });
         let is_granted = is_ready.recv().unwrap();
         if is_granted {
+            // What was seen before it was there does not count.
+            *SEARCHED.lock().unwrap() = None;
             look();
         }
         drop(end);
