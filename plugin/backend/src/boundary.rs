@@ -16,6 +16,15 @@ pub const ABI_VERSION: u32 = 2;
 /// Name of the one exported function, of type [`EntryFn`].
 pub const ENTRY_SYMBOL: &str = "underscore_backend";
 
+/// Where the backend lies in the folder of resources that is installed with the plugin.
+pub const LIBRARY_FILE: &str = if cfg!(target_os = "macos") {
+    "lib/libunderscore_torch.dylib"
+} else if cfg!(windows) {
+    "lib/underscore_torch.dll"
+} else {
+    "lib/libunderscore_torch.so"
+};
+
 /// Returns a table that lives as long as the process.
 pub type EntryFn = unsafe extern "C" fn() -> *const BackendTable;
 

@@ -3,19 +3,11 @@
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
-use underscore_backend::{Backend, Device, ENTRY_SYMBOL, EntryFn, Session};
-
-const FILE: &str = if cfg!(target_os = "macos") {
-    "libunderscore_torch.dylib"
-} else if cfg!(windows) {
-    "underscore_torch.dll"
-} else {
-    "libunderscore_torch.so"
-};
+use underscore_backend::{Backend, Device, ENTRY_SYMBOL, EntryFn, LIBRARY_FILE, Session};
 
 /// Opens the one in the folder of resources beside a bundle, until the process ends: libtorch does not survive its closing.
 pub fn open(resources: &Path) -> Result<Backend> {
-    let path = resources.join("lib").join(FILE);
+    let path = resources.join(LIBRARY_FILE);
     // SAFETY: opening a library runs its initialisers; this one and libtorch beside it are what `bundle` put there.
     let library = unsafe { libloading::Library::new(&path) }
         .with_context(|| format!("{} cannot be opened: run cargo xtask bundle", path.display()))?;

@@ -4,22 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use underscore_backend::{Backend, ENTRY_SYMBOL, EntryFn, WrongTable};
+use underscore_backend::{Backend, ENTRY_SYMBOL, EntryFn, LIBRARY_FILE, WrongTable};
 
 use super::shared_object::{SharedObjectError, check_whole};
 use crate::resources::Resources;
 
 /// The libtorch release that the backend is built against. Another one has another ABI.
 const LIBTORCH_VERSION: &str = "2.11.0";
-
-/// Names on this system.
-const BACKEND_FILE: &str = if cfg!(target_os = "macos") {
-    "lib/libunderscore_torch.dylib"
-} else if cfg!(windows) {
-    "lib/underscore_torch.dll"
-} else {
-    "lib/libunderscore_torch.so"
-};
 
 /// Libraries whose files are looked at before the backend is opened: the large ones, which an interrupted copy tears.
 const LIBTORCH_FILES: [&str; 2] = ["lib/libtorch/libtorch_cpu.so", "lib/libtorch/libc10.so"];
@@ -93,7 +84,7 @@ pub fn backend(resources: &Resources) -> Result<Backend, LibraryError> {
 }
 
 fn open(resources: &Resources) -> Result<Backend, LibraryError> {
-    let path = find(resources, BACKEND_FILE)?;
+    let path = find(resources, LIBRARY_FILE)?;
     if cfg!(target_os = "linux") {
         for file in LIBTORCH_FILES {
             check(&find(resources, file)?)?;
