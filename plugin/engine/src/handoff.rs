@@ -37,8 +37,9 @@ pub struct Call {
     pub heard_from: u64,
     /// The host renders ahead of real time, and the audio thread waits for the masks. Set by the audio thread.
     pub is_waited_for: bool,
-    /// When it was handed over: from here on its deadline runs. Set by the audio thread.
-    pub handed_over: Instant,
+    /// When it was handed over and its deadline began. None where it has no deadline: the model was still loading then, or the
+    /// audio thread waits. Set by the audio thread.
+    pub deadline_from: Option<Instant>,
     /// Channels in use: 1 when linked, else the bus's. At most what was allocated.
     pub num_channels: usize,
     /// `[channel][frame][bin][re, im]`, scaled to the model's window. Filled by the audio thread.
@@ -95,7 +96,7 @@ impl CallShape {
             is_fresh: true,
             heard_from: 0,
             is_waited_for: false,
-            handed_over: Instant::now(),
+            deadline_from: None,
             num_channels: self.max_channels,
             spectrum: vec![0.0; self.spectrum_len(self.max_channels)].into(),
             masks: vec![0.0; self.masks_len(self.max_channels)].into(),
@@ -149,7 +150,6 @@ impl AudioEnd {
     /// Hands a filled call over.
     pub fn send(&mut self, mut call: Call) {
         call.outcome = Outcome::Pending;
-        call.handed_over = Instant::now();
         // The ring has room for every call there is, so this cannot fail; if it did, the call would go back among the empty.
         if let Err(call) = self.to_worker.try_push(call) {
             self.empty.push(call);

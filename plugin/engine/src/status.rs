@@ -240,7 +240,8 @@ impl EngineStatus {
 
     /// Notes how long a call was on its way, from being handed over to being done with. Of the worker alone.
     pub(crate) fn count_delivery(&self, taken: Duration) {
-        let taken_ms = taken.as_secs_f64() * 1e3;
+        // However late it was: it is to fade in time.
+        let taken_ms = (taken.as_secs_f64() * 1e3).min(2.0 * self.deadline_ms());
         if taken_ms > self.delivery_ms_now() {
             self.delivery_ms.store(taken_ms as f32, Ordering::Relaxed);
             self.delivered_at_s.store(self.registered.elapsed().as_secs_f64(), Ordering::Relaxed);
@@ -293,7 +294,7 @@ mod tests {
             status.count_delivery(Duration::from_millis(taken_ms));
         }
         assert!((status.snapshot().headroom - 0.5).abs() < 0.01, "{}", status.snapshot().headroom);
-        status.count_delivery(Duration::from_millis(108));
+        status.count_delivery(Duration::from_secs(3));
         assert!((status.snapshot().headroom + 1.0).abs() < 0.01, "{}", status.snapshot().headroom);
     }
 

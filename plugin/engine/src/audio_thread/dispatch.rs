@@ -169,6 +169,8 @@ impl Dispatch {
                 self.sent[sent_idx] = Sent::Anew;
             }
         }
+        let has_deadline = matches!(self.sent[sent_idx], Sent::WhileRunning | Sent::Anew) && !call.is_waited_for;
+        call.deadline_from = has_deadline.then(Instant::now);
         call.heard_from = *self.unbroken_from.get_or_insert(call.first_frame);
         self.end.send(call);
     }

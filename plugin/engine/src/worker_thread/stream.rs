@@ -10,7 +10,7 @@ use super::priority::Urgency;
 use super::session::Session;
 use super::{Assignment, DeviceChoice, library, store};
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
-use crate::status::{EngineStatus, State};
+use crate::status::EngineStatus;
 
 /// After this many failures in a row no further call is tried: each costs time and none will work.
 const MOST_FAILURES: u32 = 8;
@@ -131,10 +131,10 @@ impl Stream {
         } else {
             self.heard_from = last_frame + 1;
         }
-        // What waited for the model to load, or is waited for, has no deadline.
-        let has_deadline = self.status.state() == State::Running && !call.is_waited_for;
-        if has_deadline && matches!(call.outcome, Outcome::Masked | Outcome::TooLate) {
-            self.status.count_delivery(call.handed_over.elapsed());
+        if let Some(from) = call.deadline_from
+            && matches!(call.outcome, Outcome::Masked | Outcome::TooLate)
+        {
+            self.status.count_delivery(from.elapsed());
         }
         self.end.send(call);
         true
