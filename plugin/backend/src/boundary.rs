@@ -5,16 +5,19 @@
 //! * spectrum: `[channel][frame][bin][re, im]`, `f32`, the unnormalised DFT at the *model's* window length
 //! * masks: `[stem][channel][frame][bin]`, `f32`, for every stem but the residual one
 //!
-//! Ownership: a pointer handed out by the table is given back to the same table (`free_model`, `close_session`). Every function may be called from
-//! any thread, but one session only from one thread at a time. No function unwinds.
+//! Ownership: a pointer handed out by the table is given back to the same table (`free_model`, `close_session`). Every function
+//! may be called from any thread, but one session only from one thread at a time. No function unwinds.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 
 /// Version of everything in this file. A change of a signature, a layout or a meaning raises it.
 pub const ABI_VERSION: u32 = 2;
 
 /// Name of the one exported function, of type [`EntryFn`].
 pub const ENTRY_SYMBOL: &str = "underscore_backend";
+
+/// The libtorch that the backend is bound to. Another release has another ABI.
+pub const LIBTORCH_VERSION: &CStr = c"2.11.0";
 
 /// Where the backend lies in the folder of resources that is installed with the plugin.
 pub const LIBRARY_FILE: &str = if cfg!(target_os = "macos") {
@@ -127,7 +130,8 @@ pub struct BackendTable {
     pub abi_version: u32,
     /// `size_of::<BackendTable>()` of the backend's build, bytes.
     pub table_size: u32,
-    /// Version of the inference library in use, NUL-terminated, static (`"2.11.0"`).
+    /// Version of the libtorch in this process, NUL-terminated, static; it is another than [`LIBTORCH_VERSION`] where somebody else
+    /// had opened one of the same name before.
     pub runtime_version: unsafe extern "C" fn() -> *const c_char,
     /// Whether `device` can be used now; the message says why not, or names the device. Opens the driver on first use.
     pub probe_device: unsafe extern "C" fn(device: Device, message: *mut Message) -> Status,

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::boundary::{ABI_VERSION, BackendTable, Device, EntryFn, Message, ModelHandle, SessionHandle, Status, View};
+use crate::boundary::{
+    ABI_VERSION, BackendTable, Device, EntryFn, LIBTORCH_VERSION, Message, ModelHandle, SessionHandle, Status, View,
+};
 
 /// A call that did not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +26,11 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A library whose table this build cannot use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WrongTable {
-    /// It returned none.
-    None,
+/// A library that this build cannot use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WrongBuild {
+    /// It returned no table.
+    NoTable,
     /// It is of another version or size than this build's.
     Version {
         /// Its version.
@@ -36,22 +38,32 @@ pub enum WrongTable {
         /// Its size, bytes.
         size: u32,
     },
+    /// It found another libtorch.
+    Libtorch {
+        /// Version of the one in this process.
+        actual: String,
+    },
 }
 
-impl fmt::Display for WrongTable {
+impl fmt::Display for WrongBuild {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => write!(f, "expected a table of functions, got none"),
+            Self::NoTable => write!(f, "expected a table of functions, got none"),
             Self::Version { actual, size } => write!(
                 f,
                 "expected boundary {ABI_VERSION} of {} bytes, got {actual} of {size}",
                 size_of::<BackendTable>()
             ),
+            Self::Libtorch { actual } => write!(
+                f,
+                "expected libtorch {}, got {actual}, which the host or another plugin may have opened before",
+                LIBTORCH_VERSION.to_string_lossy()
+            ),
         }
     }
 }
 
-impl std::error::Error for WrongTable {}
+impl std::error::Error for WrongBuild {}
 
 /// An opened backend. It is never closed: libtorch does not survive that.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +72,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Asks a library for its table and compares version and size with this build's.
+    /// Asks a library for its table, and compares its version and size, and that of libtorch, with this build's.
     ///
     /// # Safety
     ///
@@ -68,26 +80,25 @@ impl Backend {
     ///
     /// # Errors
     ///
-    /// [`WrongTable`] where it is of another build.
-    pub unsafe fn enter(entry: EntryFn) -> Result<Self, WrongTable> {
+    /// [`WrongBuild`] where one differs. Nothing else was called then.
+    pub unsafe fn enter(entry: EntryFn) -> Result<Self, WrongBuild> {
         // SAFETY: the function takes nothing and returns a table that lives as long as the library, which is for ever.
         let table = unsafe { entry() };
         // SAFETY: the pointer is null or that table; version and size stand at the same place in every version of it.
         let Some(&[version, size]) = (unsafe { table.cast::<[u32; 2]>().as_ref() }) else {
-            return Err(WrongTable::None);
+            return Err(WrongBuild::NoTable);
         };
         if version != ABI_VERSION || size as usize != size_of::<BackendTable>() {
-            return Err(WrongTable::Version { actual: version, size });
+            return Err(WrongBuild::Version { actual: version, size });
         }
         // SAFETY: version and size are those of this build, so the whole table is there.
-        Ok(Self { table: unsafe { &*table } })
-    }
-
-    /// Version of the inference library in use (`"2.11.0"`).
-    #[must_use]
-    pub fn runtime_version(self) -> String {
+        let table = unsafe { &*table };
         // SAFETY: the function takes nothing and returns a static NUL-terminated string.
-        unsafe { CStr::from_ptr((self.table.runtime_version)()) }.to_string_lossy().into_owned()
+        let libtorch = unsafe { CStr::from_ptr((table.runtime_version)()) };
+        if libtorch != LIBTORCH_VERSION {
+            return Err(WrongBuild::Libtorch { actual: libtorch.to_string_lossy().into_owned() });
+        }
+        Ok(Self { table })
     }
 
     /// What `device` is called.
@@ -240,4 +251,105 @@ unsafe fn slice<'a, T: Copy>(view: View<T>) -> &'a [T] {
     }
     // SAFETY: see above.
     unsafe { std::slice::from_raw_parts(view.ptr, view.len) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_char;
+
+    use super::*;
+
+    unsafe extern "C" fn none() -> *const BackendTable {
+        std::ptr::null()
+    }
+
+    unsafe extern "C" fn of_the_past() -> *const BackendTable {
+        // Shorter than the table is now: no more than the head may be read.
+        static HEAD: [u32; 2] = [ABI_VERSION - 1, 8];
+        HEAD.as_ptr().cast()
+    }
+
+    unsafe extern "C" fn beside_another_libtorch() -> *const BackendTable {
+        unsafe extern "C" fn runtime_version() -> *const c_char {
+            c"2.4.1".as_ptr()
+        }
+        static TABLE: BackendTable = BackendTable { runtime_version, ..NOTHING };
+        &raw const TABLE
+    }
+
+    unsafe extern "C" fn right() -> *const BackendTable {
+        static TABLE: BackendTable = NOTHING;
+        &raw const TABLE
+    }
+
+    /// A table whose functions do nothing.
+    const NOTHING: BackendTable = {
+        unsafe extern "C" fn runtime_version() -> *const c_char {
+            LIBTORCH_VERSION.as_ptr()
+        }
+        unsafe extern "C" fn probe_device(_: Device, _: *mut Message) -> Status {
+            Status::NO_DEVICE
+        }
+        unsafe extern "C" fn load_model(
+            _: *const u8,
+            _: usize,
+            _: Device,
+            _: *mut ModelHandle,
+            _: *mut Message,
+        ) -> Status {
+            Status::CANNOT_READ
+        }
+        unsafe extern "C" fn view<T>(_: ModelHandle) -> View<T> {
+            View { ptr: std::ptr::null(), len: 0 }
+        }
+        unsafe extern "C" fn open_session(_: ModelHandle, _: u32, _: *mut SessionHandle, _: *mut Message) -> Status {
+            Status::WRONG_SHAPE
+        }
+        unsafe extern "C" fn run(
+            _: SessionHandle,
+            _: *const f32,
+            _: usize,
+            _: *mut f32,
+            _: usize,
+            _: *mut Message,
+        ) -> Status {
+            Status::RUN_FAILED
+        }
+        unsafe extern "C" fn give_back(_: ModelHandle) {}
+        BackendTable {
+            abi_version: ABI_VERSION,
+            table_size: size_of::<BackendTable>() as u32,
+            runtime_version,
+            probe_device,
+            load_model,
+            metadata: view,
+            test_vector: view,
+            free_model: give_back,
+            open_session,
+            run,
+            reset_session: give_back,
+            close_session: give_back,
+        }
+    };
+
+    fn enter(entry: EntryFn) -> Result<Backend, WrongBuild> {
+        // SAFETY: the tables above are static.
+        unsafe { Backend::enter(entry) }
+    }
+
+    #[test]
+    fn a_backend_of_another_build_or_beside_another_libtorch_is_refused_by_name() {
+        assert_eq!(enter(none).err(), Some(WrongBuild::NoTable));
+        assert_eq!(enter(of_the_past).err(), Some(WrongBuild::Version { actual: ABI_VERSION - 1, size: 8 }));
+        let message = enter(beside_another_libtorch).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains("expected libtorch 2.11.0, got 2.4.1"), "{message}");
+    }
+
+    #[test]
+    fn a_refusal_is_a_failure_with_its_status() {
+        let backend = enter(right).expect("a table of this build");
+        let failure = backend.load(Path::new("absent.pt"), Device::CPU).expect_err("nothing is there");
+        assert_eq!(failure.status, Status::CANNOT_READ);
+        assert_eq!(backend.probe(Device::CUDA).expect_err("no card").status, Status::NO_DEVICE);
+    }
 }

@@ -8,4 +8,4 @@ mod boundary;
 mod caller;
 
 pub use boundary::*;
-pub use caller::{Backend, Failure, Model, Session, WrongTable};
+pub use caller::{Backend, Failure, Model, Session, WrongBuild};

@@ -1,26 +1,26 @@
 //! Devices, threads and the version of the libtorch that is really loaded.
 
 use std::cell::Cell;
+use std::ffi::{CStr, CString};
 use std::sync::{Once, OnceLock};
 
 use underscore_backend::Device;
 
 use crate::error::BackendError;
 
-/// The libtorch that tch is bound to, NUL-terminated for the C boundary.
-pub(crate) const RUNTIME_VERSION: &std::ffi::CStr = c"2.11.0";
-
 // Part of libtorch's stable C interface: major, minor and patch in the top three bytes.
 unsafe extern "C" {
     safe fn aoti_torch_abi_version() -> u64;
 }
 
-/// Refuses a libtorch of another version, as it may be when the host had already loaded one of the same name.
-pub(crate) fn check_runtime() -> Result<(), BackendError> {
-    let [major, minor, patch, ..] = aoti_torch_abi_version().to_be_bytes();
-    let actual = format!("{major}.{minor}.{patch}");
-    let expected = RUNTIME_VERSION.to_str().unwrap_or_default();
-    if actual == expected { Ok(()) } else { Err(BackendError::WrongRuntime { expected, actual }) }
+/// The version of the libtorch in this process. It is not the one that tch is bound to where the host had opened another of the same
+/// name before: callers compare it first of all.
+pub(crate) fn runtime_version() -> &'static CStr {
+    static VERSION: OnceLock<CString> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let [major, minor, patch, ..] = aoti_torch_abi_version().to_be_bytes();
+        CString::new(format!("{major}.{minor}.{patch}")).unwrap_or_default()
+    })
 }
 
 /// Sets libtorch up on the calling thread: one thread for every operation, as the audio of a host wants the other cores, and

@@ -36,12 +36,6 @@ pub(crate) enum BackendError {
 
     #[error("the model failed while running: {reason}; choose another model or device")]
     RunFailed { reason: String },
-
-    #[error(
-        "libtorch {actual} is loaded in this process, {expected} is needed; remove the other copy from the host's search \
-         path or install Underscore's own again"
-    )]
-    WrongRuntime { expected: &'static str, actual: String },
 }
 
 /// What is wrong with a model's metadata.
@@ -70,7 +64,7 @@ impl BackendError {
             Self::WrongSchema { .. } => Status::WRONG_SCHEMA,
             Self::WrongShape { .. } => Status::WRONG_SHAPE,
             Self::NoDevice { .. } => Status::NO_DEVICE,
-            Self::RunFailed { .. } | Self::WrongRuntime { .. } => Status::RUN_FAILED,
+            Self::RunFailed { .. } => Status::RUN_FAILED,
         }
     }
 

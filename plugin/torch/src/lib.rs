@@ -51,7 +51,7 @@ pub extern "C" fn underscore_backend() -> *const BackendTable {
 }
 
 unsafe extern "C" fn runtime_version() -> *const c_char {
-    device::RUNTIME_VERSION.as_ptr()
+    device::runtime_version().as_ptr()
 }
 
 unsafe extern "C" fn probe_device(device: Device, message: *mut Message) -> Status {

@@ -23,7 +23,6 @@ pub(crate) struct Model {
 impl Model {
     /// Reads the file at `path` onto `device`. The description is checked before any of the file's code is touched.
     pub(crate) fn load(path: &Path, device: Device) -> Result<Self, BackendError> {
-        device::check_runtime()?;
         device::prepare_thread();
         let extras = archive::read(path)?;
         let metadata = Metadata::parse(&extras.metadata, path)?;

@@ -6,7 +6,8 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use underscore_backend::{
-    ABI_VERSION, Backend, BackendTable, Device, Message, ModelHandle, SessionHandle, Status as BackendStatus, View,
+    ABI_VERSION, Backend, BackendTable, Device, LIBTORCH_VERSION, Message, ModelHandle, SessionHandle,
+    Status as BackendStatus, View,
 };
 
 use super::Stream;
@@ -100,7 +101,7 @@ static TABLE: BackendTable = BackendTable {
 };
 
 unsafe extern "C" fn runtime_version() -> *const c_char {
-    c"none".as_ptr()
+    LIBTORCH_VERSION.as_ptr()
 }
 
 unsafe extern "C" fn probe_device(_: Device, _: *mut Message) -> BackendStatus {

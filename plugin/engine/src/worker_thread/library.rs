@@ -4,20 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use underscore_backend::{Backend, ENTRY_SYMBOL, EntryFn, LIBRARY_FILE, WrongTable};
+use underscore_backend::{Backend, ENTRY_SYMBOL, EntryFn, LIBRARY_FILE, LIBTORCH_VERSION, WrongBuild};
 
 use super::shared_object::{SharedObjectError, check_whole};
 use crate::resources::Resources;
 
-/// The libtorch release that the backend is built against. Another one has another ABI.
-const LIBTORCH_VERSION: &str = "2.11.0";
-
 /// Libraries whose files are looked at before the backend is opened: the large ones, which an interrupted copy tears.
 const LIBTORCH_FILES: [&str; 2] = ["lib/libtorch/libtorch_cpu.so", "lib/libtorch/libc10.so"];
 
-/// What every message ends with.
+/// What a message ends with while nothing was opened.
 const REMEDY: &str =
     "The sound passes unchanged. Install Underscore again (cargo xtask install), then reload the plugin.";
+
+/// What a message ends with once the library is open, which it then is until the process ends.
+const REMEDY_ONCE_OPEN: &str =
+    "The sound passes unchanged. Install Underscore again (cargo xtask install), then restart the host.";
 
 /// Why there is no backend.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +40,7 @@ pub enum LibraryError {
         source: SharedObjectError,
     },
     /// The loader refused.
-    #[error("'{}' cannot be opened with the libtorch beside it, expected {LIBTORCH_VERSION}: {reason}. {REMEDY}", path.display())]
+    #[error("'{}' cannot be opened with the libtorch beside it, expected {}: {reason}. {REMEDY}", path.display(), LIBTORCH_VERSION.to_string_lossy())]
     Open {
         /// The file.
         path: PathBuf,
@@ -47,29 +48,23 @@ pub enum LibraryError {
         reason: String,
     },
     /// It is a library, but no backend.
-    #[error("'{}' is no Underscore backend: '{ENTRY_SYMBOL}' is missing. {REMEDY}", path.display())]
+    #[error("'{}' is no Underscore backend: '{ENTRY_SYMBOL}' is missing. {REMEDY_ONCE_OPEN}", path.display())]
     NoEntry {
         /// The file.
         path: PathBuf,
     },
-    /// It speaks another version of the boundary.
-    #[error("'{}' is of another version: {source}. {REMEDY}", path.display())]
-    Boundary {
+    /// It speaks another version of the boundary, or found another libtorch.
+    #[error("'{}' cannot be used: {source}. {REMEDY_ONCE_OPEN}", path.display())]
+    WrongBuild {
         /// The file.
         path: PathBuf,
         /// Expected and found.
-        source: WrongTable,
-    },
-    /// It found another libtorch.
-    #[error("libtorch is of another version: expected {LIBTORCH_VERSION}, got {actual}. {REMEDY}")]
-    TorchVersion {
-        /// Version of the libtorch that was opened.
-        actual: String,
+        source: WrongBuild,
     },
 }
 
-/// The first success stays for the life of the process. A failure is not kept, so that a repaired installation is found when
-/// the plugin is activated again.
+/// The first success stays for the life of the process. A failure is not kept: what could not even be opened may be repaired, and
+/// is found when the plugin is activated again.
 static OPENED: Mutex<Option<Backend>> = Mutex::new(None);
 
 /// The process's backend; opens it where this was not done yet.
@@ -101,12 +96,7 @@ fn open(resources: &Resources) -> Result<Backend, LibraryError> {
     let entry =
         unsafe { library.get::<EntryFn>(ENTRY_SYMBOL) }.map_err(|_| LibraryError::NoEntry { path: path.clone() })?;
     // SAFETY: it is that of a backend, which was leaked above and stays open.
-    let backend = unsafe { Backend::enter(*entry) }.map_err(|source| LibraryError::Boundary { path, source })?;
-    let actual = backend.runtime_version();
-    if actual != LIBTORCH_VERSION {
-        return Err(LibraryError::TorchVersion { actual });
-    }
-    Ok(backend)
+    unsafe { Backend::enter(*entry) }.map_err(|source| LibraryError::WrongBuild { path, source })
 }
 
 fn find(resources: &Resources, file: &'static str) -> Result<PathBuf, LibraryError> {
