@@ -61,7 +61,7 @@ def test_a_written_file_is_the_network_call_by_call(which: str, request: pytest.
     print(f"{which}: file and network differ by {worst:.1e}")
     assert worst <= contract.TOLERANCE and contract.check_vector(path) <= contract.TOLERANCE
     _, meta, vector = contract.load(path)
-    assert meta["version"] == "1.2.3" and meta["schema_version"] == 1
+    assert meta["version"] == "1.2.3" and meta["schema_version"] == 2
     assert meta["look_ahead_frames"] == streaming(net).look_ahead_frames
     heard_frames = meta["test_vector"]["num_calls"] * meta["frames_per_call"] - meta["look_ahead_frames"]
     assert heard_frames >= contract.NUM_TEST_FRAMES, "a vector that ends before the first mask would prove nothing"

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::error::{BackendError, MetadataFault};
 
 /// The metadata schema this backend reads.
-const SCHEMA_VERSION: u64 = 1;
+const SCHEMA_VERSION: u64 = 2;
 
 /// Largest value of any one dimension: far above every use, far below what overflows a product of four.
 const DIMENSION_LIMIT: u64 = 1 << 14;

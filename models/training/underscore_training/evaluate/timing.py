@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..grid import grid_at
 from .errors import EvaluateError
 
 NUM_FIRST = 10
@@ -28,7 +27,7 @@ def real_time_factor(model: Path, num_calls: int = 100) -> float:
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise EvaluateError(f"{model}: cannot be read as a model file ({error})") from error
     per_call = meta["frames_per_call"]
-    spectrum = contract.test_spectrum(grid_at(meta["sample_rate_hz"]), num_calls * per_call)
+    spectrum = contract.test_spectrum(contract.grid_of(meta), num_calls * per_call)
     state = contract.zero_state(meta["state_shapes"], 1)
     times_s = []
     for call in spectrum.split(per_call, dim=1):

@@ -1,4 +1,4 @@
-"""The model contract, schema 1: metadata, test vector, and the file that carries both."""
+"""The model contract, schema 2: metadata, test vector, and the file that carries both."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..grid import HOP_S, WINDOW_S, Grid, grid_at, stft
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TOLERANCE = 1e-4
 NUM_TEST_FRAMES = 12
 """Frames of the test vector that are heard in its masks; a look-ahead comes before them."""
@@ -50,6 +50,7 @@ def metadata(
         "sample_rate_hz": model.grid.sample_rate_hz,
         "window_s": WINDOW_S,
         "hop_s": HOP_S,
+        "synthesis_s": model.grid.synthesis_samples / model.grid.sample_rate_hz,
         "num_bins": model.grid.num_bins,
         "frames_per_call": model.frames_per_call,
         "look_ahead_frames": model.look_ahead_frames,
@@ -63,6 +64,11 @@ def metadata(
         "clip_s": 0.0,
         "test_vector": {"num_calls": num_test_calls(model), "channels": 1, "tolerance": TOLERANCE},
     }
+
+
+def grid_of(meta: dict[str, Any]) -> Grid:
+    """The grid that metadata declares."""
+    return grid_at(meta["sample_rate_hz"], meta["synthesis_s"])
 
 
 def zero_state(state_shapes: list[list[int]], num_channels: int) -> list[Tensor]:
@@ -101,7 +107,7 @@ def little_endian(tensor: Tensor) -> bytes:
 def vector_bytes(model: nn.Module, meta: dict[str, Any]) -> bytes:
     """Input `[call][channel][frame][bin][2]`, then masks `[call][stem][channel][frame][bin]`."""
     per_call = meta["frames_per_call"]
-    spectrum = test_spectrum(grid_at(meta["sample_rate_hz"]), meta["test_vector"]["num_calls"] * per_call)
+    spectrum = test_spectrum(grid_of(meta), meta["test_vector"]["num_calls"] * per_call)
     mask = run_calls(model, spectrum, zero_state(meta["state_shapes"], 1), per_call)
     return b"".join(map(little_endian, (*spectrum.split(per_call, dim=1), *mask.split(per_call, dim=2))))
 

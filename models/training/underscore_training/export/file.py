@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..grid import grid_at
 from . import contract, manifest
 from .contract import ExportError
 
@@ -30,7 +29,7 @@ def check_against_whole_clip(path: Path, net: nn.Module) -> float:
     # The clip of a network that takes nothing to follow it is long enough for its end not to be seen.
     needed = NUM_CHECK_FRAMES + max(ahead, net.ahead_frames)
     needed += -needed % meta["frames_per_call"]
-    flushed = contract.test_spectrum(grid_at(meta["sample_rate_hz"]), needed, num_channels=2, seed=2)
+    flushed = contract.test_spectrum(contract.grid_of(meta), needed, num_channels=2, seed=2)
     if net.silence_follows:
         flushed[:, NUM_CHECK_FRAMES:] = 0
     with torch.no_grad():

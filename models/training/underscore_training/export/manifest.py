@@ -19,6 +19,7 @@ FIELDS = (
     "sample_rate_hz",
     "window_s",
     "hop_s",
+    "synthesis_s",
     "num_bins",
     "frames_per_call",
     "look_ahead_frames",

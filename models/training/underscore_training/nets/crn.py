@@ -22,6 +22,7 @@ Frames before the first are zero in every cache, in both forms.
 import torch
 from torch import Tensor, nn
 
+from ..grid import WINDOW_S
 from .axes import BentAxis
 from .level import keep_per, running_mean
 from .mask_separator import MaskSeparator
@@ -151,11 +152,15 @@ class CRN(MaskSeparator):
         last_features: int = 8,
         look_ahead_frames: int = 8,
         dropout: float = 0.0,
+        synthesis_s: float = WINDOW_S,
+        frames_per_call: int = 4,
     ):
-        super().__init__("bent")
+        super().__init__("bent", synthesis_s)
         # TorchScript knows attributes and not the module's constants.
         self.num_bands: int = BentAxis.num_bands
         self.look_ahead_frames: int = look_ahead_frames
+        # Of the streaming form: frames share each layer's overhead, and the first waits for the last.
+        self.frames_per_call: int = frames_per_call
         self.time_memory: int = time_memory
         self.core_bands: int = self.num_bands // CORE_DIVISOR
         self.holding = Holding(self.num_bands, self.grid.hop_samples / self.grid.sample_rate_hz)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..grid import Grid, grid_at, istft, stft
+from ..grid import Grid, istft, stft
 
 BAND_DIVISOR = 8
 """Bins above the model's range take the mean mask of its top eighth ..."""
@@ -35,7 +35,7 @@ def programme_music(
     One mask for all channels, from the RMS of their magnitudes scaled to the model's window.
     Bins that the host does not have are zero.
     """
-    grid = grid_at(sample_rate_hz)
+    grid = model_grid.at(sample_rate_hz)
     window = grid.window_samples
     # A window of silence at both ends, so that every sample is reached by all its frames.
     spectrum = stft(torch.nn.functional.pad(mixture, (window, 2 * window)), grid)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..grid import Grid, istft, stft
+from ..grid import WINDOW_S, Grid, grid_at, istft, stft
 from . import host_grid
 from .axes import AXES
 
@@ -25,15 +25,17 @@ class MaskSeparator(nn.Module):
     silence_follows: bool = False
     """Whether a clip is followed by silence, as in a stream, or by nothing, as in training."""
 
-    def __init__(self, axis: str = "paper"):
+    def __init__(self, axis: str = "paper", synthesis_s: float = WINDOW_S):
         super().__init__()
         if axis not in AXES:
             raise ValueError(f"axis is {axis!r}, expected one of {', '.join(AXES)}")
         self.axis = AXES[axis]()
+        self._grid = grid_at(self.axis.grid.sample_rate_hz, synthesis_s)
 
     @property
     def grid(self) -> Grid:
-        return self.axis.grid
+        """That of the axis, with this network's synthesis window."""
+        return self._grid
 
     @property
     def sample_rate_hz(self) -> int:
@@ -56,10 +58,10 @@ class MaskSeparator(nn.Module):
     def look_ahead_samples(self) -> int:
         """Mixture that must have been heard before a sample's estimate is final, at worst.
 
-        A frame's own window, and the frames ahead that its mask depends on. Frames whose
+        A frame's own synthesis window, and the frames ahead that its mask depends on. Frames whose
         place in a block makes them wait longer set the value: a stream has one latency.
         """
-        return self.ahead_frames * self.grid.hop_samples + self.grid.window_samples
+        return self.ahead_frames * self.grid.hop_samples + self.grid.synthesis_samples
 
     def logits(self, magnitude: Tensor) -> Tensor:
         """`[batch, frame, bin]`, any number of frames -> logits of the same shape; frames are filled up with silence."""

@@ -8,6 +8,8 @@ from typing import Any, get_origin
 from ..mixtures.recipe import RECIPES
 from .losses import LOSSES
 
+JUDGED = ("spectra", "heard")
+
 
 class ConfigError(Exception):
     """The configuration file is not one; the message says which field, what was expected and what came."""
@@ -58,6 +60,8 @@ class Config:
     """A key of `losses.LOSSES`."""
     initial: str | None = None
     """A checkpoint whose averaged weights the run begins with, relative to the working folder; none: fresh ones."""
+    judged: str = "spectra"
+    """`spectra`: an estimate as the mask makes it. `heard`: as it comes out of synthesis, for grids that do not let all of a frame be heard."""
     precision: str = "bfloat16"
     """`bfloat16` (autocast) or `float32`."""
     seed: int = 7
@@ -104,7 +108,11 @@ def from_dict(values: dict[str, Any], where: str) -> Config:
     config = _filled(Config, values, where)
     if config.precision not in ("bfloat16", "float32"):
         raise ConfigError(f"{where}: precision is {config.precision!r}, expected 'bfloat16' or 'float32'")
-    for name, value, known in (("loss", config.loss, LOSSES), ("[data] recipe", config.data.recipe, RECIPES)):
+    for name, value, known in (
+        ("loss", config.loss, LOSSES),
+        ("judged", config.judged, JUDGED),
+        ("[data] recipe", config.data.recipe, RECIPES),
+    ):
         if value not in known:
             raise ConfigError(f"{where}: {name} is {value!r}, expected one of {', '.join(known)}")
     for name, value in (

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..grid import grid_at, stft
+from ..grid import Grid, grid_at, istft, stft
 from ..nets.growth import DoesNotGrow, grown
 from ..nets.mask_separator import MaskSeparator
 from ..nets.systems import build
@@ -23,6 +23,18 @@ def rate_at(step: int, config: OptimiserConfig) -> float:
         return config.peak_rate * (step + 1) / config.warm_up_steps
     along = min((step - config.warm_up_steps) / max(config.steps - config.warm_up_steps, 1), 1.0)
     return config.final_rate + (config.peak_rate - config.final_rate) * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def heard_spectra(estimate: Tensor, music: Tensor, mixture: Tensor, grid: Grid) -> tuple[Tensor, ...]:
+    """What is heard of `estimate`, `[batch, frame, bin]` of `grid`, beside signals `[batch, sample]`: three spectra by Hann windows.
+
+    Both ends, which not all of their frames reach, are left out.
+    """
+    num_frames = estimate.shape[1]
+    reached = slice(grid.window_samples, num_frames * grid.hop_samples)
+    heard = istft(estimate, grid, reached.stop)
+    signals = torch.cat([signal[:, reached] for signal in (heard, music, mixture)])
+    return stft(signals, grid_at(grid.sample_rate_hz)).chunk(3)
 
 
 class Run:
@@ -85,13 +97,15 @@ class Run:
         """What `net` makes of signals `[batch, sample]`."""
         amp = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
         if isinstance(net, MaskSeparator):
-            spectra = stft(torch.cat([music, mixture]), net.grid)
-            reference, mixed = spectra.chunk(2)
+            mixed = stft(mixture, net.grid)
             with amp:
                 logits = self.logits if self.logits is not None and net is self.net else net.logits
                 logits = logits(mixed.abs())
             logits = logits.float()
-            return Outcome(logits, torch.sigmoid(logits) * mixed, reference, mixed)
+            estimate = torch.sigmoid(logits) * mixed
+            if self.config.judged == "spectra":
+                return Outcome(logits, estimate, stft(music, net.grid), mixed)
+            return Outcome(logits, *heard_spectra(estimate, music, mixture, net.grid))
         with amp:
             estimate = net(mixture)
         spectra = stft(torch.cat([estimate.float(), music, mixture]), grid_at(net.sample_rate_hz))

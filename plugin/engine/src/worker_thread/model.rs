@@ -11,7 +11,7 @@ use crate::catalogue::ModelSpec;
 use crate::resources::Resources;
 
 /// The metadata's schema that this build reads.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// What every message ends with.
 const REMEDY: &str =

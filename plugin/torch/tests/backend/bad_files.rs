@@ -148,7 +148,7 @@ fn a_file_that_does_not_describe_itself_is_refused() {
 #[test]
 fn another_schema_is_told_apart_from_a_bad_one() {
     let folder = TempDir::new().expect("a folder");
-    let newer = refused(&with_field(&folder, "/schema_version", &json!(2)));
+    let newer = refused(&with_field(&folder, "/schema_version", &json!(3)));
     assert_eq!(newer.status, Status::WRONG_SCHEMA);
     assert!(newer.text.contains("update Underscore"), "{}", newer.text);
     let older = refused(&with_field(&folder, "/schema_version", &json!(0)));

@@ -7,20 +7,19 @@ from ..crn import CRN
 
 
 class StreamingCRN(nn.Module):
-    """A `CRN` in calls of four frames: spectrum and state in, mask and state out.
+    """A `CRN` in calls of `frames_per_call` frames: spectrum and state in, mask and state out.
 
-    Four frames share each layer's overhead and make a call wait 48 ms for its last frame.
     The memories of recurrent layers fade rather than end; `look_back_frames` is the
     level's time constant, after which silence has been understood as silence.
     """
 
-    frames_per_call = 4
     look_back_frames = 188
 
     def __init__(self, net: CRN):
         super().__init__()
         self.net = net
         self.grid = net.grid
+        self.frames_per_call = net.frames_per_call
         self.look_ahead_frames = net.look_ahead_frames
 
     @torch.jit.ignore
@@ -28,7 +27,7 @@ class StreamingCRN(nn.Module):
         return self.net.state_shapes()
 
     def forward(self, spectrum: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """`[channel, 4, 1025, 2]`, states -> mask `[1, channel, 4, 1025]` of the music, next states.
+        """`[channel, frames_per_call, 1025, 2]`, states -> mask `[1, channel, frames_per_call, 1025]` of the music, next states.
 
         The mask at place `j` belongs to the frame `look_ahead_frames` before place `j`.
         """
