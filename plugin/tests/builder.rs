@@ -15,7 +15,7 @@ fn catalogue() -> &'static Catalogue {
     let entry = |(id, frames_per_call, look_ahead_frames): (&str, usize, usize)| {
         format!(
             "[[model]]\nid = \"{id}\"\nname = \"{id}\"\nfile = \"{id}.pt\"\nsha256 = \"\"\nlicence = \"CC0-1.0\"\n\
-             sample_rate_hz = 32000\nwindow_s = 0.064\nhop_s = 0.016\nnum_bins = 1025\n\
+             sample_rate_hz = 32000\nwindow_s = 0.064\nhop_s = 0.016\nsynthesis_s = 0.064\nnum_bins = 1025\n\
              frames_per_call = {frames_per_call}\nlook_ahead_frames = {look_ahead_frames}\nlook_back_frames = 9\n\
              stems = [\"music\", \"dialogue\"]\nresidual = \"dialogue\"\n"
         )

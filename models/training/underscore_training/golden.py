@@ -2,7 +2,8 @@
 
 Per rate one file of little-endian float32: the signal `[sample]`, then the frames
 `[frame][bin][2]` (real, imaginary) as `torch.stft` gives them with `center=False` and a
-periodic Hann window. `index.json` says how long each part is.
+windows of analysis that are as long as what is heard of a frame (periodic Hann), and longer
+(bent). `index.json` says how long each part is.
 """
 
 import argparse
@@ -12,9 +13,10 @@ from pathlib import Path
 import torch
 
 from .export.contract import little_endian
-from .grid import Grid, grid_at
+from .grid import Grid, grid_at, windows
 
-RATES_HZ = (16_000, 22_050, 44_100, 48_000)
+CASES = ((16_000, 0.064), (22_050, 0.064), (44_100, 0.064), (48_000, 0.064), (22_050, 0.032), (48_000, 0.032))
+"""Rate in Hz and synthesis window in seconds: only the latter tells how the analysis window bends."""
 NUM_FRAMES = 3
 
 
@@ -28,12 +30,12 @@ def golden_signal(num_samples: int, sample_rate_hz: int) -> torch.Tensor:
 
 def golden_frames(signal: torch.Tensor, grid: Grid) -> torch.Tensor:
     """`[frame][bin][2]`, computed in float64 and rounded once."""
-    window = torch.hann_window(grid.window_samples, periodic=True, dtype=torch.float64)
+    signal = signal.double()
     spectrum = torch.stft(
-        signal.double(),
+        signal,
         n_fft=grid.window_samples,
         hop_length=grid.hop_samples,
-        window=window,
+        window=windows(grid, signal)[0],
         center=False,
         normalized=False,
         return_complex=True,
@@ -47,11 +49,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     cases = []
-    for rate_hz in RATES_HZ:
-        grid = grid_at(rate_hz)
+    for rate_hz, synthesis_s in CASES:
+        grid = grid_at(rate_hz, synthesis_s)
         signal = golden_signal(grid.window_samples + (NUM_FRAMES - 1) * grid.hop_samples, rate_hz)
         frames = golden_frames(signal, grid)
-        file = f"stft_{rate_hz}.f32"
+        file = f"stft_{rate_hz}_{round(1000 * synthesis_s)}ms.f32"
         (args.out / file).write_bytes(little_endian(signal) + little_endian(frames))
         cases.append(
             {
@@ -59,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
                 "sample_rate_hz": rate_hz,
                 "window_samples": grid.window_samples,
                 "hop_samples": grid.hop_samples,
+                "synthesis_samples": grid.synthesis_samples,
                 "num_samples": signal.numel(),
                 "num_frames": frames.shape[0],
                 "num_bins": grid.num_bins,
@@ -66,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     header = {
         "layout": "float32 little-endian: signal [sample], then frames [frame][bin][2] (re, im)",
-        "window": "periodic Hann, center=False, unnormalised",
+        "window": "of analysis, see underscore_training/grid.py; center=False, unnormalised",
         "cases": cases,
     }
     (args.out / "index.json").write_text(json.dumps(header, indent=1) + "\n")

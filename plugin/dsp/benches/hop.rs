@@ -9,7 +9,7 @@ use underscore_dsp::{Complex32, Grid, Istft, MaskExtender, Stft, apply, link_rms
 fn hop(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hop");
     for rate_hz in [44_100_u32, 48_000, 96_000, 192_000] {
-        let grid = Grid::new(f64::from(rate_hz), 0.064, 0.016).expect("a common rate");
+        let grid = Grid::new(f64::from(rate_hz), 0.064, 0.016, 0.064).expect("a common rate");
         let (mut stft, mut istft) = (Stft::new(grid, 1), Istft::new(grid, 1));
         let mut samples: Vec<f32> = (0..grid.hop_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
         let mut spectrum = vec![Complex32::default(); grid.num_bins()];
@@ -71,7 +71,7 @@ fn masks(criterion: &mut Criterion) {
 fn after_a_pause(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("after a pause of 5 ms");
     group.sample_size(10);
-    let grid = Grid::new(48_000.0, 0.064, 0.016).expect("a common rate");
+    let grid = Grid::new(48_000.0, 0.064, 0.016, 0.064).expect("a common rate");
     let samples: Vec<f32> = (0..grid.hop_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
     let mut spectrum = vec![Complex32::default(); grid.num_bins()];
     for num_channels in [1, 2] {

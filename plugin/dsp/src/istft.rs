@@ -6,21 +6,21 @@ use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner};
 
 use crate::grid::Grid;
-use crate::window::{overlap_gain, periodic_hann};
 
 /// The streaming inverse of [`Stft`](crate::Stft): windowed overlap-add of some signals, each a channel of a stem.
 ///
 /// They share the plan, its tables and its working memory, as in [`Stft`](crate::Stft).
 ///
-/// Each inverse DFT is windowed once more, overlapped, divided by `window` (the transforms are unnormalised) and by
-/// [`overlap_gain`], so an unchanged spectrogram gives the input back at any hop, also one that does not divide the window.
+/// The last `synthesis` samples of each inverse DFT are windowed once more, overlapped, divided by `window` (the transforms are
+/// unnormalised) and by [`WindowPair::overlap_gain`](crate::WindowPair::overlap_gain), so an unchanged spectrogram gives the
+/// input back at any hop, also one that does not divide the window.
 ///
-/// Call number `t` for a signal returns the samples that no later frame reaches, the first hop of frame `t`: input samples
-/// `[(t+1)·hop − window, (t+1)·hop − window + hop)`. The first sample of the input thus comes `window − hop` samples after it
-/// was analysed (and `window` after it was heard, because a hop must be complete before its frame).
+/// Call number `t` for a signal returns the samples that no later frame reaches, the first hop of what is heard of frame `t`: input
+/// samples `[(t+1)·hop − synthesis, (t+1)·hop − synthesis + hop)`. The first sample of the input thus comes `synthesis − hop`
+/// samples after it was analysed (and `synthesis` after it was heard, because a hop must be complete before its frame).
 pub struct Istft {
     fft: Arc<dyn ComplexToReal<f32>>,
-    /// Periodic Hann / `window`, `window` long.
+    /// Of synthesis, divided by the length of the DFT: `synthesis` long.
     window: Vec<f32>,
     /// `1 / overlap_gain`, `hop` long.
     inverse_gain: Vec<f32>,
@@ -40,15 +40,15 @@ impl Istft {
         let window_samples = grid.window_samples();
         let fft = RealFftPlanner::<f32>::new().plan_fft_inverse(window_samples);
         let scratch = fft.make_scratch_vec();
-        let window = periodic_hann(window_samples);
-        let inverse_gain = overlap_gain(&window, grid.hop_samples()).iter().map(|gain| gain.recip()).collect();
+        let windows = grid.windows();
+        let inverse_gain = windows.overlap_gain(grid.hop_samples()).iter().map(|gain| gain.recip()).collect();
         let scale = (window_samples as f32).recip();
         Self {
             fft,
-            window: window.iter().map(|gain| gain * scale).collect(),
+            window: windows.synthesis.iter().map(|gain| gain * scale).collect(),
             inverse_gain,
             has_nyquist: window_samples.is_multiple_of(2),
-            overlap: vec![vec![0.0; window_samples]; num_signals],
+            overlap: vec![vec![0.0; grid.synthesis_samples()]; num_signals],
             frame: vec![0.0; window_samples],
             scratch,
         }
@@ -76,7 +76,8 @@ impl Istft {
             .process_with_scratch(spectrum, &mut self.frame, &mut self.scratch)
             .expect("spectrum must be num_bins long");
         let overlap = &mut self.overlap[signal_idx];
-        for ((sum, sample), gain) in overlap.iter_mut().zip(&self.frame).zip(&self.window) {
+        let heard = &self.frame[self.frame.len() - self.window.len()..];
+        for ((sum, sample), gain) in overlap.iter_mut().zip(heard).zip(&self.window) {
             *sum += sample * gain;
         }
         for ((out, sum), gain) in hop_out.iter_mut().zip(&*overlap).zip(&self.inverse_gain) {

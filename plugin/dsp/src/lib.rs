@@ -11,7 +11,7 @@
 //! ```
 //! use underscore_dsp::{Complex32, Grid, Istft, Stft, apply};
 //!
-//! let grid = Grid::new(48_000.0, 0.064, 0.016)?;
+//! let grid = Grid::new(48_000.0, 0.064, 0.016, 0.064)?;
 //! let (mut stft, mut istft) = (Stft::new(grid, 1), Istft::new(grid, 1));
 //! let mut spectrum = vec![Complex32::default(); grid.num_bins()];
 //! let mut stem = spectrum.clone();
@@ -45,4 +45,4 @@ pub use ramp::Ramp;
 pub use realfft::num_complex::Complex32;
 pub use sanitise::sanitise;
 pub use stft::Stft;
-pub use window::{overlap_gain, periodic_hann};
+pub use window::WindowPair;

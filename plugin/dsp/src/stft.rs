@@ -6,7 +6,6 @@ use realfft::num_complex::Complex32;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::grid::Grid;
-use crate::window::periodic_hann;
 
 /// The streaming short-time Fourier transform of some channels.
 ///
@@ -18,7 +17,7 @@ use crate::window::periodic_hann;
 /// 0 the signal is zero.
 pub struct Stft {
     fft: Arc<dyn RealToComplex<f32>>,
-    /// Periodic Hann, `window` long.
+    /// Of analysis, `window` long; see [`WindowPair`](crate::WindowPair).
     window: Vec<f32>,
     hop_samples: usize,
     /// `[channel][sample]`: the last `window` input samples, oldest first.
@@ -36,7 +35,7 @@ impl Stft {
         let scratch = fft.make_scratch_vec();
         Self {
             fft,
-            window: periodic_hann(grid.window_samples()),
+            window: grid.windows().analysis,
             hop_samples: grid.hop_samples(),
             history: vec![vec![0.0; grid.window_samples()]; num_channels],
             windowed: vec![0.0; grid.window_samples()],

@@ -22,7 +22,7 @@ fn bin(input: &[f32], start: isize, window_samples: usize, bin_idx: usize) -> (f
 fn each_frame_is_the_windowed_dft_of_its_samples() {
     // Even and odd windows; a hop that divides the window and hops that do not.
     for (rate_hz, hop_s) in [(1000.0, 0.016), (1000.0, 0.015), (985.0, 0.016)] {
-        let grid = Grid::new(rate_hz, 0.064, hop_s).unwrap();
+        let grid = Grid::new(rate_hz, 0.064, hop_s, 0.064).unwrap();
         let (window, hop) = (grid.window_samples(), grid.hop_samples());
         let input = common::noise(12 * hop, 7);
         let mut stft = Stft::new(grid, 1);
@@ -44,7 +44,7 @@ fn each_frame_is_the_windowed_dft_of_its_samples() {
 #[test]
 fn a_sine_peaks_in_the_same_bin_with_the_same_scaled_magnitude_at_each_rate() {
     for rate_hz in [16e3, 22_050.0, 32e3, 44_100.0, 48e3, 88_200.0, 96e3, 176_400.0, 192e3] {
-        let grid = Grid::new(rate_hz, 0.064, 0.016).unwrap();
+        let grid = Grid::new(rate_hz, 0.064, 0.016, 0.064).unwrap();
         let mut stft = Stft::new(grid, 1);
         let mut spectrum = vec![Complex32::default(); grid.num_bins()];
         let sine: Vec<f32> = (0..8 * grid.hop_samples())

@@ -1,7 +1,7 @@
 //! Frames agree with `torch.stft`, which the models are trained on.
 //!
-//! The fixtures come from `python -m underscore_training.golden`: per rate a signal and its frames with `center=False` and a
-//! periodic Hann window, computed in double precision.
+//! The fixtures come from `python -m underscore_training.golden`: per rate and pair of windows a signal and its frames with
+//! `center=False`, computed in double precision.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,8 @@ fn read_case(case: &Value) -> Case {
         usize::try_from(value).unwrap()
     };
     let rate_hz = number("sample_rate_hz");
-    let grid = Grid::new(rate_hz as f64, 0.064, 0.016).unwrap();
+    let synthesis_samples = number("synthesis_samples");
+    let grid = Grid::new(rate_hz as f64, 0.064, 0.016, synthesis_samples as f64 / rate_hz as f64).unwrap();
     assert_eq!(
         (grid.window_samples(), grid.hop_samples(), grid.num_bins()),
         (number("window_samples"), number("hop_samples"), number("num_bins")),
@@ -75,7 +76,11 @@ fn frames_equal_those_of_torch_stft() {
             worst_db = worst_db.max(10.0 * (error / power(&mut expected.iter().copied())).log10());
             num_compared += 1;
         }
-        println!("{:>6} Hz: {num_compared} frames, worst error {worst_db:.1} dB", case.rate_hz);
+        println!(
+            "{:>6} Hz, {} samples heard: {num_compared} frames, worst error {worst_db:.1} dB",
+            case.rate_hz,
+            case.grid.synthesis_samples()
+        );
         assert_eq!(num_compared, case.num_frames);
         assert!(worst_db < TOLERANCE_DB, "at {} Hz: {worst_db} dB", case.rate_hz);
     }

@@ -46,15 +46,16 @@ fn tolerance_db(grid: Grid) -> f64 {
 }
 
 #[test]
-fn the_input_comes_back_window_minus_hop_later_at_each_rate() {
-    for rate_hz in RATES_HZ {
-        let grid = Grid::new(rate_hz, 0.064, 0.016).unwrap();
+fn the_input_comes_back_what_is_heard_of_a_frame_minus_hop_later_at_each_rate() {
+    for (rate_hz, synthesis_s) in RATES_HZ.into_iter().flat_map(|rate_hz| [(rate_hz, 0.064), (rate_hz, 0.032)]) {
+        let grid = Grid::new(rate_hz, 0.064, 0.016, synthesis_s).unwrap();
         let input = common::noise(40 * grid.hop_samples(), 1);
         let output = run(&mut Stft::new(grid, 1), &mut Istft::new(grid, 1), grid, &input, 1.0);
 
-        let delay = grid.window_samples() - grid.hop_samples();
+        let (window, heard) = (grid.window_samples(), grid.synthesis_samples());
+        let delay = heard - grid.hop_samples();
         let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
-        println!("{rate_hz:>8} Hz, window {:>5}: error {error_db:.1} dB", grid.window_samples());
+        println!("{rate_hz:>8} Hz, window {window:>5}, heard {heard:>5}: error {error_db:.1} dB");
         assert!(error_db < tolerance_db(grid), "at {rate_hz} Hz: {error_db} dB");
         // Before the first input sample there is silence.
         assert!(output[..delay].iter().all(|sample| sample.abs() < 1e-6));
@@ -63,21 +64,29 @@ fn the_input_comes_back_window_minus_hop_later_at_each_rate() {
 
 #[test]
 fn hops_that_do_not_divide_the_window_are_as_exact() {
-    for (window_s, hop_s) in [(0.064, 0.032), (0.064, 0.0213), (0.0501, 0.0107), (0.032, 0.001)] {
-        let grid = Grid::new(44_100.0, window_s, hop_s).unwrap();
+    for (window_s, hop_s, synthesis_s) in [
+        (0.064, 0.032, 0.064),
+        (0.064, 0.0213, 0.064),
+        (0.0501, 0.0107, 0.0501),
+        (0.032, 0.001, 0.032),
+        (0.064, 0.0107, 0.032),
+        (0.064, 0.016, 0.0213),
+    ] {
+        let grid = Grid::new(44_100.0, window_s, hop_s, synthesis_s).unwrap();
         let input = common::noise(40 * grid.hop_samples() + 8 * grid.window_samples(), 2);
         let input = &input[..input.len() / grid.hop_samples() * grid.hop_samples()];
         let output = run(&mut Stft::new(grid, 1), &mut Istft::new(grid, 1), grid, input, 1.0);
-        let delay = grid.window_samples() - grid.hop_samples();
+        let (window, heard, hop) = (grid.window_samples(), grid.synthesis_samples(), grid.hop_samples());
+        let delay = heard - hop;
         let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
-        println!("window {}, hop {}: error {error_db:.1} dB", grid.window_samples(), grid.hop_samples());
+        println!("window {window}, heard {heard}, hop {hop}: error {error_db:.1} dB");
         assert!(error_db < tolerance_db(grid), "{error_db} dB");
     }
 }
 
 #[test]
 fn a_constant_mask_is_a_gain() {
-    let grid = Grid::new(48e3, 0.064, 0.016).unwrap();
+    let grid = Grid::new(48e3, 0.064, 0.016, 0.064).unwrap();
     let input = common::noise(20 * grid.hop_samples(), 3);
     let expected: Vec<f32> = input.iter().map(|sample| sample * 0.25).collect();
     let output = run(&mut Stft::new(grid, 1), &mut Istft::new(grid, 1), grid, &input, 0.25);
@@ -87,7 +96,7 @@ fn a_constant_mask_is_a_gain() {
 
 #[test]
 fn after_reset_the_result_is_that_of_a_new_pair_bit_for_bit() {
-    let grid = Grid::new(22_050.0, 0.064, 0.016).unwrap();
+    let grid = Grid::new(22_050.0, 0.064, 0.016, 0.064).unwrap();
     let (mut stft, mut istft) = (Stft::new(grid, 1), Istft::new(grid, 1));
     let input = common::noise(10 * grid.hop_samples(), 4);
     let first = run(&mut stft, &mut istft, grid, &input, 1.0);
@@ -100,7 +109,7 @@ fn after_reset_the_result_is_that_of_a_new_pair_bit_for_bit() {
 #[test]
 fn imaginary_parts_that_a_real_signal_cannot_have_are_ignored() {
     for rate_hz in [22_050.0, 48e3] {
-        let grid = Grid::new(rate_hz, 0.064, 0.016).unwrap();
+        let grid = Grid::new(rate_hz, 0.064, 0.016, 0.064).unwrap();
         let synthesise = |touch: &dyn Fn(&mut [Complex32])| {
             let mut spectrum: Vec<Complex32> =
                 common::noise(2 * grid.num_bins(), 6).chunks(2).map(|pair| Complex32::new(pair[0], pair[1])).collect();
@@ -119,7 +128,7 @@ fn imaginary_parts_that_a_real_signal_cannot_have_are_ignored() {
 
 #[test]
 fn channels_that_share_a_plan_are_what_each_would_be_alone() {
-    let grid = Grid::new(48_000.0, 0.064, 0.016).unwrap();
+    let grid = Grid::new(48_000.0, 0.064, 0.016, 0.064).unwrap();
     let inputs = [common::noise(12 * grid.hop_samples(), 1), common::noise(12 * grid.hop_samples(), 2)];
     let alone: Vec<Vec<f32>> =
         inputs.iter().map(|input| run(&mut Stft::new(grid, 1), &mut Istft::new(grid, 1), grid, input, 0.5)).collect();

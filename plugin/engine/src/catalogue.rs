@@ -150,7 +150,7 @@ mod tests {
         let entry = |num_bins: usize| {
             format!(
                 "[[model]]\nid = \"a\"\nname = \"A\"\nfile = \"a.pt\"\nsha256 = \"\"\nlicence = \"CC0-1.0\"\n\
-                 sample_rate_hz = 32000\nwindow_s = 0.064\nhop_s = 0.016\nnum_bins = {num_bins}\nframes_per_call = 4\n\
+                 sample_rate_hz = 32000\nwindow_s = 0.064\nhop_s = 0.016\nsynthesis_s = 0.064\nnum_bins = {num_bins}\nframes_per_call = 4\n\
                  look_ahead_frames = 8\nlook_back_frames = 100\nstems = [\"music\", \"dialogue\"]\n\
                  residual = \"dialogue\"\n"
             )

@@ -14,6 +14,8 @@ pub struct ModelTiming {
     pub window_s: f64,
     /// Distance between frames, seconds.
     pub hop_s: f64,
+    /// Synthesis window, seconds: the part at a frame's end that is heard of it. `window_s`, or less for a shorter latency.
+    pub synthesis_s: f64,
     /// Bins per frame at the model's own rate: `round(sample_rate_hz · window_s) / 2 + 1`.
     pub num_bins: usize,
     /// Frames that one inference call takes, and masks that it gives back.
@@ -83,9 +85,10 @@ pub enum LatencyError {
 /// 5 ms most of an FFT's time goes into fetching its tables and its code, so the second channel costs much less than the first: `cargo bench -p underscore-dsp -- pause`.)
 ///
 /// The frame to be synthesised was analysed `mask_delay_frames` earlier: the rest of its call (`frames_per_call − 1`), the model's
-/// look-ahead, and the whole frames of the deadline. Its first sample lies `window − hop` before the hop that completed it, hence
+/// look-ahead, and the whole frames of the deadline. Its first sample that is heard lies `synthesis − hop` before the hop that
+/// completed it, hence
 ///
-/// `latency_samples = window + mask_delay_frames · hop + synthesis_at`.
+/// `latency_samples = synthesis + mask_delay_frames · hop + synthesis_at`.
 ///
 /// The deadline must outlast the largest block, because masks handed over and needed in one and the same block would have no
 /// time at all, and on top leaves the worker half a call's duration to compute. It is the least `n · hop + synthesis_at` with
@@ -101,7 +104,7 @@ pub fn latency(timing: &ModelTiming, host_rate_hz: f64, max_block_samples: usize
     if max_block_samples == 0 {
         return Err(LatencyError::Zero { field: "max_block_samples" });
     }
-    let grid = Grid::new(host_rate_hz, timing.window_s, timing.hop_s)
+    let grid = Grid::new(host_rate_hz, timing.window_s, timing.hop_s, timing.synthesis_s)
         .map_err(|source| LatencyError::Grid { host_rate_hz, source })?;
     let hop = grid.hop_samples();
     // Rounded up, so that even a hop of one sample has its place.
@@ -114,7 +117,7 @@ pub fn latency(timing: &ModelTiming, host_rate_hz: f64, max_block_samples: usize
         synthesis_at_samples,
         deadline_samples: deadline_frames * hop + synthesis_at_samples,
         mask_delay_frames,
-        latency_samples: grid.window_samples() + mask_delay_frames * hop + synthesis_at_samples,
+        latency_samples: grid.synthesis_samples() + mask_delay_frames * hop + synthesis_at_samples,
     })
 }
 
@@ -126,6 +129,7 @@ mod tests {
         sample_rate_hz: 16_000.0,
         window_s: 0.064,
         hop_s: 0.016,
+        synthesis_s: 0.064,
         num_bins: 513,
         frames_per_call: 8,
         look_ahead_frames: 0,
@@ -134,13 +138,13 @@ mod tests {
 
     /// The oracle: walk the grid sample by sample and note when the first sample of a frame can leave.
     fn latency_by_walking(timing: &ModelTiming, latency: &Latency) -> usize {
-        let (window, hop) = (latency.grid.window_samples(), latency.grid.hop_samples());
+        let (heard, hop) = (latency.grid.synthesis_samples(), latency.grid.hop_samples());
         // The frame whose mask stands first in its call waits longest.
         let frame = 50 * timing.frames_per_call - timing.look_ahead_frames;
         let call_last_frame = frame + timing.look_ahead_frames + timing.frames_per_call - 1;
         let handed_over_at = (call_last_frame + 1) * hop;
         let needed_at = handed_over_at + latency.deadline_samples;
-        let first_sample = (frame + 1) * hop - window;
+        let first_sample = (frame + 1) * hop - heard;
         needed_at - first_sample
     }
 
@@ -148,8 +152,10 @@ mod tests {
     fn the_formula_equals_a_walk_over_the_grid_at_every_rate_and_block() {
         for rate_hz in [8_000.0, 16_000.0, 22_050.0, 32_000.0, 44_100.0, 48_000.0, 88_200.0, 96_000.0, 192_000.0] {
             for block in [1, 32, 64, 127, 440, 480, 512, 1024, 4096, 8192] {
-                for (frames_per_call, look_ahead_frames) in [(8, 0), (1, 0), (8, 16), (4, 3), (4, 8)] {
-                    let timing = ModelTiming { frames_per_call, look_ahead_frames, ..PAPER };
+                for (frames_per_call, look_ahead_frames, synthesis_s) in
+                    [(8, 0, 0.064), (1, 0, 0.064), (8, 16, 0.064), (4, 3, 0.064), (4, 8, 0.032), (1, 0, 0.032)]
+                {
+                    let timing = ModelTiming { synthesis_s, frames_per_call, look_ahead_frames, ..PAPER };
                     let found = latency(&timing, rate_hz, block).unwrap();
                     assert_eq!(found.latency_samples, latency_by_walking(&timing, &found), "{rate_hz} Hz, {block}");
                     let half_a_call = frames_per_call.div_ceil(2) * found.grid.hop_samples();
@@ -165,6 +171,17 @@ mod tests {
         assert_eq!(found.deadline_samples, 288 + 4 * 768);
         assert_eq!(found.latency_samples, 3072 + 11 * 768 + 288);
         println!("latency at 48 kHz / 256: {:.1} ms", found.latency_samples as f64 / 48.0);
+    }
+
+    #[test]
+    fn frame_by_frame_without_look_ahead_and_with_half_of_each_heard_it_takes_less_than_64_ms() {
+        let live = ModelTiming { frames_per_call: 1, synthesis_s: 0.032, ..PAPER };
+        for (rate_hz, block) in [(44_100.0, 128), (44_100.0, 256), (48_000.0, 128), (48_000.0, 256), (96_000.0, 512)] {
+            let found = latency(&live, rate_hz, block).unwrap();
+            let latency_ms = 1e3 * found.latency_samples as f64 / rate_hz;
+            println!("latency at {rate_hz} Hz / {block}: {latency_ms:.1} ms");
+            assert!(latency_ms < 55.0, "{rate_hz} Hz / {block}: {latency_ms} ms");
+        }
     }
 
     #[test]

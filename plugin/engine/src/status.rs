@@ -278,6 +278,7 @@ mod tests {
             sample_rate_hz: 32_000.0,
             window_s: 0.064,
             hop_s: 0.016,
+            synthesis_s: 0.064,
             num_bins: 1025,
             frames_per_call: 4,
             look_ahead_frames: 8,

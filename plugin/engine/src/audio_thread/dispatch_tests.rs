@@ -17,6 +17,7 @@ fn timing(frames_per_call: usize, look_ahead_frames: usize) -> ModelTiming {
         sample_rate_hz: 1000.0,
         window_s: 0.004,
         hop_s: 0.001,
+        synthesis_s: 0.004,
         num_bins: 3,
         frames_per_call,
         look_ahead_frames,

@@ -17,6 +17,7 @@ const PAPER: ModelTiming = ModelTiming {
     sample_rate_hz: 16_000.0,
     window_s: 0.064,
     hop_s: 0.016,
+    synthesis_s: 0.064,
     num_bins: 513,
     frames_per_call: 8,
     look_ahead_frames: 0,
@@ -27,10 +28,14 @@ const PAPER: ModelTiming = ModelTiming {
 const FULL_BAND: ModelTiming =
     ModelTiming { sample_rate_hz: 32_000.0, num_bins: 1025, frames_per_call: 4, look_ahead_frames: 8, ..PAPER };
 
+/// For whoever is on air: frame by frame, half of each heard.
+const LIVE: ModelTiming = ModelTiming { frames_per_call: 1, synthesis_s: 0.032, ..PAPER };
+
 /// What a model may be like; the last one looks ahead by no whole number of calls.
-const TIMINGS: [ModelTiming; 4] = [
+const TIMINGS: [ModelTiming; 5] = [
     PAPER,
     FULL_BAND,
+    LIVE,
     ModelTiming { frames_per_call: 1, ..PAPER },
     ModelTiming { frames_per_call: 4, look_ahead_frames: 3, ..PAPER },
 ];

@@ -78,6 +78,7 @@ struct Metadata {
     sample_rate_hz: f64,
     window_s: f64,
     hop_s: f64,
+    synthesis_s: f64,
     num_bins: usize,
     frames_per_call: usize,
     look_ahead_frames: usize,
@@ -196,11 +197,12 @@ fn check_hash(path: &Path, expected: &str) -> Result<(), ModelError> {
 
 fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), ModelError> {
     let timing = &spec.timing;
-    let fields: [(&'static str, String, String); 11] = [
+    let fields: [(&'static str, String, String); 12] = [
         ("schema_version", SCHEMA_VERSION.to_string(), metadata.schema_version.to_string()),
         ("sample_rate_hz", timing.sample_rate_hz.to_string(), metadata.sample_rate_hz.to_string()),
         ("window_s", timing.window_s.to_string(), metadata.window_s.to_string()),
         ("hop_s", timing.hop_s.to_string(), metadata.hop_s.to_string()),
+        ("synthesis_s", timing.synthesis_s.to_string(), metadata.synthesis_s.to_string()),
         ("num_bins", timing.num_bins.to_string(), metadata.num_bins.to_string()),
         ("frames_per_call", timing.frames_per_call.to_string(), metadata.frames_per_call.to_string()),
         ("look_ahead_frames", timing.look_ahead_frames.to_string(), metadata.look_ahead_frames.to_string()),
