@@ -28,6 +28,24 @@ def magnitude(num_frames: int, num_channels: int = 1) -> torch.Tensor:
     return torch.view_as_complex(spectrum).abs()
 
 
+@pytest.mark.parametrize("synthesis_s", [0.064, 0.032])
+def test_a_sample_waits_for_the_look_ahead_and_the_synthesis_window_and_for_nothing_more(synthesis_s: float) -> None:
+    torch.manual_seed(2)
+    net = CRN((6, 8, 8, 12), 16, 10, 2, look_ahead_frames=2, synthesis_s=synthesis_s).double().eval()
+    net.last.weight.data.mul_(20)
+    assert net.look_ahead_samples == 2 * 512 + round(32_000 * synthesis_s)
+    mixture = 0.1 * torch.randn(1, 40_000, dtype=torch.float64)
+    changed = mixture.clone()
+    at = 20_000
+    changed[:, at:] = changed[:, at:].flip(1) * 3
+    with torch.no_grad():
+        difference = (net.separate(mixture) - net.separate(changed))[0].abs()
+    first = int(difference.gt(1e-11).nonzero()[0])
+    print(f"{synthesis_s} s: changed {at - first} samples before the change")
+    # Frames end every hop, so the change may be heard up to one hop later than at worst; the window's end is soft.
+    assert at - net.look_ahead_samples < first <= at - net.look_ahead_samples + 512 + 64
+
+
 @pytest.mark.parametrize("frames_per_call", [1, 4, 7])
 @pytest.mark.parametrize("num_channels", [1, 2])
 def test_calls_of_any_length_equal_the_whole_clip(crn: CRN, frames_per_call: int, num_channels: int) -> None:

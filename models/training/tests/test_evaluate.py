@@ -29,6 +29,8 @@ from underscore_training.evaluate.resample import resampled
 from underscore_training.evaluate.results import read
 from underscore_training.evaluate.rnnoise import DELAY_SAMPLES, PROGRAM, RATE_HZ, RNNoise
 from underscore_training.evaluate.scoring import score_clip
+from underscore_training.evaluate.where import BEGINNING_S, LOW_HZ, Where, where
+from underscore_training.evaluate.where import main as where_main
 from underscore_training.mixtures.shelf import Drawn, Recording
 from underscore_training.nets.host_grid import extended
 
@@ -427,6 +429,31 @@ def test_a_network_that_heard_what_is_scored_is_refused_and_one_that_does_not_sa
     heard(frozenset({row.name for row in rows(corpus, "valid", "music")}))
     main([*(str(argument) for argument in scored), "--split", "valid"])
     assert "of the validation split" in capsys.readouterr().out
+
+
+def test_an_error_is_found_where_it_lies() -> None:
+    music = signal(1, 4.0)
+    time_s = np.arange(music.size) / CLIP_RATE_HZ
+    amplitude = np.sqrt(2 * np.mean(music**2))
+    thump = amplitude * np.sin(2 * np.pi * LOW_HZ / 2 * time_s)
+    start = np.where(time_s < BEGINNING_S, amplitude * np.sin(2 * np.pi * 1000 * time_s), 0)
+    low, early = (where(music, music + 0.1 * error, CLIP_RATE_HZ) for error in (thump, start))
+    print(low, early)
+    assert low.sdr_db == pytest.approx(20, abs=0.01) and low.above_low_db > 60
+    assert low.after_beginning_db == pytest.approx(20 - 10 * np.log10(3 / 4), abs=0.01)
+    assert early.after_beginning_db > 100 and early.above_low_db == pytest.approx(early.sdr_db, abs=0.1)
+    assert where(music, music, CLIP_RATE_HZ) == Where(120.0, 120.0, 120.0)
+
+
+def test_where_the_error_lies_is_a_table_per_level(
+    corpus: Path, checkpoints: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--checkpoint", str(checkpoints[1]), "--corpus", str(corpus), "--clips", "2", "--clip-s", "2"]
+    assert where_main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("mean") for line in lines) == 2 and "music at -10 dB" in "".join(lines)
+    assert where_main([*asked[:3], str(corpus / "nowhere"), *asked[4:]]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_variants_of_a_piece_are_one_piece() -> None:

@@ -41,6 +41,14 @@ def identity(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def live() -> nn.Module:
+    torch.manual_seed(1)
+    net = build("live", features=(6, 8, 8, 12), time_memory=16, band_memory=10, num_blocks=2)
+    net.last.weight.data.mul_(20)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
 def fine() -> nn.Module:
     """Half of Table 1's branches are absent in it."""
     torch.manual_seed(1)
@@ -53,7 +61,7 @@ def exact() -> nn.Module:
     return unsettled(build("mmdensenet"))
 
 
-@pytest.mark.parametrize("which", ["crn", "net", "fine", "exact"])
+@pytest.mark.parametrize("which", ["crn", "live", "net", "fine", "exact"])
 def test_a_written_file_is_the_network_call_by_call(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     net = request.getfixturevalue(which)
     path = exported(net, tmp_path, "1.2.3")
@@ -63,6 +71,7 @@ def test_a_written_file_is_the_network_call_by_call(which: str, request: pytest.
     _, meta, vector = contract.load(path)
     assert meta["version"] == "1.2.3" and meta["schema_version"] == 2
     assert meta["look_ahead_frames"] == streaming(net).look_ahead_frames
+    assert (meta["frames_per_call"], meta["synthesis_s"]) == ((1, 0.032) if which == "live" else (meta["frames_per_call"], 0.064))
     heard_frames = meta["test_vector"]["num_calls"] * meta["frames_per_call"] - meta["look_ahead_frames"]
     assert heard_frames >= contract.NUM_TEST_FRAMES, "a vector that ends before the first mask would prove nothing"
     assert len(vector) == 4 * meta["test_vector"]["num_calls"] * meta["frames_per_call"] * meta["num_bins"] * (2 + 1)

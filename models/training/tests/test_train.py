@@ -9,6 +9,7 @@ import torch
 
 from underscore_training.corpus.store import rows
 from underscore_training.corpus.track import KINDS, SPLITS
+from underscore_training.grid import grid_at, stft
 from underscore_training.nets.systems import SYSTEMS
 from underscore_training.train import checkpoint, config, together
 from underscore_training.train.__main__ import main
@@ -235,7 +236,7 @@ def test_every_system_has_a_configuration_and_all_of_the_table_the_same_budget()
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_system_learns_from_every_loss(tmp_path: Path, system: str, loss: str) -> None:
-    options = SMALL_CRN if system == "crn" else "{}"
+    options = SMALL_CRN if system in ("crn", "live") else "{}"
     path = tmp_path / "c.toml"
     path.write_text(TINY.format(system=system, options=options, precision="float32").replace("separation", loss))
     run = Run(config.read(path))
@@ -244,6 +245,26 @@ def test_every_system_learns_from_every_loss(tmp_path: Path, system: str, loss: 
     before = [parameter.clone() for parameter in run.net.parameters()]
     assert torch.isfinite(torch.tensor(run.step(music, music + speech)))
     assert any(not torch.equal(a, b) for a, b in zip(before, run.net.parameters()))
+
+
+def test_what_is_heard_of_a_network_is_judged_by_the_signal_that_it_separates(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('judged = "heard"\n' + TINY.format(system="live", options=SMALL_CRN, precision="float32"))
+    run = Run(config.read(path))
+    generator = torch.Generator().manual_seed(0)
+    music, speech = 0.1 * torch.randn(2, 1, run.sample_rate_hz, generator=generator)
+    with torch.no_grad():
+        outcome = run.outcome(run.average, music, music + speech)
+        # The clip as it lies in the stream of `separate`, which puts silence before and after it.
+        found = run.average.separate(music + speech)
+    grid = grid_at(run.sample_rate_hz)
+    first, num_frames = grid.window_samples // grid.hop_samples, outcome.estimate.shape[1]
+    reference = stft(music, grid)[:, first : first + num_frames]
+    assert torch.allclose(outcome.music, reference, atol=1e-5)
+    assert torch.allclose(outcome.mixture, stft(music + speech, grid)[:, first : first + num_frames], atol=1e-5)
+    error = (outcome.estimate - stft(found, grid)[:, first : first + num_frames]).abs().square().sum()
+    # The memories of the one begin with the clip, those of the other a window earlier in silence.
+    assert error < 1e-3 * outcome.estimate.abs().square().sum()
 
 
 @pytest.mark.parametrize("loss", LOSSES)

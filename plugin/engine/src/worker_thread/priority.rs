@@ -1,8 +1,8 @@
 //! How the system schedules the worker: ahead of ordinary threads, behind the audio threads, while somebody listens.
 //!
-//! Beside two busy programs on two cores an ordinary thread's calls take ten times as long. But a thread ahead of others can take the
-//! machine from the person in front of it, and the sound from a host whose own audio thread is an ordinary one. So the worker is
-//! raised only where all of this holds:
+//! Beside two busy programs on two cores an ordinary thread's calls take ten times as long. But a thread ahead of others can take
+//! the machine from the person in front of it, and the sound from a host whose own audio thread is an ordinary one. So the worker
+//! is raised only where all of this holds:
 //!
 //! - nobody waits for it: a host that bounces hands over call after call, and rests no more than the worker;
 //! - some thread of the process has a higher real-time priority: the host's audio thread is ahead of it;
