@@ -4,6 +4,23 @@ import torch
 
 from underscore_training.export import contract
 from underscore_training.nets.axes import BentAxis, PaperAxis
+from underscore_training.nets.level import RunningMean
+
+
+def test_a_running_mean_forgets_by_its_constant_and_does_not_see_where_calls_end() -> None:
+    keep = 0.9
+    mean = RunningMean(keep).double()
+    values = torch.rand(2, 300, dtype=torch.float64)
+    whole, last = mean(values, torch.zeros(2, 2, dtype=torch.float64))
+    for step in (0, 1, 127, 128, 299):
+        weights = keep ** torch.arange(step, -1, -1, dtype=torch.float64)
+        expected = (values[:, : step + 1] * weights).sum(dim=1) / weights.sum()
+        assert torch.allclose(whole[:, step], expected, atol=1e-6), step
+    state, parts = torch.zeros(2, 2, dtype=torch.float64), []
+    for call in values.split(7, dim=1):
+        part, state = mean(call, state)
+        parts.append(part)
+    assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-6) and torch.allclose(state, last, atol=1e-6)
 
 
 def test_a_mixture_without_treble_is_levelled_below_8_khz_as_one_with_it() -> None:

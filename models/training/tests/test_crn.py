@@ -1,15 +1,19 @@
 """The deployed network: streaming is the whole clip, look-ahead is what it says, levels do not matter."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from underscore_training.export import contract
+from underscore_training.export.file import scripted
 from underscore_training.nets import host_grid
 from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.crn import CRN, LONG_FRAMES, SHORT_FRAMES, Holding
 from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.streaming import StreamingCRN
+from underscore_training.nets.streaming.recurrent import StreamingLSTM
 
 LOOK_AHEAD_FRAMES = 3
 
@@ -82,6 +86,26 @@ def test_a_call_is_pure(crn: CRN) -> None:
         first, _ = model(spectrum[:, 4:], state)
         second, _ = model(spectrum[:, 4:], state)
     assert torch.equal(first, second) and all(torch.equal(a, b) for a, b in zip(state, kept))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN, which the order is for")
+@pytest.mark.parametrize("frames_per_call", [1, 4])
+def test_packed_weights_change_no_bit(crn: CRN, frames_per_call: int, tmp_path: Path) -> None:
+    torch.jit.save(scripted(StreamingCRN(crn)), str(tmp_path / "model.pt"))
+    plain, packed = (torch.jit.load(str(tmp_path / "model.pt")) for _ in range(2))
+    assert contract.packed(packed) is packed
+    num_weights = 2 * 3 * len(crn.core)
+    assert len(packed.recurrent_weights()) == num_weights, "input and memory weights of both directions over bands, and over time"
+    for num_channels in (1, 2):
+        spectrum = contract.test_spectrum(BentAxis.grid, 24, num_channels)
+        state = contract.zero_state(StreamingCRN(crn).state_shapes(), num_channels)
+        masks = [contract.run_calls(model, spectrum, state, frames_per_call) for model in (plain, packed)]
+        assert torch.equal(*masks)
+
+
+def test_a_recurrent_layer_that_cannot_be_packed_is_refused() -> None:
+    with pytest.raises(ValueError, match="one layer"):
+        StreamingLSTM(nn.LSTM(4, 4, num_layers=2))
 
 
 def test_the_mask_does_not_depend_on_level(crn: CRN) -> None:

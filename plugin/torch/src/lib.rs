@@ -14,6 +14,7 @@ mod device;
 mod error;
 mod metadata;
 mod model;
+mod packing;
 mod session;
 
 use std::any::Any;

@@ -23,6 +23,8 @@ pub(crate) struct Metadata {
     pub(crate) num_masked_stems: usize,
     /// Shape of each state tensor; `None` stands for the number of channels.
     pub(crate) state_shapes: Vec<Vec<Option<i64>>>,
+    /// Whether the module has methods that hand its recurrent weights out and take them back packed.
+    pub(crate) packs_recurrent_weights: bool,
     /// Calls in the test vector.
     pub(crate) num_test_calls: usize,
     /// Channels in the test vector.
@@ -60,6 +62,7 @@ impl Metadata {
             num_bins: size("/num_bins", 2)?,
             num_masked_stems: stems.len() - 1,
             state_shapes: state_shapes(root)?,
+            packs_recurrent_weights: truth(root, "/packs_recurrent_weights")?,
             num_test_calls: size("/test_vector/num_calls", 1)?,
             num_test_channels: size("/test_vector/channels", 1)?,
         })
@@ -118,6 +121,11 @@ fn integer(root: &Value, field: &str, min: u64, max: u64) -> Result<u64, Metadat
             if max == u64::MAX { "a whole number".to_owned() } else { format!("a whole number of {min} to {max}") };
         fault(field, &expected, value)
     })
+}
+
+fn truth(root: &Value, field: &str) -> Result<bool, MetadataFault> {
+    let value = root.pointer(field).unwrap_or(&Value::Null);
+    value.as_bool().ok_or_else(|| fault(field, "true or false", value))
 }
 
 fn strings<'a>(root: &'a Value, field: &str) -> Result<Vec<&'a str>, MetadataFault> {

@@ -7,7 +7,7 @@ use underscore_backend::Device;
 
 use crate::error::{BackendError, cause};
 use crate::metadata::Metadata;
-use crate::{archive, device};
+use crate::{archive, device, packing};
 
 /// A TorchScript module on its device. Running it changes nothing in it, so any number of sessions share it.
 pub(crate) struct Model {
@@ -28,9 +28,12 @@ impl Model {
         let metadata = Metadata::parse(&extras.metadata, path)?;
         metadata.check_test_vector(extras.test_vector.len(), path)?;
         let device = device::open(device)?;
-        let mut module = CModule::load_on_device(path, device)
-            .map_err(|error| BackendError::NotAModel { path: path.to_owned(), reason: cause(&error) })?;
+        let not_a_model = |error| BackendError::NotAModel { path: path.to_owned(), reason: cause(&error) };
+        let mut module = CModule::load_on_device(path, device).map_err(not_a_model)?;
         module.set_eval();
+        if metadata.packs_recurrent_weights && device == tch::Device::Cpu {
+            packing::pack(&module).map_err(not_a_model)?;
+        }
         Ok(Self { module, device, metadata, metadata_json: extras.metadata, test_vector: extras.test_vector })
     }
 }

@@ -24,6 +24,7 @@ def real_time_factor(model: Path, num_calls: int = 100) -> float:
     torch.set_num_threads(1)
     try:
         script, meta, _ = contract.load(model)
+        script = contract.packed(script)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise EvaluateError(f"{model}: cannot be read as a model file ({error})") from error
     per_call = meta["frames_per_call"]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..grid import HOP_S, WINDOW_S, Grid, grid_at, stft
+from ..nets.streaming.recurrent import PackLSTM
 
 SCHEMA_VERSION = 2
 TOLERANCE = 1e-4
@@ -27,6 +28,7 @@ class Exportable(Protocol):
     frames_per_call: int
     look_ahead_frames: int
     look_back_frames: int
+    # May have `recurrent_weights` and `use_packed` beside `forward`; see `nets.streaming.recurrent`.
 
     def state_shapes(self) -> list[list[int]]: ...
 
@@ -56,6 +58,7 @@ def metadata(
         "look_ahead_frames": model.look_ahead_frames,
         "look_back_frames": model.look_back_frames,
         "state_shapes": model.state_shapes(),
+        "packs_recurrent_weights": hasattr(model, "recurrent_weights"),
         "mask": {"kind": "real", "min": 0.0, "max": 1.0},
         "stems": list(STEMS),
         "residual": STEMS[1],
@@ -124,6 +127,13 @@ def load(path: Path) -> tuple[torch.jit.ScriptModule, dict[str, Any], bytes]:
     vector = extra["test_vector.f32"]
     vector = vector if isinstance(vector, bytes) else vector.encode("latin-1")
     return script, json.loads(extra["underscore.json"]), vector
+
+
+def packed(script: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """The module as the plugin runs it on a processor: recurrent weights in oneDNN's order, where it has such."""
+    if hasattr(script, "recurrent_weights"):
+        script.use_packed(PackLSTM()(script.recurrent_weights()))
+    return script
 
 
 def check_vector(path: Path) -> float:

@@ -14,12 +14,17 @@ NUM_CHECK_FRAMES = 192
 """Three seconds: memories are well filled."""
 
 
+KEPT_METHODS = ("recurrent_weights", "use_packed")
+"""Besides `forward`, where a network has them; see `nets.streaming.recurrent`."""
+
+
 def scripted(module: nn.Module) -> torch.jit.ScriptModule:
     """TorchScript, frozen: weights become constants, normalisations fold, unused methods go."""
     with warnings.catch_warnings():
         # TorchScript is deprecated upstream, but it is what libtorch loads without Python.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.freeze(torch.jit.script(module.eval()))
+        script = torch.jit.script(module.eval())
+        return torch.jit.freeze(script, preserved_attrs=[name for name in KEPT_METHODS if hasattr(script, name)])
 
 
 def check_against_whole_clip(path: Path, net: nn.Module) -> float:

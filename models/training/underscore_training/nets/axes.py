@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..grid import FRAMES_PER_CALL, HOP_S, MODEL_GRID, Grid, grid_at
-from .level import LEVEL_FLOOR, keep_per, running_mean
+from .level import LEVEL_FLOOR, RunningMean, keep_per
 
 GAIN = 10.0
 """Magnitudes at the running level land well inside the logarithm's curved part."""
@@ -25,7 +25,7 @@ class PaperAxis(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keep: float = keep_per(FRAMES_PER_CALL * HOP_S)
+        self.mean_power = RunningMean(keep_per(FRAMES_PER_CALL * HOP_S))
         # TorchScript knows attributes and not the module's constants.
         self.frames_per_call: int = FRAMES_PER_CALL
         self.floor: float = LEVEL_FLOOR
@@ -37,11 +37,11 @@ class PaperAxis(nn.Module):
         return frame // FRAMES_PER_CALL * FRAMES_PER_CALL + FRAMES_PER_CALL - 1
 
     def forward(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Magnitude `[channel, frame, bin]`, frames divisible by 8, state of `running_mean` -> `[channel, frame, band]`, state."""
+        """Magnitude `[channel, frame, bin]`, frames divisible by 8, state of `RunningMean` -> `[channel, frame, band]`, state."""
         magnitude = magnitude[:, :, :-1]
         num_calls = magnitude.shape[1] // self.frames_per_call
         power = magnitude.square().reshape(magnitude.shape[0], num_calls, -1).mean(dim=2)
-        mean, state = running_mean(power, state, self.keep)
+        mean, state = self.mean_power(power, state)
         level = torch.sqrt(mean).repeat_interleave(self.frames_per_call, dim=1) + self.floor
         return torch.log1p(magnitude * (self.gain / level[:, :, None])), state
 
@@ -66,7 +66,7 @@ class BentAxis(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keep: float = keep_per(self.grid.hop_samples / self.grid.sample_rate_hz)
+        self.mean_power = RunningMean(keep_per(self.grid.hop_samples / self.grid.sample_rate_hz))
         self.floor: float = LEVEL_FLOOR
         # TorchScript knows attributes and not the class's.
         self.num_narrow: int = self.num_narrow
@@ -88,12 +88,12 @@ class BentAxis(nn.Module):
         return frame
 
     def forward(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Magnitude `[channel, frame, bin]`, state of `running_mean` -> `[channel, frame, band]`, state."""
+        """Magnitude `[channel, frame, bin]`, state of `RunningMean` -> `[channel, frame, band]`, state."""
         narrow = magnitude[:, :, : self.num_narrow]
         # Nyquist, the last bin, is left out here and takes the topmost value in `to_bins`.
         wide = magnitude[:, :, self.num_narrow : -1].square()
         wide = wide.reshape(magnitude.shape[0], magnitude.shape[1], self.num_wide, -1).mean(dim=3).sqrt()
-        mean, state = running_mean(narrow.square().mean(dim=2), state, self.keep)
+        mean, state = self.mean_power(narrow.square().mean(dim=2), state)
         level = torch.sqrt(mean) + self.floor
         banded = torch.cat([narrow, wide], dim=2)
         return torch.log1p(torch.exp(self.log_gain) * (banded / level[:, :, None])), state

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ..grid import WINDOW_S
 from .axes import BentAxis
-from .level import keep_per, running_mean
+from .level import RunningMean, keep_per
 from .mask_separator import MaskSeparator
 
 CORE_DIVISOR = 16
@@ -82,7 +82,7 @@ class Holding(nn.Module):
     def __init__(self, num_bands: int, hop_s: float):
         super().__init__()
         self.num_bands: int = num_bands
-        self.keep: float = keep_per(hop_s, HELD_S)
+        self.mean = RunningMean(keep_per(hop_s, HELD_S))
         self.ceiling: float = CEILING
         self.short_frames: int = SHORT_FRAMES
         self.long_frames: int = LONG_FRAMES
@@ -96,7 +96,7 @@ class Holding(nn.Module):
         x = x.detach()
         frame = x.shape[1]
         by_band = x.transpose(1, 2).reshape(-1, frame)
-        mean, mean_state = running_mean(by_band, mean_state.reshape(-1, 2), self.keep)
+        mean, mean_state = self.mean(by_band, mean_state.reshape(-1, 2))
         mean = mean.reshape(x.shape[0], self.num_bands, frame).transpose(1, 2)
         left = torch.cat([before, (self.ceiling - x).clamp_min(0.0)], dim=1)
         # Doubled: of two windows side by side the larger is that of both.
@@ -121,7 +121,7 @@ class DualPath(nn.Module):
         self.over_bands = nn.LSTM(features, band_memory, batch_first=True, bidirectional=True)
         self.from_bands = nn.Linear(2 * band_memory, features)
         self.time_norm = nn.LayerNorm(features)
-        self.over_time = nn.LSTM(features, time_memory, batch_first=True)
+        self.over_time = nn.LSTM(features, time_memory)
         self.from_time = nn.Linear(time_memory, features)
         self.dropout = nn.Dropout(dropout)
 
@@ -131,10 +131,11 @@ class DualPath(nn.Module):
         y = self.band_norm(x).reshape(channel * frame, band, features)
         y = self.from_bands(self.dropout(self.over_bands(y)[0]))
         x = x + y.reshape(channel, frame, band, features)
-        y = self.time_norm(x).transpose(1, 2).reshape(channel * band, frame, features)
+        # Frames first, as the layer works; of one channel it is the same memory.
+        y = self.time_norm(x).transpose(0, 1).reshape(frame, channel * band, features)
         before = (hidden.reshape(1, channel * band, -1), cell.reshape(1, channel * band, -1))
         y, after = self.over_time(y, before)
-        y = self.from_time(self.dropout(y)).reshape(channel, band, frame, features).transpose(1, 2)
+        y = self.from_time(self.dropout(y)).reshape(frame, channel, band, features).transpose(0, 1)
         return x + y, after[0].reshape(channel, band, -1), after[1].reshape(channel, band, -1)
 
 

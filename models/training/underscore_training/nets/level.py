@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 TIME_CONSTANT_S = 3.0
 LEVEL_FLOOR = 1e-4
@@ -11,26 +11,46 @@ LEVEL_FLOOR = 1e-4
 
 
 def keep_per(step_s: float, time_constant_s: float = TIME_CONSTANT_S) -> float:
-    """What is left of the past after one step, for `running_mean`."""
+    """What is left of the past after one step, for `RunningMean`."""
     return math.exp(-step_s / time_constant_s)
 
 
-def running_mean(power: Tensor, state: Tensor, keep: float) -> tuple[Tensor, Tensor]:
-    """Exponential mean of all steps up to each: `[channel, step]` and state `[channel, 2]` -> the same two.
+BLOCK_STEPS = 128
+
+
+class RunningMean(nn.Module):
+    """Exponential mean of all steps up to each, of which `keep` is left after one step.
 
     The state is the weighted sum and its weight: the mean is exact from the first step on, and a zero state is a reset.
     In blocks of 128 steps each is a sum with weights, so that a clip takes few operations.
     """
-    weighted, weight = state[:, 0], state[:, 1]
-    means: list[Tensor] = []
-    for start in range(0, power.shape[1], 128):
-        block = power[:, start : start + 128]
-        age = torch.arange(block.shape[1], device=power.device)
+
+    def __init__(self, keep: float):
+        super().__init__()
+        age = torch.arange(BLOCK_STEPS)
         reach = age[:, None] - age[None, :]
-        kernel = torch.where(reach >= 0, keep ** reach.clamp_min(0).to(power.dtype), 0.0) * (1.0 - keep)
-        fade = keep ** (age + 1).to(power.dtype)
-        sums = block @ kernel.t() + weighted[:, None] * fade
-        weights = kernel.sum(dim=1)[None] + weight[:, None] * fade
-        means.append(sums / weights)
-        weighted, weight = sums[:, -1], weights[:, -1]
-    return torch.cat(means, dim=1), torch.stack([weighted, weight], dim=1)
+        # What step `row` makes of step `column`, and of all that came before the block.
+        kernel = torch.where(reach >= 0, keep ** reach.clamp_min(0).double(), 0.0) * (1.0 - keep)
+        self.block_steps: int = BLOCK_STEPS
+        # In double precision, and rounded to what comes in: blocks of other lengths must not differ by more than that.
+        self.register_buffer("kernel", kernel, persistent=False)
+        self.register_buffer("kernel_sum", kernel.sum(dim=1), persistent=False)
+        self.register_buffer("fade", keep ** (age + 1).double(), persistent=False)
+
+    def forward(self, values: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """`[channel, step]` and state `[channel, 2]` -> the same two."""
+        weighted, weight = state[:, :1], state[:, 1:]
+        longest = min(values.shape[1], self.block_steps)
+        kernel, kernel_sum = self.kernel[:longest, :longest].to(values.dtype), self.kernel_sum[:longest].to(values.dtype)
+        fades = self.fade[:longest].to(values.dtype)
+        means: list[Tensor] = []
+        for start in range(0, values.shape[1], self.block_steps):
+            block = values[:, start : start + self.block_steps]
+            num_steps = block.shape[1]
+            fade = fades[:num_steps]
+            sums = block @ kernel[:num_steps, :num_steps].t() + weighted * fade
+            weights = weight * fade + kernel_sum[:num_steps]
+            means.append(sums / weights)
+            weighted, weight = sums[:, -1:], weights[:, -1:]
+        mean = means[0] if len(means) == 1 else torch.cat(means, dim=1)
+        return mean, torch.cat([weighted, weight], dim=1)

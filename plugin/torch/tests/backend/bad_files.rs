@@ -1,22 +1,14 @@
 //! Files that are missing, torn or strange: each is refused with its own status and a message that helps.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::common::{IDENTITY, Model, run, separator, shipped};
+use crate::edited::{self, archive};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use underscore_backend::{Failure, Status};
-use zip::read::{ArchiveOffset, Config};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
-
-/// A shipped model as a zip archive.
-fn archive(name: &str) -> ZipArchive<File> {
-    let whole_file = Config { archive_offset: ArchiveOffset::Known(0) };
-    ZipArchive::with_config(whole_file, File::open(shipped(name)).expect("the model")).expect("a zip")
-}
+use zip::ZipWriter;
 
 fn refused(path: &Path) -> Failure {
     let failure = Model::load(path).err().expect("a refusal");
@@ -26,38 +18,12 @@ fn refused(path: &Path) -> Failure {
 
 /// A copy of `identity.pt` whose extra files went through `edit`: `None` leaves one out.
 fn with_extras(folder: &TempDir, edit: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> PathBuf {
-    let path = folder.path().join("edited.pt");
-    let mut source = archive(IDENTITY);
-    let mut target = ZipWriter::new(File::create(&path).expect("a new file"));
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    for entry_idx in 0..source.len() {
-        let mut entry = source.by_index(entry_idx).expect("an entry");
-        let name = entry.name().expect("a name").into_owned();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).expect("its content");
-        let content = match name.split_once("/extra/") {
-            Some((_, extra)) => edit(extra, content),
-            None => Some(content),
-        };
-        if let Some(content) = content {
-            target.start_file(name, stored).expect("an entry");
-            target.write_all(&content).expect("its content");
-        }
-    }
-    target.finish().expect("a whole zip");
-    path
+    edited::with_extras(folder, IDENTITY, edit)
 }
 
 /// A copy of `identity.pt` with one field of its metadata changed.
 fn with_field(folder: &TempDir, field: &str, value: &Value) -> PathBuf {
-    with_extras(folder, |name, content| {
-        if name != "underscore.json" {
-            return Some(content);
-        }
-        let mut metadata: Value = serde_json::from_slice(&content).expect("JSON");
-        *metadata.pointer_mut(field).expect("the field") = value.clone();
-        Some(metadata.to_string().into_bytes())
-    })
+    edited::with_field(folder, IDENTITY, field, value)
 }
 
 #[test]
@@ -172,6 +138,7 @@ fn every_field_in_use_is_checked() {
         ("/mask/kind", json!("complex"), "mask.kind"),
         ("/state_shapes", json!([[-1, -2]]), "state_shapes.0"),
         ("/state_shapes", json!("none"), "state_shapes"),
+        ("/packs_recurrent_weights", json!(1), "packs_recurrent_weights"),
         ("/test_vector/num_calls", json!(0), "test_vector.num_calls"),
         ("/test_vector/num_calls", json!(2), "test_vector.f32"),
     ] {
@@ -179,6 +146,14 @@ fn every_field_in_use_is_checked() {
         assert_eq!(failure.status, Status::BAD_METADATA, "{field} = {value}: {}", failure.text);
         assert!(failure.text.contains(&format!("{named}: expected")), "{field} = {value}: {}", failure.text);
     }
+}
+
+#[test]
+fn a_model_without_the_weights_that_it_promises_to_pack_is_none() {
+    let folder = TempDir::new().expect("a folder");
+    let failure = refused(&with_field(&folder, "/packs_recurrent_weights", &json!(true)));
+    assert_eq!(failure.status, Status::NOT_A_MODEL);
+    assert!(failure.text.contains("recurrent_weights"), "{}", failure.text);
 }
 
 #[test]

@@ -2,4 +2,5 @@
 
 mod bad_files;
 mod common;
+mod edited;
 mod running;

@@ -1,6 +1,8 @@
 //! Running the shipped models through the C table.
 
 use crate::common::{IDENTITY, Model, all_shipped, backend, run, separator, shipped};
+use crate::edited::with_field;
+use tempfile::TempDir;
 use underscore_backend::{Device, Session, Status};
 
 /// Runs a model's own test vector, returns the largest difference and the tolerance it declares.
@@ -38,6 +40,29 @@ fn identity_is_one_for_both_channels() {
     let masks = run(&mut session, &model.spectrum(2, 1));
     assert_eq!(masks.len(), 2 * model.masks_len());
     assert!(masks.iter().all(|mask| mask.to_bits() == 1.0_f32.to_bits()));
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn this_libtorch_knows_the_operator_that_packs() {
+    let file = include_bytes!("../../src/pack_lstm.pt");
+    tch::CModule::load_data(&mut &file[..]).expect("the packer");
+}
+
+#[test]
+fn packed_recurrent_weights_change_no_bit() {
+    let folder = TempDir::new().expect("a folder");
+    let packed = Model::load(&shipped(&separator())).expect("the shipped model");
+    assert_eq!(packed.metadata()["packs_recurrent_weights"], true);
+    let plain = with_field(&folder, &separator(), "/packs_recurrent_weights", &false.into());
+    let plain = Model::load(&plain).expect("the same without");
+    for num_channels in [1, 2] {
+        let [mut with, mut without] = [&packed, &plain].map(|model| model.session(num_channels).expect("a session"));
+        for seed in 0..6 {
+            let spectrum = packed.spectrum(num_channels, seed);
+            assert!(run(&mut with, &spectrum) == run(&mut without, &spectrum), "{num_channels} channels, call {seed}");
+        }
+    }
 }
 
 #[test]

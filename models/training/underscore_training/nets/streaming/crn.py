@@ -1,9 +1,21 @@
 """The deployed separator by the model contract."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
 from ..crn import CRN
+from .recurrent import StreamingLSTM
+
+
+def with_streaming_lstms(net: CRN) -> CRN:
+    """A copy whose recurrent layers take packed weights."""
+    net = copy.deepcopy(net)
+    for block in net.core:
+        block.over_bands = StreamingLSTM(block.over_bands)
+        block.over_time = StreamingLSTM(block.over_time)
+    return net
 
 
 class StreamingCRN(nn.Module):
@@ -17,10 +29,28 @@ class StreamingCRN(nn.Module):
 
     def __init__(self, net: CRN):
         super().__init__()
-        self.net = net
+        self.net = with_streaming_lstms(net)
         self.grid = net.grid
         self.frames_per_call = net.frames_per_call
         self.look_ahead_frames = net.look_ahead_frames
+
+    @torch.jit.export
+    def recurrent_weights(self) -> list[Tensor]:
+        """What `PackLSTM` packs."""
+        weights: list[Tensor] = []
+        for block in self.net.core:
+            weights += block.over_bands.weights() + block.over_time.weights()
+        return weights
+
+    @torch.jit.export
+    def use_packed(self, packed: list[Tensor]) -> None:
+        """Takes what `PackLSTM` made of `recurrent_weights`, once, before the first call."""
+        first = 0
+        for block in self.net.core:
+            last = first + 2 * block.over_bands.num_directions
+            block.over_bands.packed = packed[first:last]
+            first = last + 2 * block.over_time.num_directions
+            block.over_time.packed = packed[last:first]
 
     @torch.jit.ignore
     def state_shapes(self) -> list[list[int]]:

@@ -1,0 +1,54 @@
+//! Copies of shipped models that say something else of themselves.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use crate::common::shipped;
+use serde_json::Value;
+use tempfile::TempDir;
+use zip::read::{ArchiveOffset, Config};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+/// A shipped model as a zip archive.
+pub fn archive(name: &str) -> ZipArchive<File> {
+    let whole_file = Config { archive_offset: ArchiveOffset::Known(0) };
+    ZipArchive::with_config(whole_file, File::open(shipped(name)).expect("the model")).expect("a zip")
+}
+
+/// A copy of the model whose extra files went through `edit`: `None` leaves one out.
+pub fn with_extras(folder: &TempDir, model: &str, edit: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> PathBuf {
+    let path = folder.path().join("edited.pt");
+    let mut source = archive(model);
+    let mut target = ZipWriter::new(File::create(&path).expect("a new file"));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for entry_idx in 0..source.len() {
+        let mut entry = source.by_index(entry_idx).expect("an entry");
+        let name = entry.name().expect("a name").into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("its content");
+        let content = match name.split_once("/extra/") {
+            Some((_, extra)) => edit(extra, content),
+            None => Some(content),
+        };
+        if let Some(content) = content {
+            target.start_file(name, stored).expect("an entry");
+            target.write_all(&content).expect("its content");
+        }
+    }
+    target.finish().expect("a whole zip");
+    path
+}
+
+/// A copy of the model with one field of its metadata changed.
+pub fn with_field(folder: &TempDir, model: &str, field: &str, value: &Value) -> PathBuf {
+    with_extras(folder, model, |name, content| {
+        if name != "underscore.json" {
+            return Some(content);
+        }
+        let mut metadata: Value = serde_json::from_slice(&content).expect("JSON");
+        *metadata.pointer_mut(field).expect("the field") = value.clone();
+        Some(metadata.to_string().into_bytes())
+    })
+}
