@@ -9,6 +9,7 @@ use crate::paths;
 use crate::render::{self, RenderArgs, Report};
 use anyhow::{Context, Result, ensure};
 use backend::Model;
+use host_tests::StolenTime;
 use live::{Live, Load};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -80,6 +81,9 @@ struct Row {
     audio_thread_percent_p999: f64,
     /// Stereo instances at 48 kHz / 512 that keep up on all processors.
     instances: usize,
+    /// Part of the processors' time that other machines on the same hardware took while this row was measured: above some tenths
+    /// the figures are those of a busy machine.
+    stolen_percent: Option<f64>,
     /// Memory of one stream through the model, beside the weights.
     memory_mb: Option<f64>,
     /// In a host, in blocks of 512: with more instances, at other rates, and beside programs that never rest.
@@ -119,6 +123,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     let mut rows = Vec::new();
     for (entry, model, memory_mb) in loaded {
+        let stolen_before = StolenTime::so_far();
         let measured = worker::measure(&model, if args.quick { 10.0 } else { 60.0 })?;
         // Where there is a card the plugin takes it unless it is told not to.
         let params = [("model", entry.id.as_str()), ("device", if device == Device::CUDA { "auto" } else { "cpu" })];
@@ -146,6 +151,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             gemm_peak_percent: measured.gmac_per_s.map(|gmac_per_s| 100.0 * gmac_per_s / peak_gmac_per_s),
             audio_thread_percent_p999: 1e-4 * live.process_us_p999 * f64::from(RATE_HZ) / BLOCK_SAMPLES as f64,
             instances,
+            stolen_percent: stolen_percent_since(stolen_before),
             memory_mb,
             growth,
         });
@@ -160,6 +166,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         eprintln!("{}", path.display());
     }
     Ok(())
+}
+
+fn stolen_percent_since(before: Option<StolenTime>) -> Option<f64> {
+    StolenTime::so_far().zip(before).map(|(now, before)| 100.0 * now.share_since(before))
 }
 
 /// What is played for the growth.
@@ -217,11 +227,11 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     println!(
         "model     device  latency    RTF  step p50    p99    max  /offline  naive  GMAC/s  of peak  audio p99.9  instances  \
-         MB each"
+         MB each  stolen"
     );
     for row in rows {
         println!(
-            "{:8}  {:6}  {:4.0} ms  {:5.3}  {:5.2} ms  {:5.2}  {:5.2}  {:8.2}  {:5.1}  {:>6}  {:>5} %  {:9.2} %  {:9}  {:>7}",
+            "{:8}  {:6}  {:4.0} ms  {:5.3}  {:5.2} ms  {:5.2}  {:5.2}  {:8.2}  {:5.1}  {:>6}  {:>5} %  {:9.2} %  {:9}  {:>7}  {:>4} %",
             row.model,
             row.device,
             row.latency_ms,
@@ -235,17 +245,18 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
             shown(row.gemm_peak_percent),
             row.audio_thread_percent_p999,
             row.instances,
-            shown(row.memory_mb)
+            shown(row.memory_mb),
+            shown(row.stolen_percent)
         );
     }
     println!("matrix products of 1024 x 1024 reach {peak_gmac_per_s:.0} GMAC/s on one thread");
     println!();
     println!(
-        "model     instances  rate Hz  busy threads  latency  step mean  headroom  audio p99.9    late  of frames"
+        "model     instances  rate Hz  busy threads  latency  step mean  headroom  audio p99.9    late  of frames  stolen"
     );
     for (row, live) in rows.iter().flat_map(|row| row.growth.iter().map(move |live| (row, live))) {
         println!(
-            "{:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:6.0} %  {:9.2} %  {:6}  {:9}",
+            "{:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:6.0} %  {:9.2} %  {:6}  {:9}  {:>4} %",
             row.model,
             live.load.num_instances,
             live.load.host_rate_hz,
@@ -256,6 +267,7 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
             live.audio_thread_percent_p999,
             live.num_late_frames,
             live.num_frames,
+            shown(live.stolen_percent),
         );
     }
 }

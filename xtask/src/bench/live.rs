@@ -1,7 +1,7 @@
 //! What instances cost a host in real time.
 
 use anyhow::{Context, Result, ensure};
-use host_tests::{Bundle, Config, Instance, Processor, Timings, raise_to_real_time, signals};
+use host_tests::{Bundle, Config, Instance, Processor, StolenTime, Timings, raise_to_real_time, signals};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -49,14 +49,33 @@ pub struct Live {
     pub headroom_percent: f64,
     /// One instance's `process`: 99.9 % of the blocks took less of their period.
     pub audio_thread_percent_p999: f64,
+    /// Part of the processors' time that other machines on the same hardware took meanwhile; none where the system does not say.
+    pub stolen_percent: Option<f64>,
 }
+
+/// A play in which more than this was stolen says nothing about the plugin if frames were late in it, percent.
+const STOLEN_LIMIT_PERCENT: f64 = 0.2;
+/// Such a play is repeated; the last one counts as it is.
+const NUM_TRIES: usize = 3;
 
 /// How many instances at 48 kHz keep up for `seconds` without a late frame: doubled until one is late, then halved in between.
 pub fn instances(bundle: &Bundle, params: &[(&str, &str)], seconds: f64) -> Result<usize> {
     let holds = |num: usize| -> Result<bool> {
-        let live = play_all(bundle, params, Load::of(num), seconds)?;
-        eprintln!("  {num} instances: {} frames late in {seconds:.0} s", live.num_late_frames);
-        Ok(live.num_late_frames == 0)
+        for _ in 0..NUM_TRIES {
+            let live = play_all(bundle, params, Load::of(num), seconds)?;
+            let stolen_percent = live.stolen_percent.unwrap_or(0.0);
+            let late = live.num_late_frames;
+            eprintln!(
+                "  {num} instances: {late} frames late in {seconds:.0} s, {stolen_percent:.1} % of the time stolen"
+            );
+            if late == 0 {
+                return Ok(true);
+            }
+            if stolen_percent <= STOLEN_LIMIT_PERCENT {
+                break;
+            }
+        }
+        Ok(false)
     };
     let (mut good, mut bad) = (0, 1);
     while bad <= MOST && holds(bad)? {
@@ -197,8 +216,10 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
     pump(&|| Ok(settled.elapsed() > SETTLING))?;
     let before = bundle.diagnostics()?.instances;
     stage.begin();
+    let stolen_before = StolenTime::so_far();
     let from = Instant::now();
     pump(&|| Ok(from.elapsed().as_secs_f64() > seconds))?;
+    let stolen = StolenTime::so_far().zip(stolen_before).map(|(after, before)| after.share_since(before));
     let after = bundle.diagnostics()?.instances;
     let newest = after.first().context("no instance is alive")?;
     let gained = |count: fn(&host_tests::InstanceDiagnostics) -> u64| {
@@ -212,6 +233,7 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
         step_ms_mean: after.iter().map(|instance| instance.step_ms_mean).sum::<f64>() / after.len() as f64,
         headroom_percent: 100.0 * after.iter().map(|instance| instance.headroom).fold(1.0, f64::min),
         audio_thread_percent_p999: f64::NAN,
+        stolen_percent: stolen.map(|share| 100.0 * share),
     })
 }
 

@@ -108,6 +108,7 @@ mod tests {
             step_ms_mean: 4.0,
             headroom_percent: 80.0 - 6.0 * load.num_instances as f64,
             audio_thread_percent_p999: 1.0 + f64::from(load.host_rate_hz) / 5e4,
+            stolen_percent: None,
         };
         let row = Row {
             model: "music-0".into(),
