@@ -33,6 +33,7 @@ use underscore_engine::StatusSnapshot;
 use crate::block::NUM_STEMS;
 use crate::builder::Builder;
 use crate::meters::Meters;
+use crate::model::Model;
 use crate::params::UnderscoreParams;
 use levels::Levels;
 
@@ -177,6 +178,13 @@ impl EditorApp {
         status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices);
     }
 
+    fn about_models(&self) -> String {
+        let descriptions = self.status.as_ref().map(|it| Model::descriptions(it.host_rate_hz, it.max_block_samples));
+        let mut lines = vec!["The model that separates, and the latency that it takes.".to_owned()];
+        lines.extend(descriptions.unwrap_or_default());
+        lines.join("\n")
+    }
+
     fn header(&self, ui: &mut Ui, setter: &ParamSetter) {
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
             ui.label(RichText::new("Underscore").size(18.0).strong().color(theme::TEXT));
@@ -187,9 +195,7 @@ impl EditorApp {
                 ui.add_space(6.0);
                 choice::draw(ui, setter, &self.params.device, "device", 64.0)
                     .on_hover_text("Where the model runs. Auto: CUDA where there is one, else the processor.");
-                choice::draw(ui, setter, &self.params.model, "model", 108.0).on_hover_text(
-                    "The model that separates. Identity gives everything to the music, to check latency and routing.",
-                );
+                choice::draw(ui, setter, &self.params.model, "model", 108.0).on_hover_text(self.about_models());
             });
         });
     }

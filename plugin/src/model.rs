@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use nice_plug::prelude::*;
-use underscore_engine::{Catalogue, ModelSpec};
+use underscore_engine::{Catalogue, ModelSpec, latency};
 
 /// A choice among the models of the catalogue. What is saved is its id; its place and its name may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,21 @@ impl Model {
     #[must_use]
     pub fn id(self) -> &'static str {
         Choices::get().ids[self.idx]
+    }
+
+    /// The choices, a line each: how it is shown, what it is, and what its latency is at the host's rate, Hz, and largest block,
+    /// samples.
+    #[must_use]
+    pub fn descriptions(host_rate_hz: f64, max_block_samples: usize) -> Vec<String> {
+        let choices = Choices::get();
+        let spec_of = |id: &str| Catalogue::shipped().find(id);
+        let lines = choices.ids.iter().zip(&choices.names).filter_map(|(id, shown)| {
+            let spec = spec_of(id)?;
+            let latency_samples = latency(&spec.timing, host_rate_hz, max_block_samples).ok()?.latency_samples;
+            let latency_ms = 1e3 * latency_samples as f64 / host_rate_hz;
+            Some(format!("{shown}: {}, {latency_ms:.0} ms", spec.name))
+        });
+        lines.collect()
     }
 }
 
@@ -102,6 +117,20 @@ mod tests {
             let spec = Catalogue::shipped().find(model.id()).expect("every choice is in the catalogue");
             assert_eq!(spec.stems, ["music", "dialogue"], "{}", model.id());
         }
+    }
+
+    #[test]
+    fn every_model_is_described_with_what_it_is_and_its_latency() {
+        let lines = Model::descriptions(48_000.0, 256);
+        assert_eq!(lines.len(), models().count());
+        for (model, line) in models().zip(lines) {
+            let spec = Catalogue::shipped().find(model.id()).expect("every choice is in the catalogue");
+            assert!(
+                line.starts_with(&name_of(model.id())) && line.contains(&spec.name) && line.ends_with(" ms"),
+                "{line}"
+            );
+        }
+        assert!(Model::descriptions(0.0, 256).is_empty(), "no rate, no latency");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{BLOCKS_SAMPLES, EXACT_DB, RATES_HZ, offline_stereo, open};
-use host_tests::{Rendering, render, residual_db, signals::impulse};
+use common::{BLOCKS_SAMPLES, EXACT_DB, RATES_HZ, offline_stereo, open, separators};
+use host_tests::{Rendering, delay_samples, render, residual_db, signals::impulse, signals::programme};
 
 /// Where the impulse is put; not a multiple of any block or hop.
 const AT_SAMPLES: usize = 101;
@@ -54,6 +54,38 @@ fn reported_is_measured_at_every_rate_and_block_size() {
     }
     println!("largest residual of the impulse: {worst_db:.1} dBFS");
     assert!(worst_db <= EXACT_DB, "{worst_db} dBFS");
+}
+
+/// What a broadcaster can bear, milliseconds.
+const ON_AIR_MS: f64 = 64.0;
+
+#[test]
+fn what_every_model_separates_lies_where_its_latency_says_and_one_is_short_enough_for_use_on_air() {
+    let bundle = open();
+    for (rate_hz, block_samples) in
+        [(44_100.0, 128), (44_100.0, 256), (48_000.0, 128), (48_000.0, 256), (96_000.0, 512)]
+    {
+        let input = programme(2, (2.0 * rate_hz) as usize, rate_hz, 5);
+        let mut shortest_ms = f64::INFINITY;
+        for model in separators(&bundle) {
+            let mut instance = offline_stereo(&bundle, rate_hz, block_samples);
+            instance.set("model", &model).unwrap();
+            let rendered = render(&bundle, &mut instance, &Rendering::new(&input, block_samples)).unwrap();
+            let case = format!("{model}, {rate_hz} Hz, blocks of {block_samples}");
+            assert_eq!(rendered.frames.num_late, 0, "{case}");
+            for stem in &rendered.stems {
+                let max_delay = 2 * rendered.latency_samples;
+                let measured = delay_samples(&input[0], &stem.channels[0], max_delay).expect("a stem with sound");
+                assert_eq!(measured, rendered.latency_samples, "{case}: {} is off", stem.name);
+            }
+            let sum_db = residual_db(&input, &rendered.aligned_sum());
+            assert!(sum_db <= EXACT_DB, "{case}: the stems sum to the input within {sum_db} dBFS");
+            let latency_ms = 1e3 * rendered.latency_samples as f64 / rate_hz;
+            println!("{case}: {latency_ms:.1} ms, sum within {sum_db:.1} dBFS");
+            shortest_ms = shortest_ms.min(latency_ms);
+        }
+        assert!(shortest_ms <= ON_AIR_MS, "{rate_hz} Hz, blocks of {block_samples}: {shortest_ms} ms at best");
+    }
 }
 
 #[test]

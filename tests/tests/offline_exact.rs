@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BLOCKS_SAMPLES, open};
+use common::{BLOCKS_SAMPLES, open, separators};
 use host_tests::{BlockSizes, Bundle, Config, Rendered, Rendering, Transport, render, signals::programme};
 
 /// Its hop is no whole number of samples.
@@ -13,7 +13,20 @@ fn input() -> Vec<Vec<f32>> {
 }
 
 fn run(bundle: &Bundle, input: &[Vec<f32>], max_block_samples: usize, blocks: BlockSizes, offline: bool) -> Rendered {
+    let default = &separators(bundle)[0];
+    run_model(bundle, default, input, max_block_samples, blocks, offline)
+}
+
+fn run_model(
+    bundle: &Bundle,
+    model: &str,
+    input: &[Vec<f32>],
+    max_block_samples: usize,
+    blocks: BlockSizes,
+    offline: bool,
+) -> Rendered {
     let mut instance = bundle.create(None).unwrap();
+    instance.set("model", model).unwrap();
     instance.configure(Config { rate_hz: RATE_HZ, max_block_samples, num_channels: 2, offline }).unwrap();
     let rendered = render(bundle, &mut instance, &Rendering { blocks, ..Rendering::new(input, 1) }).unwrap();
     let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
@@ -50,6 +63,19 @@ fn at_every_block_size() {
         assert_same(&format!("blocks of {block}"), &reference, &rendered);
     }
     println!("bit-identical at blocks of {BLOCKS_SAMPLES:?}");
+}
+
+#[test]
+fn with_every_model() {
+    let (bundle, input) = (open(), input());
+    for model in separators(&bundle) {
+        let reference = run_model(&bundle, &model, &input, 512, BlockSizes::Fixed(512), true);
+        for block in [64, 127, 256, 4096] {
+            let rendered = run_model(&bundle, &model, &input, block, BlockSizes::Fixed(block), true);
+            assert_same(&format!("{model} in blocks of {block}"), &reference, &rendered);
+        }
+        println!("{model}: bit-identical");
+    }
 }
 
 #[test]

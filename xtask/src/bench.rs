@@ -5,13 +5,13 @@ mod live;
 mod plot;
 mod worker;
 
-use crate::paths;
 use crate::render::{self, RenderArgs, Report};
-use anyhow::{Context, Result, ensure};
+use crate::{models, paths};
+use anyhow::{Result, ensure};
 use backend::Model;
 use host_tests::StolenTime;
 use live::{Live, Load};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::PathBuf;
 use underscore_backend::Device;
 
@@ -90,21 +90,6 @@ struct Row {
     growth: Vec<Live>,
 }
 
-/// A model in `models/manifest.toml`.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    id: String,
-    file: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Manifest {
-    model: Vec<Entry>,
-}
-
-/// The model that changes nothing: not asked for, not measured.
-const IDENTITY: &str = "identity";
-
 /// Measures every model and prints the table.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let device = if args.device == "cuda" { Device::CUDA } else { Device::CPU };
@@ -115,7 +100,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let products = paths::root().join("tests/fixtures/models/products.pt");
     let peak_gmac_per_s = worker::peak_gmac_per_s(backend, &products, device)?;
     let mut loaded = Vec::new();
-    for entry in chosen(&args.models)? {
+    for entry in models::chosen(&args.models)? {
         let model = Model::load(backend, &resources.join("models").join(&entry.file), device)?;
         // Of all models first: what long passes leave behind, the allocator hands out again unseen.
         let memory_mb = if device == Device::CPU { worker::memory_mb(&model)? } else { None };
@@ -179,19 +164,6 @@ fn loads() -> impl Iterator<Item = Load> {
     // One processor is left to the plugin and the host.
     let num_busy_threads = (live::num_processors() - 1).max(1);
     more_instances.chain(other_rates).chain([Load { num_busy_threads, ..Load::of(1) }])
-}
-
-/// The models asked for, or all that separate.
-fn chosen(ids: &[String]) -> Result<Vec<Entry>> {
-    let path = paths::root().join("models").join("manifest.toml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let known = toml::from_str::<Manifest>(&text)?.model;
-    let names: Vec<&str> = known.iter().map(|entry| entry.id.as_str()).collect();
-    for id in ids {
-        ensure!(names.contains(&id.as_str()), "--model {id}: expected one of {}", names.join(", "));
-    }
-    let is_chosen = |entry: &Entry| if ids.is_empty() { entry.id != IDENTITY } else { ids.contains(&entry.id) };
-    Ok(known.into_iter().filter(is_chosen).collect())
 }
 
 fn mode_of(latency_ms: f64) -> &'static str {
@@ -279,13 +251,5 @@ mod tests {
     #[test]
     fn a_mode_is_what_the_latency_is_fit_for() {
         assert_eq!([32.0, 64.0, 64.1, 500.0, 2450.0].map(mode_of), ["live", "live", "studio", "studio", "exact"]);
-    }
-
-    #[test]
-    fn a_model_that_is_not_known_is_refused_by_name_and_the_identity_is_left_out() {
-        let all = chosen(&[]).unwrap();
-        assert!(!all.is_empty() && all.iter().all(|entry| entry.id != IDENTITY));
-        let error = chosen(&["music-0".to_owned()]).unwrap_err().to_string();
-        assert!(error.contains("--model music-0: expected one of") && error.contains(&all[0].id), "{error}");
     }
 }

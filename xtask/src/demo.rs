@@ -7,7 +7,7 @@ mod spectrogram;
 use crate::bundle::{self, BundleArgs};
 use crate::render::audio_file::{self, Audio};
 use crate::render::{self, RenderArgs, Report};
-use crate::{paths, setup};
+use crate::{models, paths, setup};
 use anyhow::{Context, Result, bail, ensure};
 use host_tests::{residual_db, sum_of};
 use score::Score;
@@ -23,7 +23,7 @@ const SUM_LIMIT_DB: f64 = -120.0;
 const MUSIC_GAIN_BAR_DB: f64 = 6.0;
 
 /// Samples per block.
-const BLOCK_SAMPLES: usize = 512;
+const BLOCK_SAMPLES: usize = 256;
 
 /// The programme in parts: what goes in, what was put together to make it, and what comes out.
 struct Programme {
@@ -45,11 +45,10 @@ pub fn run() -> Result<()> {
     let input = folder.join("mixture.wav");
     audio_file::write(&input, &mixture.channels, mixture.rate_hz)?;
 
-    let report = render(&input, &folder, &layout.clap, Pace::Offline)?;
+    let report = render(&input, &folder, &layout.clap, None, Pace::Offline)?;
     println!("once more at the pace of a live session, for the load");
-    let live = render(&input, &folder.join("live"), &layout.clap, Pace::Live)?;
-    let estimates = STEMS.map(|stem| audio_file::read(&folder.join(format!("{stem}.wav"))));
-    let estimates = estimates.into_iter().collect::<Result<Vec<_>>>()?;
+    let live = render(&input, &folder.join("live"), &layout.clap, None, Pace::Live)?;
+    let estimates = estimates_in(&folder)?;
     let programme = Programme { mixture, references, estimates };
     let scores = scores(&programme)?;
     let residual_db = residual(&programme);
@@ -58,10 +57,16 @@ pub fn run() -> Result<()> {
     figure::draw(&picture, &panels(&programme, &scores))?;
     print_table(&programme, &scores, &report, residual_db);
     print_load(&report, &live);
+    print_others(&programme, &input, &folder, &layout.clap)?;
     for name in ["mixture.wav", "music.wav", "dialogue.wav", "spectrograms.png", "report.json"] {
         println!("{}", paths::shown(&folder.join(name)));
     }
     check(&scores, &report, residual_db)
+}
+
+/// The stems that were rendered into a folder.
+fn estimates_in(folder: &Path) -> Result<Vec<Audio>> {
+    STEMS.iter().map(|stem| audio_file::read(&folder.join(format!("{stem}.wav")))).collect()
 }
 
 /// The sum of the references.
@@ -79,11 +84,11 @@ enum Pace {
     Live,
 }
 
-fn render(input: &Path, folder: &Path, clap: &Path, pace: Pace) -> Result<Report> {
+fn render(input: &Path, folder: &Path, clap: &Path, model: Option<&str>, pace: Pace) -> Result<Report> {
     let args = RenderArgs {
         input: input.to_path_buf(),
         out_dir: folder.to_path_buf(),
-        model: None,
+        model: model.map(str::to_owned),
         block: BLOCK_SAMPLES,
         rate: None,
         realtime: pace == Pace::Live,
@@ -154,6 +159,24 @@ fn print_load(report: &Report, live: &Report) {
         live.process_cpu_us_p999, live.block
     );
     println!("late when live     {} of {} frames\n", live.late_frames, live.frames);
+}
+
+/// The programme through the models that are not the default one.
+fn print_others(programme: &Programme, input: &Path, folder: &Path, clap: &Path) -> Result<()> {
+    for model in models::chosen(&[])?.iter().skip(1) {
+        let folder = folder.join(&model.id);
+        let report = render(input, &folder, clap, Some(&model.id), Pace::Offline)?;
+        report.require_separated()?;
+        let scores = programme.references.iter().zip(estimates_in(&folder)?);
+        let scores = scores.map(|(reference, estimate)| Score::of(&reference.channels, &estimate.channels));
+        let sdr_db = scores.map(|score| Ok(format!("{:.2} dB", score?.sdr_db))).collect::<Result<Vec<_>>>()?;
+        let latency_ms = 1e3 * report.latency_samples_reported as f64 / f64::from(report.host_rate);
+        println!(
+            "with {}, {latency_ms:.0} ms: SDR {} (music), {} (dialogue), {:.2} s per second of audio\n",
+            model.id, sdr_db[0], sdr_db[1], report.rtf
+        );
+    }
+    Ok(())
 }
 
 /// What must hold of every demo.

@@ -9,6 +9,7 @@ mod install;
 mod layering;
 mod licences;
 mod metadata;
+mod models;
 mod paths;
 mod process;
 mod render;

@@ -116,25 +116,29 @@ impl Instance {
         Ok(String::from_utf8_lossy(text).into_owned())
     }
 
+    /// The texts of a stepped param, from its smallest value up; none where there are too many to choose from.
+    ///
+    /// # Errors
+    /// Those of [`Instance::text_of`].
+    pub fn choices(&mut self, param: &Param) -> Result<Vec<String>, HostError> {
+        const MAX_CHOICES: f64 = 64.0;
+        if !param.is_stepped || param.max - param.min > MAX_CHOICES {
+            return Ok(Vec::new());
+        }
+        let steps = 0..=(param.max - param.min) as u32;
+        steps.map(|step| self.text_of(param.id, param.min + f64::from(step))).collect()
+    }
+
     /// The value that a text names: one of the choices of a stepped param, or whatever the plugin itself reads.
     ///
     /// # Errors
     /// [`HostError::NoValue`], with the choices where they can be counted.
     pub fn value_of(&mut self, param: &Param, text: &str) -> Result<f64, HostError> {
-        const MAX_CHOICES: f64 = 64.0;
-        let mut hint = String::new();
-        if param.is_stepped && param.max - param.min <= MAX_CHOICES {
-            let mut choices = Vec::new();
-            for step in 0..=(param.max - param.min) as u32 {
-                let value = param.min + f64::from(step);
-                let choice = self.text_of(param.id, value)?;
-                if slug(&choice) == slug(text) {
-                    return Ok(value);
-                }
-                choices.push(choice);
-            }
-            hint = format!("; it takes {choices:?}");
+        let choices = self.choices(param)?;
+        if let Some(step) = choices.iter().position(|choice| slug(choice) == slug(text)) {
+            return Ok(param.min + step as f64);
         }
+        let hint = if choices.is_empty() { String::new() } else { format!("; it takes {choices:?}") };
         let fail = || HostError::NoValue { param: param.name.clone(), text: text.to_owned(), hint };
         let Ok(c_text) = CString::new(text) else { return Err(fail()) };
         let extension = self.params_extension()?;

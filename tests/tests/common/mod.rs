@@ -41,6 +41,14 @@ pub fn offline_stereo(bundle: &Bundle, rate_hz: f64, max_block_samples: usize) -
     instance
 }
 
+/// The models that separate, as the plugin offers them.
+pub fn separators(bundle: &Bundle) -> Vec<String> {
+    let mut instance = bundle.create(None).unwrap();
+    let param = instance.param("model").unwrap();
+    let models = instance.choices(&param).unwrap();
+    models.into_iter().filter(|model| model != "Identity").collect()
+}
+
 /// Plays a scenario in a child; a crash or a hang fails the test with what the child wrote.
 pub fn probe(scenario: &Scenario, environment: &[(&str, &OsStr)]) -> Outcome {
     let probe = Path::new(env!("CARGO_BIN_EXE_probe"));

@@ -1,0 +1,48 @@
+//! The models that ship, as `models/manifest.toml` lists them.
+
+use crate::paths;
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+/// The model that changes nothing: not meant where none is named.
+const IDENTITY: &str = "identity";
+
+/// A model that ships.
+#[derive(Debug, Deserialize)]
+pub struct Entry {
+    /// Permanent id.
+    pub id: String,
+    /// In the `models` folder of the resources.
+    pub file: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Manifest {
+    model: Vec<Entry>,
+}
+
+/// The models of these ids, or all that separate, the default one first.
+pub fn chosen(ids: &[String]) -> Result<Vec<Entry>> {
+    let path = paths::root().join("models").join("manifest.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let known = toml::from_str::<Manifest>(&text)?.model;
+    let names: Vec<&str> = known.iter().map(|entry| entry.id.as_str()).collect();
+    for id in ids {
+        ensure!(names.contains(&id.as_str()), "--model {id}: expected one of {}", names.join(", "));
+    }
+    let is_chosen = |entry: &Entry| if ids.is_empty() { entry.id != IDENTITY } else { ids.contains(&entry.id) };
+    Ok(known.into_iter().filter(is_chosen).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_is_not_known_is_refused_by_name_and_the_identity_is_left_out() {
+        let all = chosen(&[]).unwrap();
+        assert!(!all.is_empty() && all.iter().all(|entry| entry.id != IDENTITY));
+        let error = chosen(&["music-0".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("--model music-0: expected one of") && error.contains(&all[0].id), "{error}");
+    }
+}
