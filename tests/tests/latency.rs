@@ -3,7 +3,7 @@
 mod common;
 
 use common::{BLOCKS_SAMPLES, EXACT_DB, RATES_HZ, offline_stereo, open, separators};
-use host_tests::{Rendering, delay_samples, render, residual_db, signals::impulse, signals::programme};
+use host_tests::{Rendering, Stem, delay_samples, render, residual_db, signals::impulse, signals::programme};
 
 /// Where the impulse is put; not a multiple of any block or hop.
 const AT_SAMPLES: usize = 101;
@@ -73,11 +73,11 @@ fn what_every_model_separates_lies_where_its_latency_says_and_one_is_short_enoug
             let rendered = render(&bundle, &mut instance, &Rendering::new(&input, block_samples)).unwrap();
             let case = format!("{model}, {rate_hz} Hz, blocks of {block_samples}");
             assert_eq!(rendered.frames.num_late, 0, "{case}");
-            for stem in &rendered.stems {
-                let max_delay = 2 * rendered.latency_samples;
-                let measured = delay_samples(&input[0], &stem.channels[0], max_delay).expect("a stem with sound");
-                assert_eq!(measured, rendered.latency_samples, "{case}: {} is off", stem.name);
-            }
+            // Of a stem with little in it the correlation says nothing.
+            let energy = |stem: &&Stem| stem.channels[0].iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+            let louder = rendered.stems.iter().max_by(|a, b| energy(a).total_cmp(&energy(b))).expect("stems");
+            let measured = delay_samples(&input[0], &louder.channels[0], 2 * rendered.latency_samples);
+            assert_eq!(measured, Some(rendered.latency_samples), "{case}: {} is off", louder.name);
             let sum_db = residual_db(&input, &rendered.aligned_sum());
             assert!(sum_db <= EXACT_DB, "{case}: the stems sum to the input within {sum_db} dBFS");
             let latency_ms = 1e3 * rendered.latency_samples as f64 / rate_hz;

@@ -9,11 +9,12 @@ use crate::render::{self, RenderArgs, Report};
 use crate::{models, paths};
 use anyhow::{Result, ensure};
 use backend::Model;
-use host_tests::StolenTime;
+use host_tests::{Bundle, StolenTime};
 use live::{Live, Load};
 use serde::Serialize;
 use std::path::PathBuf;
 use underscore_backend::Device;
+use worker::Worker;
 
 /// The block of the audio thread's figure in the table.
 const BLOCK_SAMPLES: usize = 256;
@@ -26,9 +27,12 @@ const GROWTH_RATES_HZ: [u32; 4] = [16_000, 44_100, 96_000, 192_000];
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Model id, as often as wanted [default: every model that separates]
+    /// Model id, as often as wanted [default: every model that separates, or none where a file is named]
     #[arg(long = "model", value_name = "ID")]
     pub models: Vec<String>,
+    /// An exported file that does not ship, as often as wanted: its calls alone are measured, no host plays it
+    #[arg(long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Where models run: cpu, cuda
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
     pub device: String,
@@ -51,42 +55,45 @@ pub struct BenchArgs {
 struct Row {
     /// Id of the model.
     model: String,
-    /// What its latency makes it fit for: `live` up to 64 ms, `studio` up to 500, else `exact`.
-    mode: &'static str,
     /// Where it ran.
     device: String,
     /// Of its weights and sums.
     dtype: &'static str,
     /// Threads of one call.
     threads: u32,
+    /// Its calls one by one.
+    #[serde(flatten)]
+    worker: Worker,
+    /// Its arithmetic as part of what matrix products reach on this thread.
+    gemm_peak_percent: Option<f64>,
+    /// Memory of one stream through the model, beside the weights.
+    memory_mb: Option<f64>,
+    /// Part of the processors' time that other machines on the same hardware took while this row was measured: above some tenths
+    /// the figures are those of a busy machine.
+    stolen_percent: Option<f64>,
+    /// In a host; nothing for a file that does not ship.
+    #[serde(flatten)]
+    hosted: Option<Hosted>,
+}
+
+impl Row {
+    fn growth(&self) -> impl Iterator<Item = &Live> {
+        self.hosted.iter().flat_map(|hosted| &hosted.growth)
+    }
+}
+
+/// What a model does to a host.
+#[derive(Debug, Default, Serialize)]
+struct Hosted {
+    /// What its latency makes it fit for: `live` up to 64 ms, `studio` up to 500, else `exact`.
+    mode: &'static str,
     /// Reported latency at 48 kHz in blocks of 256.
     latency_ms: f64,
-    /// Model time per time of audio, calls back to back, one channel.
-    rtf: f64,
-    /// Half the calls took less.
-    step_ms_p50: f64,
-    /// 99 % of the calls took less.
-    step_ms_p99: f64,
-    /// The longest call.
-    step_ms_max: f64,
-    /// Relative to 12 s in one pass.
-    offline_ratio: f64,
-    /// A window computed anew for every call, relative to the stream.
-    naive_ratio: f64,
-    /// Arithmetic per time, 10⁹ multiply-accumulates per second.
-    gmac_per_s: Option<f64>,
-    /// The same as part of what matrix products reach on this thread.
-    gemm_peak_percent: Option<f64>,
     /// 99.9 % of the blocks took less of their period, stereo at 48 kHz / 256, paced by the clock.
     audio_thread_percent_p999: f64,
     /// Stereo instances at 48 kHz / 512 that keep up on all processors.
     instances: usize,
-    /// Part of the processors' time that other machines on the same hardware took while this row was measured: above some tenths
-    /// the figures are those of a busy machine.
-    stolen_percent: Option<f64>,
-    /// Memory of one stream through the model, beside the weights.
-    memory_mb: Option<f64>,
-    /// In a host, in blocks of 512: with more instances, at other rates, and beside programs that never rest.
+    /// In blocks of 512: with more instances, at other rates, and beside programs that never rest.
     growth: Vec<Live>,
 }
 
@@ -99,46 +106,32 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let backend = backend::open(&resources)?;
     let products = paths::root().join("tests/fixtures/models/products.pt");
     let peak_gmac_per_s = worker::peak_gmac_per_s(backend, &products, device)?;
+    let shipped =
+        if args.models.is_empty() && !args.files.is_empty() { Vec::new() } else { models::chosen(&args.models)? };
     let mut loaded = Vec::new();
-    for entry in models::chosen(&args.models)? {
-        let model = Model::load(backend, &resources.join("models").join(&entry.file), device)?;
+    let paths = shipped.iter().map(|entry| resources.join("models").join(&entry.file)).chain(args.files.clone());
+    for path in paths {
+        let model = Model::load(backend, &path, device)?;
         // Of all models first: what long passes leave behind, the allocator hands out again unseen.
         let memory_mb = if device == Device::CPU { worker::memory_mb(&model)? } else { None };
-        loaded.push((entry, model, memory_mb));
+        loaded.push((model, memory_mb));
     }
+    let bundle = host_tests::Bundle::open(&bundle_path)?;
     let mut rows = Vec::new();
-    for (entry, model, memory_mb) in loaded {
+    for (idx, (model, memory_mb)) in loaded.into_iter().enumerate() {
         let stolen_before = StolenTime::so_far();
-        let measured = worker::measure(&model, if args.quick { 10.0 } else { 60.0 })?;
-        // Where there is a card the plugin takes it unless it is told not to.
-        let params = [("model", entry.id.as_str()), ("device", if device == Device::CUDA { "auto" } else { "cpu" })];
-        let live = audio_thread(args, &params)?;
-        ensure!(live.device == args.device, "--device {}: the plugin ran on {}", args.device, live.device);
-        let bundle = host_tests::Bundle::open(&bundle_path)?;
-        let instances = live::instances(&bundle, &params, if args.quick { 4.0 } else { 60.0 })?;
-        let growth_s = if args.quick { 3.0 } else { 12.0 };
-        let growth = loads().map(|load| live::play_all(&bundle, &params, load, growth_s)).collect::<Result<_>>()?;
-        let latency_ms = 1e3 * live.latency_samples_reported as f64 / f64::from(RATE_HZ);
+        let worker = worker::measure(&model, if args.quick { 10.0 } else { 60.0 })?;
+        let hosted = shipped.get(idx).map(|entry| hosted(args, &bundle, &entry.id)).transpose()?;
         rows.push(Row {
-            model: entry.id.clone(),
-            mode: mode_of(latency_ms),
-            device: live.device,
+            model: model.about.id.clone(),
+            device: args.device.clone(),
             dtype: "float32",
             threads: 1,
-            latency_ms,
-            rtf: measured.rtf,
-            step_ms_p50: measured.step_ms_p50,
-            step_ms_p99: measured.step_ms_p99,
-            step_ms_max: measured.step_ms_max,
-            offline_ratio: measured.offline_ratio,
-            naive_ratio: measured.naive_ratio,
-            gmac_per_s: measured.gmac_per_s,
-            gemm_peak_percent: measured.gmac_per_s.map(|gmac_per_s| 100.0 * gmac_per_s / peak_gmac_per_s),
-            audio_thread_percent_p999: 1e-4 * live.process_us_p999 * f64::from(RATE_HZ) / BLOCK_SAMPLES as f64,
-            instances,
-            stolen_percent: stolen_percent_since(stolen_before),
+            worker,
+            gemm_peak_percent: worker.gmac_per_s.map(|gmac_per_s| 100.0 * gmac_per_s / peak_gmac_per_s),
             memory_mb,
-            growth,
+            stolen_percent: stolen_percent_since(stolen_before),
+            hosted,
         });
     }
     if args.json {
@@ -151,6 +144,25 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         eprintln!("{}", path.display());
     }
     Ok(())
+}
+
+/// Plays the model `id` in a host.
+fn hosted(args: &BenchArgs, bundle: &Bundle, id: &str) -> Result<Hosted> {
+    // Where there is a card the plugin takes it unless it is told not to.
+    let params = [("model", id), ("device", if args.device == "cuda" { "auto" } else { "cpu" })];
+    let live = audio_thread(args, &params)?;
+    ensure!(live.device == args.device, "--device {}: the plugin ran on {}", args.device, live.device);
+    let instances = live::instances(bundle, &params, if args.quick { 4.0 } else { 60.0 })?;
+    let growth_s = if args.quick { 3.0 } else { 12.0 };
+    let growth = loads().map(|load| live::play_all(bundle, &params, load, growth_s)).collect::<Result<_>>()?;
+    let latency_ms = 1e3 * live.latency_samples_reported as f64 / f64::from(RATE_HZ);
+    Ok(Hosted {
+        mode: mode_of(latency_ms),
+        latency_ms,
+        audio_thread_percent_p999: 1e-4 * live.process_us_p999 * f64::from(RATE_HZ) / BLOCK_SAMPLES as f64,
+        instances,
+        growth,
+    })
 }
 
 fn stolen_percent_since(before: Option<StolenTime>) -> Option<f64> {
@@ -198,26 +210,27 @@ fn audio_thread(args: &BenchArgs, params: &[(&str, &str)]) -> Result<Report> {
 fn print(rows: &[Row], peak_gmac_per_s: f64) {
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     println!(
-        "model     device  latency    RTF  step p50    p99    max  /offline  naive  GMAC/s  of peak  audio p99.9  instances  \
-         MB each  stolen"
+        "model            device  latency    RTF  step p50    p99    max  /offline  naive  GMAC/s  of peak  MB each  audio p99.9  \
+         instances  stolen"
     );
     for row in rows {
+        let (worker, hosted) = (&row.worker, row.hosted.as_ref());
         println!(
-            "{:8}  {:6}  {:4.0} ms  {:5.3}  {:5.2} ms  {:5.2}  {:5.2}  {:8.2}  {:5.1}  {:>6}  {:>5} %  {:9.2} %  {:9}  {:>7}  {:>4} %",
+            "{:15}  {:6}  {:>4} ms  {:5.3}  {:5.2} ms  {:5.2}  {:5.2}  {:8.2}  {:5.1}  {:>6}  {:>5} %  {:>7}  {:>9} %  {:>9}  {:>4} %",
             row.model,
             row.device,
-            row.latency_ms,
-            row.rtf,
-            row.step_ms_p50,
-            row.step_ms_p99,
-            row.step_ms_max,
-            row.offline_ratio,
-            row.naive_ratio,
-            shown(row.gmac_per_s),
+            hosted.map_or_else(|| "-".to_owned(), |hosted| format!("{:.0}", hosted.latency_ms)),
+            worker.rtf,
+            worker.step_ms_p50,
+            worker.step_ms_p99,
+            worker.step_ms_max,
+            worker.offline_ratio,
+            worker.naive_ratio,
+            shown(worker.gmac_per_s),
             shown(row.gemm_peak_percent),
-            row.audio_thread_percent_p999,
-            row.instances,
             shown(row.memory_mb),
+            hosted.map_or_else(|| "-".to_owned(), |hosted| format!("{:.2}", hosted.audio_thread_percent_p999)),
+            hosted.map_or_else(|| "-".to_owned(), |hosted| hosted.instances.to_string()),
             shown(row.stolen_percent)
         );
     }
@@ -226,7 +239,7 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
     println!(
         "model     instances  rate Hz  busy threads  latency  step mean  headroom  audio p99.9    late  of frames  stolen"
     );
-    for (row, live) in rows.iter().flat_map(|row| row.growth.iter().map(move |live| (row, live))) {
+    for (row, live) in rows.iter().flat_map(|row| row.growth().map(move |live| (row, live))) {
         println!(
             "{:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:6.0} %  {:9.2} %  {:6}  {:9}  {:>4} %",
             row.model,

@@ -23,6 +23,8 @@ pub fn open(resources: &Path) -> Result<Backend> {
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default)]
 pub struct About {
+    /// Permanent id.
+    pub id: String,
     /// Bins per frame.
     pub num_bins: usize,
     /// Frames per call.

@@ -1,7 +1,7 @@
 //! A picture of how the cost grows.
 
-use super::Row;
 use super::live::Live;
+use super::{Hosted, Row};
 use crate::font;
 use anyhow::{Result, anyhow};
 use plotters::backend::BitMapBackend;
@@ -27,17 +27,18 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
 }
 
 fn draw_all(path: &Path, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>> {
-    let root = BitMapBackend::new(path, (SIZE.0, SIZE.1 * rows.len().max(1) as u32)).into_drawing_area();
+    let played: Vec<(&Row, &Hosted)> = rows.iter().filter_map(|row| Some((row, row.hosted.as_ref()?))).collect();
+    let root = BitMapBackend::new(path, (SIZE.0, SIZE.1 * played.len().max(1) as u32)).into_drawing_area();
     root.fill(&WHITE)?;
-    for (row, area) in rows.iter().zip(root.split_evenly((rows.len().max(1), 1))) {
+    for ((row, hosted), area) in played.iter().zip(root.split_evenly((played.len().max(1), 1))) {
         let (left, right) = area.split_horizontally(SIZE.0 / 2);
         let title = format!("{} on {}: instances at 48 kHz / 512", row.model, row.device);
         let undisturbed = |live: &&Live| live.load.num_busy_threads == 0;
         let by_instances: Vec<&Live> =
-            row.growth.iter().filter(undisturbed).filter(|live| live.load.host_rate_hz == super::RATE_HZ).collect();
+            hosted.growth.iter().filter(undisturbed).filter(|live| live.load.host_rate_hz == super::RATE_HZ).collect();
         chart(&left, &title, &by_instances, "instances", |live| live.load.num_instances as f64)?;
         let mut by_rate: Vec<&Live> =
-            row.growth.iter().filter(undisturbed).filter(|live| live.load.num_instances == 1).collect();
+            hosted.growth.iter().filter(undisturbed).filter(|live| live.load.num_instances == 1).collect();
         by_rate.sort_by_key(|live| live.load.host_rate_hz);
         let title = format!("{} on {}: one instance, blocks of 512", row.model, row.device);
         chart(&right, &title, &by_rate, "host rate (kHz)", |live| f64::from(live.load.host_rate_hz) / 1e3)?;
@@ -113,7 +114,7 @@ mod tests {
         let row = Row {
             model: "music-0".into(),
             device: "cpu".into(),
-            growth: crate::bench::loads().map(live).collect(),
+            hosted: Some(Hosted { growth: crate::bench::loads().map(live).collect(), ..Hosted::default() }),
             ..Row::default()
         };
         let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use super::backend::Model;
 use anyhow::Result;
+use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
 use underscore_backend::{Backend, Device, Session};
@@ -16,7 +17,7 @@ const NUM_PASSES: usize = 5;
 const NUM_STREAMS: usize = 32;
 
 /// What was measured of one model, one channel on one thread.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize)]
 pub struct Worker {
     /// Time per time of audio, call by call.
     pub rtf: f64,
