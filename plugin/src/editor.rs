@@ -180,7 +180,11 @@ impl EditorApp {
 
     fn about_models(&self) -> String {
         let descriptions = self.status.as_ref().map(|it| Model::descriptions(it.host_rate_hz, it.max_block_samples));
-        let mut lines = vec!["The model that separates, and the latency that it takes.".to_owned()];
+        let mut lines = vec![
+            "What separates. Another latency comes when the host restarts the plugin. Identity gives everything to the music, to check \
+             latency and routing."
+                .to_owned(),
+        ];
         lines.extend(descriptions.unwrap_or_default());
         lines.join("\n")
     }
@@ -195,7 +199,9 @@ impl EditorApp {
                 ui.add_space(6.0);
                 choice::draw(ui, setter, &self.params.device, "device", 64.0)
                     .on_hover_text("Where the model runs. Auto: CUDA where there is one, else the processor.");
-                choice::draw(ui, setter, &self.params.model, "model", 108.0).on_hover_text(self.about_models());
+                choice::draw(ui, setter, &self.params.model, "model", 108.0).on_hover_ui(|ui| {
+                    ui.label(self.about_models());
+                });
             });
         });
     }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{bundle_file, open, probe};
+use common::{bundle_file, open, probe, separators};
 use host_tests::probe::{HostKind, Scenario};
 use host_tests::{BlockSizes, Config, Pace, Priority, Rendering, StolenTime, render, signals::programme};
 
@@ -25,19 +25,25 @@ const MAX_CPU_SHARE: f64 = 0.06;
 /// stolen 3 frames of 3754 were late, at 4 % 150 were, and blocks took up to 28 ms: what is measured then is the neighbour.
 const MAX_STOLEN_SHARE: f64 = 0.002;
 
-/// Of the frames, in such a minute, too: a third of them were late in the worst one that was seen.
-const MAX_LATE_SHARE_WHEN_STOLEN: f64 = 0.6;
+/// Of the frames, in such a minute, too: half of them were late in the worst one that was seen, with the shortest deadline.
+const MAX_LATE_SHARE_WHEN_STOLEN: f64 = 0.8;
 
 /// Minutes that are tried; each is printed, and one without fault will do. A single bad minute of the machine's own may be the work of
 /// another program on it, a second one is ours.
-const MAX_MINUTES: usize = 4;
+const MAX_MINUTES: usize = 3;
 const MAX_OWN_FAULTS: usize = 1;
 
 #[test]
-fn a_minute_at_48_khz_in_blocks_of_256_is_never_late() {
+fn a_minute_at_48_khz_in_blocks_of_256_is_never_late_with_any_model() {
+    for model in separators(&open()) {
+        a_minute_is_never_late(&model);
+    }
+}
+
+fn a_minute_is_never_late(model: &str) {
     let mut num_own_faults = 0;
     for _ in 0..MAX_MINUTES {
-        match minute_at_48_khz_in_blocks_of_256() {
+        match minute_at_48_khz_in_blocks_of_256(model) {
             Ok(()) => return,
             Err(Fault::Stolen(fault)) => println!("{fault}, while other machines had the processor"),
             Err(Fault::Own(fault)) => {
@@ -52,7 +58,7 @@ fn a_minute_at_48_khz_in_blocks_of_256_is_never_late() {
     }
     assert_eq!(num_own_faults, 0, "the only minute that was the machine's own was faulty; it is printed above");
     println!(
-        "NOT judged by the clock: other machines took the processor all the time. Run this on a machine of your own"
+        "{model} NOT judged by the clock: other machines took the processor all the time. Run this on a machine of your own"
     );
 }
 
@@ -64,13 +70,14 @@ enum Fault {
 }
 
 /// What is wrong with the clock is a fault of this minute. Anything else fails at once.
-fn minute_at_48_khz_in_blocks_of_256() -> Result<(), Fault> {
+fn minute_at_48_khz_in_blocks_of_256(model: &str) -> Result<(), Fault> {
     const RATE_HZ: f64 = 48_000.0;
     const BLOCK_SAMPLES: usize = 256;
     let bundle = open();
     let mut instance = bundle.create(None).unwrap();
     let config = Config { rate_hz: RATE_HZ, max_block_samples: BLOCK_SAMPLES, num_channels: 2, offline: false };
     instance.configure(config).unwrap();
+    instance.set("model", model).unwrap();
     let input = programme(2, (60.0 * RATE_HZ) as usize, RATE_HZ, 4);
     let rendering = Rendering {
         pace: Pace::RealTime,
@@ -86,7 +93,7 @@ fn minute_at_48_khz_in_blocks_of_256() -> Result<(), Fault> {
     let (wall, cpu) = (rendered.timings.wall(), rendered.timings.cpu());
     let block_us = 1e6 * BLOCK_SAMPLES as f64 / RATE_HZ;
     println!(
-        "{} blocks, {:?} priority: {} of {} frames late, {} calls dropped; model RTF {:.3}, longest call {:.1} ms; {:.2} % of the \
+        "{model}: {} blocks, {:?} priority: {} of {} frames late, {} calls dropped; model RTF {:.3}, longest call {:.1} ms; {:.2} % of the \
          processors' time stolen",
         rendered.timings.num_blocks(),
         rendered.priority,

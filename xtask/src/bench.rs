@@ -116,7 +116,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         let memory_mb = if device == Device::CPU { worker::memory_mb(&model)? } else { None };
         loaded.push((model, memory_mb));
     }
-    let bundle = host_tests::Bundle::open(&bundle_path)?;
+    let bundle = Bundle::open(&bundle_path)?;
     let mut rows = Vec::new();
     for (idx, (model, memory_mb)) in loaded.into_iter().enumerate() {
         let stolen_before = StolenTime::so_far();
@@ -140,6 +140,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         print(&rows, peak_gmac_per_s);
     }
     if let Some(path) = &args.plot {
+        ensure!(
+            rows.iter().any(|row| row.hosted.is_some()),
+            "--plot draws what a host played: name a --model beside --file"
+        );
         plot::draw(path, &rows)?;
         eprintln!("{}", path.display());
     }

@@ -13,7 +13,7 @@ from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.crn import CRN, LONG_FRAMES, SHORT_FRAMES, Holding
 from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.streaming import StreamingCRN
-from underscore_training.nets.streaming.recurrent import StreamingLSTM
+from underscore_training.nets.streaming.recurrent import PackLSTM, StreamingLSTM
 
 LOOK_AHEAD_FRAMES = 3
 
@@ -96,11 +96,14 @@ def test_packed_weights_change_no_bit(crn: CRN, frames_per_call: int, tmp_path: 
     assert contract.packed(packed) is packed
     num_weights = 2 * 3 * len(crn.core)
     assert len(packed.recurrent_weights()) == num_weights, "input and memory weights of both directions over bands, and over time"
+    # What is packed is what is used: of weights that are zero nothing is heard.
+    silenced = torch.jit.load(str(tmp_path / "model.pt"))
+    silenced.use_packed(PackLSTM()([torch.zeros_like(weight) for weight in silenced.recurrent_weights()]))
     for num_channels in (1, 2):
         spectrum = contract.test_spectrum(BentAxis.grid, 24, num_channels)
         state = contract.zero_state(StreamingCRN(crn).state_shapes(), num_channels)
-        masks = [contract.run_calls(model, spectrum, state, frames_per_call) for model in (plain, packed)]
-        assert torch.equal(*masks)
+        masks = [contract.run_calls(model, spectrum, state, frames_per_call) for model in (plain, packed, silenced)]
+        assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
 
 
 def test_a_recurrent_layer_that_cannot_be_packed_is_refused() -> None:

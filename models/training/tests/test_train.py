@@ -122,6 +122,19 @@ def test_a_checkpoint_of_another_configuration_is_refused(tiny_config: Path, tin
         sit(tiny_config, tiny_corpus, tmp_path / "run", "--resume")
 
 
+def test_a_run_that_was_begun_before_a_setting_existed_is_gone_on_from(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--until-step", "1")
+    path = tmp_path / "run" / "latest.pt"
+    state = checkpoint.read(path)
+    del state["config"]["judged"]
+    checkpoint.save(path, state)
+    sit(tiny_config, tiny_corpus, tmp_path / "run", "--resume", "--until-step", "2")
+    assert checkpoint.read(path)["steps"] == 2
+    tiny_config.write_text('judged = "heard"\n' + tiny_config.read_text())
+    with pytest.raises(SystemExit, match="judged was 'spectra' and is now 'heard'"):
+        sit(tiny_config, tiny_corpus, tmp_path / "run", "--resume")
+
+
 def test_kept_averages_are_loaded_and_begun_from_but_not_gone_on_from(
     tiny_config: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:

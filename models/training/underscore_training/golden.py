@@ -1,9 +1,8 @@
 """STFT frames of a seeded signal at several host rates, for the Rust tests to agree with.
 
-Per rate one file of little-endian float32: the signal `[sample]`, then the frames
-`[frame][bin][2]` (real, imaginary) as `torch.stft` gives them with `center=False` and a
-windows of analysis that are as long as what is heard of a frame (periodic Hann), and longer
-(bent). `index.json` says how long each part is.
+Per rate and pair of windows one file of little-endian float32: the signal `[sample]`, then the
+frames `[frame][bin][2]` (real, imaginary) as `torch.stft` gives them with `center=False` and
+the window of analysis. `index.json` says how long each part is.
 """
 
 import argparse

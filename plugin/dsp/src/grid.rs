@@ -51,7 +51,7 @@ impl Grid {
         let gain = grid.windows().overlap_gain(grid.hop_samples);
         let smallest = gain.iter().copied().fold(f32::INFINITY, f32::min);
         let largest = gain.iter().copied().fold(0.0, f32::max);
-        if f64::from(smallest) < MIN_GAIN_RATIO * f64::from(largest) {
+        if f64::from(smallest) <= MIN_GAIN_RATIO * f64::from(largest) {
             return Err(GridError::Nola {
                 synthesis_samples: grid.synthesis_samples,
                 hop_samples: grid.hop_samples,
@@ -218,6 +218,8 @@ mod tests {
         assert!(matches!(refusal(48e3, 0.064, 0.065), GridError::OutOfOrder { .. }));
         assert!(matches!(Grid::new(48e3, 0.064, 0.016, 0.065).unwrap_err(), GridError::OutOfOrder { .. }));
         assert!(matches!(Grid::new(48e3, 0.064, 0.016, 0.015).unwrap_err(), GridError::OutOfOrder { .. }));
+        // A synthesis window of a single sample is zero there.
+        assert!(matches!(Grid::new(40.0, 0.064, 0.016, 0.032).unwrap_err(), GridError::Nola { .. }));
         // What is heard of a frame must overlap with the next, however long the frame is.
         assert!(matches!(Grid::new(48e3, 0.064, 0.016, 0.016).unwrap_err(), GridError::Nola { .. }));
         assert!(matches!(refusal(48e3, 10.0, 1.0), GridError::TooLong { .. }));

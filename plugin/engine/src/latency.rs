@@ -60,7 +60,7 @@ pub struct Latency {
 /// Why there is no latency to report.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum LatencyError {
-    /// The host rate and the model's window and hop make no usable grid.
+    /// The host rate and the model's windows and hop make no usable grid.
     #[error("no frame grid at {host_rate_hz} Hz: {source}")]
     Grid {
         /// The host's rate, Hz.

@@ -219,7 +219,7 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
     let stolen_before = StolenTime::so_far();
     let from = Instant::now();
     pump(&|| Ok(from.elapsed().as_secs_f64() > seconds))?;
-    let stolen = StolenTime::so_far().zip(stolen_before).map(|(after, before)| after.share_since(before));
+    let stolen_percent = super::stolen_percent_since(stolen_before);
     let after = bundle.diagnostics()?.instances;
     let newest = after.first().context("no instance is alive")?;
     let gained = |count: fn(&host_tests::InstanceDiagnostics) -> u64| {
@@ -233,7 +233,7 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
         step_ms_mean: after.iter().map(|instance| instance.step_ms_mean).sum::<f64>() / after.len() as f64,
         headroom_percent: 100.0 * after.iter().map(|instance| instance.headroom).fold(1.0, f64::min),
         audio_thread_percent_p999: f64::NAN,
-        stolen_percent: stolen.map(|share| 100.0 * share),
+        stolen_percent,
     })
 }
 

@@ -31,7 +31,7 @@ pub struct Worker {
     pub offline_ratio: f64,
     /// A window of look-back and look-ahead computed anew for every call, relative to the stream.
     pub naive_ratio: f64,
-    /// 10⁹ multiply-accumulates per second of time, where the model says how many there are.
+    /// 10⁹ multiply-accumulates per second of time in the fastest pass call by call, where the model says how many there are.
     pub gmac_per_s: Option<f64>,
 }
 
@@ -72,7 +72,7 @@ pub fn measure(model: &Model, seconds: f64) -> Result<Worker> {
         step_ms_max: rank_ms(1.0),
         offline_ratio: stream_s / offline_s,
         naive_ratio: window_s / best_step_s,
-        gmac_per_s: (about.gmac_per_s > 0.0).then(|| about.gmac_per_s / rtf),
+        gmac_per_s: (about.gmac_per_s > 0.0).then(|| about.gmac_per_s * about.call_s() / best_step_s),
     })
 }
 

@@ -16,7 +16,7 @@ from ..corpus.errors import CorpusError
 from ..options import whole
 from .clips import CLIP_RATE_HZ, MUSIC_LEVELS_DB, ClipList
 from .errors import EvaluateError
-from .estimators import Trained
+from .estimators import Trained, require_unheard
 from .resample import resampled
 
 PROG = "python -m underscore_training.evaluate.where"
@@ -60,6 +60,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 def table(args: argparse.Namespace) -> None:
     estimator = Trained(args.checkpoint)
     clips = ClipList.from_corpus(args.corpus, args.split, args.clips, args.seed, args.clip_s)
+    if args.split == "test":
+        require_unheard([estimator], {recording.name for recording in (*clips.speakers, *clips.pieces)})
     rate_hz = estimator.sample_rate_hz
     for level_db in MUSIC_LEVELS_DB:
         print(f"\nmusic at {level_db:g} dB, SDR in dB at {rate_hz / 1000:g} kHz")

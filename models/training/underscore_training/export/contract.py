@@ -130,8 +130,8 @@ def load(path: Path) -> tuple[torch.jit.ScriptModule, dict[str, Any], bytes]:
 
 
 def packed(script: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    """The module as the plugin runs it on a processor: recurrent weights in oneDNN's order, where it has such."""
-    if hasattr(script, "recurrent_weights"):
+    """The module as the plugin runs it on a processor: recurrent weights in oneDNN's order, where there are both."""
+    if hasattr(script, "recurrent_weights") and torch.backends.mkldnn.is_available():
         script.use_packed(PackLSTM()(script.recurrent_weights()))
     return script
 

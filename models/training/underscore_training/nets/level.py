@@ -8,6 +8,8 @@ from torch import Tensor, nn
 TIME_CONSTANT_S = 3.0
 LEVEL_FLOOR = 1e-4
 """Smallest RMS of a bin that counts as signal: below -110 dBFS. Keeps silence silent."""
+BLOCK_STEPS = 128
+"""Steps that are summed at once: a clip takes few operations, and the weights little memory."""
 
 
 def keep_per(step_s: float, time_constant_s: float = TIME_CONSTANT_S) -> float:
@@ -15,14 +17,11 @@ def keep_per(step_s: float, time_constant_s: float = TIME_CONSTANT_S) -> float:
     return math.exp(-step_s / time_constant_s)
 
 
-BLOCK_STEPS = 128
-
-
 class RunningMean(nn.Module):
     """Exponential mean of all steps up to each, of which `keep` is left after one step.
 
     The state is the weighted sum and its weight: the mean is exact from the first step on, and a zero state is a reset.
-    In blocks of 128 steps each is a sum with weights, so that a clip takes few operations.
+    In blocks of `BLOCK_STEPS` each is a sum with weights, so that a clip takes few operations.
     """
 
     def __init__(self, keep: float):

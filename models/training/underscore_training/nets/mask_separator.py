@@ -80,7 +80,8 @@ class MaskSeparator(nn.Module):
         num_samples = mixture.shape[-1]
         window, hop = self.grid.window_samples, self.grid.hop_samples
         # Every sample is to be reached by all its frames: the first by one that ends just
-        # after it, the last by one that starts at or just before it.
+        # after it, the last by one that starts at or just before it (where less than a
+        # frame is heard, by more than it takes).
         lead = window - hop
         last_start = (lead + num_samples - 1) // hop * hop
         padded = nn.functional.pad(mixture, (lead, last_start + window - lead - num_samples))

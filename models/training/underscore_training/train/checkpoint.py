@@ -105,7 +105,8 @@ def require_same(path: Path, saved: dict[str, Any], wanted: Config) -> None:
             out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
         return out
 
-    before, now = flat(saved), flat(wanted.as_dict())
+    # A field that was not there yet has the value that it stands for.
+    before, now = flat(configs.from_dict(saved, str(path)).as_dict()), flat(wanted.as_dict())
     different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if different:
         key = different[0]

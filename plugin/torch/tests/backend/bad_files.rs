@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::common::{IDENTITY, Model, run, separator, shipped};
+use crate::common::{IDENTITY, Model, run, separators, shipped};
 use crate::edited::{self, archive};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,7 +43,7 @@ fn a_folder_cannot_be_read() {
 #[test]
 fn half_a_file_is_no_model() {
     let folder = TempDir::new().expect("a folder");
-    let whole = fs::read(shipped(&separator())).expect("the model");
+    let whole = fs::read(shipped(&separators()[0])).expect("the model");
     let path = folder.path().join("half.pt");
     for len in [0, 1, 100, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..len]).expect("half a file");
@@ -55,9 +55,9 @@ fn half_a_file_is_no_model() {
 #[test]
 fn one_wrong_byte_in_the_weights_is_found() {
     let folder = TempDir::new().expect("a folder");
-    let mut bytes = fs::read(shipped(&separator())).expect("the model");
+    let mut bytes = fs::read(shipped(&separators()[0])).expect("the model");
     let middle = {
-        let mut archive = archive(&separator());
+        let mut archive = archive(&separators()[0]);
         let weight_idx = (0..archive.len()).find(|entry_idx| {
             let entry = archive.by_index(*entry_idx).expect("an entry");
             entry.size() > 1000 && entry.name().expect("a name").contains("/constants/")

@@ -34,9 +34,11 @@ pub fn all_shipped() -> Vec<String> {
     names
 }
 
-/// The name of a shipped model that separates.
-pub fn separator() -> String {
-    all_shipped().into_iter().find(|name| name != IDENTITY).expect("a model that separates")
+/// The names of the shipped models that separate.
+pub fn separators() -> Vec<String> {
+    let names: Vec<_> = all_shipped().into_iter().filter(|name| name != IDENTITY).collect();
+    assert!(!names.is_empty(), "no model that separates");
+    names
 }
 
 /// A model with its metadata.

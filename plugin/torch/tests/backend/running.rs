@@ -1,6 +1,6 @@
 //! Running the shipped models through the C table.
 
-use crate::common::{IDENTITY, Model, all_shipped, backend, run, separator, shipped};
+use crate::common::{IDENTITY, Model, all_shipped, backend, run, separators, shipped};
 use crate::edited::with_field;
 use tempfile::TempDir;
 use underscore_backend::{Device, Session, Status};
@@ -51,52 +51,62 @@ fn this_libtorch_knows_the_operator_that_packs() {
 
 #[test]
 fn packed_recurrent_weights_change_no_bit() {
-    let folder = TempDir::new().expect("a folder");
-    let packed = Model::load(&shipped(&separator())).expect("the shipped model");
-    assert_eq!(packed.metadata()["packs_recurrent_weights"], true);
-    let plain = with_field(&folder, &separator(), "/packs_recurrent_weights", &false.into());
-    let plain = Model::load(&plain).expect("the same without");
-    for num_channels in [1, 2] {
-        let [mut with, mut without] = [&packed, &plain].map(|model| model.session(num_channels).expect("a session"));
-        for seed in 0..6 {
-            let spectrum = packed.spectrum(num_channels, seed);
-            assert!(run(&mut with, &spectrum) == run(&mut without, &spectrum), "{num_channels} channels, call {seed}");
+    for name in separators() {
+        let folder = TempDir::new().expect("a folder");
+        let packed = Model::load(&shipped(&name)).expect("the shipped model");
+        assert_eq!(packed.metadata()["packs_recurrent_weights"], true);
+        let plain = with_field(&folder, &name, "/packs_recurrent_weights", &false.into());
+        let plain = Model::load(&plain).expect("the same without");
+        for num_channels in [1, 2] {
+            let [mut with, mut without] =
+                [&packed, &plain].map(|model| model.session(num_channels).expect("a session"));
+            for seed in 0..6 {
+                let spectrum = packed.spectrum(num_channels, seed);
+                assert!(
+                    run(&mut with, &spectrum) == run(&mut without, &spectrum),
+                    "{name}: {num_channels} channels, call {seed}"
+                );
+            }
         }
     }
 }
 
 #[test]
 fn a_stream_remembers_and_reset_forgets() {
-    let model = Model::load(&shipped(&separator())).expect("the shipped model");
-    let mut session = model.session(2).expect("a session");
-    let input = model.spectrum(2, 3);
-    // As many calls as it takes until the masks are those of frames that were heard.
-    let num_calls = 1 + model.count("/look_ahead_frames").div_ceil(model.count("/frames_per_call"));
-    let calls = |session: &mut Session| (0..num_calls).map(|_| run(session, &input)).collect::<Vec<_>>();
-    let from_zero = calls(&mut session);
-    assert!(calls(&mut session) != from_zero, "the state has no influence");
-    session.reset();
-    assert!(calls(&mut session) == from_zero, "a reset leaves something");
-    assert!(calls(&mut model.session(2).expect("a session")) == from_zero, "another session begins otherwise");
+    for name in separators() {
+        let model = Model::load(&shipped(&name)).expect("the shipped model");
+        let mut session = model.session(2).expect("a session");
+        let input = model.spectrum(2, 3);
+        // As many calls as it takes until the masks are those of frames that were heard.
+        let num_calls = 1 + model.count("/look_ahead_frames").div_ceil(model.count("/frames_per_call"));
+        let calls = |session: &mut Session| (0..num_calls).map(|_| run(session, &input)).collect::<Vec<_>>();
+        let from_zero = calls(&mut session);
+        assert!(calls(&mut session) != from_zero, "{name}: the state has no influence");
+        session.reset();
+        assert!(calls(&mut session) == from_zero, "a reset leaves something");
+        assert!(calls(&mut model.session(2).expect("a session")) == from_zero, "another session begins otherwise");
+    }
 }
 
 #[test]
 fn sessions_of_one_model_do_not_disturb_each_other() {
-    let model = Model::load(&shipped(&separator())).expect("the shipped model");
-    let inputs: [Vec<Vec<f32>>; 2] =
-        [0, 1].map(|stream| (0..4).map(|call| model.spectrum(1, 10 * stream + call)).collect());
-    let alone = inputs.each_ref().map(|stream| {
-        let mut session = model.session(1).expect("a session");
-        stream.iter().map(|input| run(&mut session, input)).collect::<Vec<_>>()
-    });
-    let together = std::thread::scope(|scope| {
-        let threads = inputs.each_ref().map(|stream| {
+    for name in separators() {
+        let model = Model::load(&shipped(&name)).expect("the shipped model");
+        let inputs: [Vec<Vec<f32>>; 2] =
+            [0, 1].map(|stream| (0..4).map(|call| model.spectrum(1, 10 * stream + call)).collect());
+        let alone = inputs.each_ref().map(|stream| {
             let mut session = model.session(1).expect("a session");
-            scope.spawn(move || stream.iter().map(|input| run(&mut session, input)).collect::<Vec<_>>())
+            stream.iter().map(|input| run(&mut session, input)).collect::<Vec<_>>()
         });
-        threads.map(|thread| thread.join().expect("the thread"))
-    });
-    assert!(alone == together, "sessions disturb each other");
+        let together = std::thread::scope(|scope| {
+            let threads = inputs.each_ref().map(|stream| {
+                let mut session = model.session(1).expect("a session");
+                scope.spawn(move || stream.iter().map(|input| run(&mut session, input)).collect::<Vec<_>>())
+            });
+            threads.map(|thread| thread.join().expect("the thread"))
+        });
+        assert!(alone == together, "sessions disturb each other");
+    }
 }
 
 #[test]
@@ -110,33 +120,37 @@ fn a_session_outlives_its_model() {
 
 #[test]
 fn a_wrong_length_is_refused_and_the_stream_goes_on() {
-    let model = Model::load(&shipped(&separator())).expect("the shipped model");
-    let mut session = model.session(1).expect("a session");
-    let input = model.spectrum(1, 5);
-    let mut masks = vec![0.0; model.masks_len()];
-    let short = session.run(&input[2..], &mut masks).expect_err("a short spectrum");
-    assert_eq!(short.status, Status::WRONG_SHAPE);
-    for len in [input.len(), input.len() - 2] {
-        assert!(short.text.contains(&len.to_string()), "{len} is not told: {}", short.text);
+    for name in separators() {
+        let model = Model::load(&shipped(&name)).expect("the shipped model");
+        let mut session = model.session(1).expect("a session");
+        let input = model.spectrum(1, 5);
+        let mut masks = vec![0.0; model.masks_len()];
+        let short = session.run(&input[2..], &mut masks).expect_err("a short spectrum");
+        assert_eq!(short.status, Status::WRONG_SHAPE);
+        for len in [input.len(), input.len() - 2] {
+            assert!(short.text.contains(&len.to_string()), "{len} is not told: {}", short.text);
+        }
+        let long = session.run(&input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
+        assert_eq!(long.status, Status::WRONG_SHAPE);
+        assert!(masks.iter().all(|mask| *mask == 0.0), "a refused call wrote");
+        run(&mut session, &input);
     }
-    let long = session.run(&input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
-    assert_eq!(long.status, Status::WRONG_SHAPE);
-    assert!(masks.iter().all(|mask| *mask == 0.0), "a refused call wrote");
-    run(&mut session, &input);
 }
 
 #[test]
 fn several_calls_at_once_are_the_same_calls_one_by_one() {
-    let model = Model::load(&shipped(&separator())).expect("the shipped model");
-    let calls: Vec<_> = (0..5).map(|seed| model.spectrum(1, seed)).collect();
-    let mut one_by_one = model.session(1).expect("a session");
-    let expected: Vec<f32> = calls.iter().flat_map(|call| run(&mut one_by_one, call)).collect();
-    let mut at_once = model.session(1).expect("a session");
-    let first = run(&mut at_once, &calls[0]);
-    let actual = [first, run(&mut at_once, &calls[1..].concat())].concat();
-    let worst = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    println!("largest difference {worst:.1e}");
-    assert!(actual.len() == expected.len() && worst < 1e-4);
+    for name in separators() {
+        let model = Model::load(&shipped(&name)).expect("the shipped model");
+        let calls: Vec<_> = (0..5).map(|seed| model.spectrum(1, seed)).collect();
+        let mut one_by_one = model.session(1).expect("a session");
+        let expected: Vec<f32> = calls.iter().flat_map(|call| run(&mut one_by_one, call)).collect();
+        let mut at_once = model.session(1).expect("a session");
+        let first = run(&mut at_once, &calls[0]);
+        let actual = [first, run(&mut at_once, &calls[1..].concat())].concat();
+        let worst = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{name}: largest difference {worst:.1e}");
+        assert!(actual.len() == expected.len() && worst < 1e-4);
+    }
 }
 
 #[test]

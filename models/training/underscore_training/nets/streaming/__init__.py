@@ -2,7 +2,8 @@
 
 A layer takes its past from the state, so that nothing is computed twice; a layer that looks
 ahead is late by what it looks, and what it is joined with waits in a delay line. Both forms,
-the whole clip and the calls, read the same parameters.
+the whole clip and the calls, read the same parameters; of recurrent layers the calls have copies
+of their own, which can be packed (`recurrent`).
 """
 
 from torch import nn
@@ -26,4 +27,4 @@ def streaming(net: nn.Module) -> nn.Module:
         return StreamingCRN(net)
     if isinstance(net, DMMDenseNet):
         return StreamingSeparator(net)
-    raise DoesNotStream(f"{type(net).__name__} has no streaming form; the dense networks, studio and crn have one")
+    raise DoesNotStream(f"{type(net).__name__} has no streaming form; the dense networks, studio, crn and live have one")
