@@ -239,6 +239,9 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
         );
     }
     println!("matrix products of 1024 x 1024 reach {peak_gmac_per_s:.0} GMAC/s on one thread");
+    if rows.iter().all(|row| row.hosted.is_none()) {
+        return;
+    }
     println!();
     println!(
         "model     instances  rate Hz  busy threads  latency  step mean  headroom  audio p99.9    late  of frames  stolen"
