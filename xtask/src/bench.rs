@@ -108,14 +108,15 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let peak_gmac_per_s = worker::peak_gmac_per_s(backend, &products, device)?;
     let shipped =
         if args.models.is_empty() && !args.files.is_empty() { Vec::new() } else { models::chosen(&args.models)? };
-    let mut loaded = Vec::new();
+    let (mut loaded, mut kept) = (Vec::new(), Vec::new());
     let paths = shipped.iter().map(|entry| resources.join("models").join(&entry.file)).chain(args.files.clone());
     for path in paths {
         let model = Model::load(backend, &path, device)?;
         // Of all models first: what long passes leave behind, the allocator hands out again unseen.
-        let memory_mb = if device == Device::CPU { worker::memory_mb(&model)? } else { None };
+        let memory_mb = if device == Device::CPU { worker::memory_mb(&model, &mut kept)? } else { None };
         loaded.push((model, memory_mb));
     }
+    drop(kept);
     let bundle = Bundle::open(&bundle_path)?;
     let mut rows = Vec::new();
     for (idx, (model, memory_mb)) in loaded.into_iter().enumerate() {

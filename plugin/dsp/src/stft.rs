@@ -12,8 +12,8 @@ use crate::grid::Grid;
 /// They share the plan, its tables and its working memory: an audio thread finds its caches cold after every block, and what
 /// it reads then costs more than what it computes.
 ///
-/// Call number `t` for a channel (from 0, since [`Stft::new`] or [`Stft::reset`]) yields frame `t`, the windowed DFT, unnormalised, of input
-/// samples `[(t+1)·hop − window, (t+1)·hop)`: `X[k] = Σ_n w[n] · x[(t+1)·hop − window + n] · e^(−2πikn/window)`. Before sample
+/// Call number `t` for a channel (from 0, since [`Stft::new`] or [`Stft::reset`]) yields frame `t`, the windowed DFT, unnormalised,
+/// of input samples `[(t+1)·hop − window, (t+1)·hop)`: `X[k] = Σ_n w[n] · x[(t+1)·hop − window + n] · e^(−2πikn/window)`. Before sample
 /// 0 the signal is zero.
 pub struct Stft {
     fft: Arc<dyn RealToComplex<f32>>,

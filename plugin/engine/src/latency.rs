@@ -82,7 +82,8 @@ pub enum LatencyError {
 /// frame that the hop before completed is analysed, after three eighths (`synthesis_at`) another one's masks are taken, and it is
 /// synthesised and begins to play. The places do not depend on the block, so neither does what is heard. Three eighths are more
 /// than 256 samples on a grid of 16 ms at 44.1 kHz and 48 kHz alike. (More places, a channel at each, did not help: after a pause of
-/// 5 ms most of an FFT's time goes into fetching its tables and its code, so the second channel costs much less than the first: `cargo bench -p underscore-dsp -- pause`.)
+/// 5 ms most of an FFT's time goes into fetching its tables and its code, so the second channel costs much less than the first:
+/// `cargo bench -p underscore-dsp -- pause`.)
 ///
 /// The frame to be synthesised was analysed `mask_delay_frames` earlier: the rest of its call (`frames_per_call − 1`), the model's
 /// look-ahead, and the whole frames of the deadline. Its first sample that is heard lies `synthesis − hop` before the hop that

@@ -115,18 +115,18 @@ fn pass_s(
     Ok(took_s)
 }
 
-/// Memory of one stream beside the weights.
-pub fn memory_mb(model: &Model) -> Result<Option<f64>> {
+/// Memory of one stream beside the weights. Its streams go to `kept`: while those of one model live, what the next one's take is new
+/// memory, and not what the allocator was given back.
+pub fn memory_mb(model: &Model, kept: &mut Vec<Session>) -> Result<Option<f64>> {
     let spectrum = vec![0.0; model.about.spectrum_len()];
     let mut masks = vec![0.0; model.about.masks_len()];
     model.session()?.run(&spectrum, &mut masks)?;
-    let mut streams = Vec::with_capacity(2 * NUM_STREAMS);
     let mut resident = Vec::with_capacity(2);
     for _ in 0..2 {
         for _ in 0..NUM_STREAMS {
             let mut session = model.session()?;
             session.run(&spectrum, &mut masks)?;
-            streams.push(session);
+            kept.push(session);
         }
         resident.push(host_tests::resident_bytes());
     }
