@@ -125,8 +125,8 @@ def test_what_is_held_is_the_mean_and_the_least_of_the_past_and_of_nothing_befor
     for frame in (0, 9, 40, 149):
         for place, window in ((1, SHORT_FRAMES), (2, LONG_FRAMES)):
             least = given[0, max(frame + 1 - window, 0) : frame + 1].amin(dim=0)
-            assert torch.allclose(held[0, place, frame], least, atol=1e-5), (frame, window)
-    assert torch.allclose(held[0, 0, 0], given[0, 0]) and held[0, 0, 149].sub(1.0).abs().max() < 0.3
+            assert torch.allclose(held[0, frame, :, place], least, atol=1e-5), (frame, window)
+    assert torch.allclose(held[0, 0, :, 0], given[0, 0]) and held[0, 149, :, 0].sub(1.0).abs().max() < 0.3
 
 
 def test_a_larger_network_begins_as_the_smaller_one_whose_weights_it_is_given() -> None:

@@ -87,16 +87,28 @@ class BentAxis(nn.Module):
         """The last frame that output `frame` depends on."""
         return frame
 
-    def forward(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Magnitude `[channel, frame, bin]`, state of `RunningMean` -> `[channel, frame, band]`, state."""
+    def banded(self, magnitude: Tensor) -> tuple[Tensor, Tensor]:
+        """Magnitude `[channel, frame, bin]` -> `[channel, frame, band]`, power of each frame below 8 kHz `[channel, frame]`."""
         narrow = magnitude[:, :, : self.num_narrow]
         # Nyquist, the last bin, is left out here and takes the topmost value in `to_bins`.
         wide = magnitude[:, :, self.num_narrow : -1].square()
         wide = wide.reshape(magnitude.shape[0], magnitude.shape[1], self.num_wide, -1).mean(dim=3).sqrt()
-        mean, state = self.mean_power(narrow.square().mean(dim=2), state)
-        level = torch.sqrt(mean) + self.floor
-        banded = torch.cat([narrow, wide], dim=2)
-        return torch.log1p(torch.exp(self.log_gain) * (banded / level[:, :, None])), state
+        return torch.cat([narrow, wide], dim=2), narrow.square().mean(dim=2)
+
+    def forward(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Magnitude `[channel, frame, bin]`, state of `RunningMean` -> `[channel, frame, band]`, state."""
+        banded, power = self.banded(magnitude)
+        mean, state = self.mean_power(power, state)
+        return self.logarithm(banded, torch.sqrt(mean)), state
+
+    def whole(self, magnitude: Tensor) -> Tensor:
+        """The same of a clip that has ended, by one level for all of it."""
+        banded, power = self.banded(magnitude)
+        return self.logarithm(banded, power.mean(dim=1, keepdim=True).sqrt().expand_as(power))
+
+    def logarithm(self, banded: Tensor, level: Tensor) -> Tensor:
+        """`[channel, frame, band]` and RMS `[channel, frame]` -> what networks read."""
+        return torch.log1p(torch.exp(self.log_gain) * (banded / (level + self.floor)[:, :, None]))
 
     def to_bins(self, values: Tensor) -> Tensor:
         """`[channel, frame, band]` -> `[channel, frame, bin]`."""

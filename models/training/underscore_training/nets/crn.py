@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..grid import WINDOW_S
 from .axes import BentAxis
+from .band_convolution import BandConvolution
 from .level import RunningMean, keep_per
 from .mask_separator import MaskSeparator
 
@@ -45,14 +46,15 @@ class Down(nn.Module):
     """Halves the bands: convolution over bands within a frame, ReLU.
 
     No normalisation: the input is levelled, and on a processor it would take more time than
-    the convolutions. `[channel, feature, frame, band]`.
+    the convolutions.
     """
 
     def __init__(self, in_features: int, out_features: int):
         super().__init__()
-        self.conv = nn.Conv2d(in_features, out_features, (1, 6), (1, 2), (0, 2))
+        self.conv = BandConvolution(in_features, out_features, 6, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[channel, frame, band, in]` -> `[channel, frame, band / 2, out]`."""
         return torch.relu(self.conv(x))
 
 
@@ -62,14 +64,13 @@ class Up(nn.Module):
     def __init__(self, in_features: int, out_features: int):
         super().__init__()
         self.out_features: int = out_features
-        self.conv = nn.Conv2d(in_features, 2 * out_features, (1, 3), padding=(0, 1))
+        self.conv = BandConvolution(in_features, 2 * out_features, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[channel, in, frame, band]` -> `[channel, out, frame, 2 band]`."""
-        y = torch.relu(self.conv(x)).permute(0, 2, 3, 1)
-        # In this order of axes, the one that convolutions work in, it is the same memory.
-        y = y.reshape(y.shape[0], y.shape[1], 2 * y.shape[2], self.out_features)
-        return y.permute(0, 3, 1, 2)
+        """`[channel, frame, band, in]` -> `[channel, frame, 2 band, out]`."""
+        y = torch.relu(self.conv(x))
+        # The same memory, read otherwise.
+        return y.reshape(y.shape[0], y.shape[1], 2 * y.shape[2], self.out_features)
 
 
 class Holding(nn.Module):
@@ -92,7 +93,7 @@ class Holding(nn.Module):
         return [[-1, self.num_bands, 2], [-1, self.long_frames - 1, self.num_bands]]
 
     def forward(self, x: Tensor, mean_state: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`[channel, frame, band]` and the two states -> `[channel, 3, frame, band]` and the two states."""
+        """`[channel, frame, band]` and the two states -> `[channel, frame, band, 3]` and the two states."""
         x = x.detach()
         frame = x.shape[1]
         by_band = x.transpose(1, 2).reshape(-1, frame)
@@ -108,7 +109,7 @@ class Holding(nn.Module):
             largest = torch.maximum(largest[:, span:], largest[:, : largest.shape[1] - span])
             span *= 2
         minima = [self.ceiling - window[:, window.shape[1] - frame :] for window in (short, largest)]
-        held = torch.stack([mean, minima[0], minima[1]], dim=1)
+        held = torch.stack([mean, minima[0], minima[1]], dim=3)
         return held, mean_state.reshape(-1, self.num_bands, 2), left[:, frame:]
 
 
@@ -170,53 +171,64 @@ class CRN(MaskSeparator):
         self.core = nn.ModuleList(DualPath(features[-1], time_memory, band_memory, dropout) for _ in range(num_blocks))
         raised = [*reversed(features[:-1]), last_features]
         self.up = nn.ModuleList(Up(2 * before, after) for before, after in zip(reversed(features), raised))
-        self.last = nn.Conv2d(last_features + NUM_RECENT + NUM_HELD, 1, (1, 5), padding=(0, 2))
+        self.last = BandConvolution(last_features + NUM_RECENT + NUM_HELD, 1, 5)
 
     def state_shapes(self) -> list[list[int]]:
         """Level; the two frames before; what is held; delayed skips, recent frames first; memories of each block. -1: channels."""
         delay, bands = self.look_ahead_frames, self.num_bands
-        shapes = [[-1, 2], [-1, 1, NUM_RECENT - 1, bands], *self.holding.state_shapes(), [-1, NUM_RECENT, delay, bands]]
+        shapes = [[-1, 2], [-1, NUM_RECENT - 1, bands], *self.holding.state_shapes(), [-1, delay, bands, NUM_RECENT]]
         for layer in self.down:
             bands //= 2
-            shapes.append([-1, layer.conv.out_channels, delay, bands])
+            shapes.append([-1, delay, bands, layer.conv.out_channels])
         return shapes + [[-1, self.core_bands, self.time_memory]] * (2 * len(self.core))
 
     def forward(self, magnitude: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Magnitude `[channel, frame, bin]` of any number of frames -> logits of the same shape, next state.
 
         The logits at place `j` belong to the frame `look_ahead_frames` before place `j`.
+        Between the two, features are the last axis: the order in which all layers work.
         """
-        frame = magnitude.shape[1]
-        levelled, level = self.axis(magnitude, state[0])
-        recent = torch.cat([state[1], levelled[:, None]], dim=2)
-        held, mean, before = self.holding(levelled, state[2], state[3])
-        next_state = [level, recent[:, :, frame:], mean, before]
-        # A frame and the two before it, side by side.
-        x = torch.cat([recent[:, :, 2:], recent[:, :, 1:-1], recent[:, :, :-2]], dim=1)
+        x, held, next_state = self.seen(magnitude, state)
         skips = [x]
-        x = torch.cat([x, held], dim=1).contiguous(memory_format=torch.channels_last)
+        x = torch.cat([x, held], dim=3)
         for layer in self.down:
             x = layer(x)
             skips.append(x)
+        delayed = self.wait(skips, state, next_state)
+        x = self.remember(x, state, next_state)
+        for layer in self.up:
+            x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=3))
+        return self.decided(x, delayed.pop(), held), next_state
+
+    def seen(self, magnitude: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """A frame and the two before it, side by side `[channel, frame, band, 3]`; what is held, likewise; the first states."""
+        levelled, level = self.axis(magnitude, state[0])
+        recent = torch.cat([state[1], levelled], dim=1)
+        held, mean, before = self.holding(levelled, state[2], state[3])
+        x = torch.stack([recent[:, 2:], recent[:, 1:-1], recent[:, :-2]], dim=3)
+        return x, held, [level, recent[:, magnitude.shape[1] :], mean, before]
+
+    def wait(self, skips: list[Tensor], state: list[Tensor], next_state: list[Tensor]) -> list[Tensor]:
+        """The skips of `look_ahead_frames` before."""
         delayed: list[Tensor] = []
-        slot = 4
         for skip in skips:
-            line = torch.cat([state[slot].to(skip.dtype), skip], dim=2)
-            delayed.append(line[:, :, :frame])
-            next_state.append(line[:, :, frame:])
-            slot += 1
-        y = x.permute(0, 2, 3, 1)
+            line = torch.cat([state[len(next_state)].to(skip.dtype), skip], dim=1)
+            delayed.append(line[:, : skip.shape[1]])
+            next_state.append(line[:, skip.shape[1] :])
+        return delayed
+
+    def remember(self, x: Tensor, state: list[Tensor], next_state: list[Tensor]) -> Tensor:
+        """Through the core, `[channel, frame, band, feature]` as it comes."""
         for block in self.core:
-            y, hidden, cell = block(y, state[slot], state[slot + 1])
+            x, hidden, cell = block(x, state[len(next_state)], state[len(next_state) + 1])
             next_state.append(hidden)
             next_state.append(cell)
-            slot += 2
-        x = y.permute(0, 3, 1, 2)
-        for layer in self.up:
-            x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=1))
-        # What is held is not delayed: here it lies on both sides of the frame.
-        logits = self.last(torch.cat([x, delayed.pop().to(x.dtype), held.to(x.dtype)], dim=1))[:, 0]
-        return self.axis.to_bins(logits), next_state
+        return x
+
+    def decided(self, x: Tensor, recent: Tensor, held: Tensor) -> Tensor:
+        """Logits `[channel, frame, bin]`. What is held is not delayed: here it lies on both sides of the frame."""
+        logits = self.last(torch.cat([x, recent.to(x.dtype), held.to(x.dtype)], dim=3))[..., 0]
+        return self.axis.to_bins(logits)
 
     def latest_frame(self, frame: int) -> int:
         return frame + self.look_ahead_frames
