@@ -1,6 +1,6 @@
 //! The stems of one block, in memory that belongs to the plugin.
 
-/// Stems of every model: music and dialogue.
+/// Stems of every model: music and dialogue, or target and residual of one that is asked.
 pub const NUM_STEMS: usize = 2;
 /// Channels of the widest main bus.
 pub const MAX_CHANNELS: usize = 2;
@@ -18,6 +18,8 @@ pub struct StemBlock {
     pub dry: [Vec<f32>; MAX_CHANNELS],
     /// `[sample]`, 0..=1: how far the masks are in.
     pub presence: Vec<f32>,
+    /// `[sample]`, 0..=1: how far the stems are those of a model that is asked.
+    pub asked: Vec<f32>,
 }
 
 impl StemBlock {
@@ -31,6 +33,7 @@ impl StemBlock {
             stems: std::array::from_fn(|_| std::array::from_fn(|_| silence())),
             dry: std::array::from_fn(|_| silence()),
             presence: silence(),
+            asked: silence(),
         }
     }
 

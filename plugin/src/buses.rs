@@ -7,7 +7,7 @@ use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
 const STEREO: NonZeroU32 = new_nonzero_u32(2);
 const MONO: NonZeroU32 = new_nonzero_u32(1);
 
-/// Names of the auxiliary outputs: one per stem, then two for stems that are asked for by example.
+/// Names of the auxiliary outputs: music and dialogue; then what was asked for by example, and what that leaves.
 const AUX_OUTPUT_NAMES: [&str; 4] = ["Music", "Dialogue", "Query A", "Query B"];
 
 /// Audio buses of one direction, the main one included.
@@ -36,12 +36,17 @@ const fn layout(name: &'static str, main: NonZeroU32) -> AudioIOLayout {
 pub const LAYOUTS: &[AudioIOLayout] = &[layout("Stereo", STEREO), layout("Mono", MONO)];
 
 /// Writes samples `done..` of the auxiliary outputs: the stems, before any gain, so that they sum to the delayed input; a mono
-/// stem on both channels. The query buses stay silent, as the framework hands them over.
+/// stem on both channels. Stems of a model that is asked go to the query buses, others to theirs, and from one to the other while
+/// one model takes over from another.
 pub fn write_stems(block: &StemBlock, done: usize, outputs: &mut [Buffer]) {
-    for (stem_idx, output) in outputs.iter_mut().enumerate().take(NUM_STEMS) {
+    let asked = &block.asked[..block.num_samples];
+    for (output_idx, output) in outputs.iter_mut().enumerate().take(2 * NUM_STEMS) {
+        let is_query = output_idx >= NUM_STEMS;
         for (channel_idx, channel) in output.as_slice().iter_mut().enumerate().take(MAX_CHANNELS) {
-            let from = block.stem(stem_idx, channel_idx.min(block.num_channels - 1));
-            channel[done..done + block.num_samples].copy_from_slice(from);
+            let from = block.stem(output_idx % NUM_STEMS, channel_idx.min(block.num_channels - 1));
+            for ((out, sample), asked) in channel[done..].iter_mut().zip(from).zip(asked) {
+                *out = sample * if is_query { *asked } else { 1.0 - asked };
+            }
         }
     }
 }
@@ -84,6 +89,7 @@ mod tests {
             .collect();
         write_stems(&block, 1, &mut outputs);
         drop(outputs);
+        // No model is asked here: the query buses are silent.
         for channel_idx in 0..2 {
             assert_eq!(memory[channel_idx], [0.0, 0.1, 0.2, 0.3, 0.0]);
             assert_eq!(memory[2 + channel_idx], [0.0, 0.4, 0.5, 0.6, 0.0]);

@@ -140,9 +140,10 @@ impl EditorApp {
             column
         };
         let params = self.params.clone();
+        let names = if params.model.value().is_asked() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
         let strips = [
             strip::StripParams {
-                name: "MUSIC",
+                name: names[0],
                 colour: theme::MUSIC,
                 gain: &params.music_gain,
                 solo: &params.music_solo,
@@ -150,7 +151,7 @@ impl EditorApp {
                 is_heard: !params.music_mute.value() && (params.music_solo.value() || !params.dialogue_solo.value()),
             },
             strip::StripParams {
-                name: "DIALOGUE",
+                name: names[1],
                 colour: theme::DIALOGUE,
                 gain: &params.dialogue_gain,
                 solo: &params.dialogue_solo,

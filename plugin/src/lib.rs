@@ -16,6 +16,7 @@ pub mod meters;
 pub mod mixer;
 pub mod model;
 pub mod params;
+pub mod query;
 pub mod separation;
 pub mod state;
 pub mod vst3;
@@ -204,6 +205,7 @@ impl Active {
                 render: self.render,
                 // The switch, not the fade that follows it: its place does not depend on where blocks end.
                 asleep: params.bypass.value(),
+                embedding: params.query_preset.value().embedding(params.model.value().id()),
             };
             self.separation.process(&input[..num_channels], settings, &mut self.block);
 

@@ -53,6 +53,12 @@ impl Model {
         Choices::get().ids[self.idx]
     }
 
+    /// Whether it is asked by example, and its stems are a target and what that leaves.
+    #[must_use]
+    pub fn is_asked(self) -> bool {
+        Catalogue::shipped().find(self.id()).is_some_and(ModelSpec::is_asked)
+    }
+
     /// The choices, a line each: how it is shown, what it is, and what its latency is at the host's rate, Hz, and largest block,
     /// samples.
     #[must_use]
@@ -115,7 +121,8 @@ mod tests {
     fn every_model_has_the_two_stems_of_the_buses() {
         for model in models() {
             let spec = Catalogue::shipped().find(model.id()).expect("every choice is in the catalogue");
-            assert_eq!(spec.stems, ["music", "dialogue"], "{}", model.id());
+            let expected = if spec.is_asked() { ["target", "residual"] } else { ["music", "dialogue"] };
+            assert_eq!(spec.stems, expected, "{}", model.id());
         }
     }
 

@@ -7,6 +7,7 @@ use nice_plug::util;
 use underscore_engine::DeviceChoice;
 
 use crate::model::Model;
+use crate::query::Preset;
 use crate::state::{MissingModel, StateVersion};
 
 /// Top of the gain range, dB. The bottom is silence.
@@ -85,6 +86,9 @@ pub struct UnderscoreParams {
     /// Where the model runs. A change builds a new engine, so it cannot be automated.
     #[id = "device"]
     pub device: EnumParam<Device>,
+    /// What a model that is asked is to look for, where it is asked for a class of sounds.
+    #[id = "query_preset"]
+    pub query_preset: EnumParam<Preset>,
 }
 
 impl Default for UnderscoreParams {
@@ -104,6 +108,7 @@ impl Default for UnderscoreParams {
             dry_wet: percentage("Dry/Wet", 1.0),
             bypass: BoolParam::new("Bypass", false).make_bypass(),
             device: EnumParam::new("Device", Device::Auto).non_automatable(),
+            query_preset: EnumParam::new("Query Preset", Preset::default()),
         }
     }
 }
@@ -152,7 +157,7 @@ mod tests {
     use super::*;
 
     /// Every saved session and every automation lane refers to these. The list only ever grows.
-    const PERMANENT_IDS: [&str; 12] = [
+    const PERMANENT_IDS: [&str; 13] = [
         "model",
         "music_gain",
         "music_solo",
@@ -165,6 +170,7 @@ mod tests {
         "dry_wet",
         "bypass",
         "device",
+        "query_preset",
     ];
 
     #[test]

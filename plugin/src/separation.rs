@@ -101,11 +101,13 @@ impl Separation {
     /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`.
     pub fn process(&mut self, input: &[&[f32]], settings: Settings, block: &mut StemBlock) {
         self.take_new();
-        copy(&self.current.process(input, settings), block);
+        let is_asked = share_of(&self.current);
+        copy(&self.current.process(input, settings), is_asked, block);
         if let Some(next) = &mut self.next {
+            let is_asked = share_of(&next.engine);
             let stems = next.engine.process(input, settings);
             if next.num_samples_to_fill == 0 {
-                crossfade(&stems, &mut next.fade, block);
+                crossfade(&stems, is_asked, &mut next.fade, block);
             }
             next.num_samples_to_fill = next.num_samples_to_fill.saturating_sub(block.num_samples);
             if next.num_samples_to_fill == 0 && next.engine.status().state() != State::Loading {
@@ -146,7 +148,12 @@ impl Separation {
     }
 }
 
-fn copy(stems: &Stems<'_>, block: &mut StemBlock) {
+/// Of the stems of an engine, those of a model that is asked: all or none.
+fn share_of(engine: &Engine) -> f32 {
+    if engine.is_asked() { 1.0 } else { 0.0 }
+}
+
+fn copy(stems: &Stems<'_>, is_asked: f32, block: &mut StemBlock) {
     let num_samples = stems.num_samples();
     block.num_samples = num_samples;
     for channel_idx in 0..block.num_channels {
@@ -156,10 +163,11 @@ fn copy(stems: &Stems<'_>, block: &mut StemBlock) {
         block.dry[channel_idx][..num_samples].copy_from_slice(stems.dry(channel_idx));
     }
     block.presence[..num_samples].copy_from_slice(stems.presence());
+    block.asked[..num_samples].fill(is_asked);
 }
 
 /// Moves the block from the stems it holds towards `stems`. Both sum to the same delayed input, and so does every mix of them.
-fn crossfade(stems: &Stems<'_>, fade: &mut Ramp, block: &mut StemBlock) {
+fn crossfade(stems: &Stems<'_>, is_asked: f32, fade: &mut Ramp, block: &mut StemBlock) {
     for sample_idx in 0..stems.num_samples().min(block.num_samples) {
         let share = fade.next();
         let mix = |value: &mut f32, other: f32| *value += share * (other - *value);
@@ -169,5 +177,6 @@ fn crossfade(stems: &Stems<'_>, fade: &mut Ramp, block: &mut StemBlock) {
             }
         }
         mix(&mut block.presence[sample_idx], stems.presence()[sample_idx]);
+        mix(&mut block.asked[sample_idx], is_asked);
     }
 }

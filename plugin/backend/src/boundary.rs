@@ -4,6 +4,7 @@
 //! Axis order at this boundary, once and for all:
 //! * spectrum: `[channel][frame][bin][re, im]`, `f32`, the unnormalised DFT at the *model's* window length
 //! * masks: `[stem][channel][frame][bin]`, `f32`, for every stem but the residual one
+//! * embedding: `f32`, as many as the metadata's `embedding_size`; what a model that is asked by example is to look for
 //!
 //! Ownership: a pointer handed out by the table is given back to the same table (`free_model`, `close_session`). Every function
 //! may be called from any thread, but one session only from one thread at a time. No function unwinds.
@@ -11,7 +12,7 @@
 use std::ffi::{CStr, c_char, c_void};
 
 /// Version of everything in this file. A change of a signature, a layout or a meaning raises it.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Name of the one exported function, of type [`EntryFn`].
 pub const ENTRY_SYMBOL: &str = "underscore_backend";
@@ -145,9 +146,19 @@ pub struct BackendTable {
     ) -> Status,
     /// The model's metadata: the bytes of `underscore.json`.
     pub metadata: unsafe extern "C" fn(model: ModelHandle) -> View<u8>,
-    /// The model's test vector, `f32`: for `num_calls` consecutive calls from a zero state, all input spectra
-    /// `[call][channel][frame][bin][re, im]`, then all masks `[call][stem][channel][frame][bin]`.
+    /// The model's test vector, `f32`: the embedding that it is asked by, where it is; then for `num_calls` consecutive calls from
+    /// a zero state all input spectra `[call][channel][frame][bin][re, im]`, and all masks `[call][stem][channel][frame][bin]`.
     pub test_vector: unsafe extern "C" fn(model: ModelHandle) -> View<f32>,
+    /// Writes the embedding of an example: `spectrum` is `[frame][bin][re, im]`, of the metadata's `query_frames` frames. Lengths
+    /// are in `f32`. Costs as much as some calls.
+    pub encode: unsafe extern "C" fn(
+        model: ModelHandle,
+        spectrum: *const f32,
+        spectrum_len: usize,
+        embedding: *mut f32,
+        embedding_len: usize,
+        message: *mut Message,
+    ) -> Status,
     /// Gives the model back. Its sessions must be closed first.
     pub free_model: unsafe extern "C" fn(model: ModelHandle),
     /// Opens a stream of `num_channels` channels from a zero state.
@@ -155,6 +166,13 @@ pub struct BackendTable {
         model: ModelHandle,
         num_channels: u32,
         session: *mut SessionHandle,
+        message: *mut Message,
+    ) -> Status,
+    /// What the following calls are to look for, until it is said again; zeros at first, and not changed by a reset.
+    pub ask: unsafe extern "C" fn(
+        session: SessionHandle,
+        embedding: *const f32,
+        embedding_len: usize,
         message: *mut Message,
     ) -> Status,
     /// One call of the model, or several that follow one another, made as one: a multiple of `frames_per_call` frames in, as

@@ -168,6 +168,28 @@ impl Model {
         unsafe { slice((self.backend.table.test_vector)(self.handle)) }
     }
 
+    /// The embedding of an example; see [`BackendTable::encode`].
+    ///
+    /// # Errors
+    ///
+    /// A length does not fit the model, which may be none that is asked; or the inference failed.
+    pub fn encode(&self, spectrum: &[f32], embedding: &mut [f32]) -> Result<(), Failure> {
+        let mut message = Message::default();
+        // SAFETY: the handle is a loaded model of this table; both slices are given with their lengths, and the backend compares
+        // those with what it needs.
+        let status = unsafe {
+            (self.backend.table.encode)(
+                self.handle,
+                spectrum.as_ptr(),
+                spectrum.len(),
+                embedding.as_mut_ptr(),
+                embedding.len(),
+                &raw mut message,
+            )
+        };
+        outcome(status, &message)
+    }
+
     /// Opens a stream of `num_channels` channels from a zero state.
     ///
     /// # Errors
@@ -202,6 +224,21 @@ pub struct Session {
 unsafe impl Send for Session {}
 
 impl Session {
+    /// What the following calls are to look for; see [`BackendTable::ask`].
+    ///
+    /// # Errors
+    ///
+    /// The length does not fit the model, which may be none that is asked.
+    pub fn ask(&mut self, embedding: &[f32]) -> Result<(), Failure> {
+        let mut message = Message::default();
+        // SAFETY: the handle is an open session used by this thread alone; the slice is given with its length, and the backend
+        // compares that with what it needs.
+        let status = unsafe {
+            (self.model.backend.table.ask)(self.handle, embedding.as_ptr(), embedding.len(), &raw mut message)
+        };
+        outcome(status, &message)
+    }
+
     /// One call, or several that follow one another: see [`BackendTable::run`].
     ///
     /// # Errors
@@ -305,6 +342,19 @@ mod tests {
         unsafe extern "C" fn open_session(_: ModelHandle, _: u32, _: *mut SessionHandle, _: *mut Message) -> Status {
             Status::WRONG_SHAPE
         }
+        unsafe extern "C" fn encode(
+            _: ModelHandle,
+            _: *const f32,
+            _: usize,
+            _: *mut f32,
+            _: usize,
+            _: *mut Message,
+        ) -> Status {
+            Status::RUN_FAILED
+        }
+        unsafe extern "C" fn ask(_: SessionHandle, _: *const f32, _: usize, _: *mut Message) -> Status {
+            Status::WRONG_SHAPE
+        }
         unsafe extern "C" fn run(
             _: SessionHandle,
             _: *const f32,
@@ -324,8 +374,10 @@ mod tests {
             load_model,
             metadata: view,
             test_vector: view,
+            encode,
             free_model: give_back,
             open_session,
+            ask,
             run,
             reset_session: give_back,
             close_session: give_back,

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use crate::latency::ModelTiming;
+use crate::query::{MAX_EMBEDDING_SIZE, QueryPreset};
 
 /// Id of the model that separates nothing: its mask is 1 everywhere. For checking latency and routing.
 const IDENTITY_ID: &str = "identity";
@@ -29,6 +30,15 @@ pub struct ModelSpec {
     pub stems: Vec<String>,
     /// Label of the stem that is the mixture minus all others.
     pub residual: String,
+    /// Values of the embedding that it is asked by; 0 where it is not asked.
+    #[serde(default)]
+    pub embedding_size: usize,
+    /// Frames of an example.
+    #[serde(default)]
+    pub query_frames: usize,
+    /// Classes that it can be asked for without an example.
+    #[serde(default, rename = "preset")]
+    pub presets: Vec<QueryPreset>,
 }
 
 impl ModelSpec {
@@ -36,6 +46,12 @@ impl ModelSpec {
     #[must_use]
     pub fn num_estimated_stems(&self) -> usize {
         self.stems.len().saturating_sub(1)
+    }
+
+    /// Whether it is asked by example what to look for.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.embedding_size > 0
     }
 
     fn check(&self) -> Result<(), CatalogueError> {
@@ -55,6 +71,16 @@ impl ModelSpec {
         }
         if self.timing.frames_per_call == 0 {
             return complain("expected at least 1 frame per call, got 0".into());
+        }
+        if self.embedding_size > MAX_EMBEDDING_SIZE {
+            return complain(format!(
+                "expected an embedding of at most {MAX_EMBEDDING_SIZE} values, got {}",
+                self.embedding_size
+            ));
+        }
+        if let Some(preset) = self.presets.iter().find(|preset| preset.embedding.len() != self.embedding_size) {
+            let (expected, actual) = (self.embedding_size, preset.embedding.len());
+            return complain(format!("expected {expected} values of the preset '{}', got {actual}", preset.id));
         }
         Ok(())
     }

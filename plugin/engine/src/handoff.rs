@@ -42,6 +42,8 @@ pub struct Call {
     pub deadline_from: Option<Instant>,
     /// Channels in use: 1 when linked, else the bus's. At most what was allocated.
     pub num_channels: usize,
+    /// What the model is asked for, as long as its embedding. Filled by the audio thread.
+    pub embedding: Box<[f32]>,
     /// `[channel][frame][bin][re, im]`, scaled to the model's window. Filled by the audio thread.
     pub spectrum: Box<[f32]>,
     /// `[stem][channel][frame][bin]`, the residual left out. Filled by the worker.
@@ -61,6 +63,8 @@ pub struct CallShape {
     pub num_bins: usize,
     /// Stems the model estimates.
     pub num_stems: usize,
+    /// Values by which it is asked; 0 where it is not.
+    pub embedding_size: usize,
 }
 
 impl CallShape {
@@ -98,6 +102,7 @@ impl CallShape {
             is_waited_for: false,
             deadline_from: None,
             num_channels: self.max_channels,
+            embedding: vec![0.0; self.embedding_size].into(),
             spectrum: vec![0.0; self.spectrum_len(self.max_channels)].into(),
             masks: vec![0.0; self.masks_len(self.max_channels)].into(),
             outcome: Outcome::Pending,
@@ -211,7 +216,7 @@ impl WorkerEnd {
 mod tests {
     use super::*;
 
-    const SHAPE: CallShape = CallShape { max_channels: 2, num_frames: 2, num_bins: 3, num_stems: 1 };
+    const SHAPE: CallShape = CallShape { max_channels: 2, num_frames: 2, num_bins: 3, num_stems: 1, embedding_size: 0 };
 
     #[test]
     fn calls_go_round_in_order_and_none_is_lost() {

@@ -5,7 +5,7 @@ use nice_plug::prelude::*;
 use nice_plug_egui::widgets::ParamSlider;
 use underscore_engine::StatusSnapshot;
 
-use super::{status_panel, theme, toggle};
+use super::{choice, status_panel, theme, toggle};
 use crate::params::UnderscoreParams;
 
 /// Draws the controls that hold for all stems.
@@ -26,6 +26,11 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &UnderscoreParams, status
         "Dry/Wet",
         "How much of the main output is separated; the rest is the delayed input.",
     );
+    if params.model.value().is_asked() {
+        ui.label(RichText::new("Asked for").color(theme::DIM));
+        choice::draw(ui, setter, &params.query_preset, "query preset", ui.available_width() - 8.0)
+            .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
+    }
     ui.add_space(4.0);
     let size = vec2(ui.available_width(), 24.0);
     toggle::draw(ui, setter, &params.stereo_link, "STEREO LINK", size, theme::MIXTURE)

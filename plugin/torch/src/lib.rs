@@ -2,7 +2,7 @@
 //!
 //! Built as a shared library that exports one function, [`underscore_backend`]; the engine opens it when a model is first
 //! needed. This file is the boundary: it turns pointers into references, errors into a status and a message, and lets no panic
-//! through. The work is in `model` (weights and metadata) and `session` (one stream's state).
+//! through. The work is in `model` (weights and metadata), `session` (one stream's state) and `query` (examples).
 
 #![allow(
     clippy::cast_possible_wrap,
@@ -15,6 +15,7 @@ mod error;
 mod metadata;
 mod model;
 mod packing;
+mod query;
 mod session;
 
 use std::any::Any;
@@ -37,8 +38,10 @@ static TABLE: BackendTable = BackendTable {
     load_model,
     metadata,
     test_vector,
+    encode,
     free_model,
     open_session,
+    ask,
     run,
     reset_session,
     close_session,
@@ -104,6 +107,26 @@ unsafe extern "C" fn test_vector(model: ModelHandle) -> View<f32> {
     view(model.map_or(&[], |model| &model.test_vector))
 }
 
+unsafe extern "C" fn encode(
+    model: ModelHandle,
+    spectrum: *const f32,
+    spectrum_len: usize,
+    embedding: *mut f32,
+    embedding_len: usize,
+    message: *mut Message,
+) -> Status {
+    // SAFETY: `message` is null or the caller's for this call.
+    guard(unsafe { message.as_mut() }, || {
+        // SAFETY: null, or a handle from `load_model` that was not given back.
+        let model = unsafe { model.cast::<Model>().as_ref() }.ok_or_else(|| null_handle("model"))?;
+        // SAFETY: the caller's `spectrum_len` values, alive for this call.
+        let spectrum = unsafe { slice(spectrum, spectrum_len) };
+        // SAFETY: the caller's `embedding_len` values, alive for this call and not those of `spectrum`.
+        let embedding = unsafe { slice_mut(embedding, embedding_len) };
+        query::encode(model, spectrum, embedding)
+    })
+}
+
 unsafe extern "C" fn free_model(model: ModelHandle) {
     if model.is_null() {
         return;
@@ -140,6 +163,21 @@ unsafe extern "C" fn open_session(
     })
 }
 
+unsafe extern "C" fn ask(
+    session: SessionHandle,
+    embedding: *const f32,
+    embedding_len: usize,
+    message: *mut Message,
+) -> Status {
+    // SAFETY: `message` is null or the caller's for this call.
+    guard(unsafe { message.as_mut() }, || {
+        // SAFETY: null, or a handle from `open_session` that only this thread uses now.
+        let session = unsafe { session.cast::<Session>().as_mut() }.ok_or_else(|| null_handle("session"))?;
+        // SAFETY: the caller's `embedding_len` values, alive for this call.
+        session.ask(unsafe { slice(embedding, embedding_len) })
+    })
+}
+
 unsafe extern "C" fn run(
     session: SessionHandle,
     spectrum: *const f32,
@@ -154,12 +192,8 @@ unsafe extern "C" fn run(
         let session = unsafe { session.cast::<Session>().as_mut() }.ok_or_else(|| null_handle("session"))?;
         // SAFETY: the caller's `spectrum_len` values, alive for this call.
         let spectrum = unsafe { slice(spectrum, spectrum_len) };
-        let masks = if masks.is_null() {
-            &mut []
-        } else {
-            // SAFETY: the caller's `masks_len` values, alive for this call and not those of `spectrum`.
-            unsafe { std::slice::from_raw_parts_mut(masks, masks_len) }
-        };
+        // SAFETY: the caller's `masks_len` values, alive for this call and not those of `spectrum`.
+        let masks = unsafe { slice_mut(masks, masks_len) };
         session.run(spectrum, masks)
     })
 }
@@ -226,4 +260,16 @@ unsafe fn slice<'a, T>(ptr: *const T, len: usize) -> &'a [T] {
     }
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts(ptr, len) }
+}
+
+/// The caller's values, to be written; none where `ptr` is null.
+///
+/// # Safety
+/// `ptr` is null or points to `len` values that live for `'a` and are nobody else's.
+unsafe fn slice_mut<'a, T>(ptr: *mut T, len: usize) -> &'a mut [T] {
+    if ptr.is_null() {
+        return &mut [];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(ptr, len) }
 }

@@ -25,6 +25,10 @@ pub(crate) struct Metadata {
     pub(crate) state_shapes: Vec<Vec<Option<i64>>>,
     /// Whether the module has methods that hand its recurrent weights out and take them back packed.
     pub(crate) packs_recurrent_weights: bool,
+    /// Values of the embedding that the model is asked by; 0 where it is not.
+    pub(crate) embedding_size: usize,
+    /// Frames of an example.
+    pub(crate) query_frames: usize,
     /// Calls in the test vector.
     pub(crate) num_test_calls: usize,
     /// Channels in the test vector.
@@ -57,12 +61,16 @@ impl Metadata {
         if kind.as_str() != Some("real") {
             return Err(fault("/mask/kind", "\"real\"", kind));
         }
+        let embedding_size = size("/embedding_size", 0)?;
         Ok(Self {
             frames_per_call: size("/frames_per_call", 1)?,
             num_bins: size("/num_bins", 2)?,
             num_masked_stems: stems.len() - 1,
             state_shapes: state_shapes(root)?,
             packs_recurrent_weights: truth(root, "/packs_recurrent_weights")?,
+            embedding_size,
+            // Of no meaning, and not written, where nobody asks.
+            query_frames: if embedding_size > 0 { size("/query_frames", 1)? } else { 0 },
             num_test_calls: size("/test_vector/num_calls", 1)?,
             num_test_channels: size("/test_vector/channels", 1)?,
         })
@@ -81,7 +89,7 @@ impl Metadata {
     /// Checks that the test vector has as many values as its description says.
     pub(crate) fn check_test_vector(&self, actual_len: usize, path: &Path) -> Result<(), BackendError> {
         let per_call = self.spectrum_len(self.num_test_channels) + self.masks_len(self.num_test_channels);
-        let expected_len = self.num_test_calls * per_call;
+        let expected_len = self.embedding_size + self.num_test_calls * per_call;
         if actual_len == expected_len {
             return Ok(());
         }

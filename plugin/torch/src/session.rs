@@ -14,6 +14,8 @@ pub(crate) struct Session {
     num_channels: usize,
     /// In the order and shapes of the metadata; handed to the model and replaced by what it returns.
     state: Vec<Tensor>,
+    /// What is asked for, `[1, embedding]`; none where the model is not asked.
+    embedding: Option<Tensor>,
 }
 
 impl Session {
@@ -28,9 +30,22 @@ impl Session {
             });
         }
         device::prepare_thread();
-        let mut session = Self { model, num_channels, state: Vec::new() };
+        let mut session = Self { model, num_channels, state: Vec::new(), embedding: None };
+        session.ask(&vec![0.0; session.model.metadata.embedding_size])?;
         session.reset()?;
         Ok(session)
+    }
+
+    /// What the following calls are to look for.
+    pub(crate) fn ask(&mut self, embedding: &[f32]) -> Result<(), BackendError> {
+        check_len("values of the embedding", self.model.metadata.embedding_size, embedding.len())?;
+        if !embedding.is_empty() {
+            let asked = Tensor::f_from_slice(embedding)
+                .and_then(|asked| asked.f_view([1, embedding.len() as i64]))
+                .and_then(|asked| asked.f_to_device(self.model.device));
+            self.embedding = Some(asked.map_err(|error| BackendError::run_failed(&error))?);
+        }
+        Ok(())
     }
 
     /// Back to a zero state.
@@ -74,7 +89,8 @@ impl Session {
             .and_then(|input| input.f_view([channels, frames, bins, 2]))
             .and_then(|input| input.f_to_device(self.model.device))
             .map_err(failed)?;
-        let arguments = [IValue::Tensor(input), IValue::TensorList(std::mem::take(&mut self.state))];
+        let mut arguments = vec![IValue::Tensor(input), IValue::TensorList(std::mem::take(&mut self.state))];
+        arguments.extend(self.embedding.as_ref().map(|asked| IValue::Tensor(asked.shallow_clone())));
         let output = self.model.module.forward_is(&arguments).map_err(failed)?;
         let (mask, state) = unpack(output)?;
 
@@ -104,14 +120,14 @@ fn unpack(output: IValue) -> Result<(Tensor, Vec<Tensor>), BackendError> {
     }
 }
 
-fn check_len(what: &'static str, expected: usize, actual: usize) -> Result<(), BackendError> {
+pub(crate) fn check_len(what: &'static str, expected: usize, actual: usize) -> Result<(), BackendError> {
     if expected == actual {
         return Ok(());
     }
     Err(BackendError::WrongShape { what, expected: expected.to_string(), actual: actual.to_string() })
 }
 
-fn check_shape(what: &'static str, expected: &[i64], tensor: &Tensor) -> Result<(), BackendError> {
+pub(crate) fn check_shape(what: &'static str, expected: &[i64], tensor: &Tensor) -> Result<(), BackendError> {
     let (actual, kind) = (tensor.size(), tensor.kind());
     if actual == expected && kind == Kind::Float {
         return Ok(());

@@ -213,6 +213,7 @@ impl Dispatch {
         call.first_frame = first_frame;
         call.is_waited_for = step.longest_wait.is_some();
         call.num_channels = num_channels;
+        call.embedding.copy_from_slice(&step.embedding.values()[..self.shape.embedding_size]);
         self.filling = Some(call);
     }
 

@@ -6,6 +6,7 @@ use assert_no_alloc::{assert_no_alloc, violation_count};
 use super::*;
 use crate::handoff::handoff;
 use crate::latency::latency;
+use crate::query::Embedding;
 use crate::worker_thread::{Stream, double};
 
 const TIMINGS: [(usize, usize); 6] = [(8, 0), (1, 0), (4, 8), (4, 3), (1, 5), (8, 16)];
@@ -33,9 +34,11 @@ struct Frame {
     is_fatal: bool,
     asleep: bool,
     num_channels: usize,
+    /// What is asked for while it is the newest; the model adds it to its masks.
+    asked: f32,
 }
 
-const SOUND: Frame = Frame { is_silent: false, is_fatal: false, asleep: false, num_channels: 1 };
+const SOUND: Frame = Frame { is_silent: false, is_fatal: false, asleep: false, num_channels: 1, asked: 0.0 };
 
 /// A dispatch and the worker behind it.
 struct Rig {
@@ -54,7 +57,13 @@ struct Rig {
 impl Rig {
     fn new(timing: ModelTiming) -> Self {
         let latency = latency(&timing, timing.sample_rate_hz, 3).unwrap();
-        let shape = CallShape { max_channels: 2, num_frames: timing.frames_per_call, num_bins: 3, num_stems: 1 };
+        let shape = CallShape {
+            max_channels: 2,
+            num_frames: timing.frames_per_call,
+            num_bins: 3,
+            num_stems: 1,
+            embedding_size: 1,
+        };
         let status = EngineStatus::register("test", timing.sample_rate_hz, 3, latency, timing.frames_per_call);
         status.set_running("test", 0.0);
         let num_calls = super::super::engine::num_calls(&latency, &timing);
@@ -87,7 +96,13 @@ impl Rig {
         let newest = self.frames.len() as u64;
         self.frames.push(frame);
         self.answers.reserve(1);
-        let step = StepSettings { strength: 1.0, stereo_link: true, asleep: frame.asleep, longest_wait: None };
+        let step = StepSettings {
+            strength: 1.0,
+            stereo_link: true,
+            asleep: frame.asleep,
+            embedding: Embedding::new(&[frame.asked]),
+            longest_wait: None,
+        };
         let names = [self.name(newest, 0), self.name(newest, 1)];
         let before = violation_count();
         assert_no_alloc(|| {
@@ -113,11 +128,14 @@ impl Rig {
     /// A mask is the frame's own, and only what is silent is called so.
     fn check(&self, frame_index: u64, due: Due) {
         let is_silent = self.frames[frame_index as usize].is_silent;
+        // A call asks for what was wanted when it began.
+        let with_mask = frame_index as usize + self.timing.look_ahead_frames;
+        let asked = self.frames[with_mask - with_mask % self.timing.frames_per_call].asked;
         match due {
             Due::Mask { call_idx, frame_idx } => {
                 for channel_idx in 0..self.dispatch.num_mask_channels(call_idx) {
                     let mask = self.dispatch.mask(call_idx, frame_idx, 0, channel_idx);
-                    let name = self.name(frame_index, channel_idx);
+                    let name = self.name(frame_index, channel_idx) + asked;
                     assert!(
                         is_silent || mask.iter().all(|value| *value == name),
                         "frame {frame_index}, channel {channel_idx}: expected the mask {name}, got {mask:?}"
@@ -179,6 +197,18 @@ fn a_worker_that_uses_its_whole_deadline_misses_no_frame_and_drops_no_call() {
         assert!(rig.answers.len() > 300);
         assert!((0..rig.answers.len()).all(|frame| rig.has_mask(frame)), "{:?}", rig.timing);
         assert_eq!(rig.status.snapshot().num_dropped_calls, 0);
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_found_from_the_next_call_on() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        for newest in 0..200 {
+            // Compared in `Rig::check`.
+            rig.step(Frame { asked: f32::from((newest / 13 % 2) as u8) * 0.25, ..SOUND }, work_all);
+        }
+        assert!((0..rig.answers.len()).all(|frame| rig.has_mask(frame)), "{:?}", rig.timing);
     }
 }
 

@@ -12,6 +12,7 @@ use super::stems::Stems;
 use crate::catalogue::ModelSpec;
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
+use crate::query::Embedding;
 use crate::resources::Resources;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::{Assignment, DeviceChoice, Worker};
@@ -97,11 +98,19 @@ pub struct Settings {
     pub render: RenderMode,
     /// The masks are not used (bypass): after [`SLEEP_AFTER_S`] no inference is run.
     pub asleep: bool,
+    /// What a model that is asked is to look for. A change takes effect with the next call, a frame's overlap long.
+    pub embedding: Embedding,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { strength: 1.0, stereo_link: true, render: RenderMode::RealTime, asleep: false }
+        Self {
+            strength: 1.0,
+            stereo_link: true,
+            render: RenderMode::RealTime,
+            asleep: false,
+            embedding: Embedding::default(),
+        }
     }
 }
 
@@ -113,6 +122,7 @@ pub struct Engine {
     pace: Pace,
     status: Arc<EngineStatus>,
     latency: Latency,
+    is_asked: bool,
     host_rate_hz: f64,
     num_asleep_samples: f64,
     /// Samples of the current hop that are in.
@@ -153,6 +163,7 @@ impl Engine {
             num_frames: timing.frames_per_call,
             num_bins: timing.num_bins,
             num_stems,
+            embedding_size: model.embedding_size,
         };
         let num_calls = num_calls(&latency, &timing);
         let status =
@@ -188,6 +199,7 @@ impl Engine {
             pace: Pace::new(slack_samples as f64 / host_rate_hz),
             status,
             latency,
+            is_asked: config.model.is_asked(),
             host_rate_hz,
             num_asleep_samples: 0.0,
             hop_fill: 0,
@@ -205,6 +217,12 @@ impl Engine {
     #[must_use]
     pub fn latency_samples(&self) -> usize {
         self.latency.latency_samples
+    }
+
+    /// Whether its model is asked by example, so that its stems are a target and what it leaves.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.is_asked
     }
 
     /// The live figures.
@@ -250,8 +268,8 @@ impl Engine {
             // Counted and decided place by place, so that it does not depend on where blocks end.
             self.num_asleep_samples = if settings.asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
             let asleep = self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
-            let Settings { strength, stereo_link, .. } = settings;
-            self.work(StepSettings { strength, stereo_link, asleep, longest_wait });
+            let Settings { strength, stereo_link, embedding, .. } = settings;
+            self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait });
         }
         if may_wait_for_model {
             self.pace.forgive_until(Instant::now());

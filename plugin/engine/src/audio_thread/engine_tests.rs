@@ -55,6 +55,9 @@ fn config_of(timing: ModelTiming, num_channels: usize, max_block_samples: usize)
             timing,
             residual: stems[1].clone(),
             stems: stems.into(),
+            embedding_size: 0,
+            query_frames: 0,
+            presets: Vec::new(),
         },
         device: DeviceChoice::Cpu,
         resources: Resources::at("/nowhere"),
@@ -67,7 +70,13 @@ fn config(num_channels: usize, max_block_samples: usize) -> EngineConfig {
 
 fn call_shape(config: &EngineConfig) -> CallShape {
     let ModelTiming { frames_per_call, num_bins, .. } = config.model.timing;
-    CallShape { max_channels: config.num_channels, num_frames: frames_per_call, num_bins, num_stems: 1 }
+    CallShape {
+        max_channels: config.num_channels,
+        num_frames: frames_per_call,
+        num_bins,
+        num_stems: 1,
+        embedding_size: 0,
+    }
 }
 
 /// An engine whose calls end up in the hands of the test.

@@ -8,6 +8,7 @@ use super::dispatch::{Dispatch, Due};
 use super::schedule::Schedule;
 use crate::catalogue::ModelSpec;
 use crate::latency::Latency;
+use crate::query::Embedding;
 use crate::status::EngineStatus;
 
 /// What a step needs to know of the moment.
@@ -19,6 +20,8 @@ pub struct StepSettings {
     pub stereo_link: bool,
     /// No inference wanted.
     pub asleep: bool,
+    /// What is asked for.
+    pub embedding: Embedding,
     /// How long `process` may wait for the worker: not at all, unless the host renders ahead of real time.
     pub longest_wait: Option<Duration>,
 }

@@ -48,6 +48,8 @@ struct DoubleSession {
     model: *const Double,
     /// `[channel]`, the masks that are not given yet, oldest first.
     pending: Vec<VecDeque<f32>>,
+    /// What is asked for. Its first value, where there is one, is added to every mask that is given.
+    asked: Vec<f32>,
 }
 
 impl DoubleSession {
@@ -67,6 +69,7 @@ impl DoubleSession {
         let (shape, mask_of, num_channels) = (self.model().shape, self.model().mask_of, self.pending.len());
         assert_eq!(spectrum.len(), shape.spectrum_len(num_channels));
         assert_eq!(masks.len(), shape.masks_len(num_channels));
+        let asked = self.asked.first().copied().unwrap_or(0.0);
         for (channel_idx, pending) in self.pending.iter_mut().enumerate() {
             for frame_idx in 0..shape.num_frames {
                 let frame = &spectrum[shape.spectrum_offset(channel_idx, frame_idx)..][..shape.num_bins * 2];
@@ -74,7 +77,7 @@ impl DoubleSession {
                 let mask = pending.pop_front().expect("one was pushed");
                 for stem_idx in 0..shape.num_stems {
                     let offset = shape.mask_offset(num_channels, stem_idx, channel_idx, frame_idx);
-                    masks[offset..offset + shape.num_bins].fill(mask);
+                    masks[offset..offset + shape.num_bins].fill(mask + asked);
                 }
             }
         }
@@ -93,8 +96,10 @@ static TABLE: BackendTable = BackendTable {
     load_model,
     metadata,
     test_vector,
+    encode,
     free_model,
     open_session,
+    ask,
     run,
     reset_session,
     close_session,
@@ -126,6 +131,17 @@ unsafe extern "C" fn test_vector(_: ModelHandle) -> View<f32> {
     View { ptr: std::ptr::null(), len: 0 }
 }
 
+unsafe extern "C" fn encode(
+    _: ModelHandle,
+    _: *const f32,
+    _: usize,
+    _: *mut f32,
+    _: usize,
+    _: *mut Message,
+) -> BackendStatus {
+    BackendStatus::WRONG_SHAPE
+}
+
 unsafe extern "C" fn free_model(model: ModelHandle) {
     // SAFETY: the handle is the box that `stream` made, given back once.
     drop(unsafe { Box::from_raw(model.cast::<Double>()) });
@@ -137,11 +153,25 @@ unsafe extern "C" fn open_session(
     session: *mut SessionHandle,
     _: *mut Message,
 ) -> BackendStatus {
-    let mut opened =
-        Box::new(DoubleSession { model: model.cast(), pending: vec![VecDeque::new(); num_channels as usize] });
+    let mut opened = Box::new(DoubleSession {
+        model: model.cast(),
+        pending: vec![VecDeque::new(); num_channels as usize],
+        asked: Vec::new(),
+    });
     opened.reset();
     // SAFETY: the caller gives a place for the answer.
     unsafe { *session = Box::into_raw(opened).cast() };
+    BackendStatus::OK
+}
+
+unsafe extern "C" fn ask(
+    session: SessionHandle,
+    embedding: *const f32,
+    embedding_len: usize,
+    _: *mut Message,
+) -> BackendStatus {
+    // SAFETY: the session is open and used by this thread alone; pointer and length are those of the caller's slice.
+    unsafe { (*session.cast::<DoubleSession>()).asked = std::slice::from_raw_parts(embedding, embedding_len).to_vec() };
     BackendStatus::OK
 }
 

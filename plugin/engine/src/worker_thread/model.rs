@@ -85,6 +85,10 @@ struct Metadata {
     look_back_frames: usize,
     stems: Vec<String>,
     residual: String,
+    #[serde(default)]
+    embedding_size: usize,
+    #[serde(default)]
+    query_frames: usize,
     mask: MaskRange,
     test_vector: TestVectorSize,
 }
@@ -113,7 +117,7 @@ pub struct TestVector<'a> {
     pub num_channels: usize,
     /// Largest difference allowed, absolute.
     pub tolerance: f32,
-    /// All spectra, then all masks; see [`underscore_backend::BackendTable::test_vector`].
+    /// What is asked for, all spectra, all masks; see [`underscore_backend::BackendTable::test_vector`].
     pub values: &'a [f32],
 }
 
@@ -197,7 +201,7 @@ fn check_hash(path: &Path, expected: &str) -> Result<(), ModelError> {
 
 fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), ModelError> {
     let timing = &spec.timing;
-    let fields: [(&'static str, String, String); 12] = [
+    let fields: [(&'static str, String, String); 14] = [
         ("schema_version", SCHEMA_VERSION.to_string(), metadata.schema_version.to_string()),
         ("sample_rate_hz", timing.sample_rate_hz.to_string(), metadata.sample_rate_hz.to_string()),
         ("window_s", timing.window_s.to_string(), metadata.window_s.to_string()),
@@ -209,6 +213,8 @@ fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), Mod
         ("look_back_frames", timing.look_back_frames.to_string(), metadata.look_back_frames.to_string()),
         ("stems", format!("{:?}", spec.stems), format!("{:?}", metadata.stems)),
         ("residual", spec.residual.clone(), metadata.residual.clone()),
+        ("embedding_size", spec.embedding_size.to_string(), metadata.embedding_size.to_string()),
+        ("query_frames", spec.query_frames.to_string(), metadata.query_frames.to_string()),
         ("mask.kind", "real".into(), metadata.mask.kind.clone()),
     ];
     match fields.into_iter().find(|(_, expected, actual)| expected != actual) {

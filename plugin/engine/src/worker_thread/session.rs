@@ -46,18 +46,30 @@ pub struct Session {
     model: Arc<Model>,
     opened: underscore_backend::Session,
     num_channels: usize,
+    /// What the backend was asked for last.
+    asked: Vec<f32>,
 }
 
 impl Session {
     /// Opens a stream of `num_channels` channels from a zero state.
     pub fn open(model: Arc<Model>, num_channels: usize) -> Result<Self, SessionError> {
         let opened = model.loaded().session(num_channels)?;
-        Ok(Self { model, opened, num_channels })
+        Ok(Self { model, opened, num_channels, asked: Vec::new() })
     }
 
     /// Channels of the stream.
     pub fn num_channels(&self) -> usize {
         self.num_channels
+    }
+
+    /// What the following calls are to look for; empty where the model is not asked.
+    pub fn ask(&mut self, embedding: &[f32]) -> Result<(), SessionError> {
+        if self.asked != embedding {
+            self.opened.ask(embedding)?;
+            self.asked.clear();
+            self.asked.extend_from_slice(embedding);
+        }
+        Ok(())
     }
 
     /// Back to a zero state.
@@ -82,11 +94,11 @@ impl Session {
 
     /// Warms the model up, runs its test vector, and leaves a zero state. The first calls of a model compile and allocate,
     /// and take many times as long as later ones: they are not to happen while sound is waiting.
-    pub fn check(&mut self, spectrum_len: usize, masks_len: usize) -> Result<(), SessionError> {
+    pub fn check(&mut self, spectrum_len: usize, masks_len: usize, embedding_size: usize) -> Result<(), SessionError> {
         let model = self.model.clone();
         let test = model.test_vector();
-        let expected = test.num_calls * (spectrum_len + masks_len);
-        if test.num_channels != self.num_channels || expected == 0 {
+        let expected = embedding_size + test.num_calls * (spectrum_len + masks_len);
+        if test.num_channels != self.num_channels || test.num_calls == 0 {
             // Another number of channels than the vector's, or no vector: warm up only.
             let (spectrum, mut masks) = (vec![0.0; spectrum_len], vec![0.0; masks_len]);
             for _ in 0..3 {
@@ -98,7 +110,9 @@ impl Session {
         if test.values.len() != expected {
             return Err(SessionError::TestVectorSize { expected, actual: test.values.len() });
         }
-        let (spectra, expected_masks) = test.values.split_at(test.num_calls * spectrum_len);
+        let (embedding, calls) = test.values.split_at(embedding_size);
+        let (spectra, expected_masks) = calls.split_at(test.num_calls * spectrum_len);
+        self.ask(embedding)?;
         let mut masks = vec![0.0; masks_len];
         // Twice: what the first pass compiled, the second one runs.
         for _ in 0..2 {

@@ -62,7 +62,7 @@ impl Stream {
             };
             // One channel first: it is what a linked bus uses, and what the test vector is for.
             let mut session = Session::open(model.clone(), 1).map_err(in_model)?;
-            session.check(shape.spectrum_len(1), shape.masks_len(1)).map_err(in_model)?;
+            session.check(shape.spectrum_len(1), shape.masks_len(1), shape.embedding_size).map_err(in_model)?;
             Ok((model, session))
         };
         let wanted = if device == DeviceChoice::Auto && has_cuda(backend) { Device::CUDA } else { Device::CPU };
@@ -169,6 +169,7 @@ impl Stream {
             self.session = Session::open(self.model.clone(), call.num_channels).map_err(|error| error.to_string())?;
             self.heard_from = call.first_frame;
         }
+        self.session.ask(&call.embedding).map_err(|error| error.to_string())?;
         let spectrum = &call.spectrum[..self.shape.spectrum_len(call.num_channels)];
         let masks = &mut call.masks[..self.shape.masks_len(call.num_channels)];
         self.session.run(spectrum, masks).map_err(|error| error.to_string())
