@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from underscore_training.corpus import store
+from underscore_training.corpus.stems import CLASSES
 from underscore_training.corpus.track import SPLITS, TRACK_RATE_HZ, Track
 from underscore_training.export import contract
 from underscore_training.nets import DMMDenseNet
@@ -32,10 +33,10 @@ def sound(kind: str, idx: int) -> np.ndarray:
     return (0.1 * chord).astype(np.float32)
 
 
-def write_corpus(folder: Path, per_split: int = 2) -> Path:
+def write_corpus(folder: Path, per_split: int = 2, kinds: tuple[str, ...] = ("speech", "music")) -> Path:
     for number, split in enumerate(SPLITS):
         for idx in range(per_split):
-            for kind in ("speech", "music"):
+            for kind in kinds:
                 make = partial(sound, kind, number * per_split + idx)
                 track = Track(f"{split}/{kind}{idx}", "synthetic", kind, split, "CC0-1.0", 1.0, "1", make)
                 store.write_track(folder, track, make())
@@ -45,6 +46,12 @@ def write_corpus(folder: Path, per_split: int = 2) -> Path:
 @pytest.fixture
 def tiny_corpus(tmp_path: Path) -> Path:
     return write_corpus(tmp_path / "corpus")
+
+
+@pytest.fixture(scope="session")
+def tiny_stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With every class that may be asked for."""
+    return write_corpus(tmp_path_factory.mktemp("stems") / "corpus", 1, ("speech", "music", *CLASSES))
 
 
 def unsettled(net: DMMDenseNet) -> DMMDenseNet:

@@ -184,10 +184,10 @@ def test_public_layouts_keep_their_own_splits(tmp_path: Path) -> None:
         write_noise(tmp_path / "slakh" / split / f"Track{split}" / "mix.flac")
     assert [track.split for track in layouts.slakh(tmp_path / "slakh", 1)] == ["train", "valid", "test"]
     for split in ("tr", "cv", "tt"):
-        for kind in KINDS:
+        for kind in ("speech", "music"):
             write_noise(tmp_path / "dnr" / split / "17" / f"{kind}.wav")
     kinds = [(track.split, track.kind) for track in layouts.divide_and_remaster(tmp_path / "dnr", 1)]
-    assert kinds == [(split, kind) for split in SPLITS for kind in KINDS]
+    assert kinds == [(split, kind) for split in SPLITS for kind in ("speech", "music")]
 
 
 def test_a_missing_package_says_what_to_do(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from underscore_training.mixtures import augment
 from underscore_training.mixtures.batches import MixtureBatches
-from underscore_training.mixtures.recipe import RECIPES
+from underscore_training.mixtures.recipes import RECIPES
 from underscore_training.mixtures.shelf import Shelf
 
 RATE_HZ = 32_000
@@ -26,20 +26,21 @@ def band_db(signal: np.ndarray, low_hz: float, high_hz: float) -> float:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("rate_hz", [16_000, 32_000])
-def test_a_batch_depends_on_its_number_alone(tiny_corpus: Path, recipe: str, rate_hz: int) -> None:
+def test_a_batch_depends_on_its_number_alone(tiny_stems: Path, recipe: str, rate_hz: int) -> None:
     def batches() -> MixtureBatches:
-        return MixtureBatches(tiny_corpus, "train", recipe, rate_hz, 1.0, 3, 5, 12)
+        return MixtureBatches(tiny_stems, "train", recipe, rate_hz, 1.0, 3, 5, 12)
 
     shares = [
-        MixtureBatches(tiny_corpus, "train", recipe, rate_hz, 1.0, 3, 5, 12, share=(place, 2))[11] for place in range(2)
+        MixtureBatches(tiny_stems, "train", recipe, rate_hz, 1.0, 3, 5, 12, share=(place, 2))[11] for place in range(2)
     ]
     in_order = [batches()[idx] for idx in range(12)]
     alone = batches()[11]
     assert all((a == b).all() for a, b in zip(in_order[11], alone))
     # Clips 0 and 2, and clip 1.
     assert all((whole[::2] == a).all() and (whole[1::2] == b).all() for whole, a, b in zip(alone, *shares))
-    for music, mixture in in_order:
+    for music, mixture, *queries in in_order:
         assert music.shape == mixture.shape == (3, rate_hz)
+        assert all(query.isfinite().all() and len(query) == 3 for query in queries)
         assert mixture.isfinite().all() and music.isfinite().all() and mixture.abs().max() <= 1.0
     assert not (in_order[0][1] == in_order[1][1]).all()
 

@@ -5,7 +5,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from . import debian, layouts, scores, store, voices
+from . import debian, layouts, scores, stems, store, voices
 from .build import build
 from .errors import CorpusError
 from .track import KINDS, SPLITS, TRACK_RATE_HZ
@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dnr", type=Path, help="Divide and Remaster")
     parser.add_argument("--no-voices", action="store_true", help="without synthetic voices")
     parser.add_argument("--no-scores", action="store_true", help="without rendered scores")
+    parser.add_argument("--stems", action="store_true", help="the parts of rendered scores by class instead, beside what is there")
     parser.add_argument("--seed", type=int, default=7, help="draws the splits and the synthetic parts")
     parser.add_argument("--pack", type=Path, metavar="DIR", help="also write the tracks as tar files below 60 MB each")
     parser.add_argument("--list", action="store_true", help="print the Debian packages of the shipped corpus and stop")
@@ -60,7 +61,9 @@ def main(argv: list[str] | None = None) -> None:
     }
     own = [reader(getattr(args, name), args.seed) for name, reader in readers.items() if getattr(args, name)]
     parts = list(own)
-    if args.packages or not own:
+    if args.stems:
+        parts = [stems.tracks(args.packages or Path("packages"), args.seed)]
+    elif args.packages or not own:
         packages = args.packages or Path("packages")
         parts.append(debian.tracks(packages, args.seed))
         if not args.no_voices:

@@ -165,23 +165,20 @@ def rendered(content: Callable[[], bytes], split: Split, seed: str, reorchestrat
         return decode(sound, LENGTH_S)
 
 
-def tracks(packages: Path, seed: int) -> Iterator[Track]:
-    """Every score that is rendered."""
-    from music21 import corpus as music21_corpus
+Listed = tuple[str, str, Callable[[], bytes], bool, str]
+"""Name, licence, MIDI content, whether programs are drawn anew, group."""
 
-    def track(name: str, licence: str, content: Callable[[], bytes], reorchestrate: bool, group: str) -> Track:
-        split = drawn_split(group, seed)
-        return Track(
-            name, name.split("/")[0], "music", split, licence, WEIGHT, fingerprint(name, seed, LENGTH_S),
-            partial(rendered, content, split, f"{seed}/{name}", reorchestrate),
-        )
+
+def listed_scores(packages: Path, seed: int) -> Iterator[Listed]:
+    """Every score that there is."""
+    from music21 import corpus as music21_corpus
 
     folder = packages / "openttd-openmsx" / OPENMSX
     tunes = sorted(folder.rglob("*.mid"))
     if not tunes:
         raise CorpusError(f"{folder} holds no MIDI files: apt-get download openttd-openmsx and unpack it there, or pass --no-scores")
     for tune in tunes:
-        yield track(f"openttd-openmsx/{tune.stem}", "GPL-2", tune.read_bytes, False, f"openmsx/{tune.stem}")
+        yield f"openttd-openmsx/{tune.stem}", "GPL-2", tune.read_bytes, False, f"openmsx/{tune.stem}"
     by_folder: dict[str, list[Path]] = {}
     for path in sorted(map(Path, music21_corpus.getCorePaths())):
         by_folder.setdefault(path.parent.name, []).append(path)
@@ -190,10 +187,18 @@ def tracks(packages: Path, seed: int) -> Iterator[Track]:
         for path in random.Random(f"{seed}/{name}").sample(listed, min(count, len(listed))):
             # Movements of one work stay together.
             group = f"music21/{name}" if name.startswith(WORKS) else f"music21/{name}/{path.stem}"
-            yield track(
-                f"music21/{name}/{path.stem}", "music21's corpus: scores free to use",
-                partial(music21_score, str(path)), True, group,
-            )
+            licence = "music21's corpus: scores free to use"
+            yield f"music21/{name}/{path.stem}", licence, partial(music21_score, str(path)), True, group
     for idx in range(NUM_SONGS):
         name = f"songs/{idx:03}"
-        yield track(name, "CC0-1.0 (composed by rule)", partial(composed_song, f"{seed}/{name}"), False, name)
+        yield name, "CC0-1.0 (composed by rule)", partial(composed_song, f"{seed}/{name}"), False, name
+
+
+def tracks(packages: Path, seed: int) -> Iterator[Track]:
+    """Every score that is rendered."""
+    for name, licence, content, reorchestrate, group in listed_scores(packages, seed):
+        split = drawn_split(group, seed)
+        yield Track(
+            name, name.split("/")[0], "music", split, licence, WEIGHT, fingerprint(name, seed, LENGTH_S),
+            partial(rendered, content, split, f"{seed}/{name}", reorchestrate),
+        )

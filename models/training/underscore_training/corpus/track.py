@@ -4,15 +4,19 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-Kind = Literal["speech", "music"]
+Kind = Literal[
+    "speech", "music", "piano", "mallets", "organ", "guitar", "bass", "strings", "choir", "brass", "reed", "pipe", "lead", "pad",
+    "drums", "ambience",
+]
+"""Speakers, whole pieces, and what single classes of instruments play in them (see `stems`)."""
 Split = Literal["train", "valid", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-KINDS: tuple[Kind, ...] = ("speech", "music")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 TRACK_RATE_HZ = 48_000
 VALID_FRACTION = 0.06
 TEST_FRACTION = 0.12

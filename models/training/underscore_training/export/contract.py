@@ -15,6 +15,8 @@ TOLERANCE = 1e-4
 NUM_TEST_FRAMES = 12
 """Frames of the test vector that are heard in its masks; a look-ahead comes before them."""
 STEMS = ("music", "dialogue")
+ASKED_STEMS = ("target", "residual")
+"""Of a model that is asked by example."""
 
 
 class ExportError(Exception):
@@ -28,7 +30,8 @@ class Exportable(Protocol):
     frames_per_call: int
     look_ahead_frames: int
     look_back_frames: int
-    # May have `recurrent_weights` and `use_packed` beside `forward`; see `nets.streaming.recurrent`.
+    # May have `recurrent_weights` and `use_packed` beside `forward`; see `nets.streaming.recurrent`. One that is asked by
+    # example has `embedding_size`, `query_frames` and `encode(spectrum) -> (mean, log_var)`, and its `forward` a third input.
 
     def state_shapes(self) -> list[list[int]]: ...
 
@@ -42,6 +45,7 @@ def metadata(
     model: Exportable, model_id: str, name: str, version: str, licence: str, training_data: str, gmac_per_s: float = 0.0
 ) -> dict[str, Any]:
     """The content of `underscore.json`. `gmac_per_s`: 10^9 multiply-accumulates per second of one channel's audio."""
+    stems = ASKED_STEMS if is_asked(model) else STEMS
     return {
         "schema_version": SCHEMA_VERSION,
         "id": model_id,
@@ -60,13 +64,23 @@ def metadata(
         "state_shapes": model.state_shapes(),
         "packs_recurrent_weights": hasattr(model, "recurrent_weights"),
         "mask": {"kind": "real", "min": 0.0, "max": 1.0},
-        "stems": list(STEMS),
-        "residual": STEMS[1],
+        "stems": list(stems),
+        "residual": stems[1],
         "gmac_per_s": round(gmac_per_s, 3),
-        "embedding_size": 0,
-        "clip_s": 0.0,
+        "embedding_size": model.embedding_size if is_asked(model) else 0,
+        "query_frames": model.query_frames if is_asked(model) else 0,
         "test_vector": {"num_calls": num_test_calls(model), "channels": 1, "tolerance": TOLERANCE},
     }
+
+
+def is_asked(model: Exportable) -> bool:
+    return getattr(model, "embedding_size", 0) > 0
+
+
+def test_embedding(meta: dict[str, Any]) -> Tensor | None:
+    """What the test vector asks for, `[1, embedding]`; nothing where the model is not asked."""
+    size = meta["embedding_size"]
+    return torch.sin(torch.arange(1.0, size + 1))[None] if size > 0 else None
 
 
 def grid_of(meta: dict[str, Any]) -> Grid:
@@ -93,12 +107,15 @@ def test_spectrum(grid: Grid, num_frames: int, num_channels: int = 1, seed: int 
     return torch.view_as_real(stft(signal, grid)).float().contiguous()
 
 
-def run_calls(model: nn.Module, spectrum: Tensor, state: list[Tensor], frames_per_call: int) -> Tensor:
+def run_calls(
+    model: nn.Module, spectrum: Tensor, state: list[Tensor], frames_per_call: int, embedding: Tensor | None = None
+) -> Tensor:
     """Call by call from `state`: spectrum `[channel, frame, bin, 2]` -> mask `[stem, channel, frame, bin]`."""
     masks = []
+    asked = () if embedding is None else (embedding,)
     with torch.no_grad():
         for call in spectrum.split(frames_per_call, dim=1):
-            mask, state = model(call.contiguous(), state)
+            mask, state = model(call.contiguous(), state, *asked)
             masks.append(mask)
     return torch.cat(masks, dim=2)
 
@@ -108,11 +125,13 @@ def little_endian(tensor: Tensor) -> bytes:
 
 
 def vector_bytes(model: nn.Module, meta: dict[str, Any]) -> bytes:
-    """Input `[call][channel][frame][bin][2]`, then masks `[call][stem][channel][frame][bin]`."""
+    """What is asked for, if anything; input `[call][channel][frame][bin][2]`; masks `[call][stem][channel][frame][bin]`."""
+    embedding = test_embedding(meta)
     per_call = meta["frames_per_call"]
     spectrum = test_spectrum(grid_of(meta), meta["test_vector"]["num_calls"] * per_call)
-    mask = run_calls(model, spectrum, zero_state(meta["state_shapes"], 1), per_call)
-    return b"".join(map(little_endian, (*spectrum.split(per_call, dim=1), *mask.split(per_call, dim=2))))
+    mask = run_calls(model, spectrum, zero_state(meta["state_shapes"], 1), per_call, embedding)
+    asked = () if embedding is None else (embedding,)
+    return b"".join(map(little_endian, (*asked, *spectrum.split(per_call, dim=1), *mask.split(per_call, dim=2))))
 
 
 def save(script: torch.jit.ScriptModule, path: Path, extra: dict[str, bytes]) -> None:
@@ -139,13 +158,14 @@ def packed(script: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
 def check_vector(path: Path) -> float:
     """Re-run a file's own test vector; the largest difference, or an `ExportError`."""
     script, meta, vector = load(path)
-    values = torch.frombuffer(bytearray(vector), dtype=torch.float32)
+    embedding = test_embedding(meta)
+    values = torch.frombuffer(bytearray(vector), dtype=torch.float32)[meta["embedding_size"] :]
     num_calls, per_call, num_bins = meta["test_vector"]["num_calls"], meta["frames_per_call"], meta["num_bins"]
     num_inputs = num_calls * per_call * num_bins * 2
     spectra = values[:num_inputs].reshape(num_calls, 1, per_call, num_bins, 2)
     expected = values[num_inputs:].reshape(num_calls, 1, 1, per_call, num_bins)
     spectrum = torch.cat(list(spectra), dim=1)
-    mask = run_calls(script, spectrum, zero_state(meta["state_shapes"], 1), per_call)
+    mask = run_calls(script, spectrum, zero_state(meta["state_shapes"], 1), per_call, embedding)
     worst = float((mask - torch.cat(list(expected), dim=2)).abs().max())
     if not worst <= meta["test_vector"]["tolerance"]:
         raise ExportError(f"{path}: test vector differs by {worst:.2e}, allowed {meta['test_vector']['tolerance']:.0e}")

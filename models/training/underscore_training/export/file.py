@@ -14,8 +14,8 @@ NUM_CHECK_FRAMES = 192
 """Three seconds: memories are well filled."""
 
 
-KEPT_METHODS = ("recurrent_weights", "use_packed")
-"""Besides `forward`, where a network has them; see `nets.streaming.recurrent`."""
+KEPT_METHODS = ("recurrent_weights", "use_packed", "encode")
+"""Besides `forward`, where a network has them; see `nets.streaming.recurrent` and `.crn`."""
 
 
 def scripted(module: nn.Module) -> torch.jit.ScriptModule:
@@ -37,10 +37,13 @@ def check_against_whole_clip(path: Path, net: nn.Module) -> float:
     flushed = contract.test_spectrum(contract.grid_of(meta), needed, num_channels=2, seed=2)
     if net.silence_follows:
         flushed[:, NUM_CHECK_FRAMES:] = 0
+    embedding = contract.test_embedding(meta)
+    asked = () if embedding is None else (embedding.expand(2, -1),)
     with torch.no_grad():
         given = flushed[:, :NUM_CHECK_FRAMES] if net.silence_follows else flushed
-        whole = torch.sigmoid(net.logits(torch.view_as_complex(given.contiguous()).abs()))[None, :, :NUM_CHECK_FRAMES]
-    called = contract.run_calls(script, flushed, contract.zero_state(meta["state_shapes"], 2), meta["frames_per_call"])
+        whole = torch.sigmoid(net.logits(torch.view_as_complex(given.contiguous()).abs(), *asked))[None, :, :NUM_CHECK_FRAMES]
+    state = contract.zero_state(meta["state_shapes"], 2)
+    called = contract.run_calls(script, flushed, state, meta["frames_per_call"], embedding)
     called: Tensor = called[:, :, ahead : ahead + NUM_CHECK_FRAMES]
     worst = float((called - whole).abs().max())
     if not worst <= contract.TOLERANCE:

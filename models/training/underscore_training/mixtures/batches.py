@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .recipe import RECIPES, Context
+from .recipe import Context
+from .recipes import RECIPES
 from .shelf import Shelf
 
 
@@ -19,9 +20,9 @@ class MixtureBatches(Dataset):
         num_batches: int, share: tuple[int, int] = (0, 1),
     ):
         """`share` (which, of how many): of each batch only the clips of one of several processes."""
-        shelves = [Shelf(corpus, split, kind, sample_rate_hz) for kind in ("speech", "music")]
-        self.context = Context(*shelves, num_samples=round(clip_s * sample_rate_hz), rate_hz=sample_rate_hz)
         self.recipe = RECIPES[recipe]
+        shelves = {kind: Shelf(corpus, split, kind, sample_rate_hz) for kind in self.recipe.kinds}
+        self.context = Context(shelves, num_samples=round(clip_s * sample_rate_hz), rate_hz=sample_rate_hz)
         self.places = range(share[0], batch, share[1])
         self.seed = seed
         self.num_batches = num_batches
@@ -32,12 +33,14 @@ class MixtureBatches(Dataset):
     @property
     def heard(self) -> set[str]:
         """Names of all tracks that may be drawn."""
-        return {recording.name for shelf in (self.context.speech, self.context.music) for recording in shelf.recordings}
+        return {recording.name for shelf in self.context.shelves.values() for recording in shelf.recordings}
 
-    def __getitem__(self, idx: int) -> tuple[Tensor, Tensor]:
-        """Music and mixture, `[batch, sample]` each."""
+    def __getitem__(self, idx: int) -> tuple[Tensor, ...]:
+        """Music and mixture, `[batch, sample]` each, and examples where the recipe gives them, `[batch, query sample]`."""
         pairs = [
-            self.recipe(self.context, np.random.default_rng([self.seed, idx, place])) for place in self.places
+            self.recipe.mix(self.context, np.random.default_rng([self.seed, idx, place])) for place in self.places
         ]
-        music, mixture = np.stack([pair.music for pair in pairs]), np.stack([pair.mixture for pair in pairs])
-        return torch.from_numpy(music), torch.from_numpy(mixture)
+        signals = [[pair.music for pair in pairs], [pair.mixture for pair in pairs]]
+        if pairs[0].query is not None:
+            signals.append([pair.query for pair in pairs])
+        return tuple(torch.from_numpy(np.stack(signal)) for signal in signals)

@@ -17,17 +17,28 @@ class Pair:
     """Float32 `[sample]` each; what is not music is dialogue."""
 
     music: np.ndarray
+    """What is to be found; where it is asked for, the target."""
     mixture: np.ndarray
+    query: np.ndarray | None = None
+    """An example of the target, where the network is given one; its level says nothing."""
 
 
 @dataclass(frozen=True)
 class Context:
     """Where a recipe draws from."""
 
-    speech: Shelf
-    music: Shelf
+    shelves: dict[str, Shelf]
+    """By kind."""
     num_samples: int
     rate_hz: int
+
+    @property
+    def speech(self) -> Shelf:
+        return self.shelves["speech"]
+
+    @property
+    def music(self) -> Shelf:
+        return self.shelves["music"]
 
 
 def at_unit_rms(signal: np.ndarray) -> np.ndarray:
@@ -173,4 +184,9 @@ def deployed(context: Context, rng: np.random.Generator) -> Pair:
     return levelled(music, mixture, rng)
 
 
-RECIPES: dict[str, Callable[[Context, np.random.Generator], Pair]] = {"paper": paper, "deployed": deployed}
+@dataclass(frozen=True)
+class Recipe:
+    """How a pair is mixed, and of which kinds of recordings."""
+
+    mix: Callable[[Context, np.random.Generator], Pair]
+    kinds: tuple[str, ...] = ("speech", "music")

@@ -9,14 +9,15 @@ class DoesNotGrow(Exception):
 
 
 def grown(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`weights` in the shapes of `net`, which computes the same function then.
+    """`weights` in the shapes of `net`.
 
-    A layer may have more inputs, behind those that it had: they begin at zero. All else must be the same.
+    A layer may have more inputs, behind those that it had: they begin at zero, and the network computes what it did. It may have
+    layers that are not in `weights`, which stay as they are. All that is in them must be in the network.
     """
     state = net.state_dict()
-    strange = sorted(state.keys() ^ weights.keys())
+    strange = sorted(weights.keys() - state.keys())
     if strange:
-        raise DoesNotGrow(f"{strange[0]} is in one of them only")
+        raise DoesNotGrow(f"{strange[0]} has no place in it")
     for name, value in weights.items():
         own = state[name]
         if own.shape == value.shape:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin
 
-from ..mixtures.recipe import RECIPES
+from ..mixtures.recipes import RECIPES
 from .losses import LOSSES
 
 JUDGED = ("spectra", "heard")

@@ -12,6 +12,16 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Latent:
+    """Where a network put an example, `[batch, embedding]` each."""
+
+    mean: Tensor
+    log_var: Tensor
+    again: Tensor
+    """Mean of the estimate that it led to, listened to as an example."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a network made of a batch, beside what it should have made."""
 
@@ -21,6 +31,8 @@ class Outcome:
     """Complex `[batch, frame, bin]`: the music that was found."""
     music: Tensor
     mixture: Tensor
+    latent: Latent | None = None
+    """Where a network was asked."""
 
 
 def paper_l1(outcome: Outcome) -> Tensor:
@@ -92,4 +104,26 @@ def compressed(spectrum: Tensor) -> Tensor:
     return (torch.view_as_real(spectrum).square().sum(dim=3) + 1e-6) ** (COMPRESSION / 2)
 
 
-LOSSES: dict[str, Callable[[Outcome], Tensor]] = {"paper_l1": paper_l1, "separation": separation}
+DIVERGENCE_WEIGHT = 2e-3
+REGRESSION_WEIGHT = 0.05
+PRESENT = 1e-3
+"""Of the mixture's energy: what is softer is not there, and an estimate of it is no example."""
+
+
+def asked(outcome: Outcome) -> Tensor:
+    """`separation`, and what makes a space of the examples (Lee, Choi and Lee 2019).
+
+    The divergence from a normal distribution, per dimension, so that the space has no holes; and the distance between
+    an example and the estimate that it led to, so that what was found may be asked for again.
+    """
+    latent = outcome.latent
+    if latent is None:
+        raise ValueError("the loss 'asked' needs a network that is asked, and a recipe that asks")
+    divergence = 0.5 * (latent.mean.square() + latent.log_var.exp() - 1.0 - latent.log_var).mean()
+    is_present = energy(outcome.music) > PRESENT * energy(outcome.mixture)
+    distance = (latent.again - latent.mean).abs().mean(dim=1)
+    regression = (distance * is_present).sum() / is_present.sum().clamp_min(1)
+    return separation(outcome) + DIVERGENCE_WEIGHT * divergence + REGRESSION_WEIGHT * regression
+
+
+LOSSES: dict[str, Callable[[Outcome], Tensor]] = {"paper_l1": paper_l1, "separation": separation, "asked": asked}

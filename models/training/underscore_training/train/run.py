@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ..grid import Grid, grid_at, istft, stft
+from ..nets.asked import AskedCRN
 from ..nets.growth import DoesNotGrow, grown
 from ..nets.mask_separator import MaskSeparator
 from ..nets.systems import build
 from . import checkpoint, together
 from .config import Config, ConfigError, OptimiserConfig
-from .losses import LOSSES, Outcome
+from .losses import LOSSES, Latent, Outcome
 
 
 def rate_at(step: int, config: OptimiserConfig) -> float:
@@ -93,9 +94,20 @@ class Run:
     def sample_rate_hz(self) -> int:
         return self.net.sample_rate_hz
 
-    def outcome(self, net: nn.Module, music: Tensor, mixture: Tensor) -> Outcome:
-        """What `net` makes of signals `[batch, sample]`."""
+    def outcome(self, net: nn.Module, music: Tensor, mixture: Tensor, query: Tensor | None = None) -> Outcome:
+        """What `net` makes of signals `[batch, sample]`, asked by `query` where it is a network that is asked."""
         amp = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+        if isinstance(net, AskedCRN):
+            if query is None:
+                raise ConfigError("a network that is asked needs a recipe that asks: set [data] recipe = \"asked\"")
+            mixed, example = stft(mixture, net.grid), stft(query, net.grid)
+            with amp:
+                mean, log_var = (value.float() for value in net.query(example.abs()))
+                drawn = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean) if net.training else mean
+                logits = net.logits(mixed.abs(), drawn).float()
+                estimate = torch.sigmoid(logits) * mixed
+                again, _ = net.query((estimate.abs().square() + 1e-12).sqrt())
+            return Outcome(logits, estimate, stft(music, net.grid), mixed, Latent(mean, log_var, again.float()))
         if isinstance(net, MaskSeparator):
             mixed = stft(mixture, net.grid)
             with amp:
@@ -111,13 +123,13 @@ class Run:
         spectra = stft(torch.cat([estimate.float(), music, mixture]), grid_at(net.sample_rate_hz))
         return Outcome(None, *spectra.chunk(3))
 
-    def step(self, music: Tensor, mixture: Tensor) -> float:
+    def step(self, *signals: Tensor) -> float:
         """One update, with this process' share of the batch; returns the loss. Dropout's draws are those of the step's number."""
         torch.manual_seed(self.config.seed * 1_000_003 + self.steps + together.rank() * 500_009)
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.steps, self.config.optimiser)
         self.net.train()
-        loss = self.loss(self.outcome(self.net, music.to(self.device), mixture.to(self.device)))
+        loss = self.loss(self.outcome(self.net, *(signal.to(self.device) for signal in signals)))
         self.optimiser.zero_grad()
         loss.backward()
         loss = together.average(self.net, loss)
@@ -140,11 +152,11 @@ class Run:
                 value.copy_(fresh[name])
 
     @torch.no_grad()
-    def validate(self, batches: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    def validate(self, batches: list[tuple[Tensor, ...]]) -> dict[str, float]:
         """Mean loss of the averaged network, and the music's and dialogue's gain in SDR, dB, over clips with both."""
         total, gains = 0.0, {"music": [], "dialogue": []}
-        for music, mixture in batches:
-            outcome = self.outcome(self.average, music.to(self.device), mixture.to(self.device))
+        for signals in batches:
+            outcome = self.outcome(self.average, *(signal.to(self.device) for signal in signals))
             total += self.loss(outcome).item()
             error = (outcome.estimate - outcome.music).abs().square().sum(dim=(1, 2))
             stems = {"music": outcome.music, "dialogue": outcome.mixture - outcome.music}

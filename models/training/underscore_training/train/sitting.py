@@ -49,8 +49,8 @@ def help_train(args: argparse.Namespace, config: Config) -> None:
     """Steps alone; what is recorded and when they end is the first process' affair."""
     run, stream, loader = prepared(args, config)
     run.begin(stream.heard)
-    for music, mixture in loader:
-        run.step(music, mixture)
+    for signals in loader:
+        run.step(*signals)
 
 
 def train(args: argparse.Namespace, config: Config) -> None:
@@ -84,8 +84,8 @@ def train(args: argparse.Namespace, config: Config) -> None:
         recent.clear()
 
     with tqdm(total=config.optimiser.steps, initial=run.steps, unit="step", mininterval=10, file=sys.stderr) as bar:
-        for music, mixture in loader:
-            recent.append(run.step(music, mixture))
+        for signals in loader:
+            recent.append(run.step(*signals))
             writer.add_scalar("loss", recent[-1], run.steps)
             writer.add_scalar("rate", rate_at(run.steps, config.optimiser), run.steps)
             bar.update()

@@ -8,13 +8,14 @@ of their own, which can be packed (`recurrent`).
 
 from torch import nn
 
+from ..asked import AskedCRN
 from ..crn import CRN
 from ..dmmdensenet import DMMDenseNet
-from .crn import StreamingCRN
+from .crn import StreamingAskedCRN, StreamingCRN
 from .identity import IdentitySeparator
 from .separator import StreamingSeparator
 
-__all__ = ["DoesNotStream", "IdentitySeparator", "StreamingCRN", "StreamingSeparator", "streaming"]
+__all__ = ["DoesNotStream", "IdentitySeparator", "StreamingAskedCRN", "StreamingCRN", "StreamingSeparator", "streaming"]
 
 
 class DoesNotStream(Exception):
@@ -23,6 +24,8 @@ class DoesNotStream(Exception):
 
 def streaming(net: nn.Module) -> nn.Module:
     """The streaming form of a network, or `DoesNotStream`."""
+    if isinstance(net, AskedCRN):
+        return StreamingAskedCRN(net)
     if isinstance(net, CRN):
         return StreamingCRN(net)
     if isinstance(net, DMMDenseNet):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..crn import CRN
+from ..query import EMBEDDING_SIZE, QUERY_FRAMES
 from .recurrent import StreamingLSTM
 
 
@@ -64,3 +65,21 @@ class StreamingCRN(nn.Module):
         magnitude = torch.sqrt(spectrum.square().sum(dim=3))
         logits, state = self.net(magnitude, state)
         return torch.sigmoid(logits)[None], state
+
+
+class StreamingAskedCRN(StreamingCRN):
+    """An `AskedCRN` in calls, and what turns an example into the embedding that asks."""
+
+    embedding_size = EMBEDDING_SIZE
+    query_frames = QUERY_FRAMES
+
+    def forward(self, spectrum: Tensor, state: list[Tensor], embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As `StreamingCRN`, asked by `embedding` `[1, embedding]`; the mask is the target's."""
+        magnitude = torch.sqrt(spectrum.square().sum(dim=3))
+        logits, state = self.net(magnitude, state, embedding.expand(magnitude.shape[0], -1))
+        return torch.sigmoid(logits)[None], state
+
+    @torch.jit.export
+    def encode(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        """An example `[1, query_frames, 1025, 2]` -> mean and log-variance of its embedding, `[1, embedding]` each."""
+        return self.net.query(torch.sqrt(spectrum.square().sum(dim=3)))

@@ -1,0 +1,212 @@
+"""Songs apart: each score's parts, rendered one by one and sorted into classes of instruments.
+
+A separator that is asked for one sound must have heard mixtures of many whose parts are
+known. The same scores as in `scores`, each with its channels' programs drawn anew a few
+times; a track is all that one class plays in one of these arrangements. All tracks of a
+score are one group, so they are in one split, and each split has soundfonts of its own.
+
+Ambience is noise by rule: wind, rain, rooms and crowds of it.
+"""
+
+import io
+import random
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+
+import mido
+import numpy as np
+
+from .decode import Undecodable, decode
+from .errors import CorpusError
+from .scores import DRUM_CHANNEL, SOUNDFONTS, composed_song, listed_scores
+from .track import TRACK_RATE_HZ, Split, Track, drawn_split, fingerprint
+
+PROGRAMS: dict[str, tuple[int, ...]] = {
+    "piano": (0, 1, 2, 3, 4, 5, 6, 7),
+    "mallets": (8, 9, 10, 11, 12, 13, 14, 15),
+    "organ": (16, 17, 18, 19, 20, 21, 22, 23),
+    "guitar": (24, 25, 26, 27, 28, 29, 30),
+    "bass": (32, 33, 34, 35, 36, 37, 38, 39),
+    "strings": (40, 41, 42, 43, 44, 45, 46, 48, 49, 50, 51),
+    "choir": (52, 53, 54),
+    "brass": (56, 57, 58, 59, 60, 61, 62, 63),
+    "reed": (64, 65, 66, 67, 68, 69, 70, 71),
+    "pipe": (72, 73, 74, 75, 76, 77, 78, 79),
+    "lead": (80, 81, 82, 83, 84, 85, 86, 87),
+    "pad": (88, 89, 90, 91, 92, 93, 94, 95),
+}
+"""Classes of General MIDI's programs: Slakh's, and `choir`, which sings."""
+DRUM_KITS = (0, 8, 16, 24, 25, 32, 40)
+"""Programs of channel 10: standard, room, power, electronic, analogue, jazz, brushes."""
+CLASSES = (*PROGRAMS, "drums", "ambience")
+UNHEARD = ("mallets",)
+"""Never trained on: what asking for a new sound is measured with."""
+
+LENGTH_S = 45.0
+NUM_ARRANGEMENTS = 2
+NUM_SONGS = 60
+"""By rule, beyond those of `scores`: most of the drums and basses."""
+NUM_AMBIENCES = 60
+RENDER_LIMIT_S = 8
+"""Some parts never end; a part takes one second."""
+FEWEST_NOTES = 12
+LOW_PITCH = 50
+"""A part whose mean pitch lies below is a bass mostly."""
+SPLIT_SOUNDFONTS: dict[Split, tuple[str, ...]] = {
+    "train": (*SOUNDFONTS["train"], *SOUNDFONTS["valid"]), "valid": SOUNDFONTS["valid"], "test": SOUNDFONTS["test"],
+}
+"""What is trained on alternates between them."""
+
+
+def arranged(content: bytes, rng: random.Random) -> dict[str, bytes]:
+    """The parts of a score as MIDI files by class; each channel's program is drawn anew."""
+    song = _shortened(mido.MidiFile(file=io.BytesIO(content), clip=True))
+    pitches: dict[int, list[int]] = {}
+    before: dict[int, int] = {}
+    for message in (message for track in song.tracks for message in track):
+        if message.type == "note_on" and message.velocity > 0:
+            pitches.setdefault(message.channel, []).append(message.note)
+        elif message.type == "program_change":
+            before.setdefault(message.channel, message.program)
+    family = {program: name for name, programs in PROGRAMS.items() for program in programs}
+    drawn: dict[int, tuple[str, int]] = {}
+    for channel, heard in sorted(pitches.items()):
+        if len(heard) < FEWEST_NOTES:
+            continue
+        if channel == DRUM_CHANNEL:
+            drawn[channel] = ("drums", rng.choice(DRUM_KITS))
+            continue
+        name = rng.choice([name for name in PROGRAMS if name != "bass"])
+        if rng.random() < 0.4:
+            name = family.get(before.get(channel, 0), name)
+        if np.mean(heard) < LOW_PITCH and rng.random() < 0.8:
+            name = "bass"
+        drawn[channel] = (name, rng.choice(PROGRAMS[name]))
+    parts = {}
+    for name in sorted({name for name, _ in drawn.values()}):
+        programs = {channel: program for channel, (of, program) in drawn.items() if of == name}
+        parts[name] = _only(song, programs)
+    return parts
+
+
+def _shortened(song: mido.MidiFile) -> mido.MidiFile:
+    """Without what begins after `LENGTH_S`."""
+    ticks, seconds, tempo = 0, 0.0, 500_000
+    for message in mido.merge_tracks(song.tracks):
+        seconds += mido.tick2second(message.time, song.ticks_per_beat, tempo)
+        if seconds > LENGTH_S:
+            break
+        ticks += message.time
+        tempo = message.tempo if message.type == "set_tempo" else tempo
+    short = mido.MidiFile(ticks_per_beat=song.ticks_per_beat, type=song.type)
+    for track in song.tracks:
+        kept, at, left = mido.MidiTrack(), 0, 0
+        for message in track:
+            at += message.time
+            if at <= ticks or message.type == "note_off":
+                # Notes that still sound then end there.
+                kept.append(message.copy(time=min(at, ticks) - left))
+                left = min(at, ticks)
+        short.tracks.append(kept)
+    return short
+
+
+def _only(song: mido.MidiFile, programs: dict[int, int]) -> bytes:
+    """The channels of `programs` alone, played by these."""
+    part = mido.MidiFile(ticks_per_beat=song.ticks_per_beat, type=song.type)
+    for track in song.tracks:
+        kept, waited = mido.MidiTrack(), 0
+        for message in track:
+            waited += message.time
+            if message.type == "program_change" or (hasattr(message, "channel") and message.channel not in programs):
+                continue
+            kept.append(message.copy(time=waited))
+            waited = 0
+        part.tracks.append(kept)
+    for channel, program in programs.items():
+        part.tracks[0].insert(0, mido.Message("program_change", channel=channel, program=program))
+    file = io.BytesIO()
+    part.save(file=file)
+    return file.getvalue()
+
+
+@cache
+def soundfonts(split: Split) -> tuple[str, ...]:
+    found = tuple(path for path in SPLIT_SOUNDFONTS[split] if Path(path).exists())
+    if not found:
+        raise CorpusError(f"no soundfont for the {split} split, expected one of {', '.join(SPLIT_SOUNDFONTS[split])}")
+    return found[:1] if split == "test" else found
+
+
+def rendered(content: Callable[[], bytes], name: str, seed: str, soundfont: str) -> np.ndarray:
+    """What class `name` plays in the arrangement of `seed`; float32 `[sample]` at 48 kHz."""
+    part = arranged(content(), random.Random(seed)).get(name)
+    if part is None:
+        raise Undecodable(f"{seed}: nobody plays {name}")
+    with tempfile.TemporaryDirectory() as folder:
+        midi_file, sound = Path(folder, "part.mid"), Path(folder, "sound.wav")
+        midi_file.write_bytes(part)
+        command = ["fluidsynth", "-ni", "-q", "-r", str(TRACK_RATE_HZ), "-g", "0.6", "-F", str(sound), soundfont, str(midi_file)]
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=RENDER_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            raise Undecodable(f"{seed}: fluidsynth is not done after {RENDER_LIMIT_S} s") from error
+        except (FileNotFoundError, subprocess.CalledProcessError) as error:
+            raise CorpusError("fluidsynth does not run: apt install fluidsynth") from error
+        return decode(sound, LENGTH_S)
+
+
+def ambience(seed: str) -> np.ndarray:
+    """Noise with a random slope and random bands, swelling slowly, at times in drops; float32 `[sample]` at 48 kHz."""
+    rng = np.random.default_rng(list(seed.encode()))
+    num_samples = round(LENGTH_S * TRACK_RATE_HZ)
+    hz = np.fft.rfftfreq(num_samples, 1 / TRACK_RATE_HZ)
+    shape_db = -rng.uniform(0, 9) * np.log2(np.maximum(hz, 40) / 40)
+    for _ in range(rng.integers(0, 4)):
+        centre, width = np.exp(rng.uniform(np.log(80), np.log(9_000))), rng.uniform(0.1, 0.8)
+        shape_db += rng.uniform(3, 18) * np.exp(-0.5 * (np.log(np.maximum(hz, 1) / centre) / width) ** 2)
+    noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(num_samples)) * 10 ** (shape_db / 20), num_samples)
+    seconds = np.arange(num_samples) / TRACK_RATE_HZ
+    for _ in range(rng.integers(1, 4)):
+        noise *= 1 + rng.uniform(0.2, 0.9) * np.sin(2 * np.pi * (rng.uniform(0.05, 1.5) * seconds + rng.random()))
+    if rng.random() < 0.3:
+        drops = (rng.random(num_samples) < rng.uniform(5, 60) / TRACK_RATE_HZ) * rng.standard_normal(num_samples)
+        decay = np.exp(-np.arange(2400) / rng.uniform(30, 500)) * rng.standard_normal(2400)
+        noise = 0.3 * noise / noise.std() + np.convolve(drops, decay)[:num_samples]
+    return (0.1 * noise / max(float(noise.std()), 1e-9)).astype(np.float32)
+
+
+def tracks(packages: Path, seed: int) -> Iterator[Track]:
+    """Every class of every arrangement, kind by class."""
+    for idx in range(NUM_AMBIENCES):
+        name = f"ambience/{idx:03}"
+        yield Track(
+            name, "ambience", "ambience", drawn_split(name, seed), "CC0-1.0 (noise by rule)", 1.0,
+            fingerprint(name, seed, LENGTH_S), partial(ambience, f"{seed}/{name}"),
+        )
+    scores = [
+        (f"songs/{idx:03}", "CC0-1.0 (composed by rule)", partial(composed_song, f"{seed}/songs/{idx:03}"))
+        for idx in range(1000, 1000 + NUM_SONGS)
+    ]
+    scores += [(name, licence, content) for name, licence, content, _, _ in listed_scores(packages, seed)]
+    for name, licence, content in scores:
+        content = cache(content)
+        split = drawn_split(f"stems/{name}", seed)
+        for arrangement in range(NUM_ARRANGEMENTS):
+            arrangement_seed = f"{seed}/{name}/{arrangement}"
+            fonts = soundfonts(split)
+            soundfont = fonts[arrangement % len(fonts)]
+            try:
+                classes = arranged(content(), random.Random(arrangement_seed))
+            except (OSError, ValueError, EOFError, KeyError, Undecodable):
+                # A score that mido cannot read plays in `scores`, whole.
+                break
+            for kind in classes:
+                yield Track(
+                    f"{name}/{arrangement}/{kind}", name.split("/")[0], kind, split, licence, 1.0,
+                    fingerprint(name, arrangement, kind, soundfont, seed, LENGTH_S),
+                    partial(rendered, content, kind, arrangement_seed, soundfont), f"stems/{name}",
+                )

@@ -1,0 +1,104 @@
+"""A separator that is asked: the deployed network, told by an embedding what to look for.
+
+After the Separator of Lee, Choi and Lee (see `query`), a U-net whose input and decoder
+layers are given the embedding. What differs, and why:
+
+- **The deployed network's encoder, core and decoder** (`crn`): causal, no frame computed
+  twice, and as cheap. Its weights can be begun from.
+- **The embedding scales and shifts what each layer of the encoder gives**, where the thesis
+  lays it beside the input: a constant channel is a shift of the first layer, and no more.
+- **Adaptive instance normalisation by running statistics** in the decoder: mean and
+  deviation of each feature over bands and the past 5 s, exact from the first frame on, the
+  same in training as in calls.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from .crn import CRN
+from .level import RunningMean, keep_per
+from .query import EMBEDDING_SIZE, QueryNet
+
+STATISTICS_S = 5.0
+VARIANCE_FLOOR = 1e-4
+
+
+class Modulation(nn.Module):
+    """Scales and shifts each feature as an embedding says; not at all, at first."""
+
+    def __init__(self, num_features: int, embedding_size: int):
+        super().__init__()
+        self.told = nn.Linear(embedding_size, 2 * num_features)
+        nn.init.normal_(self.told.weight, std=0.02)
+        nn.init.zeros_(self.told.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """`[channel, frame, band, feature]`, `[channel, embedding]` -> as `x`."""
+        scale, shift = self.told(embedding)[:, None, None].chunk(2, dim=3)
+        return x * (1.0 + scale) + shift
+
+
+class RunningNorm(nn.Module):
+    """Each feature less its mean, by its deviation, over all bands and the past. State `[channel, 2 feature, 2]`."""
+
+    def __init__(self, num_features: int, hop_s: float):
+        super().__init__()
+        self.num_features: int = num_features
+        self.mean = RunningMean(keep_per(hop_s, STATISTICS_S))
+        self.floor: float = VARIANCE_FLOOR
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """`[channel, frame, band, feature]` and state -> the same two."""
+        x = x.float()
+        moments = torch.cat([x.mean(dim=2), x.square().mean(dim=2)], dim=2)
+        by_feature = moments.transpose(1, 2).reshape(-1, x.shape[1])
+        means, state = self.mean(by_feature, state.reshape(-1, 2))
+        means = means.reshape(x.shape[0], 2 * self.num_features, -1).transpose(1, 2)[:, :, None]
+        mean, power = means[..., : self.num_features], means[..., self.num_features :]
+        deviation = torch.sqrt((power - mean.square()).clamp_min(0.0) + self.floor)
+        return (x - mean) / deviation, state.reshape(-1, 2 * self.num_features, 2)
+
+
+class AskedCRN(CRN):
+    """Magnitudes of the mixture, state, embedding -> logits of the target's mask and state."""
+
+    def __init__(self, embedding_size: int = EMBEDDING_SIZE, **options):
+        super().__init__(**options)
+        self.embedding_size: int = embedding_size
+        self.query = QueryNet(embedding_size)
+        hop_s = self.grid.hop_samples / self.grid.sample_rate_hz
+        encoded = [layer.conv.out_channels for layer in self.down]
+        self.told_down = nn.ModuleList(Modulation(features, embedding_size) for features in encoded)
+        self.told_core = Modulation(encoded[-1], embedding_size)
+        decoded = [layer.out_features for layer in self.up]
+        self.norms = nn.ModuleList(RunningNorm(features, hop_s) for features in decoded)
+        self.told_up = nn.ModuleList(Modulation(features, embedding_size) for features in decoded)
+
+    def state_shapes(self) -> list[list[int]]:
+        """Those of `CRN`, then the statistics of the decoder's layers."""
+        return super().state_shapes() + [[-1, 2 * norm.num_features, 2] for norm in self.norms]
+
+    def forward(self, magnitude: Tensor, state: list[Tensor], embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As `CRN`, asked by `embedding` `[channel, embedding]`."""
+        x, held, next_state = self.seen(magnitude, state)
+        skips = [x]
+        x = torch.cat([x, held], dim=3)
+        for layer, told in zip(self.down, self.told_down):
+            x = told(layer(x), embedding)
+            skips.append(x)
+        delayed = self.wait(skips, state, next_state)
+        x = self.told_core(self.remember(x, state, next_state), embedding)
+        for layer, norm, told in zip(self.up, self.norms, self.told_up):
+            x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=3))
+            x, statistics = norm(x, state[len(next_state)])
+            next_state.append(statistics)
+            x = told(x, embedding)
+        return self.decided(x, delayed.pop(), held), next_state
+
+    def logits(self, magnitude: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """The whole clip: `[batch, frame, bin]`, `[batch, embedding]` -> logits `[batch, frame, bin]`; asked for nothing, the space's middle."""
+        if embedding is None:
+            embedding = magnitude.new_zeros(magnitude.shape[0], self.embedding_size)
+        padded = nn.functional.pad(magnitude, (0, 0, 0, self.look_ahead_frames))
+        logits, _ = self(padded, self.zero_state(magnitude.shape[0], magnitude), embedding)
+        return logits[:, self.look_ahead_frames :]
