@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use underscore_engine::{Catalogue, Engine, EngineConfig, EngineStatus, Resources, Worker, latency};
+use underscore_engine::{Catalogue, Engine, EngineConfig, EngineStatus, QueryBoard, Resources, Worker, latency};
 
 use crate::params::UnderscoreParams;
 use crate::separation::{EngineKey, EngineSupply, Separation};
@@ -34,6 +34,8 @@ pub fn wanted(params: &UnderscoreParams) -> EngineKey {
 /// or device while the sound runs).
 pub struct Builder {
     catalogue: &'static Catalogue,
+    /// Where engines write the example that they listened to.
+    board: Arc<QueryBoard>,
     state: Mutex<BuilderState>,
     /// A change needs another latency, which only an activation may bring.
     needs_restart: AtomicBool,
@@ -69,7 +71,13 @@ impl Builder {
     /// A maker of engines for the models of `catalogue`.
     #[must_use]
     pub fn of(catalogue: &'static Catalogue) -> Self {
-        Self { catalogue, state: Mutex::default(), needs_restart: AtomicBool::new(false) }
+        Self { catalogue, board: Arc::default(), state: Mutex::default(), needs_restart: AtomicBool::new(false) }
+    }
+
+    /// Has its engines write their example on `board`.
+    #[must_use]
+    pub fn with_board(self, board: Arc<QueryBoard>) -> Self {
+        Self { board, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, BuilderState> {
@@ -81,7 +89,7 @@ impl Builder {
         let mut state = self.state();
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
-        let engine = state.build(self.catalogue, host, key)?;
+        let engine = state.build(self.catalogue, &self.board, host, key)?;
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz);
         let (newest, left_to_activation) = (key, None);
@@ -123,7 +131,7 @@ impl Builder {
         }
         // The engine in use keeps its worker until the new one has taken over.
         state.worker_idx = (state.worker_idx + 1) % state.workers.len();
-        let Some(engine) = state.build(self.catalogue, host, key) else { return };
+        let Some(engine) = state.build(self.catalogue, &self.board, host, key) else { return };
         let Some(active) = &mut state.active else { return };
         if active.supply.send(Box::new(engine)).is_ok() {
             active.newest = key;
@@ -150,7 +158,13 @@ impl Builder {
 }
 
 impl BuilderState {
-    fn build(&mut self, catalogue: &Catalogue, host: HostConfig, key: EngineKey) -> Option<Engine> {
+    fn build(
+        &mut self,
+        catalogue: &Catalogue,
+        board: &Arc<QueryBoard>,
+        host: HostConfig,
+        key: EngineKey,
+    ) -> Option<Engine> {
         let Some(model) = catalogue.find(key.model) else {
             tracing::error!("the model '{}' is not in the catalogue", key.model);
             return None;
@@ -162,6 +176,7 @@ impl BuilderState {
             model: model.clone(),
             device: key.device,
             resources: Resources::of_this_binary(),
+            board: board.clone(),
         };
         match Engine::activate(config, &self.workers[self.worker_idx]) {
             Ok(engine) => {

@@ -173,6 +173,7 @@ impl EditorApp {
         let notices = [
             params.state_version.notice(),
             params.missing_model.notice(model),
+            params.query.board.refusal().filter(|_| model.is_asked()),
             self.status.as_ref().and_then(|status| status_panel::restart_notice(status, model.id())),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();

@@ -64,13 +64,16 @@ struct Active {
     input: [Vec<f32>; MAX_CHANNELS],
     max_block_samples: usize,
     render: RenderMode,
+    /// The switch as it was in the block before: an example is taken when it goes on.
+    was_capturing: bool,
 }
 
 impl Default for Underscore {
     fn default() -> Self {
+        let params = Arc::new(UnderscoreParams::default());
         Self {
-            params: Arc::new(UnderscoreParams::default()),
-            builder: Arc::new(Builder::default()),
+            builder: Arc::new(Builder::default().with_board(params.query.board.clone())),
+            params,
             meters: Arc::new(Meters::default()),
             editor_state: editor::new_state(),
             active: None,
@@ -140,6 +143,7 @@ impl Plugin for Underscore {
             input: std::array::from_fn(|_| vec![0.0; host.max_block_samples]),
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode, context.plugin_api()),
+            was_capturing: self.params.query_capture.value(),
         });
         true
     }
@@ -191,11 +195,25 @@ impl Active {
         let main = buffer.as_slice();
         let num_channels = main.len().min(self.block.num_channels);
         self.mixer.set(&mix_settings(params));
+        let is_capturing = params.query_capture.value();
+        let takes_example = is_capturing && !std::mem::replace(&mut self.was_capturing, is_capturing);
+        self.was_capturing = is_capturing;
         let mut done = 0;
         while done < num_samples {
             let end = num_samples.min(done + self.max_block_samples);
             for (own, channel) in self.input.iter_mut().zip(main.iter()) {
                 own[..end - done].copy_from_slice(&channel[done..end]);
+            }
+            if let Some(sidechain) = aux.inputs.first_mut() {
+                let mut channels = sidechain.as_slice_immutable().iter();
+                let block = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|_| {
+                    channels.next().and_then(|channel| channel.get(done..end)).unwrap_or_default()
+                });
+                self.separation.listen(&block);
+            }
+            if takes_example && done == 0 {
+                // Up to and with this block, as the host's param lies at its start: a block late at most.
+                self.separation.take_example();
             }
             let [left, right] = &self.input;
             let input = [&left[..end - done], &right[..end - done]];
@@ -205,7 +223,7 @@ impl Active {
                 render: self.render,
                 // The switch, not the fade that follows it: its place does not depend on where blocks end.
                 asleep: params.bypass.value(),
-                embedding: params.query_preset.value().embedding(params.model.value().id()),
+                query: params.query_preset.value().query(params.model.value().id()),
             };
             self.separation.process(&input[..num_channels], settings, &mut self.block);
 

@@ -1,18 +1,23 @@
-//! What may be asked for without an example: the presets of the catalogue's models. Nothing else here knows one by its id.
+//! What may be asked for: the example, or a preset of the catalogue's models; and the example as sessions save it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use nice_plug::params::persist::PersistentField;
 use nice_plug::prelude::*;
-use underscore_engine::{Catalogue, Embedding};
+use serde::{Deserialize, Serialize};
+use underscore_engine::{Catalogue, Embedding, Query, QueryBoard};
 
-/// A choice among the presets of all models that are asked. What is saved is its id.
+/// Id of the choice that is no preset.
+const EXAMPLE_ID: &str = "example";
+
+/// A choice among the example and the presets of all models that are asked. What is saved is its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Preset {
     /// Place in [`Choices`].
     idx: usize,
 }
 
-/// `[preset]`, in the order in which the catalogue names them first.
+/// The example, then the presets in the order in which the catalogue names them first.
 struct Choices {
     ids: Vec<&'static str>,
     names: Vec<&'static str>,
@@ -25,15 +30,11 @@ impl Choices {
     }
 
     fn of(catalogue: &'static Catalogue) -> Self {
-        let mut ids: Vec<&str> = Vec::new();
+        let mut ids: Vec<&str> = vec![EXAMPLE_ID];
         for preset in catalogue.models().iter().flat_map(|model| &model.presets) {
             if !ids.contains(&preset.id.as_str()) {
                 ids.push(&preset.id);
             }
-        }
-        if ids.is_empty() {
-            // A param must have a value.
-            ids.push("none");
         }
         let names = ids.iter().map(|id| &*capitalised(id).leak()).collect();
         Self { ids, names }
@@ -52,12 +53,45 @@ impl Preset {
         Choices::get().ids[self.idx]
     }
 
-    /// Where it lies in the space of the model of this id: its middle for a model that has no such preset. Real-time safe.
+    /// What the model of this id is asked for: the middle of its space where it has no such preset. Real-time safe.
     #[must_use]
-    pub fn embedding(self, model_id: &str) -> Embedding {
+    pub fn query(self, model_id: &str) -> Query {
+        if self == Self::default() {
+            return Query::Example;
+        }
         let presets = Catalogue::shipped().find(model_id).map_or(&[][..], |model| &model.presets);
         let found = presets.iter().find(|preset| preset.id == self.id());
-        found.map_or_else(Embedding::default, |preset| Embedding::new(&preset.embedding))
+        Query::Point(found.map_or_else(Embedding::default, |preset| Embedding::new(&preset.embedding)))
+    }
+}
+
+/// The example of an instance, saved with its session: nothing of its sound, only where it lies.
+#[derive(Debug, Clone, Default)]
+pub struct SavedQuery {
+    /// Shared with the engines, which write there what they listened to.
+    pub board: Arc<QueryBoard>,
+}
+
+/// As it is written into a session.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedEmbedding {
+    /// Empty where there never was an example.
+    #[serde(default)]
+    embedding: Vec<f32>,
+}
+
+impl PersistentField<'_, SavedEmbedding> for SavedQuery {
+    fn set(&self, saved: SavedEmbedding) {
+        // Without an example, the middle of the space: nothing of what was there before.
+        self.board.post(&Embedding::new(&saved.embedding));
+    }
+
+    fn map<F, R>(&self, f: F) -> R
+    where
+        F: Fn(&SavedEmbedding) -> R,
+    {
+        let embedding = self.board.read().map(|embedding| embedding.values().to_vec()).unwrap_or_default();
+        f(&SavedEmbedding { embedding })
     }
 }
 
@@ -90,16 +124,34 @@ mod tests {
                 let place = Preset::ids().expect("ids").iter().position(|id| *id == preset.id).expect("a choice");
                 let chosen = Preset::from_index(place);
                 assert_eq!(chosen.id(), preset.id);
-                assert_eq!(chosen.embedding(&model.id), Embedding::new(&preset.embedding), "{}", preset.id);
-                assert_eq!(chosen.embedding("no such model"), Embedding::default());
+                assert_eq!(chosen.query(&model.id), Query::Point(Embedding::new(&preset.embedding)), "{}", preset.id);
+                assert_eq!(chosen.query("no such model"), Query::Point(Embedding::default()));
             }
         }
     }
 
     #[test]
-    fn without_any_preset_there_is_a_choice_that_asks_for_nothing() {
+    fn the_example_is_the_first_choice_and_the_only_one_without_presets() {
         let empty = Box::leak(Box::new(Catalogue::parse("").expect("an empty catalogue")));
-        assert_eq!(Choices::of(empty).ids, ["none"]);
+        assert_eq!(Choices::of(empty).ids, [EXAMPLE_ID]);
         assert_eq!(Preset::from_index(99), Preset::default());
+        assert_eq!(Preset::default().query("any model"), Query::Example);
+    }
+
+    #[test]
+    fn an_example_is_saved_and_loaded_again_to_the_bit_and_none_is_none() {
+        let saved = |query: &SavedQuery| query.map(|saved| serde_json::to_string(saved).expect("JSON"));
+        let load = |json: &str| {
+            let query = SavedQuery::default();
+            query.set(serde_json::from_str(json).expect("what was saved"));
+            query
+        };
+        let query = SavedQuery::default();
+        assert_eq!(load(&saved(&query)).board.read(), Some(Embedding::default()));
+        let embedding = Embedding::new(&[0.1, -1.0 / 3.0, 1e-30]);
+        query.board.post(&embedding);
+        assert_eq!(load(&saved(&query)).board.read(), Some(embedding));
+        // Of another size, as another model's would be.
+        assert_eq!(load("{\"embedding\":[1.0]}").board.read(), Some(Embedding::new(&[1.0])));
     }
 }

@@ -98,6 +98,22 @@ impl Separation {
         self.finish_crossfade();
     }
 
+    /// Takes in a block of the sidechain, `[channel][sample]`.
+    pub fn listen(&mut self, sidechain: &[&[f32]]) {
+        self.current.listen(sidechain);
+        if let Some(next) = &mut self.next {
+            next.engine.listen(sidechain);
+        }
+    }
+
+    /// The last seconds of the sidechain are an example.
+    pub fn take_example(&mut self) {
+        self.current.take_example();
+        if let Some(next) = &mut self.next {
+            next.engine.take_example();
+        }
+    }
+
     /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`.
     pub fn process(&mut self, input: &[&[f32]], settings: Settings, block: &mut StemBlock) {
         self.take_new();

@@ -14,6 +14,7 @@ use nice_plug::prelude::*;
 
 use crate::model::Model;
 use crate::params::UnderscoreParams;
+use crate::query::SavedEmbedding;
 
 /// Version of the state's meaning. Raised when a param changes its meaning or range, with a migration in [`make_loadable`].
 pub const STATE_VERSION: u32 = 1;
@@ -99,6 +100,9 @@ impl PersistentField<'_, String> for MissingModel {
     }
 }
 
+/// The state field that holds the example.
+const QUERY_FIELD: &str = "query";
+
 /// Makes any state fit to be applied: every param has a value, of its own type and in its range. What is missing, unknown to
 /// this version or out of its mind gets the default, so that loading never depends on what was set before.
 pub fn make_loadable(state: &mut PluginState) {
@@ -111,6 +115,11 @@ pub fn make_loadable(state: &mut PluginState) {
         _ => "",
     };
     state.fields.insert(MISSING_MODEL_FIELD.into(), serde_json::Value::from(missing_model).to_string());
+
+    // One that cannot be read, or none, is no example.
+    let query = state.fields.get(QUERY_FIELD).and_then(|json| serde_json::from_str::<SavedEmbedding>(json).ok());
+    let query = serde_json::to_string(&query.unwrap_or_default()).unwrap_or_else(|_| "{}".into());
+    state.fields.insert(QUERY_FIELD.into(), query);
 
     let defaults = UnderscoreParams::default();
     for (id, param, _) in defaults.param_map() {

@@ -179,6 +179,31 @@ pub fn render(bundle: &Bundle, instance: &mut Instance, rendering: &Rendering<'_
     Ok(Rendered { main, stems, latency_samples, timings, wall, priority, diagnostics, frames, restart_requested })
 }
 
+/// Plays `sidechain` into the sidechain of the configured instance, silence into its main input, and holds its switch
+/// `query_capture` on in the block after it: what a person does who shows the plugin what to look for. Activates it and deactivates
+/// it. Where the host is offline, the example has been listened to at the end.
+///
+/// # Errors
+/// Whatever the plugin refuses.
+pub fn capture_example(instance: &mut Instance, sidechain: &[Vec<f32>]) -> Result<(), HostError> {
+    let config = instance.config().ok_or(HostError::NotConfigured)?;
+    let hold = instance.change("query_capture", "on")?;
+    let mut processor = instance.activate()?;
+    processor.start()?;
+    let num_samples = sidechain.iter().map(Vec::len).max().unwrap_or(0);
+    for position in (0..num_samples).step_by(config.max_block_samples) {
+        let block = config.max_block_samples.min(num_samples - position);
+        play(&mut processor, block, None, Some(sidechain), position);
+        processor.process(block, &[])?;
+        instance.pump();
+    }
+    play(&mut processor, config.max_block_samples, None, None, 0);
+    processor.process(config.max_block_samples, &[hold])?;
+    processor.stop()?;
+    instance.deactivate(processor);
+    instance.set("query_capture", "off")
+}
+
 /// Feeds silence, a block per block period, until the newest engine has settled; then resets it. A plugin without
 /// diagnostics is taken to be ready.
 ///
@@ -250,12 +275,7 @@ impl Tape {
         let mut changes = rendering.changes;
         for num_samples in rendering.blocks.cover(self.num_samples) {
             before(position);
-            for bus in processor.inputs_mut(num_samples).iter_mut() {
-                let source = if bus.is_main() { Some(rendering.main) } else { rendering.sidechain };
-                for channel_idx in 0..bus.num_channels() {
-                    fill(&mut bus.channel_mut(channel_idx)[..num_samples], source, channel_idx, position);
-                }
-            }
+            play(processor, num_samples, Some(rendering.main), rendering.sidechain, position);
             processor.process(num_samples, changes)?;
             changes = &[];
             self.timings.push(processor.last_wall(), processor.last_cpu());
@@ -269,6 +289,22 @@ impl Tape {
             position += num_samples;
         }
         Ok(())
+    }
+}
+
+/// Fills the next block's inputs with what lies at `position`; silence where there is nothing.
+fn play(
+    processor: &mut Processor,
+    num_samples: usize,
+    main: Option<&[Vec<f32>]>,
+    sidechain: Option<&[Vec<f32>]>,
+    position: usize,
+) {
+    for bus in processor.inputs_mut(num_samples).iter_mut() {
+        let source = if bus.is_main() { main } else { sidechain };
+        for channel_idx in 0..bus.num_channels() {
+            fill(&mut bus.channel_mut(channel_idx)[..num_samples], source, channel_idx, position);
+        }
     }
 }
 

@@ -40,7 +40,7 @@ def test_a_batch_depends_on_its_number_alone(tiny_stems: Path, recipe: str, rate
     assert all((whole[::2] == a).all() and (whole[1::2] == b).all() for whole, a, b in zip(alone, *shares))
     for music, mixture, *queries in in_order:
         assert music.shape == mixture.shape == (3, rate_hz)
-        assert all(query.isfinite().all() and len(query) == 3 for query in queries)
+        assert all(given.isfinite().all() and len(given) == 3 for given in queries)
         assert mixture.isfinite().all() and music.isfinite().all() and mixture.abs().max() <= 1.0
     assert not (in_order[0][1] == in_order[1][1]).all()
 

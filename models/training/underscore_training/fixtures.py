@@ -1,4 +1,4 @@
-"""Model files that are none to separate with: two that the plugin must refuse, and one that is nothing but arithmetic."""
+"""Model files that are none to separate with: two that the plugin must refuse, one that is nothing but arithmetic, one that echoes what it is asked."""
 
 import argparse
 import json
@@ -38,6 +38,30 @@ class MatrixProducts(nn.Module):
         return torch.ones((1, spectrum.shape[0], spectrum.shape[1], spectrum.shape[2])), [x]
 
 
+class Echo(nn.Module):
+    """Its mask is the first value that it is asked by; an example's embedding is how loud each quarter of its bins is."""
+
+    grid = MODEL_GRID
+    frames_per_call = 1
+    look_ahead_frames = 0
+    look_back_frames = 0
+    embedding_size = 4
+    query_frames = 5
+
+    @torch.jit.ignore
+    def state_shapes(self) -> list[list[int]]:
+        return []
+
+    def forward(self, spectrum: Tensor, state: list[Tensor], embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        ones = torch.ones((1, spectrum.shape[0], spectrum.shape[1], spectrum.shape[2]))
+        return ones * embedding[0, 0].clamp(0.0, 1.0), state
+
+    @torch.jit.export
+    def encode(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        quarters = spectrum.square().sum(dim=3).sqrt().mean(dim=1)[:, :-1].reshape(1, 4, -1)
+        return quarters.mean(dim=2), torch.zeros((1, 4))
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m underscore_training.fixtures", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("../../tests/fixtures/models"))
@@ -55,6 +79,11 @@ def main(argv: list[str] | None = None) -> None:
     script = scripted(products)
     extra = {"underscore.json": json.dumps(meta, indent=1).encode(), "test_vector.f32": contract.vector_bytes(script, meta)}
     contract.save(script, args.out / "products.pt", extra)
+    echo = Echo()
+    meta = contract.metadata(echo, "echo", "Echo (what it is asked)", "1.0.0", "CC0-1.0", "none")
+    script = scripted(echo)
+    extra = {"underscore.json": json.dumps(meta, indent=1).encode(), "test_vector.f32": contract.vector_bytes(script, meta)}
+    contract.save(script, args.out / "echo.pt", extra)
     for path in sorted(args.out.iterdir()):
         print(f"{path}: {path.stat().st_size} bytes")
 

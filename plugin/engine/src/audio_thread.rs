@@ -1,5 +1,6 @@
 //! Everything that runs inside the host's `process`.
 
+mod capture;
 mod dispatch;
 mod engine;
 mod pace;

@@ -13,6 +13,7 @@
 
 mod audio_thread;
 mod catalogue;
+mod examples;
 mod handoff;
 mod latency;
 mod query;
@@ -23,7 +24,7 @@ mod worker_thread;
 pub use audio_thread::{ActivateError, Engine, EngineConfig, RenderMode, Settings, Stems};
 pub use catalogue::{Catalogue, CatalogueError, ModelSpec};
 pub use latency::{Latency, LatencyError, ModelTiming, latency};
-pub use query::{Embedding, MAX_EMBEDDING_SIZE, QueryPreset};
+pub use query::{Embedding, MAX_EMBEDDING_SIZE, Query, QueryBoard, QueryPreset};
 pub use resources::Resources;
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
 pub use underscore_dsp::Ramp;

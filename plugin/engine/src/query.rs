@@ -1,5 +1,9 @@
 //! What a model that is asked by example is to look for: a point in the space that its examples lie in.
 
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::{Mutex, PoisonError};
+
+use atomic_float::AtomicF32;
 use serde::Deserialize;
 
 /// Values of the largest embedding that a model may be asked by.
@@ -42,9 +46,118 @@ pub struct QueryPreset {
     pub embedding: Vec<f32>,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Query {
+    /// This point.
+    Point(Embedding),
+    /// Where the example lies that was listened to last.
+    Example,
+}
+
+/// Where the example of one instance lies: written when one was listened to or a session is loaded, read by the audio thread
+/// without a lock and by whoever saves the session. Outlives activations.
+#[derive(Debug, Default)]
+pub struct QueryBoard {
+    /// Odd while it is written; 0 before anything was.
+    version: AtomicU32,
+    values: [AtomicF32; MAX_EMBEDDING_SIZE],
+    /// Number of the last example that was dealt with.
+    answered: AtomicU32,
+    /// Held by who writes. Why the last example could not be used, if it could not.
+    refusal: Mutex<Option<String>>,
+}
+
+impl QueryBoard {
+    /// The example lies here now. Not for the audio thread.
+    pub fn post(&self, embedding: &Embedding) {
+        let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.version.load(Ordering::Relaxed);
+        self.version.store(before.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        for (place, value) in self.values.iter().zip(embedding.values()) {
+            place.store(*value, Ordering::Relaxed);
+        }
+        // Never 0 again.
+        self.version.store(before.wrapping_add(2).max(2), Ordering::Release);
+        *refusal = None;
+    }
+
+    /// The example that was given could not be used. What was there stays. Not for the audio thread.
+    pub fn refuse(&self, why: String) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// Why the last example could not be used, if it could not. Not for the audio thread.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where the example lies; none where there never was one, or it is just being written.
+    #[must_use]
+    pub fn read(&self) -> Option<Embedding> {
+        let version = self.version.load(Ordering::Acquire);
+        if version == 0 || !version.is_multiple_of(2) {
+            return None;
+        }
+        let mut embedding = Embedding::default();
+        for (value, place) in embedding.0.iter_mut().zip(&self.values) {
+            *value = place.load(Ordering::Relaxed);
+        }
+        fence(Ordering::Acquire);
+        (self.version.load(Ordering::Relaxed) == version).then_some(embedding)
+    }
+
+    /// The example of this number was dealt with.
+    pub(crate) fn answer(&self, number: u32) {
+        self.answered.store(number, Ordering::Release);
+    }
+
+    /// Number of the last example that was dealt with, 0 before the first.
+    pub(crate) fn answered(&self) -> u32 {
+        self.answered.load(Ordering::Acquire)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_board_shows_what_was_posted_last_and_never_half_of_it() {
+        let board = std::sync::Arc::new(QueryBoard::default());
+        assert_eq!(board.read(), None);
+        let writer = {
+            let board = board.clone();
+            std::thread::spawn(move || {
+                for number in 0..20_000_u16 {
+                    board.post(&Embedding::new(&[f32::from(number); MAX_EMBEDDING_SIZE]));
+                }
+            })
+        };
+        let mut last = 0.0;
+        while !writer.is_finished() {
+            if let Some(embedding) = board.read() {
+                let values = embedding.values();
+                assert!(values.iter().all(|value| *value == values[0]), "torn: {values:?}");
+                assert!(values[0] >= last);
+                last = values[0];
+            }
+        }
+        assert_eq!(board.read(), Some(Embedding::new(&[19_999.0; MAX_EMBEDDING_SIZE])));
+    }
+
+    #[test]
+    fn a_refused_example_leaves_the_one_before_and_says_why_until_another_comes() {
+        let board = QueryBoard::default();
+        let first = Embedding::new(&[1.0]);
+        board.post(&first);
+        board.refuse("it is silent".into());
+        assert_eq!((board.read(), board.refusal().as_deref()), (Some(first), Some("it is silent")));
+        board.post(&Embedding::new(&[2.0]));
+        assert_eq!(board.refusal(), None);
+    }
 
     #[test]
     fn an_embedding_holds_numbers_only_and_as_many_as_there_is_room_for() {

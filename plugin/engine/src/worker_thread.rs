@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub mod double;
 mod library;
+mod listener;
 mod model;
 mod priority;
 mod session;
@@ -22,6 +23,7 @@ use crate::catalogue::ModelSpec;
 use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::Resources;
 use crate::status::EngineStatus;
+pub use listener::Listener;
 use priority::{Priority, Urgency};
 pub use stream::Stream;
 
@@ -54,6 +56,8 @@ pub struct Assignment {
     pub shape: CallShape,
     /// Where progress and trouble are written.
     pub status: Arc<EngineStatus>,
+    /// Where its model is asked by example.
+    pub listener: Option<Listener>,
     /// The model.
     pub model: ModelSpec,
     /// Where it is to run.

@@ -28,13 +28,18 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
     };
 
     let mut instance = bundle.create(None)?;
-    instance.configure(Config {
+    let config = Config {
         rate_hz: f64::from(host_rate_hz),
         max_block_samples: args.block,
         num_channels: audio.channels.len(),
-        offline: !args.realtime,
-    })?;
+        offline: true,
+    };
+    instance.configure(config)?;
     set_params(&mut instance, args)?;
+    if let Some(sidechain) = &sidechain {
+        host_tests::capture_example(&mut instance, &sidechain.channels)?;
+    }
+    instance.configure(Config { offline: !args.realtime, ..config })?;
     let rendering = Rendering {
         main: &audio.channels,
         sidechain: sidechain.as_ref().map(|audio| audio.channels.as_slice()),

@@ -62,7 +62,9 @@ def main(argv: list[str] | None = None) -> None:
     own = [reader(getattr(args, name), args.seed) for name, reader in readers.items() if getattr(args, name)]
     parts = list(own)
     if args.stems:
-        parts = [stems.tracks(args.packages or Path("packages"), args.seed)]
+        # What is trained on first: the rest may be made meanwhile.
+        listed = stems.tracks(args.packages or Path("packages"), args.seed)
+        parts = [sorted(listed, key=lambda track: SPLITS.index(track.split))]
     elif args.packages or not own:
         packages = args.packages or Path("packages")
         parts.append(debian.tracks(packages, args.seed))

@@ -8,12 +8,18 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..corpus.errors import CorpusError
+from ..mixtures.asked import KINDS
+from ..mixtures.examples import class_mean
+from ..nets.asked import AskedCRN
 from ..nets.streaming import DoesNotStream, IdentitySeparator, streaming
 from ..nets.systems import UnknownSystem
 from ..train.checkpoint import CheckpointError, keep_average, load_network
 from . import contract, file
 from .contract import ExportError
 
+PRESET_NAMES = {"speech": "voice"}
+"""Permanent ids of presets, where they are not the class's."""
 LICENCE = "CC-BY-SA-3.0"
 TRAINING_DATA = (
     "Debian packages: asterisk-core-sounds-{fr,es,it}-g722, ktuberling-data, hedgewars-data, wesnoth-1.16-music, "
@@ -36,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=Path("../weights"), help="folder of the model files")
     parser.add_argument("--manifest", type=Path, default=Path("../manifest.toml"))
     parser.add_argument("--keep", type=Path, metavar="FILE", help="also write the averaged weights alone, to go on from")
+    parser.add_argument("--corpus", type=Path, metavar="DIR", help="of a network that is asked: whose classes' means are its presets")
     args = parser.parse_args(argv)
     if args.keep and not args.checkpoint:
         parser.error("--keep needs --checkpoint")
@@ -45,8 +52,13 @@ def main(argv: list[str] | None = None) -> None:
         if args.checkpoint:
             loaded = load_network(args.checkpoint)
             net = loaded.net
+            presets = None
+            if isinstance(net, AskedCRN):
+                if not args.corpus:
+                    parser.error("a network that is asked needs --corpus, for its presets")
+                presets = {PRESET_NAMES.get(kind, kind): class_mean(net, args.corpus, kind) for kind in KINDS}
             job = (
-                streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data, loaded.gmac_per_s
+                streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data, loaded.gmac_per_s, presets
             )
         else:
             job = (IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")
@@ -58,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.keep:
             keep_average(args.checkpoint, args.keep)
             print(f"{args.keep}: {args.keep.stat().st_size / 1e6:.2f} MB, the averaged weights")
-    except (CheckpointError, DoesNotStream, ExportError, UnknownSystem) as error:
+    except (CheckpointError, CorpusError, DoesNotStream, ExportError, UnknownSystem) as error:
         sys.exit(f"error: {error}")
 
 

@@ -42,9 +42,11 @@ def num_test_calls(model: Exportable) -> int:
 
 
 def metadata(
-    model: Exportable, model_id: str, name: str, version: str, licence: str, training_data: str, gmac_per_s: float = 0.0
+    model: Exportable, model_id: str, name: str, version: str, licence: str, training_data: str, gmac_per_s: float = 0.0,
+    presets: dict[str, Tensor] | None = None,
 ) -> dict[str, Any]:
-    """The content of `underscore.json`. `gmac_per_s`: 10^9 multiply-accumulates per second of one channel's audio."""
+    """The content of `underscore.json`. `gmac_per_s`: 10^9 multiply-accumulates per second of one channel's audio; `presets`:
+    embeddings `[embedding]` of classes that can be asked for without an example."""
     stems = ASKED_STEMS if is_asked(model) else STEMS
     return {
         "schema_version": SCHEMA_VERSION,
@@ -69,6 +71,7 @@ def metadata(
         "gmac_per_s": round(gmac_per_s, 3),
         "embedding_size": model.embedding_size if is_asked(model) else 0,
         "query_frames": model.query_frames if is_asked(model) else 0,
+        "presets": [{"id": name, "embedding": [round(value, 4) for value in place.tolist()]} for name, place in (presets or {}).items()],
         "test_vector": {"num_calls": num_test_calls(model), "channels": 1, "tolerance": TOLERANCE},
     }
 

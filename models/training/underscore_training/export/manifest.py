@@ -27,12 +27,14 @@ FIELDS = (
     "stems",
     "residual",
 )
+ASKED_FIELDS = ("embedding_size", "query_frames", "preset")
+"""Of models that are asked by example. `preset`: a table of id and embedding for each class."""
 
 
 def entry(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """A model's table: its metadata, its file name and hash."""
-    known = {**meta, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    return {field: known[field] for field in FIELDS}
+    known = {**meta, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "preset": meta["presets"]}
+    return {field: known[field] for field in (*FIELDS, *(ASKED_FIELDS if meta["embedding_size"] else ()))}
 
 
 def update(manifest: Path, new: dict[str, Any]) -> None:
@@ -42,7 +44,10 @@ def update(manifest: Path, new: dict[str, Any]) -> None:
     lines = [HEADER]
     for table in by_id.values():
         lines.append("[[model]]")
-        # JSON's strings, numbers and lists of strings are TOML's too.
-        lines += [f"{field} = {json.dumps(table[field], ensure_ascii=False)}" for field in FIELDS]
+        # JSON's strings, numbers and lists of these are TOML's too.
+        own = [field for field in (*FIELDS, *ASKED_FIELDS) if field in table and field != "preset"]
+        lines += [f"{field} = {json.dumps(table[field], ensure_ascii=False)}" for field in own]
+        for preset in table.get("preset", []):
+            lines += ["", "[[model.preset]]", *(f"{key} = {json.dumps(preset[key])}" for key in ("id", "embedding"))]
         lines.append("")
     manifest.write_text("\n".join(lines))

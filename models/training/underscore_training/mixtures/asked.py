@@ -8,12 +8,13 @@ too; at times what is asked for is not there.
 
 import numpy as np
 
+from ..corpus.errors import CorpusError
 from ..corpus.stems import CLASSES, UNHEARD
 from ..grid import HOP_S, WINDOW_S
 from ..nets.query import QUERY_FRAMES
 from . import augment
 from .recipe import Context, Pair, at_unit_rms, levelled
-from .shelf import Recording, Shelf
+from .shelf import Drawn
 
 KINDS = ("speech", *(name for name in CLASSES if name not in UNHEARD))
 NUM_CLASSES_SHARES = (0.3, 0.4, 0.3)
@@ -36,13 +37,14 @@ def query_samples(rate_hz: int) -> int:
     return round(((QUERY_FRAMES - 1) * HOP_S + WINDOW_S) * rate_hz)
 
 
-def _sound(shelf: Shelf, recording: Recording, num_samples: int, factor: float, rng: np.random.Generator) -> np.ndarray:
-    """A stretch of a recording, played `factor` times as fast, RMS 1."""
-    if factor == 1.0:
-        return shelf.stretch(recording, rng, num_samples).samples
-    # Even lengths with small factors, for the transform's sake.
-    drawn = shelf.stretch(recording, rng, round(num_samples * factor / 500) * 500)
-    return at_unit_rms(augment.stretched(drawn.samples, num_samples))
+def _at_speed(factor: float, num_samples: int) -> int:
+    """Samples to draw, so that played `factor` times as fast they are `num_samples`; even, with small factors, for the transform's sake."""
+    return num_samples if factor == 1.0 else round(num_samples * factor / 500) * 500
+
+
+def _played(drawn: Drawn, num_samples: int) -> np.ndarray:
+    """A stretch at the speed at which it fills `num_samples`, RMS 1."""
+    return drawn.samples if drawn.samples.size == num_samples else at_unit_rms(augment.stretched(drawn.samples, num_samples))
 
 
 def _coloured(signal: np.ndarray, context: Context, rng: np.random.Generator) -> np.ndarray:
@@ -53,17 +55,20 @@ def _coloured(signal: np.ndarray, context: Context, rng: np.random.Generator) ->
     return at_unit_rms(signal)
 
 
-def _of_class(context: Context, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Recording]:
+def _of_class(context: Context, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A sound of a class and an example of it, `[sample]` and `[query sample]`, RMS 1."""
-    shelf = context.shelves[kind]
-    recording = shelf.draw(rng, context.num_samples).recording
+    shelf, length = context.shelves[kind], query_samples(context.rate_hz)
     factor = STRETCH ** rng.uniform(-1, 1) if rng.random() < STRETCH_SHARE else 1.0
-    sound = _sound(shelf, recording, context.num_samples, factor, rng)
-    length = query_samples(context.rate_hz)
+    drawn = shelf.draw(rng, _at_speed(factor, context.num_samples))
+    sound = _played(drawn, context.num_samples)
     if rng.random() < SAME_RECORDING_SHARE:
-        query = _sound(shelf, recording, length, factor, rng)
+        try:
+            query = _played(shelf.stretch(drawn.recording, rng, _at_speed(factor, length)), length)
+        except CorpusError:
+            # A part that hardly plays has no second stretch.
+            query = np.resize(sound, length)
     else:
-        query = _sound(shelf, shelf.draw(rng, length).recording, length, 1.0, rng)
+        query = shelf.draw(rng, length).samples
     colour_seed = int(rng.integers(1 << 31))
     # The microphone that the example was taken with may be another one.
     query_seed = colour_seed if rng.random() < 0.6 else int(rng.integers(1 << 31))
@@ -71,7 +76,7 @@ def _of_class(context: Context, kind: str, rng: np.random.Generator) -> tuple[np
     query = _coloured(query, context, np.random.default_rng(query_seed))
     if context.num_samples >= length and rng.random() < SAME_STRETCH_SHARE:
         query = sound[:length]
-    return sound, query, recording
+    return sound, query
 
 
 def asked(context: Context, rng: np.random.Generator) -> Pair:
@@ -83,7 +88,7 @@ def asked(context: Context, rng: np.random.Generator) -> Pair:
     query = np.zeros(query_samples(context.rate_hz), np.float32)
     is_absent = rng.random() < ABSENT_SHARE
     for idx, kind in enumerate(kinds):
-        sound, example, _ = _of_class(context, kind, rng)
+        sound, example = _of_class(context, kind, rng)
         gain = np.float32(rng.uniform(*GAINS))
         if idx >= num_targets:
             rest = rest + gain * sound
@@ -92,7 +97,7 @@ def asked(context: Context, rng: np.random.Generator) -> Pair:
         if not is_absent:
             target = target + gain * sound
         if num_targets == 1 and rng.random() < RIVAL_SHARE:
-            rival, _, _ = _of_class(context, kind, rng)
+            rival, _ = _of_class(context, kind, rng)
             rest = rest + np.float32(rng.uniform(*GAINS)) * rival
     pair = levelled(target, target + rest, rng)
-    return Pair(pair.music, pair.mixture, at_unit_rms(query).astype(np.float32))
+    return Pair(pair.music, pair.mixture, at_unit_rms(query).astype(np.float32), str(kinds[0]) if num_targets == 1 else None)

@@ -36,11 +36,15 @@ class MixtureBatches(Dataset):
         return {recording.name for shelf in self.context.shelves.values() for recording in shelf.recordings}
 
     def __getitem__(self, idx: int) -> tuple[Tensor, ...]:
-        """Music and mixture, `[batch, sample]` each, and examples where the recipe gives them, `[batch, query sample]`."""
+        """Music and mixture, `[batch, sample]` each; where the recipe gives examples, those `[batch, query sample]` and what they
+        are of `[batch]`: the place of their kind among the recipe's, -1 for several kinds at once."""
         pairs = [
             self.recipe.mix(self.context, np.random.default_rng([self.seed, idx, place])) for place in self.places
         ]
         signals = [[pair.music for pair in pairs], [pair.mixture for pair in pairs]]
         if pairs[0].query is not None:
             signals.append([pair.query for pair in pairs])
-        return tuple(torch.from_numpy(np.stack(signal)) for signal in signals)
+        batch = tuple(torch.from_numpy(np.stack(signal)) for signal in signals)
+        if pairs[0].query is None:
+            return batch
+        return *batch, torch.tensor([self.recipe.kinds.index(pair.kind) if pair.kind else -1 for pair in pairs])

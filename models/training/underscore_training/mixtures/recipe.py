@@ -21,6 +21,8 @@ class Pair:
     mixture: np.ndarray
     query: np.ndarray | None = None
     """An example of the target, where the network is given one; its level says nothing."""
+    kind: str | None = None
+    """What the example is of, where it is of one kind."""
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,11 @@ class MaskSeparator(nn.Module):
         levelled, _ = self.axis(filled, filled.new_zeros(filled.shape[0], 2))
         return self.axis.to_bins(self(levelled)[:, :num_frames])
 
-    def music_mask(self, spectrum: Tensor) -> Tensor:
-        """Complex `[batch, frame, bin]` -> mask `[batch, frame, bin]`."""
-        return torch.sigmoid(self.logits(spectrum.abs()).float())
+    def music_mask(self, spectrum: Tensor, *asked: Tensor) -> Tensor:
+        """Complex `[batch, frame, bin]` -> mask `[batch, frame, bin]`; `asked`: what `logits` of a network takes beside it."""
+        return torch.sigmoid(self.logits(spectrum.abs(), *asked).float())
 
-    def separate(self, mixture: Tensor) -> Tensor:
+    def separate(self, mixture: Tensor, *asked: Tensor) -> Tensor:
         """Waveform `[batch, sample]` of any length -> music `[batch, sample]`."""
         num_samples = mixture.shape[-1]
         window, hop = self.grid.window_samples, self.grid.hop_samples
@@ -86,7 +86,7 @@ class MaskSeparator(nn.Module):
         last_start = (lead + num_samples - 1) // hop * hop
         padded = nn.functional.pad(mixture, (lead, last_start + window - lead - num_samples))
         spectrum = stft(padded, self.grid)
-        music = istft(spectrum * self.music_mask(spectrum), self.grid, padded.shape[-1])
+        music = istft(spectrum * self.music_mask(spectrum, *asked), self.grid, padded.shape[-1])
         return music[..., lead : lead + num_samples]
 
     def programme_music(self, mixture: Tensor, sample_rate_hz: int) -> Tensor:

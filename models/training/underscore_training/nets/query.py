@@ -19,6 +19,7 @@ QUERY_FRAMES = 184
 """2.99 s: the frames of three seconds that are whole, as many as six halvings by padding leave three of."""
 FEATURES = (32, 32, 64, 64, 128, 128)
 MEMORY = 128
+FIRST_LOG_VAR = -5.0
 
 
 class QueryNet(nn.Module):
@@ -36,6 +37,8 @@ class QueryNet(nn.Module):
         self.over_time = nn.GRU(FEATURES[-1] * bands, MEMORY, batch_first=True)
         self.mean = nn.Linear(MEMORY, embedding_size)
         self.log_var = nn.Linear(MEMORY, embedding_size)
+        # Near their means at first: points that are all noise tell nothing, and what is told nothing is not listened to.
+        nn.init.constant_(self.log_var.bias, FIRST_LOG_VAR)
 
     def forward(self, magnitude: Tensor) -> tuple[Tensor, Tensor]:
         """`[query, frame, bin]` of `QUERY_FRAMES` frames or so -> two of `[query, embedding]`."""

@@ -94,11 +94,11 @@ class Run:
     def sample_rate_hz(self) -> int:
         return self.net.sample_rate_hz
 
-    def outcome(self, net: nn.Module, music: Tensor, mixture: Tensor, query: Tensor | None = None) -> Outcome:
-        """What `net` makes of signals `[batch, sample]`, asked by `query` where it is a network that is asked."""
+    def outcome(self, net: nn.Module, music: Tensor, mixture: Tensor, query: Tensor | None = None, kind: Tensor | None = None) -> Outcome:
+        """What `net` makes of signals `[batch, sample]`, asked by `query` of `kind` where it is a network that is asked."""
         amp = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
         if isinstance(net, AskedCRN):
-            if query is None:
+            if query is None or kind is None:
                 raise ConfigError("a network that is asked needs a recipe that asks: set [data] recipe = \"asked\"")
             mixed, example = stft(mixture, net.grid), stft(query, net.grid)
             with amp:
@@ -107,7 +107,7 @@ class Run:
                 logits = net.logits(mixed.abs(), drawn).float()
                 estimate = torch.sigmoid(logits) * mixed
                 again, _ = net.query((estimate.abs().square() + 1e-12).sqrt())
-            return Outcome(logits, estimate, stft(music, net.grid), mixed, Latent(mean, log_var, again.float()))
+            return Outcome(logits, estimate, stft(music, net.grid), mixed, Latent(mean, log_var, again.float(), net.named(drawn), kind))
         if isinstance(net, MaskSeparator):
             mixed = stft(mixture, net.grid)
             with amp:

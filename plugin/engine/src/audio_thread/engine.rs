@@ -5,17 +5,19 @@ use std::time::{Duration, Instant};
 
 use underscore_dsp::{DelayLine, sanitise};
 
+use super::capture::Capture;
 use super::dispatch::Dispatch;
 use super::pace::Pace;
 use super::separator::{Separator, StepSettings};
 use super::stems::Stems;
 use crate::catalogue::ModelSpec;
+use crate::examples::examples;
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
-use crate::query::Embedding;
+use crate::query::{Embedding, Query, QueryBoard};
 use crate::resources::Resources;
 use crate::status::{EngineStatus, State};
-use crate::worker_thread::{Assignment, DeviceChoice, Worker};
+use crate::worker_thread::{Assignment, DeviceChoice, Listener, Worker};
 
 /// Seconds of `asleep` after which inference stops. Below it the masks keep coming, so that switching bypass back and forth
 /// compares at once.
@@ -29,6 +31,9 @@ const LONGEST_WAIT_OFFLINE: Duration = Duration::from_mins(1);
 /// machine, and for a model to load.
 const LONGEST_WAIT_AHEAD: Duration = Duration::from_secs(1);
 const LONGEST_WAIT_AHEAD_LOADING: Duration = Duration::from_secs(5);
+
+/// Channels of the sidechain.
+const SIDECHAIN_CHANNELS: usize = 2;
 
 /// What an engine is made for. All of it is fixed until the next activation.
 #[derive(Debug, Clone)]
@@ -45,6 +50,8 @@ pub struct EngineConfig {
     pub device: DeviceChoice,
     /// Where its file and libtorch lie.
     pub resources: Resources,
+    /// Where examples are written that a model which is asked has listened to.
+    pub board: Arc<QueryBoard>,
 }
 
 /// The lowest host rate at which anything is separated, Hz: the telephone's. Half of what carries speech is missing below it.
@@ -99,7 +106,7 @@ pub struct Settings {
     /// The masks are not used (bypass): after [`SLEEP_AFTER_S`] no inference is run.
     pub asleep: bool,
     /// What a model that is asked is to look for. A change takes effect with the next call, a frame's overlap long.
-    pub embedding: Embedding,
+    pub query: Query,
 }
 
 impl Default for Settings {
@@ -109,7 +116,7 @@ impl Default for Settings {
             stereo_link: true,
             render: RenderMode::RealTime,
             asleep: false,
-            embedding: Embedding::default(),
+            query: Query::Point(Embedding::default()),
         }
     }
 }
@@ -117,6 +124,8 @@ impl Default for Settings {
 /// From host blocks to stems. Made in the host's `activate`, used on its audio thread.
 pub struct Engine {
     separator: Separator,
+    /// Where the model is asked by example.
+    capture: Option<Capture>,
     /// `[channel]`
     delay: Vec<DelayLine>,
     pace: Pace,
@@ -170,13 +179,15 @@ impl Engine {
             EngineStatus::register(&model.id, host_rate_hz, max_block_samples, latency, timing.frames_per_call);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let dispatch = Dispatch::new(audio_end, worker.waker(), shape, &timing, num_calls);
-        let engine = Self::new(&config, latency, dispatch, status.clone());
+        let (capture, listener) = Self::ears(&config, &latency, worker).unzip();
+        let engine = Self::new(&config, latency, dispatch, capture, status.clone());
         match check_host_rate(host_rate_hz) {
             Err(error) => status.set_unavailable(error.to_string()),
             Ok(()) => worker.assign(Assignment {
                 end: worker_end,
                 shape,
                 status,
+                listener,
                 model: config.model,
                 device: config.device,
                 resources: config.resources,
@@ -185,7 +196,33 @@ impl Engine {
         Ok(engine)
     }
 
-    fn new(config: &EngineConfig, latency: Latency, dispatch: Dispatch, status: Arc<EngineStatus>) -> Self {
+    /// Both sides of listening to examples, where the model is asked.
+    fn ears(config: &EngineConfig, latency: &Latency, worker: &Worker) -> Option<(Capture, Listener)> {
+        let (spec, grid) = (&config.model, latency.grid);
+        if !spec.is_asked() {
+            return None;
+        }
+        let num_hops = spec.query_frames + grid.window_samples().div_ceil(grid.hop_samples()) - 1;
+        let (audio, examples) = examples(SIDECHAIN_CHANNELS, num_hops * grid.hop_samples());
+        let listener = Listener {
+            examples,
+            board: config.board.clone(),
+            grid,
+            num_bins: spec.timing.num_bins,
+            num_frames: spec.query_frames,
+            embedding_size: spec.embedding_size,
+            scale: spec.timing.window_samples() as f32 / grid.window_samples() as f32,
+        };
+        Some((Capture::new(audio, config.board.clone(), worker.waker()), listener))
+    }
+
+    fn new(
+        config: &EngineConfig,
+        latency: Latency,
+        dispatch: Dispatch,
+        capture: Option<Capture>,
+        status: Arc<EngineStatus>,
+    ) -> Self {
         let EngineConfig { host_rate_hz, max_block_samples, num_channels, .. } = *config;
         let num_stems = config.model.num_estimated_stems();
         let hop = latency.grid.hop_samples();
@@ -195,6 +232,7 @@ impl Engine {
         let slack_samples = latency.deadline_samples.saturating_sub(max_block_samples);
         Self {
             separator: Separator::new(dispatch, &config.model, &latency, num_channels),
+            capture,
             delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples)).collect(),
             pace: Pace::new(slack_samples as f64 / host_rate_hz),
             status,
@@ -234,6 +272,9 @@ impl Engine {
     /// Forgets all audio: the next sample is sample 0. Real-time safe.
     pub fn reset(&mut self) {
         self.separator.reset();
+        if let Some(capture) = &mut self.capture {
+            capture.reset();
+        }
         self.num_asleep_samples = 0.0;
         self.delay.iter_mut().for_each(DelayLine::reset);
         self.hop_fill = 0;
@@ -241,6 +282,20 @@ impl Engine {
         self.hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0));
         self.hop_presence = (0.0, 0.0);
         self.pace.reset();
+    }
+
+    /// Takes in a block of the sidechain, `[channel][sample]`, of which an example may be taken.
+    pub fn listen(&mut self, sidechain: &[&[f32]]) {
+        if let Some(capture) = &mut self.capture {
+            capture.listen(sidechain);
+        }
+    }
+
+    /// The last seconds of the sidechain are an example: the worker listens to it and writes on the board where it lies.
+    pub fn take_example(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.take();
+        }
     }
 
     /// Processes one block of any length up to the largest: `input` is `[channel][sample]`. A longer block, or channels of
@@ -257,6 +312,11 @@ impl Engine {
             RenderMode::RealTime if is_loading => Some(LONGEST_WAIT_AHEAD_LOADING),
             RenderMode::RealTime => Some(LONGEST_WAIT_AHEAD),
         };
+        let embedding = match (settings.query, &mut self.capture) {
+            (Query::Point(embedding), _) => embedding,
+            (Query::Example, Some(capture)) => capture.embedding(longest_wait, &self.status),
+            (Query::Example, None) => Embedding::default(),
+        };
         let may_wait_for_model = longest_wait.is_some() && is_loading;
         let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
         let mut done = 0;
@@ -268,7 +328,7 @@ impl Engine {
             // Counted and decided place by place, so that it does not depend on where blocks end.
             self.num_asleep_samples = if settings.asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
             let asleep = self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
-            let Settings { strength, stereo_link, embedding, .. } = settings;
+            let Settings { strength, stereo_link, .. } = settings;
             self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait });
         }
         if may_wait_for_model {

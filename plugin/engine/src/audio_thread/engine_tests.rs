@@ -61,6 +61,7 @@ fn config_of(timing: ModelTiming, num_channels: usize, max_block_samples: usize)
         },
         device: DeviceChoice::Cpu,
         resources: Resources::at("/nowhere"),
+        board: Arc::default(),
     }
 }
 
@@ -75,7 +76,7 @@ fn call_shape(config: &EngineConfig) -> CallShape {
         num_frames: frames_per_call,
         num_bins,
         num_stems: 1,
-        embedding_size: 0,
+        embedding_size: config.model.embedding_size,
     }
 }
 
@@ -91,7 +92,7 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
         EngineStatus::register("test", config.host_rate_hz, config.max_block_samples, latency, frames_per_call);
     status.set_running("test", 0.0);
     let dispatch = Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls);
-    let mut engine = Engine::new(config, latency, dispatch, status);
+    let mut engine = Engine::new(config, latency, dispatch, None, status);
     // Tests run faster than real time and must not be taken for a bounce unless they say so.
     engine.pace = Pace::new(f64::INFINITY);
     (engine, worker_end)
@@ -637,4 +638,55 @@ fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
     assert_eq!(out.presence.last(), Some(&1.0));
     drop(engine);
     thread.join().unwrap();
+}
+
+#[test]
+fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine() {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames) = (1, 6);
+    let tone: Vec<f32> = (0..512).map(|n| (n as f32 * 0.1).sin()).collect();
+    let offline = Settings { render: RenderMode::Offline, query: Query::Example, ..Settings::default() };
+    let listening = |config: &EngineConfig| {
+        let (mut engine, worker) = engine_and_worker(config);
+        let (capture, listener) = Engine::ears(config, &engine.latency, &Worker::default()).unzip();
+        engine.capture = capture;
+        let stream = stream_for(worker, config, &engine, |_| 0.0).with_listener(listener);
+        (engine, stream)
+    };
+    let gain_of = |engine: &mut Engine, stream: &mut Stream| {
+        engine.reset();
+        let mut last = 0.0_f32;
+        for _ in 0..60 {
+            while stream.step() {}
+            let stems = engine.process(&[&tone], Settings { render: RenderMode::RealTime, ..offline });
+            last = stems.stem(0, 0).iter().map(|x| x * x).sum::<f32>().sqrt();
+        }
+        last / tone.iter().map(|x| x * x).sum::<f32>().sqrt()
+    };
+    let (mut engine, mut stream) = listening(&config);
+    assert!(gain_of(&mut engine, &mut stream) < 1e-3, "nothing was asked for");
+    // Silence is no example, and nobody waits for one that was dealt with.
+    assert_no_alloc(|| engine.take_example());
+    while stream.step() {}
+    assert_eq!(config.board.read(), None);
+    assert!(config.board.refusal().is_some_and(|why| why.contains("silent")));
+    for _ in 0..10 {
+        assert_no_alloc(|| engine.listen(&[&tone, &tone]));
+    }
+    assert_no_alloc(|| engine.take_example());
+    // An offline host waits for its answer.
+    let worker = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        while stream.step() {}
+        stream
+    });
+    engine.process(&[&tone], offline);
+    assert_eq!(config.board.read(), Some(Embedding::new(&[double::EXAMPLE])));
+    assert_eq!(config.board.refusal(), None);
+    let mut stream = worker.join().unwrap();
+    let found = gain_of(&mut engine, &mut stream);
+    assert!((found - double::EXAMPLE).abs() < 0.02, "{found}");
+    drop((engine, stream));
+    let (mut next, mut stream) = listening(&config);
+    assert!((gain_of(&mut next, &mut stream) - double::EXAMPLE).abs() < 0.02, "another activation has forgotten it");
 }

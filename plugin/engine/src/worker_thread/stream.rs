@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use underscore_backend::{Backend, Device};
 
+use super::listener::Listener;
 use super::model::Model;
 use super::priority::Urgency;
 use super::session::Session;
@@ -22,6 +23,7 @@ pub struct Stream {
     status: Arc<EngineStatus>,
     model: Arc<Model>,
     session: Session,
+    listener: Option<Listener>,
     /// First of the frames that the session has heard without a gap. After a gap it goes on with what it knows and takes what
     /// comes for the continuation, so that its masks fit the frames from the gap on and none before.
     heard_from: u64,
@@ -53,7 +55,7 @@ impl Stream {
     }
 
     fn try_open(assignment: Assignment) -> Result<Self, String> {
-        let Assignment { end, shape, status, model: spec, device, resources } = assignment;
+        let Assignment { end, shape, status, listener, model: spec, device, resources } = assignment;
         let backend = library::backend(&resources).map_err(|error| error.to_string())?;
         let load = |device| -> Result<(Arc<Model>, Session), String> {
             let model = store::get(backend, &spec, device, &resources).map_err(|error| error.to_string())?;
@@ -74,7 +76,7 @@ impl Stream {
             }
             other => other?,
         };
-        Ok(Self::new(end, shape, status, model, session))
+        Ok(Self::new(end, shape, status, model, session).with_listener(listener))
     }
 
     /// Joins an engine's end of the handoff and a session of `model`.
@@ -85,7 +87,12 @@ impl Stream {
         model: Arc<Model>,
         session: Session,
     ) -> Self {
-        Self { end, shape, status, model, session, heard_from: 0, num_failures: 0 }
+        Self { end, shape, status, model, session, listener: None, heard_from: 0, num_failures: 0 }
+    }
+
+    /// Listens to examples, too.
+    pub(crate) fn with_listener(self, listener: Option<Listener>) -> Self {
+        Self { listener, ..self }
     }
 
     /// Ends the stream and keeps the weights.
@@ -111,7 +118,10 @@ impl Stream {
 
     /// Works one call off. `false`: there was none.
     pub fn step(&mut self) -> bool {
-        let Some(mut call) = self.end.receive() else { return false };
+        let Some(mut call) = self.end.receive() else {
+            // Sound first: it has a deadline.
+            return self.listener.as_mut().is_some_and(|listener| listener.step(&self.model));
+        };
         if call.is_fresh {
             self.session.reset();
             self.heard_from = call.first_frame;

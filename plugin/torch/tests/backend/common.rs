@@ -23,6 +23,12 @@ pub fn shipped(name: &str) -> PathBuf {
     weights().join(name)
 }
 
+/// The model that echoes what it is asked; see `underscore_training.fixtures`.
+pub fn echo() -> Model {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/echo.pt");
+    Model::load(&path).expect("a model that is asked")
+}
+
 /// The names of all models in `models/weights`.
 pub fn all_shipped() -> Vec<String> {
     let files = weights().read_dir().expect("the folder of models");
@@ -77,6 +83,15 @@ impl Model {
                 ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 40.0
             })
             .collect()
+    }
+
+    /// Values of the embedding that it is asked by, 0 where it is not.
+    pub fn embedding_size(&self) -> usize {
+        self.count("/embedding_size")
+    }
+
+    pub fn encode(&self, spectrum: &[f32], embedding: &mut [f32]) -> Result<(), Failure> {
+        self.loaded.encode(spectrum, embedding)
     }
 
     pub fn test_vector(&self) -> &[f32] {

@@ -1,6 +1,6 @@
 //! Running the shipped models through the C table.
 
-use crate::common::{IDENTITY, Model, all_shipped, backend, run, separators, shipped};
+use crate::common::{IDENTITY, Model, all_shipped, backend, echo, run, separators, shipped};
 use crate::edited::with_field;
 use tempfile::TempDir;
 use underscore_backend::{Device, Session, Status};
@@ -10,10 +10,12 @@ fn test_vector_difference(name: &str) -> (f32, f64) {
     let model = Model::load(&shipped(name)).expect("the shipped model");
     let tolerance = model.metadata()["test_vector"]["tolerance"].as_f64().expect("a tolerance");
     let (num_calls, masks_len) = (model.count("/test_vector/num_calls"), model.masks_len());
-    let (spectra, masks) = model.test_vector().split_at(num_calls * masks_len * 2);
+    let (embedding, calls) = model.test_vector().split_at(model.embedding_size());
+    let (spectra, masks) = calls.split_at(num_calls * masks_len * 2);
     assert_eq!(masks.len(), num_calls * masks_len);
 
     let mut session = model.session(1).expect("a session");
+    session.ask(embedding).expect("the vector's own embedding");
     let mut worst = 0.0_f32;
     for (spectrum, expected) in spectra.chunks(masks_len * 2).zip(masks.chunks(masks_len)) {
         for (actual, expected) in run(&mut session, spectrum).iter().zip(expected) {
@@ -31,6 +33,49 @@ fn shipped_models_reproduce_their_test_vectors() {
         let (difference, tolerance) = test_vector_difference(&name);
         assert!(f64::from(difference) <= tolerance, "{name}: {difference} above {tolerance}");
     }
+}
+
+#[test]
+fn what_is_asked_for_holds_until_something_else_is() {
+    let model = echo();
+    let mut session = model.session(2).expect("a session");
+    let input = model.spectrum(2, 1);
+    let mut mask_when_asked = |first: Option<f32>| {
+        match first {
+            Some(first) => session.ask(&[first, 9.0, 9.0, 9.0]).expect("four values"),
+            None => session.reset(),
+        }
+        let masks = run(&mut session, &input);
+        assert!(masks.iter().all(|mask| *mask == masks[0]));
+        masks[0]
+    };
+    assert_eq!([None, Some(0.25), None, Some(0.75)].map(&mut mask_when_asked), [0.0, 0.25, 0.25, 0.75]);
+}
+
+#[test]
+fn an_example_has_the_embedding_that_its_model_gives_it() {
+    let model = echo();
+    let num_bins = model.count("/num_bins");
+    let quarter = (num_bins - 1) / 4;
+    // Each quarter of the bins as loud as its number; magnitudes 3-4-5.
+    let frame: Vec<f32> = (0..num_bins).flat_map(|bin| [3.0, -4.0].map(|part| part * (bin / quarter) as f32)).collect();
+    let mut embedding = [f32::NAN; 4];
+    model.encode(&frame.repeat(model.count("/query_frames")), &mut embedding).expect("an embedding");
+    assert_eq!(embedding, [0.0, 5.0, 10.0, 15.0]);
+}
+
+#[test]
+fn a_model_that_is_not_asked_says_so_and_so_do_wrong_lengths() {
+    let identity = Model::load(&shipped(IDENTITY)).expect("the shipped model");
+    let refused = identity.session(1).expect("a session").ask(&[1.0]).expect_err("nobody asks the identity");
+    assert_eq!((refused.status, refused.text.contains("expected 0")), (Status::WRONG_SHAPE, true), "{refused}");
+    let refused = identity.encode(&[], &mut []).expect_err("it knows no examples");
+    assert!(refused.text.contains("one that is asked by example"), "{refused}");
+    let model = echo();
+    let refused = model.session(1).expect("a session").ask(&[1.0]).expect_err("one value of four");
+    assert!(refused.text.contains('4'), "{refused}");
+    let refused = model.encode(&[0.0; 7], &mut [0.0; 4]).expect_err("no whole example");
+    assert_eq!(refused.status, Status::WRONG_SHAPE, "{refused}");
 }
 
 #[test]

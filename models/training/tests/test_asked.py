@@ -1,0 +1,136 @@
+"""A network that is asked: the same in calls as at once, level-free queries, and an export that knows its embedding."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from underscore_training.corpus.scores import composed_song
+from underscore_training.corpus.stems import CLASSES, UNHEARD, ambience, arranged
+from underscore_training.evaluate import asked as evaluation
+from underscore_training.export import contract, file
+from underscore_training.mixtures import asked as recipe
+from underscore_training.mixtures import examples
+from underscore_training.mixtures.batches import MixtureBatches
+from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm
+from underscore_training.nets.axes import BentAxis
+from underscore_training.nets.query import QUERY_FRAMES
+from underscore_training.nets.streaming import StreamingAskedCRN, streaming
+from underscore_training.train import config
+from underscore_training.train.run import Run
+
+LOOK_AHEAD_FRAMES = 3
+SMALL = {"features": (6, 8, 8, 12), "time_memory": 16, "band_memory": 10, "num_blocks": 2, "look_ahead_frames": LOOK_AHEAD_FRAMES}
+
+
+@pytest.fixture(scope="module")
+def net() -> AskedCRN:
+    torch.manual_seed(4)
+    net = AskedCRN(**SMALL)
+    net.last.weight.data.mul_(8)
+    for told in (*net.told_down, *net.told_up):
+        told.told.weight.data.normal_(std=0.2)
+    return net.eval()
+
+
+def magnitude(num_frames: int, num_channels: int = 1) -> torch.Tensor:
+    return torch.view_as_complex(contract.test_spectrum(BentAxis.grid, num_frames, num_channels)).abs()
+
+
+@pytest.mark.parametrize("frames_per_call", [1, 4])
+def test_calls_equal_the_whole_clip_whatever_is_asked_for(net: AskedCRN, frames_per_call: int) -> None:
+    given, asked = magnitude(60, 2), torch.randn(2, net.embedding_size)
+    state, parts = net.zero_state(2, given), []
+    flushed = torch.nn.functional.pad(given, (0, 0, 0, LOOK_AHEAD_FRAMES))
+    with torch.no_grad():
+        for call in flushed.split(frames_per_call, dim=1):
+            logits, state = net(call, state, asked)
+            parts.append(logits)
+        whole = net.logits(given, asked)
+        other = net.logits(given, -asked)
+    called = torch.cat(parts, dim=1)[:, LOOK_AHEAD_FRAMES:]
+    assert (torch.sigmoid(called) - torch.sigmoid(whole)).abs().max() < contract.TOLERANCE
+    assert (torch.sigmoid(other) - torch.sigmoid(whole)).abs().max() > 0.05, "what is asked for changes what is found"
+    assert [list(tensor.shape[1:]) for tensor in state] == [shape[1:] for shape in net.state_shapes()]
+
+
+def test_statistics_are_exact_from_the_first_frame_on() -> None:
+    norm, x = RunningNorm(3, 0.016), torch.randn(2, 5, 40, 3) * 2 + 1
+    found, _ = norm(x, torch.zeros(2, 6, 2))
+    first = x[:, :1]
+    mean, power = first.mean(dim=2, keepdim=True), first.square().mean(dim=2, keepdim=True)
+    assert torch.allclose(found[:, :1], (first - mean) / (power - mean.square() + norm.floor).sqrt(), atol=1e-4)
+
+
+def test_how_loud_an_example_is_plays_no_part(net: AskedCRN) -> None:
+    example = magnitude(QUERY_FRAMES)
+    with torch.no_grad():
+        mean, log_var = net.query(example)
+        quiet, _ = net.query(0.1 * example)
+        silent, _ = net.query(torch.zeros_like(example))
+    assert mean.shape == log_var.shape == (1, net.embedding_size)
+    assert (mean - quiet).abs().max() < 1e-2 and torch.isfinite(silent).all()
+
+
+def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, tmp_path: Path) -> None:
+    model = streaming(net)
+    assert isinstance(model, StreamingAskedCRN)
+    meta = contract.metadata(model, "ask-test", "Test", "1.0.0", "CC0-1.0", "none")
+    assert (meta["embedding_size"], meta["query_frames"], meta["stems"]) == (32, QUERY_FRAMES, ["target", "residual"])
+    path = tmp_path / "ask-test.pt"
+    assert file.write(model, meta, path, tmp_path / "manifest.toml", net) < contract.TOLERANCE
+    script, _, vector = contract.load(path)
+    assert np.allclose(np.frombuffer(vector, "<f4")[:32], np.sin(np.arange(1, 33)), atol=1e-6), "the embedding comes first"
+    spectrum = contract.test_spectrum(BentAxis.grid, QUERY_FRAMES)
+    with torch.no_grad():
+        assert torch.allclose(script.encode(spectrum)[0], net.query(torch.view_as_complex(spectrum).abs())[0], atol=1e-5)
+
+
+def test_a_mixture_asks_for_what_is_in_it_and_never_for_what_is_kept_for_the_test(tiny_stems: Path) -> None:
+    assert not set(UNHEARD) & set(recipe.KINDS) and set(UNHEARD) < set(CLASSES)
+    batches = MixtureBatches(tiny_stems, "train", "asked", 16_000, 1.0, 8, 3, 8)
+    absent = 0
+    for target, mixture, query, kind in (batches[idx] for idx in range(8)):
+        assert query.shape == (8, recipe.query_samples(16_000))
+        assert kind.shape == (8,) and -1 <= kind.min() and kind.max() < len(recipe.KINDS) == NUM_KINDS
+        assert torch.allclose(query.square().mean(dim=1).sqrt(), torch.ones(8), atol=1e-3)
+        absent += int((target.abs().amax(dim=1) == 0).sum())
+        assert (mixture.abs().amax(dim=1) > 0).all()
+    print(f"{absent} of 64 targets are not there")
+    assert 1 <= absent <= 14
+
+
+def test_a_run_learns_from_what_it_is_asked_and_says_when_nobody_asks(tiny_stems: Path) -> None:
+    values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 4}, "loss": "asked", "precision": "float32"}
+    run = Run(config.from_dict({**values, "data": {"recipe": "asked", "batch": 2}}, "test"))
+    batch = MixtureBatches(tiny_stems, "train", "asked", run.sample_rate_hz, 2.0, 2, 3, 1)[0]
+    before = {name: weight.clone() for name, weight in run.net.state_dict().items()}
+    assert np.isfinite(run.step(*batch))
+    changed = [name for name, weight in run.net.state_dict().items() if not torch.equal(weight, before[name])]
+    assert any(name.startswith("query.") for name in changed) and any(name.startswith("told_up.") for name in changed)
+    assert np.isfinite(run.validate([batch])["valid"])
+    with pytest.raises(config.ConfigError, match='recipe = "asked"'):
+        run.step(*batch[:2])
+
+
+def test_a_score_comes_apart_by_class_and_each_part_plays_alone() -> None:
+    parts = arranged(composed_song("7/songs/1003"), random.Random(1))
+    assert len(parts) >= 2 and set(parts) <= set(CLASSES)
+    assert all(content.startswith(b"MThd") for content in parts.values())
+    noise = ambience("7/x")
+    assert np.isfinite(noise).all() and 0.05 < noise.std() < 0.2
+
+
+def test_between_two_points_lies_the_sphere() -> None:
+    a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 1.0])
+    assert torch.allclose(evaluation.between(a, b, 0.0), a) and torch.allclose(evaluation.between(a, b, 1.0), b, atol=1e-6)
+    assert torch.allclose(evaluation.between(a, b, 0.5), torch.tensor([1.0, 1.0]) * 1.5 / 2**0.5)
+    assert torch.allclose(evaluation.between(a, a, 0.3), a)
+
+
+def test_the_example_is_the_loudest_stretch_and_a_short_one_comes_round_again() -> None:
+    signal = np.concatenate([np.zeros(100), np.ones(20), np.zeros(100)])
+    assert examples.loudest(signal, 40).sum() == 20
+    assert np.array_equal(examples.loudest(np.arange(3.0), 7), [0, 1, 2, 0, 1, 2, 0])

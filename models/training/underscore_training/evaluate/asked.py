@@ -1,0 +1,222 @@
+"""How well a network finds what it is asked for: test songs, by the protocols of Lee, Choi and Lee (ISMIR 2019).
+
+A song is a test score in one arrangement, played by a soundfont that was never trained on: 10 s
+of its parts at gains of their own, and a voice over them. Each class in it is asked for in turn
+
+- by the mean of its training examples (`mean`),
+- by the loudest 3 s of itself (`GQ`, the ground truth as query),
+- by another song's recording of its class (`RQ`, a random query), and by the estimate that this led to (`RQ again`).
+
+Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals
+over songs. Then what lies between two classes: the energy of either in the estimate on the way from one
+mean to the other along the sphere, and by how much it ever turns back.
+"""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..corpus.errors import CorpusError
+from ..corpus.stems import CLASSES, UNHEARD
+from ..mixtures import examples
+from ..mixtures.asked import GAINS
+from ..mixtures.recipe import at_unit_rms
+from ..mixtures.shelf import Recording, Shelf
+from ..nets.asked import AskedCRN
+from ..options import whole
+from ..train.checkpoint import CheckpointError, load_network
+from .metrics import energy, sdr_db
+from .report import table
+from .statistics import interval
+
+CLIP_S = 10.0
+SEED = 31
+VOICE = "speech"
+PRESENT = 0.02
+"""Of a part's RMS over the whole song: what is softer in a clip does not play there."""
+NUM_STEPS = 11
+
+
+@dataclass(frozen=True)
+class Song:
+    """10 s of parts at their gains `[sample]`, by class."""
+
+    name: str
+    group: str
+    parts: dict[str, np.ndarray]
+
+    @property
+    def mixture(self) -> np.ndarray:
+        return np.sum(list(self.parts.values()), axis=0)
+
+
+def shelves(corpus: Path, split: str, rate_hz: int) -> dict[str, Shelf]:
+    """Those of the split's classes that it has recordings of."""
+    found = {}
+    for kind in (VOICE, *CLASSES):
+        try:
+            found[kind] = Shelf(corpus, split, kind, rate_hz)
+        except CorpusError as error:
+            print(f"left out: {error}", file=sys.stderr)
+    return found
+
+
+def songs(by_class: dict[str, Shelf], rate_hz: int) -> list[Song]:
+    """All arrangements in which two classes or more play, a voice beside them."""
+    parts: dict[str, dict[str, Recording]] = defaultdict(dict)
+    for kind, shelf in by_class.items():
+        for recording in shelf.recordings:
+            if recording.piece.startswith("stems/"):
+                parts[recording.name.rsplit("/", 1)[0]][kind] = recording
+    found = []
+    length = round(CLIP_S * rate_hz)
+    for number, (name, recordings) in enumerate(sorted(parts.items())):
+        rng = np.random.default_rng([SEED, number])
+        clips = max((_clips(recordings, start, length) for start in range(0, 4 * length, length // 2)), key=len)
+        if len(clips) < 2:
+            continue
+        if VOICE in by_class:
+            clips[VOICE] = by_class[VOICE].draw(rng, length).samples
+        gains = {kind: rng.uniform(*GAINS) for kind in clips}
+        levelled = {kind: (0.05 * gains[kind] * at_unit_rms(clip)).astype(np.float32) for kind, clip in clips.items()}
+        found.append(Song(name, next(iter(recordings.values())).piece, levelled))
+    return found
+
+
+def _clips(recordings: dict[str, Recording], start: int, length: int) -> dict[str, np.ndarray]:
+    """The parts that play from `start` on."""
+    found = {}
+    for kind, recording in recordings.items():
+        clip = recording.samples[start : start + length].astype(np.float32) / 32768
+        rms = np.sqrt(np.mean(np.square(recording.samples, dtype=np.float32))) / 32768
+        if clip.size == length and np.sqrt(np.mean(clip**2)) > PRESENT * rms > 0:
+            found[kind] = clip
+    return found
+
+
+@torch.no_grad()
+def estimate(net: AskedCRN, mixture: np.ndarray, embedding: torch.Tensor) -> np.ndarray:
+    return net.separate(torch.from_numpy(mixture)[None], embedding[None])[0].numpy()
+
+
+def between(a: torch.Tensor, b: torch.Tensor, share: float) -> torch.Tensor:
+    """From `a` (0) to `b` (1) along the sphere, lengths in between."""
+    lengths = a.norm(), b.norm()
+    angle = torch.arccos((a @ b / (lengths[0] * lengths[1])).clamp(-1, 1))
+    if angle < 1e-4:
+        return torch.lerp(a, b, share)
+    direction = (torch.sin((1 - share) * angle) * a / lengths[0] + torch.sin(share * angle) * b / lengths[1]) / torch.sin(angle)
+    return direction * torch.lerp(*lengths, share)
+
+
+def scores(net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor]) -> list[dict]:
+    """A row per song and class: SDR in dB by kind of query."""
+    rows = []
+    for number, song in enumerate(found):
+        mixture = song.mixture
+        for kind, part in song.parts.items():
+            row = {"song": song.name, "group": song.group, "class": kind, "mixture": sdr_db(part, mixture)}
+            rng = np.random.default_rng([SEED, number, len(rows)])
+            own = examples.embedding(net, part)
+            row["GQ"] = sdr_db(part, estimate(net, mixture, own))
+            others = [other for other in by_class[kind].recordings if other.piece != song.group]
+            if others:
+                drawn = others[rng.integers(len(others))].samples.astype(np.float32) / 32768
+                first = estimate(net, mixture, examples.embedding(net, drawn))
+                row["RQ"] = sdr_db(part, first)
+                row["RQ again"] = sdr_db(part, estimate(net, mixture, examples.embedding(net, first)))
+            if kind in means:
+                row["mean"] = sdr_db(part, estimate(net, mixture, means[kind]))
+            rows.append(row)
+        print(f"{number + 1} of {len(found)} songs", end="\r", file=sys.stderr)
+    return rows
+
+
+QUERIES = ("mean", "GQ", "RQ", "RQ again")
+
+
+def score_table(rows: list[dict]) -> str:
+    lines = []
+    for kind in (VOICE, *CLASSES):
+        own = [row for row in rows if row["class"] == kind]
+        if not own:
+            continue
+        name = f"{kind} (never trained on)" if kind in UNHEARD else kind
+        line = [name, str(len(own)), f"{np.mean([row['mixture'] for row in own]):.1f}"]
+        for query in QUERIES:
+            with_query = [row for row in own if query in row]
+            if not with_query:
+                line.append("-")
+                continue
+            gains = [row[query] - row["mixture"] for row in with_query]
+            mean = np.mean([row[query] for row in with_query])
+            spread = interval(gains, [row["group"] for row in with_query])
+            within = "" if spread.low is None else f" [{spread.low:.1f}, {spread.high:.1f}]"
+            line.append(f"{mean:.1f} ({np.mean(gains):+.1f}{within})")
+        lines.append(line)
+    return table(["Class", "Clips", "Mixture", *QUERIES], lines)
+
+
+def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], most: int) -> list[dict]:
+    """A row per song: energies of its two loudest classes in the estimate, dB, on the way from one mean to the other."""
+    rows = []
+    for song in found[:most]:
+        kinds = sorted((kind for kind in song.parts if kind in means), key=lambda kind: -energy(song.parts[kind]))[:2]
+        if len(kinds) < 2:
+            continue
+        mixture, row = song.mixture, {"song": song.name, "classes": kinds, "energies_db": [[], []]}
+        for share in np.linspace(0, 1, NUM_STEPS):
+            heard = estimate(net, mixture, between(means[kinds[0]], means[kinds[1]], float(share)))
+            for place, kind in enumerate(kinds):
+                part = song.parts[kind]
+                along = float(np.vdot(heard, part)) / energy(part)
+                row["energies_db"][place].append(20 * np.log10(max(along, 1e-3)))
+        falling, rising = (np.array(energies) for energies in row["energies_db"])
+        row["ripple_db"] = max(
+            float((falling - np.minimum.accumulate(falling)).max()), float((np.maximum.accumulate(rising) - rising).max())
+        )
+        rows.append(row)
+    return rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m underscore_training.evaluate.asked", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder that `corpus` and `corpus --stems` wrote")
+    parser.add_argument("--songs", type=whole, default=1000, help="at most so many")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures there, JSON")
+    args = parser.parse_args(argv)
+    try:
+        loaded = load_network(args.checkpoint)
+        net = loaded.net
+        if not isinstance(net, AskedCRN):
+            raise CheckpointError(f"{args.checkpoint} is no network that is asked: train one with system.name = \"asked\"")
+        by_class = shelves(args.corpus, "test", net.sample_rate_hz)
+        heard = {recording.name for shelf in by_class.values() for recording in shelf.recordings} & (loaded.heard or set())
+        if heard:
+            raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is to be a test")
+        found = songs(by_class, net.sample_rate_hz)[: args.songs]
+        means = {kind: examples.class_mean(net, args.corpus, kind) for kind in (VOICE, *CLASSES) if kind not in UNHEARD}
+    except (CheckpointError, CorpusError) as error:
+        sys.exit(f"error: {error}")
+    rows = scores(net, found, by_class, means)
+    ways = interpolation(net, found, means, 20)
+    print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n")
+    ripples = sorted(way["ripple_db"] for way in ways)
+    if ripples:
+        within = sum(ripple <= 1.0 for ripple in ripples)
+        print(f"Between two classes, {len(ripples)} songs: {within} monotone within 1 dB, median ripple {np.median(ripples):.2f} dB, largest {ripples[-1]:.2f} dB")
+    if args.out:
+        args.out.write_text(json.dumps({"scores": rows, "interpolation": ways}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Examples of classes, and the mean of what a network makes of them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .asked import query_samples
+from .shelf import Shelf
+from ..nets.asked import AskedCRN
+
+NUM_EXAMPLES = 64
+"""Per class; the mean then moves by an eighth of their spread."""
+SEED = 5
+
+
+def loudest(samples: np.ndarray, length: int) -> np.ndarray:
+    """The `length` samples of a signal with the most energy, in steps of a quarter of that; a short one comes round again."""
+    if samples.size <= length:
+        return np.resize(samples, length).astype(np.float32)
+    starts = range(0, samples.size - length + 1, max(length // 4, 1))
+    power = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    best = max(starts, key=lambda start: power[start + length] - power[start])
+    return samples[best : best + length].astype(np.float32)
+
+
+@torch.no_grad()
+def embedding(net: AskedCRN, example: np.ndarray) -> torch.Tensor:
+    """`[sample]` of the network's rate -> `[embedding]`."""
+    return net.embedding_of(torch.from_numpy(loudest(example, query_samples(net.sample_rate_hz)))[None])[0]
+
+
+@torch.no_grad()
+def class_mean(net: AskedCRN, corpus: Path, kind: str, split: str = "train", num_examples: int = NUM_EXAMPLES) -> torch.Tensor:
+    """The mean embedding `[embedding]` of stretches of a class, of as many recordings as there are."""
+    shelf = Shelf(corpus, split, kind, net.sample_rate_hz)
+    rng = np.random.default_rng(SEED)
+    order = rng.permutation(np.resize(np.arange(len(shelf.recordings)), max(num_examples, len(shelf.recordings))))[:num_examples]
+    length = query_samples(net.sample_rate_hz)
+    found = [embedding(net, shelf.stretch(shelf.recordings[idx], rng, length).samples) for idx in order]
+    return torch.stack(found).mean(dim=0)

@@ -1,0 +1,151 @@
+//! Examples on their way from the audio thread to the worker: memory that goes round, as calls do.
+
+use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+/// In circulation: the one that is being filled and the one that is listened to.
+const NUM_EXAMPLES: usize = 2;
+
+/// The last seconds of the sidechain.
+#[derive(Debug)]
+pub struct Example {
+    /// Which one it is, from 1 on.
+    pub number: u32,
+    /// `[channel][sample]`, written round and round.
+    samples: Vec<Vec<f32>>,
+    /// Where the next sample goes.
+    next: usize,
+    /// Samples that were written, up to all.
+    num_filled: usize,
+}
+
+impl Example {
+    fn new(num_channels: usize, num_samples: usize) -> Self {
+        Self { number: 0, samples: vec![vec![0.0; num_samples]; num_channels], next: 0, num_filled: 0 }
+    }
+
+    /// Appends a block, `[channel][sample]`; the oldest samples go. Channels that are not given are silent.
+    pub fn push(&mut self, block: &[&[f32]]) {
+        let len = self.samples.first().map_or(0, Vec::len);
+        let num_samples = block.first().map_or(0, |channel| channel.len());
+        if len == 0 {
+            return;
+        }
+        for (channel_idx, own) in self.samples.iter_mut().enumerate() {
+            let given = block.get(channel_idx).copied().unwrap_or_default();
+            let mut at = self.next;
+            for sample_idx in 0..num_samples {
+                own[at] = given.get(sample_idx).copied().filter(|sample| sample.is_finite()).unwrap_or(0.0);
+                at = if at + 1 == len { 0 } else { at + 1 };
+            }
+        }
+        self.next = (self.next + num_samples) % len;
+        self.num_filled = (self.num_filled + num_samples).min(len);
+    }
+
+    /// Forgets what was written.
+    pub fn clear(&mut self) {
+        (self.next, self.num_filled) = (0, 0);
+    }
+
+    /// What was written, oldest first, `[channel][sample]`. Allocates.
+    pub fn in_order(&self) -> Vec<Vec<f32>> {
+        let ordered = |channel: &Vec<f32>| {
+            let (newer, older) = channel.split_at(self.next);
+            let all = older.iter().chain(newer).copied();
+            all.skip(channel.len() - self.num_filled).collect()
+        };
+        self.samples.iter().map(ordered).collect()
+    }
+}
+
+/// The audio thread's end.
+pub struct AudioExamples {
+    to_worker: HeapProd<Example>,
+    from_worker: HeapCons<Example>,
+}
+
+/// The worker's end.
+pub struct WorkerExamples {
+    from_audio: HeapCons<Example>,
+    to_audio: HeapProd<Example>,
+}
+
+/// Makes both ends, and the memory for `num_samples` samples of `num_channels` channels, all of it on its way to the audio thread.
+pub fn examples(num_channels: usize, num_samples: usize) -> (AudioExamples, WorkerExamples) {
+    let (to_worker, from_audio) = HeapRb::new(NUM_EXAMPLES).split();
+    let (mut to_audio, from_worker) = HeapRb::new(NUM_EXAMPLES).split();
+    for _ in 0..NUM_EXAMPLES {
+        // There is room for all of them.
+        let _ = to_audio.try_push(Example::new(num_channels, num_samples));
+    }
+    (AudioExamples { to_worker, from_worker }, WorkerExamples { from_audio, to_audio })
+}
+
+impl AudioExamples {
+    /// Memory for the next one, if the worker has not got it all.
+    pub fn take_empty(&mut self) -> Option<Example> {
+        self.from_worker.try_pop()
+    }
+
+    /// Hands one over.
+    pub fn send(&mut self, example: Example) {
+        if let Err(example) = self.to_worker.try_push(example) {
+            // Never: there is room for every one there is. To leak it would still be better than to free it here.
+            std::mem::forget(example);
+        }
+    }
+}
+
+impl WorkerExamples {
+    /// The next one to listen to.
+    pub fn receive(&mut self) -> Option<Example> {
+        self.from_audio.try_pop()
+    }
+
+    /// Gives the memory back.
+    pub fn give_back(&mut self, example: Example) {
+        // There is room for every one there is; if there were not, a worker may free it.
+        let _ = self.to_audio.try_push(example);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_keeps_the_newest_samples_in_order_whatever_the_blocks() {
+        for block in [1, 3, 7, 10, 23] {
+            let mut example = Example::new(2, 10);
+            let signal: Vec<f32> = (0..46).map(|n| n as f32).collect();
+            let mut done = 0;
+            for part in signal.chunks(block) {
+                example.push(&[part]);
+                done += part.len();
+                let expected = &signal[done.saturating_sub(10)..done];
+                assert_eq!(example.in_order(), [expected.to_vec(), vec![0.0; expected.len()]], "blocks of {block}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_silence() {
+        let mut example = Example::new(1, 4);
+        example.push(&[&[f32::NAN, 0.5, f32::INFINITY]]);
+        assert_eq!(example.in_order(), [[0.0, 0.5, 0.0]]);
+        example.clear();
+        assert!(example.in_order()[0].is_empty());
+    }
+
+    #[test]
+    fn the_memory_goes_round() {
+        let (mut audio, mut worker) = examples(1, 4);
+        let (first, second) = (audio.take_empty(), audio.take_empty());
+        assert!(first.is_some() && second.is_some() && audio.take_empty().is_none());
+        audio.send(first.unwrap());
+        let back = worker.receive().unwrap();
+        worker.give_back(back);
+        assert!(audio.take_empty().is_some());
+    }
+}

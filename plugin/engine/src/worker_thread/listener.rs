@@ -1,0 +1,151 @@
+//! Examples in, embeddings out.
+
+use std::sync::Arc;
+
+use underscore_dsp::{Complex32, Grid, Stft, link_rms};
+
+use super::model::Model;
+use crate::examples::WorkerExamples;
+use crate::query::{Embedding, QueryBoard};
+
+/// Hops this far below the loudest one, at either end, are silence around the example.
+const TRIM_DB: f32 = -50.0;
+
+/// Hops softer than this are silence in any case: RMS, -100 dBFS.
+const SILENCE_RMS: f32 = 1e-5;
+
+/// What an engine gives its worker to listen to.
+pub struct Listener {
+    pub examples: WorkerExamples,
+    pub board: Arc<QueryBoard>,
+    /// Of the host's rate.
+    pub grid: Grid,
+    /// Of the model.
+    pub num_bins: usize,
+    /// Frames of an example.
+    pub num_frames: usize,
+    pub embedding_size: usize,
+    /// Model window over host window: brings magnitudes to what the model knows.
+    pub scale: f32,
+}
+
+impl Listener {
+    /// Listens to one example. `false`: there was none.
+    pub fn step(&mut self, model: &Model) -> bool {
+        let Some(example) = self.examples.receive() else { return false };
+        match self.embedding(&example.in_order(), model) {
+            Ok(embedding) => self.board.post(&embedding),
+            Err(why) => self.board.refuse(why),
+        }
+        self.board.answer(example.number);
+        self.examples.give_back(example);
+        true
+    }
+
+    fn embedding(&self, samples: &[Vec<f32>], model: &Model) -> Result<Embedding, String> {
+        let Some(spectrum) = spectrum(samples, self.grid, self.num_bins, self.num_frames, self.scale) else {
+            return Err("The example is silent: play into the sidechain what is to be found, then capture it.".into());
+        };
+        let mut values = vec![0.0; self.embedding_size];
+        model
+            .loaded()
+            .encode(&spectrum, &mut values)
+            .map_err(|error| format!("The example could not be listened to: {error}"))?;
+        Ok(Embedding::new(&values))
+    }
+}
+
+/// The spectrum of an example `[channel][sample]` as a model hears it: `[frame][bin][re, im]` of `num_frames` frames, its channels
+/// linked. Silence around it is left out; a short one comes round again until the frames are full, a long one is cut at its start.
+/// None where there is nothing but silence.
+fn spectrum(samples: &[Vec<f32>], grid: Grid, num_bins: usize, num_frames: usize, scale: f32) -> Option<Vec<f32>> {
+    let hop = grid.hop_samples();
+    let len = samples.iter().map(Vec::len).min()?;
+    let power_of = |start: usize| {
+        let end = (start + hop).min(len);
+        samples.iter().flat_map(|channel| &channel[start..end]).map(|sample| sample * sample).sum::<f32>()
+    };
+    let powers: Vec<f32> = (0..len).step_by(hop).map(power_of).collect();
+    let loudest = powers.iter().copied().fold(0.0, f32::max);
+    if loudest <= (hop * samples.len()) as f32 * SILENCE_RMS * SILENCE_RMS {
+        return None;
+    }
+    let is_heard = |power: &f32| *power > loudest * 10.0_f32.powf(TRIM_DB / 10.0);
+    let first = powers.iter().position(is_heard)? * hop;
+    let end = ((powers.iter().rposition(is_heard)? + 1) * hop).min(len);
+
+    // As many hops before the first frame as its window reaches back.
+    let num_before = grid.window_samples().div_ceil(hop) - 1;
+    let num_hops = num_before + num_frames;
+    // The newest samples of a long example.
+    let first = first.max(end.saturating_sub(num_hops * hop));
+    let mut stft = Stft::new(grid, samples.len());
+    let mut spectra = vec![vec![Complex32::default(); grid.num_bins()]; samples.len()];
+    let mut frames = vec![0.0; num_frames * num_bins * 2];
+    let mut hop_in = vec![0.0; hop];
+    for hop_idx in 0..num_hops {
+        for (channel_idx, channel) in samples.iter().enumerate() {
+            let round = channel[first..end].iter().cycle().skip(hop_idx * hop % (end - first));
+            hop_in.iter_mut().zip(round).for_each(|(out, sample)| *out = *sample);
+            stft.analyse(channel_idx, &hop_in, &mut spectra[channel_idx]);
+        }
+        if let Some(frame_idx) = hop_idx.checked_sub(num_before) {
+            let frame = &mut frames[frame_idx * num_bins * 2..][..num_bins * 2];
+            link_rms(spectra.iter().map(Vec::as_slice), scale, frame);
+        }
+    }
+    Some(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE_HZ: f32 = 48_000.0;
+    const NUM_FRAMES: usize = 20;
+    const NUM_BINS: usize = 1025;
+
+    fn grid() -> Grid {
+        Grid::new(f64::from(RATE_HZ), 0.064, 0.016, 0.064).unwrap()
+    }
+
+    fn tone(hz: f32, num_samples: usize) -> Vec<f32> {
+        (0..num_samples).map(|n| 0.1 * (std::f32::consts::TAU * hz * n as f32 / RATE_HZ).sin()).collect()
+    }
+
+    fn of(samples: &[Vec<f32>]) -> Option<Vec<f32>> {
+        spectrum(samples, grid(), NUM_BINS, NUM_FRAMES, 2048.0 / grid().window_samples() as f32)
+    }
+
+    #[test]
+    fn an_example_is_heard_without_the_silence_around_it_and_as_loud_by_any_number_of_channels() {
+        // 1 kHz is bin 64 of 15.625 Hz each, and whole in every hop.
+        let sound = tone(1000.0, 63 * grid().hop_samples());
+        let mut padded = vec![0.0; 7_680];
+        padded.extend(&sound);
+        padded.resize(padded.len() + 20_000, 0.0);
+        let plain = of(std::slice::from_ref(&sound)).unwrap();
+        assert_eq!(plain.len(), NUM_FRAMES * NUM_BINS * 2);
+        for frame in plain.chunks(NUM_BINS * 2) {
+            let loudest = (0..NUM_BINS).max_by(|a, b| frame[2 * a].total_cmp(&frame[2 * b])).unwrap();
+            assert_eq!(loudest, 64);
+            // Of a tone, half its amplitude times half the model's window, by Hann.
+            assert!((frame[128] - 0.1 / 2.0 * 1024.0).abs() < 0.5, "{}", frame[128]);
+        }
+        let close = |other: &[f32]| plain.iter().zip(other).all(|(a, b)| (a - b).abs() < 0.1);
+        assert!(close(&of(&[padded.clone()]).unwrap()) && close(&of(&[padded.clone(), padded]).unwrap()));
+    }
+
+    #[test]
+    fn a_short_example_comes_round_again() {
+        let short = of(&[tone(1000.0, 2_400)]).unwrap();
+        assert!(short.chunks(NUM_BINS * 2).all(|frame| frame[128] > 50.0));
+    }
+
+    #[test]
+    fn silence_is_no_example() {
+        for silence in [vec![], vec![vec![]], vec![vec![0.0; 48_000]; 2], vec![vec![1e-7; 4_800]]] {
+            assert_eq!(of(&silence), None);
+        }
+    }
+}
