@@ -70,12 +70,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_mono_stem_goes_to_both_channels_of_its_bus() {
+    /// What `[bus, channel]` plays of three samples of two mono stems, written one sample into the buffers.
+    fn written(asked: [f32; 3]) -> Vec<Vec<f32>> {
         let mut block = StemBlock::new(4, 1);
         block.num_samples = 3;
         block.stems[0][0] = vec![0.1, 0.2, 0.3, 9.0];
         block.stems[1][0] = vec![0.4, 0.5, 0.6, 9.0];
+        block.asked[..3].copy_from_slice(&asked);
         let mut memory = vec![vec![0.0_f32; 5]; 8];
         let mut channels = memory.iter_mut();
         let mut outputs: Vec<Buffer> = (0..4)
@@ -89,11 +90,32 @@ mod tests {
             .collect();
         write_stems(&block, 1, &mut outputs);
         drop(outputs);
-        // No model is asked here: the query buses are silent.
+        memory
+    }
+
+    #[test]
+    fn a_mono_stem_goes_to_both_channels_of_its_bus() {
+        let memory = written([0.0; 3]);
         for channel_idx in 0..2 {
             assert_eq!(memory[channel_idx], [0.0, 0.1, 0.2, 0.3, 0.0]);
             assert_eq!(memory[2 + channel_idx], [0.0, 0.4, 0.5, 0.6, 0.0]);
         }
         assert!(memory[4..].iter().flatten().all(|sample| *sample == 0.0));
+    }
+
+    #[test]
+    fn stems_that_were_asked_for_play_on_the_query_buses_and_move_there_and_back_without_a_loss() {
+        let memory = written([1.0; 3]);
+        assert!(memory[..4].iter().flatten().all(|sample| *sample == 0.0));
+        assert_eq!((&memory[4][1..4], &memory[7][1..4]), (&[0.1, 0.2, 0.3][..], &[0.4, 0.5, 0.6][..]));
+        let moving = written([0.0, 0.25, 1.0]);
+        for (bus, stem) in [(0, [0.1, 0.2, 0.3]), (2, [0.4, 0.5, 0.6])] {
+            for (sample_idx, value) in stem.into_iter().enumerate() {
+                let sum = moving[bus][1 + sample_idx] + moving[bus + 4][1 + sample_idx];
+                assert!((sum - value).abs() < 1e-7, "{sum} of {value}");
+            }
+            assert_eq!(moving[bus + 4][1], 0.0);
+            assert_eq!(moving[bus][3], 0.0);
+        }
     }
 }

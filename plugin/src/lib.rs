@@ -195,9 +195,11 @@ impl Active {
         let main = buffer.as_slice();
         let num_channels = main.len().min(self.block.num_channels);
         self.mixer.set(&mix_settings(params));
-        let is_capturing = params.query_capture.value();
-        let takes_example = is_capturing && !std::mem::replace(&mut self.was_capturing, is_capturing);
-        self.was_capturing = is_capturing;
+        let was_capturing = std::mem::replace(&mut self.was_capturing, params.query_capture.value());
+        if self.was_capturing && !was_capturing {
+            // Blocks are split where a param changes: the example ends there, whatever their size.
+            self.separation.take_example();
+        }
         let mut done = 0;
         while done < num_samples {
             let end = num_samples.min(done + self.max_block_samples);
@@ -210,10 +212,6 @@ impl Active {
                     channels.next().and_then(|channel| channel.get(done..end)).unwrap_or_default()
                 });
                 self.separation.listen(&block);
-            }
-            if takes_example && done == 0 {
-                // Up to and with this block, as the host's param lies at its start: a block late at most.
-                self.separation.take_example();
             }
             let [left, right] = &self.input;
             let input = [&left[..end - done], &right[..end - done]];

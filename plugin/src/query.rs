@@ -7,6 +7,9 @@ use nice_plug::prelude::*;
 use serde::{Deserialize, Serialize};
 use underscore_engine::{Catalogue, Embedding, Query, QueryBoard};
 
+/// Id of the choice that asks for nothing in particular, where there are no presets.
+const NOTHING_ID: &str = "none";
+
 /// Id of the choice that is no preset.
 const EXAMPLE_ID: &str = "example";
 
@@ -35,6 +38,10 @@ impl Choices {
             if !ids.contains(&preset.id.as_str()) {
                 ids.push(&preset.id);
             }
+        }
+        if ids.len() == 1 {
+            // Of a single choice the framework makes a value that is no number.
+            ids.push(NOTHING_ID);
         }
         let names = ids.iter().map(|id| &*capitalised(id).leak()).collect();
         Self { ids, names }
@@ -131,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_the_first_choice_and_the_only_one_without_presets() {
+    fn the_example_is_the_first_choice_and_there_is_always_another() {
         let empty = Box::leak(Box::new(Catalogue::parse("").expect("an empty catalogue")));
-        assert_eq!(Choices::of(empty).ids, [EXAMPLE_ID]);
+        assert_eq!(Choices::of(empty).ids, [EXAMPLE_ID, NOTHING_ID]);
         assert_eq!(Preset::from_index(99), Preset::default());
         assert_eq!(Preset::default().query("any model"), Query::Example);
     }

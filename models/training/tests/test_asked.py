@@ -90,7 +90,7 @@ def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, tmp_path: Path
 
 def test_a_mixture_asks_for_what_is_in_it_and_never_for_what_is_kept_for_the_test(tiny_stems: Path) -> None:
     assert not set(UNHEARD) & set(recipe.KINDS) and set(UNHEARD) < set(CLASSES)
-    batches = MixtureBatches(tiny_stems, "train", "asked", 16_000, 1.0, 8, 3, 8)
+    batches = MixtureBatches(tiny_stems, "train", "asked_or_absent", 16_000, 1.0, 8, 3, 8)
     absent = 0
     for target, mixture, query, kind in (batches[idx] for idx in range(8)):
         assert query.shape == (8, recipe.query_samples(16_000))

@@ -56,13 +56,15 @@ class RunningNorm(nn.Module):
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """`[channel, frame, band, feature]` and state -> the same two."""
         x = x.float()
-        moments = torch.cat([x.mean(dim=2), x.square().mean(dim=2)], dim=2)
+        # In double precision: where a feature hardly moves, its variance is a small difference of large numbers.
+        moments = torch.cat([x.mean(dim=2), x.square().mean(dim=2)], dim=2).double()
         by_feature = moments.transpose(1, 2).reshape(-1, x.shape[1])
-        means, state = self.mean(by_feature, state.reshape(-1, 2))
+        means, next_state = self.mean(by_feature, state.reshape(-1, 2).double())
         means = means.reshape(x.shape[0], 2 * self.num_features, -1).transpose(1, 2)[:, :, None]
         mean, power = means[..., : self.num_features], means[..., self.num_features :]
         deviation = torch.sqrt((power - mean.square()).clamp_min(0.0) + self.floor)
-        return (x - mean) / deviation, state.reshape(-1, 2 * self.num_features, 2)
+        next_state = next_state.to(state.dtype).reshape(-1, 2 * self.num_features, 2)
+        return (x - mean.to(x.dtype)) / deviation.to(x.dtype), next_state
 
 
 class AskedCRN(CRN):
