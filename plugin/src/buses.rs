@@ -37,15 +37,18 @@ pub const LAYOUTS: &[AudioIOLayout] = &[layout("Stereo", STEREO), layout("Mono",
 
 /// Writes samples `done..` of the auxiliary outputs: the stems, before any gain, so that they sum to the delayed input; a mono
 /// stem on both channels. Stems of a model that is asked go to the query buses, others to theirs, and from one to the other while
-/// one model takes over from another.
+/// one model takes over from another. A bus that has no share in a block stays silent, as the framework hands it over.
 pub fn write_stems(block: &StemBlock, done: usize, outputs: &mut [Buffer]) {
     let asked = &block.asked[..block.num_samples];
     for (output_idx, output) in outputs.iter_mut().enumerate().take(2 * NUM_STEMS) {
-        let is_query = output_idx >= NUM_STEMS;
+        let share = |asked: f32| if output_idx >= NUM_STEMS { asked } else { 1.0 - asked };
+        if asked.iter().all(|asked| share(*asked) == 0.0) {
+            continue;
+        }
         for (channel_idx, channel) in output.as_slice().iter_mut().enumerate().take(MAX_CHANNELS) {
             let from = block.stem(output_idx % NUM_STEMS, channel_idx.min(block.num_channels - 1));
             for ((out, sample), asked) in channel[done..].iter_mut().zip(from).zip(asked) {
-                *out = sample * if is_query { *asked } else { 1.0 - asked };
+                *out = sample * share(*asked);
             }
         }
     }

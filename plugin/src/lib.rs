@@ -10,6 +10,7 @@
 pub mod block;
 pub mod builder;
 pub mod buses;
+pub mod choices;
 pub mod diagnostics;
 pub mod editor;
 pub mod meters;

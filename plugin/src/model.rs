@@ -2,57 +2,33 @@
 
 use std::sync::OnceLock;
 
-use nice_plug::prelude::*;
 use underscore_engine::{Catalogue, ModelSpec, latency};
 
-/// A choice among the models of the catalogue. What is saved is its id; its place and its name may change.
+use crate::choices::{Choice, Choices, List};
+
+/// The models of the catalogue, the default one first, then the others in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Model {
-    /// Place in [`Choices`].
-    idx: usize,
-}
+pub struct Models;
 
-/// `[model]`, the default one first, then the others as in the catalogue.
-struct Choices {
-    ids: Vec<&'static str>,
-    names: Vec<&'static str>,
-}
+/// A choice among them. The default is the model where none was chosen, or one that is no more.
+pub type Model = Choice<Models>;
 
-impl Choices {
-    fn get() -> &'static Self {
+impl List for Models {
+    fn choices() -> &'static Choices {
         static CHOICES: OnceLock<Choices> = OnceLock::new();
-        CHOICES.get_or_init(|| Self::of(Catalogue::shipped()))
-    }
-
-    fn of(catalogue: &'static Catalogue) -> Self {
-        let default = catalogue.default_model();
-        let others = catalogue.models().iter().filter(|model| Some(*model) != default);
-        let mut ids: Vec<&str> = default.into_iter().chain(others).map(|model: &ModelSpec| model.id.as_str()).collect();
-        if ids.is_empty() {
-            // A param must have a value. No engine will be found for this one, and that will be told.
-            ids.push("none");
-        }
-        let names = ids.iter().map(|id| &*name_of(id).leak()).collect();
-        Self { ids, names }
+        CHOICES.get_or_init(|| choices_of(Catalogue::shipped()))
     }
 }
 
-/// The id as it is shown: `music-1` is `Music 1`. By this name, too, the choice can be made by text.
-fn name_of(id: &str) -> String {
-    let words = id.split('-').map(|word| {
-        let mut chars = word.chars();
-        chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>())
-    });
-    words.flatten().collect::<Vec<_>>().join(" ")
+fn choices_of(catalogue: &'static Catalogue) -> Choices {
+    let default = catalogue.default_model();
+    let others = catalogue.models().iter().filter(|model| Some(*model) != default);
+    let ids = default.into_iter().chain(others).map(|model: &ModelSpec| model.id.as_str()).collect();
+    // No engine will be found for these, and that will be told.
+    Choices::new(ids, &["none", "none-either"])
 }
 
 impl Model {
-    /// The id in the catalogue.
-    #[must_use]
-    pub fn id(self) -> &'static str {
-        Choices::get().ids[self.idx]
-    }
-
     /// Whether it is asked by example, and its stems are a target and what that leaves.
     #[must_use]
     pub fn is_asked(self) -> bool {
@@ -63,9 +39,9 @@ impl Model {
     /// samples.
     #[must_use]
     pub fn descriptions(host_rate_hz: f64, max_block_samples: usize) -> Vec<String> {
-        let choices = Choices::get();
+        let choices = Models::choices();
         let spec_of = |id: &str| Catalogue::shipped().find(id);
-        let lines = choices.ids.iter().zip(&choices.names).filter_map(|(id, shown)| {
+        let lines = choices.ids().iter().zip(choices.names()).filter_map(|(id, shown)| {
             let spec = spec_of(id)?;
             let latency_samples = latency(&spec.timing, host_rate_hz, max_block_samples).ok()?.latency_samples;
             let latency_ms = 1e3 * latency_samples as f64 / host_rate_hz;
@@ -75,34 +51,12 @@ impl Model {
     }
 }
 
-/// The model where none was chosen, or one that is no more.
-impl Default for Model {
-    fn default() -> Self {
-        Self { idx: 0 }
-    }
-}
-
-impl Enum for Model {
-    fn variants() -> &'static [&'static str] {
-        &Choices::get().names
-    }
-
-    fn ids() -> Option<&'static [&'static str]> {
-        Some(&Choices::get().ids)
-    }
-
-    fn to_index(self) -> usize {
-        self.idx
-    }
-
-    fn from_index(index: usize) -> Self {
-        if index < Choices::get().ids.len() { Self { idx: index } } else { Self::default() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use nice_plug::prelude::*;
+
     use super::*;
+    use crate::choices::name_of;
 
     fn models() -> impl Iterator<Item = Model> {
         (0..Model::variants().len()).map(Model::from_index)
@@ -141,16 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_shown_by_its_id_in_words() {
-        assert_eq!(name_of("music-1"), "Music 1");
-        assert_eq!(name_of("identity"), "Identity");
-        assert_eq!(name_of("a--b"), "A B");
-    }
-
-    #[test]
     fn without_any_model_there_is_a_choice_that_no_engine_is_found_for() {
         let empty = Box::leak(Box::new(Catalogue::parse("").expect("an empty catalogue")));
-        assert_eq!(Choices::of(empty).ids, ["none"]);
-        assert_eq!(empty.find("none"), None);
+        for id in choices_of(empty).ids() {
+            assert_eq!(empty.find(id), None);
+        }
     }
 }

@@ -3,73 +3,57 @@
 use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
-use nice_plug::prelude::*;
 use serde::{Deserialize, Serialize};
 use underscore_engine::{Catalogue, Embedding, Query, QueryBoard};
 
-/// Id of the choice that asks for nothing in particular, where there are no presets.
-const NOTHING_ID: &str = "none";
+use crate::choices::{Choice, Choices, List};
 
 /// Id of the choice that is no preset.
 const EXAMPLE_ID: &str = "example";
 
-/// A choice among the example and the presets of all models that are asked. What is saved is its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Preset {
-    /// Place in [`Choices`].
-    idx: usize,
-}
+/// Id of the choice that asks for nothing in particular, where there are no presets.
+const NOTHING_ID: &str = "none";
 
-/// The example, then the presets in the order in which the catalogue names them first.
-struct Choices {
-    ids: Vec<&'static str>,
-    names: Vec<&'static str>,
-}
+/// The example, then the presets of all models that are asked, in the order in which the catalogue names them first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presets;
 
-impl Choices {
-    fn get() -> &'static Self {
+/// A choice among them.
+pub type Preset = Choice<Presets>;
+
+impl List for Presets {
+    fn choices() -> &'static Choices {
         static CHOICES: OnceLock<Choices> = OnceLock::new();
-        CHOICES.get_or_init(|| Self::of(Catalogue::shipped()))
-    }
-
-    fn of(catalogue: &'static Catalogue) -> Self {
-        let mut ids: Vec<&str> = vec![EXAMPLE_ID];
-        for preset in catalogue.models().iter().flat_map(|model| &model.presets) {
-            if !ids.contains(&preset.id.as_str()) {
-                ids.push(&preset.id);
-            }
-        }
-        if ids.len() == 1 {
-            // Of a single choice the framework makes a value that is no number.
-            ids.push(NOTHING_ID);
-        }
-        let names = ids.iter().map(|id| &*capitalised(id).leak()).collect();
-        Self { ids, names }
+        CHOICES.get_or_init(|| choices_of(Catalogue::shipped()))
     }
 }
 
-fn capitalised(id: &str) -> String {
-    let mut chars = id.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+fn choices_of(catalogue: &'static Catalogue) -> Choices {
+    let mut ids: Vec<&str> = vec![EXAMPLE_ID];
+    for preset in catalogue.models().iter().flat_map(|model| &model.presets) {
+        if !ids.contains(&preset.id.as_str()) {
+            ids.push(&preset.id);
+        }
+    }
+    Choices::new(ids, &[NOTHING_ID])
 }
 
 impl Preset {
-    /// The id in the catalogue.
-    #[must_use]
-    pub fn id(self) -> &'static str {
-        Choices::get().ids[self.idx]
-    }
-
-    /// What the model of this id is asked for: the middle of its space where it has no such preset. Real-time safe.
+    /// What the model of this id is asked for. Real-time safe.
     #[must_use]
     pub fn query(self, model_id: &str) -> Query {
-        if self == Self::default() {
-            return Query::Example;
-        }
-        let presets = Catalogue::shipped().find(model_id).map_or(&[][..], |model| &model.presets);
-        let found = presets.iter().find(|preset| preset.id == self.id());
-        Query::Point(found.map_or_else(Embedding::default, |preset| Embedding::new(&preset.embedding)))
+        query_of(Catalogue::shipped(), self.id(), model_id)
     }
+}
+
+/// The example, or where the preset lies in the model's space: its middle where it has no such preset.
+fn query_of(catalogue: &Catalogue, id: &str, model_id: &str) -> Query {
+    if id == EXAMPLE_ID {
+        return Query::Example;
+    }
+    let presets = catalogue.find(model_id).map_or(&[][..], |model| &model.presets);
+    let found = presets.iter().find(|preset| preset.id == id);
+    Query::Point(found.map_or_else(Embedding::default, |preset| Embedding::new(&preset.embedding)))
 }
 
 /// The example of an instance, saved with its session: nothing of its sound, only where it lies.
@@ -97,26 +81,8 @@ impl PersistentField<'_, SavedEmbedding> for SavedQuery {
     where
         F: Fn(&SavedEmbedding) -> R,
     {
-        let embedding = self.board.read().map(|embedding| embedding.values().to_vec()).unwrap_or_default();
+        let embedding = self.board.settled().map(|embedding| embedding.values().to_vec()).unwrap_or_default();
         f(&SavedEmbedding { embedding })
-    }
-}
-
-impl Enum for Preset {
-    fn variants() -> &'static [&'static str] {
-        &Choices::get().names
-    }
-
-    fn ids() -> Option<&'static [&'static str]> {
-        Some(&Choices::get().ids)
-    }
-
-    fn to_index(self) -> usize {
-        self.idx
-    }
-
-    fn from_index(index: usize) -> Self {
-        if index < Choices::get().ids.len() { Self { idx: index } } else { Self::default() }
     }
 }
 
@@ -124,25 +90,47 @@ impl Enum for Preset {
 mod tests {
     use super::*;
 
+    macro_rules! model {
+        ($id:literal, $more:literal) => {
+            concat!(
+                "[[model]]\nid = \"", $id, "\"\nname = \"\"\nfile = \"\"\nsha256 = \"\"\nlicence = \"\"\nsample_rate_hz = 16000\n",
+                "window_s = 0.064\nhop_s = 0.016\nsynthesis_s = 0.064\nnum_bins = 513\nframes_per_call = 4\nlook_ahead_frames = 0\n",
+                "look_back_frames = 0\nstems = [\"target\", \"residual\"]\nresidual = \"residual\"\n", $more, "\n"
+            )
+        };
+    }
+
+    /// Two models that are asked and one that is not.
+    const CATALOGUE: &str = concat!(
+        model!("a", "embedding_size = 2\nquery_frames = 9"),
+        "[[model.preset]]\nid = \"drums\"\nembedding = [0.5, -1.0]\n[[model.preset]]\nid = \"voice\"\nembedding = [1.0, 0.0]\n",
+        model!("plain", ""),
+        model!("b", "embedding_size = 1\nquery_frames = 9"),
+        "[[model.preset]]\nid = \"bass\"\nembedding = [2.0]\n[[model.preset]]\nid = \"drums\"\nembedding = [3.0]\n",
+    );
+
     #[test]
-    fn every_preset_of_every_model_can_be_chosen_and_lies_where_the_catalogue_says() {
-        for model in Catalogue::shipped().models() {
-            for preset in &model.presets {
-                let place = Preset::ids().expect("ids").iter().position(|id| *id == preset.id).expect("a choice");
-                let chosen = Preset::from_index(place);
-                assert_eq!(chosen.id(), preset.id);
-                assert_eq!(chosen.query(&model.id), Query::Point(Embedding::new(&preset.embedding)), "{}", preset.id);
-                assert_eq!(chosen.query("no such model"), Query::Point(Embedding::default()));
-            }
-        }
+    fn the_presets_of_all_models_can_be_chosen_once_each_after_the_example() {
+        let catalogue = Box::leak(Box::new(Catalogue::parse(CATALOGUE).expect("a catalogue")));
+        assert_eq!(choices_of(catalogue).ids(), ["example", "drums", "voice", "bass"]);
+        assert_eq!(choices_of(catalogue).names(), ["Example", "Drums", "Voice", "Bass"]);
+        let empty = Box::leak(Box::new(Catalogue::parse("").expect("an empty catalogue")));
+        assert_eq!(choices_of(empty).ids(), [EXAMPLE_ID, NOTHING_ID]);
     }
 
     #[test]
-    fn the_example_is_the_first_choice_and_there_is_always_another() {
-        let empty = Box::leak(Box::new(Catalogue::parse("").expect("an empty catalogue")));
-        assert_eq!(Choices::of(empty).ids, [EXAMPLE_ID, NOTHING_ID]);
-        assert_eq!(Preset::from_index(99), Preset::default());
-        assert_eq!(Preset::default().query("any model"), Query::Example);
+    fn a_preset_lies_where_its_model_says_and_in_the_middle_where_it_says_nothing() {
+        let catalogue = Catalogue::parse(CATALOGUE).expect("a catalogue");
+        let point = |id, model_id| match query_of(&catalogue, id, model_id) {
+            Query::Point(embedding) => embedding,
+            Query::Example => panic!("{id} is the example"),
+        };
+        assert_eq!(point("drums", "a"), Embedding::new(&[0.5, -1.0]));
+        assert_eq!(point("drums", "b"), Embedding::new(&[3.0]));
+        for (id, model_id) in [("voice", "b"), ("drums", "plain"), ("drums", "no such model"), ("none", "a")] {
+            assert_eq!(point(id, model_id), Embedding::default(), "{id} of {model_id}");
+        }
+        assert_eq!(query_of(&catalogue, EXAMPLE_ID, "a"), Query::Example);
     }
 
     #[test]

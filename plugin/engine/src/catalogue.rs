@@ -188,6 +188,23 @@ mod tests {
     }
 
     #[test]
+    fn an_embedding_that_is_too_large_or_a_preset_of_another_size_is_refused_by_name() {
+        let with = |more: &str| {
+            let shipped = include_str!("../../../models/manifest.toml");
+            let first = shipped.find("[[model]]").expect("a model");
+            let end = shipped[first + 1..].find("[[model]]").map_or(shipped.len(), |end| first + 1 + end);
+            Catalogue::parse(&format!("{}\n{more}", &shipped[first..end]))
+        };
+        let preset = "[[model.preset]]\nid = \"drums\"\nembedding = [0.5, -1.0]\n";
+        let catalogue = with(&format!("embedding_size = 2\nquery_frames = 184\n{preset}")).expect("two values of two");
+        assert!(catalogue.models()[0].is_asked() && catalogue.models()[0].presets[0].embedding == [0.5, -1.0]);
+        let error = with(&format!("embedding_size = 3\nquery_frames = 184\n{preset}")).unwrap_err().to_string();
+        assert!(error.contains("expected 3 values of the preset 'drums', got 2"), "{error}");
+        let error = with("embedding_size = 33\nquery_frames = 184\n").unwrap_err().to_string();
+        assert!(error.contains("at most 32 values, got 33"), "{error}");
+    }
+
+    #[test]
     fn an_entry_whose_residual_is_not_last_is_refused() {
         let text =
             include_str!("../../../models/manifest.toml").replace("residual = \"dialogue\"", "residual = \"music\"");

@@ -94,7 +94,14 @@ impl QueryBoard {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Where the example lies; none where there never was one, or it is just being written.
+    /// Where the example lies; none where there never was one. Waits for who writes: not for the audio thread.
+    #[must_use]
+    pub fn settled(&self) -> Option<Embedding> {
+        let _nobody_writes = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read()
+    }
+
+    /// Where the example lies; none where there never was one, or it is just being written. Real-time safe.
     #[must_use]
     pub fn read(&self) -> Option<Embedding> {
         let version = self.version.load(Ordering::Acquire);
@@ -138,6 +145,8 @@ mod tests {
         };
         let mut last = 0.0;
         while !writer.is_finished() {
+            let settled = board.settled();
+            assert!(settled.is_some() || last == 0.0, "one that waits finds something");
             if let Some(embedding) = board.read() {
                 let values = embedding.values();
                 assert!(values.iter().all(|value| *value == values[0]), "torn: {values:?}");

@@ -33,8 +33,11 @@ ASKED_FIELDS = ("embedding_size", "query_frames", "preset")
 
 def entry(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """A model's table: its metadata, its file name and hash."""
-    known = {**meta, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "preset": meta["presets"]}
-    return {field: known[field] for field in (*FIELDS, *(ASKED_FIELDS if meta["embedding_size"] else ()))}
+    known = {**meta, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    if not meta["embedding_size"]:
+        return {field: known[field] for field in FIELDS}
+    known["preset"] = meta["presets"]
+    return {field: known[field] for field in (*FIELDS, *ASKED_FIELDS)}
 
 
 def update(manifest: Path, new: dict[str, Any]) -> None:

@@ -131,7 +131,6 @@ pub struct Engine {
     pace: Pace,
     status: Arc<EngineStatus>,
     latency: Latency,
-    is_asked: bool,
     host_rate_hz: f64,
     num_asleep_samples: f64,
     /// Samples of the current hop that are in.
@@ -237,7 +236,6 @@ impl Engine {
             pace: Pace::new(slack_samples as f64 / host_rate_hz),
             status,
             latency,
-            is_asked: config.model.is_asked(),
             host_rate_hz,
             num_asleep_samples: 0.0,
             hop_fill: 0,
@@ -260,7 +258,7 @@ impl Engine {
     /// Whether its model is asked by example, so that its stems are a target and what it leaves.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.is_asked
+        self.capture.is_some()
     }
 
     /// The live figures.
