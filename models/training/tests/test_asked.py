@@ -30,7 +30,7 @@ def net() -> AskedCRN:
     torch.manual_seed(4)
     net = AskedCRN(**SMALL)
     net.last.weight.data.mul_(8)
-    for told in (*net.told_down, *net.told_up):
+    for told in (*net.told_down, *(told.modulation for told in net.told_up)):
         told.told.weight.data.normal_(std=0.2)
     return net.eval()
 
@@ -58,10 +58,11 @@ def test_calls_equal_the_whole_clip_whatever_is_asked_for(net: AskedCRN, frames_
 
 def test_statistics_are_exact_from_the_first_frame_on() -> None:
     norm, x = RunningNorm(3, 0.016), torch.randn(2, 5, 40, 3) * 2 + 1
-    found, _ = norm(x, torch.zeros(2, 6, 2))
+    means, deviations, _ = norm(x, torch.zeros(2, 6, 2))
     first = x[:, :1]
     mean, power = first.mean(dim=2, keepdim=True), first.square().mean(dim=2, keepdim=True)
-    assert torch.allclose(found[:, :1], (first - mean) / (power - mean.square() + norm.floor).sqrt(), atol=1e-4)
+    assert torch.allclose(means[:, :1], mean, atol=1e-5)
+    assert torch.allclose(deviations[:, :1], (power - mean.square() + norm.floor).sqrt(), atol=1e-4)
 
 
 def test_how_loud_an_example_is_plays_no_part(net: AskedCRN) -> None:
@@ -134,3 +135,23 @@ def test_the_example_is_the_loudest_stretch_and_a_short_one_comes_round_again() 
     signal = np.concatenate([np.zeros(100), np.ones(20), np.zeros(100)])
     assert examples.loudest(signal, 40).sum() == 20
     assert np.array_equal(examples.loudest(np.arange(3.0), 7), [0, 1, 2, 0, 1, 2, 0])
+
+
+def test_every_mixture_is_asked_for_two_different_things(tiny_stems: Path) -> None:
+    target, mixture, query, _ = MixtureBatches(tiny_stems, "train", "asked", 16_000, 1.0, 8, 3, 1)[0]
+    for first, second in zip(range(0, 8, 2), range(1, 8, 2)):
+        both = target[first] + target[second]
+        assert torch.equal(mixture[first], mixture[second]), "only the question differs"
+        assert not torch.allclose(target[first], target[second]) and not torch.allclose(query[first], query[second])
+        assert torch.linalg.norm(mixture[first] - both) <= torch.linalg.norm(mixture[first]) * 1.5
+
+
+def test_a_listener_learns_from_examples_alone(tiny_stems: Path) -> None:
+    values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 4}, "loss": "listening", "precision": "float32"}
+    run = Run(config.from_dict({**values, "data": {"recipe": "examples", "batch": 4}}, "test"))
+    batch = MixtureBatches(tiny_stems, "train", "examples", run.sample_rate_hz, 3.0, 4, 3, 1)[0]
+    before = {name: weight.clone() for name, weight in run.net.state_dict().items()}
+    assert np.isfinite(run.step(*batch))
+    changed = {name.split(".")[0] for name, weight in run.net.state_dict().items() if not torch.equal(weight, before[name])}
+    assert changed == {"query", "named"}
+    assert 0.0 <= run.validate([batch])["named_share"] <= 1.0

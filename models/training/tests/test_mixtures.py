@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from underscore_training.mixtures import augment
 from underscore_training.mixtures.batches import MixtureBatches
@@ -27,20 +28,24 @@ def band_db(signal: np.ndarray, low_hz: float, high_hz: float) -> float:
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("rate_hz", [16_000, 32_000])
 def test_a_batch_depends_on_its_number_alone(tiny_stems: Path, recipe: str, rate_hz: int) -> None:
+    at_once = RECIPES[recipe].num_pairs
+    batch = 3 * at_once
+
     def batches() -> MixtureBatches:
-        return MixtureBatches(tiny_stems, "train", recipe, rate_hz, 1.0, 3, 5, 12)
+        return MixtureBatches(tiny_stems, "train", recipe, rate_hz, 1.0, batch, 5, 12)
 
     shares = [
-        MixtureBatches(tiny_stems, "train", recipe, rate_hz, 1.0, 3, 5, 12, share=(place, 2))[11] for place in range(2)
+        MixtureBatches(tiny_stems, "train", recipe, rate_hz, 1.0, batch, 5, 12, share=(place, 2))[11] for place in range(2)
     ]
     in_order = [batches()[idx] for idx in range(12)]
     alone = batches()[11]
     assert all((a == b).all() for a, b in zip(in_order[11], alone))
-    # Clips 0 and 2, and clip 1.
-    assert all((whole[::2] == a).all() and (whole[1::2] == b).all() for whole, a, b in zip(alone, *shares))
+    for whole, *parts in zip(alone, *shares):
+        first, second, third = whole.split(at_once)
+        assert (torch.cat([first, third]) == parts[0]).all() and (second == parts[1]).all()
     for music, mixture, *queries in in_order:
-        assert music.shape == mixture.shape == (3, rate_hz)
-        assert all(given.isfinite().all() and len(given) == 3 for given in queries)
+        assert music.shape == mixture.shape == (batch, rate_hz)
+        assert all(given.isfinite().all() and len(given) == batch for given in queries)
         assert mixture.isfinite().all() and music.isfinite().all() and mixture.abs().max() <= 1.0
     assert not (in_order[0][1] == in_order[1][1]).all()
 

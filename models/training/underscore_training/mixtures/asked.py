@@ -2,8 +2,11 @@
 
 After the protocol of Lee, Choi and Lee (ISMIR 2019): classes are drawn, each is target or
 rest, gains are uniform in 0.25..1.25. What is added: the example is another stretch of the
-same recording or of another one of its class; the rest at times holds the target's class,
-too; at times what is asked for is not there.
+same recording or of another one of its class; two recordings may be of one class, and only
+their examples tell them apart; at times what is asked for is not there.
+
+Every mixture is asked twice, for two different things. What does not depend on the question
+then cancels out of a step: from questions one at a time nothing was learnt of them in 600.
 """
 
 import numpy as np
@@ -23,9 +26,11 @@ GAINS = (0.25, 1.25)
 SAME_RECORDING_SHARE = 0.5
 SAME_STRETCH_SHARE = 0.15
 """The example is the target itself: what an estimate is encoded as must lead back to it."""
+NUM_ASKS = 2
+"""For how many things each mixture is asked."""
 TWO_TARGETS_SHARE = 0.2
-RIVAL_SHARE = 0.12
-"""The rest holds another recording of the target's class."""
+RIVALS_SHARE = 0.2
+"""The two that are asked for are of one class."""
 ABSENT_SHARE = 0.08
 """What is asked for is not there. Only for a network that knows what it is asked for: one that does not yet finds nothing at all then, in
 all clips, because exact silence in these is worth more than anything that it can learn soon (300 steps ended in masks of 0.01)."""
@@ -57,13 +62,13 @@ def _coloured(signal: np.ndarray, context: Context, rng: np.random.Generator) ->
     return at_unit_rms(signal)
 
 
-def _of_class(context: Context, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _of_class(context: Context, kind: str, rng: np.random.Generator, same_recording_share: float) -> tuple[np.ndarray, np.ndarray]:
     """A sound of a class and an example of it, `[sample]` and `[query sample]`, RMS 1."""
     shelf, length = context.shelves[kind], query_samples(context.rate_hz)
     factor = STRETCH ** rng.uniform(-1, 1) if rng.random() < STRETCH_SHARE else 1.0
     drawn = shelf.draw(rng, _at_speed(factor, context.num_samples))
     sound = _played(drawn, context.num_samples)
-    if rng.random() < SAME_RECORDING_SHARE:
+    if rng.random() < same_recording_share:
         try:
             query = _played(shelf.stretch(drawn.recording, rng, _at_speed(factor, length)), length)
         except CorpusError:
@@ -81,25 +86,38 @@ def _of_class(context: Context, kind: str, rng: np.random.Generator) -> tuple[np
     return sound, query
 
 
-def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0) -> Pair:
-    """Two to four classes, one or two of them the target."""
-    num_classes = 2 + rng.choice(3, p=NUM_CLASSES_SHARES)
-    kinds = list(rng.choice(KINDS, num_classes, replace=False))
-    num_targets = 2 if num_classes > 2 and rng.random() < TWO_TARGETS_SHARE else 1
-    target, rest = np.zeros(context.num_samples, np.float32), np.zeros(context.num_samples, np.float32)
-    query = np.zeros(query_samples(context.rate_hz), np.float32)
-    is_absent = rng.random() < absent_share
-    for idx, kind in enumerate(kinds):
-        sound, example = _of_class(context, kind, rng)
+def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0) -> list[Pair]:
+    """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first."""
+    num_sounds = 2 + rng.choice(3, p=NUM_CLASSES_SHARES)
+    kinds = [str(kind) for kind in rng.choice(KINDS, num_sounds, replace=False)]
+    is_rivalry = rng.random() < RIVALS_SHARE
+    if is_rivalry:
+        kinds[1] = kinds[0]
+    sounds, examples = [], []
+    for place, kind in enumerate(kinds):
+        sound, example = _of_class(context, kind, rng, 1.0 if is_rivalry and place < NUM_ASKS else SAME_RECORDING_SHARE)
         gain = np.float32(rng.uniform(*GAINS))
-        if idx >= num_targets:
-            rest = rest + gain * sound
-            continue
-        query = query + gain * example
-        if not is_absent:
-            target = target + gain * sound
-        if num_targets == 1 and rng.random() < RIVAL_SHARE:
-            rival, _ = _of_class(context, kind, rng)
-            rest = rest + np.float32(rng.uniform(*GAINS)) * rival
-    pair = levelled(target, target + rest, rng)
-    return Pair(pair.music, pair.mixture, at_unit_rms(query).astype(np.float32), str(kinds[0]) if num_targets == 1 else None)
+        sounds.append(gain * sound)
+        examples.append(gain * example)
+    targets = [[0], [1]]
+    if num_sounds > 2 and rng.random() < TWO_TARGETS_SHARE:
+        targets[0].append(2)
+    level_rng_seed = int(rng.integers(1 << 31))
+    pairs = []
+    for places in targets:
+        target = np.sum([sounds[place] for place in places], axis=0)
+        mixture = np.sum(sounds, axis=0)
+        if rng.random() < absent_share:
+            mixture, target = mixture - target, np.zeros_like(target)
+        pair = levelled(target, mixture, np.random.default_rng(level_rng_seed))
+        query = at_unit_rms(np.sum([examples[place] for place in places], axis=0)).astype(np.float32)
+        pairs.append(Pair(pair.music, pair.mixture, query, kinds[places[0]] if len(places) == 1 else None))
+    return pairs
+
+
+def examples(context: Context, rng: np.random.Generator) -> Pair:
+    """Two examples of one recording, for a network that learns to listen: a pair's `query`, and its `music`, which is all of its mixture."""
+    kind = str(rng.choice(KINDS))
+    sound, query = _of_class(context, kind, rng, 1.0)
+    pair = levelled(sound, sound, rng)
+    return Pair(pair.music, pair.mixture, query.astype(np.float32), kind)

@@ -19,11 +19,12 @@ class MixtureBatches(Dataset):
         self, corpus: Path, split: str, recipe: str, sample_rate_hz: int, clip_s: float, batch: int, seed: int,
         num_batches: int, share: tuple[int, int] = (0, 1),
     ):
-        """`share` (which, of how many): of each batch only the clips of one of several processes."""
+        """`batch`: a multiple of the recipe's `num_pairs`. `share` (which, of how many): of each batch only the clips of one of several
+        processes."""
         self.recipe = RECIPES[recipe]
         shelves = {kind: Shelf(corpus, split, kind, sample_rate_hz) for kind in self.recipe.kinds}
         self.context = Context(shelves, num_samples=round(clip_s * sample_rate_hz), rate_hz=sample_rate_hz)
-        self.places = range(share[0], batch, share[1])
+        self.places = range(share[0], batch // self.recipe.num_pairs, share[1])
         self.seed = seed
         self.num_batches = num_batches
 
@@ -39,7 +40,7 @@ class MixtureBatches(Dataset):
         """Music and mixture, `[batch, sample]` each; where the recipe gives examples, those `[batch, query sample]` and what they
         are of `[batch]`: the place of their kind among the recipe's, -1 for several kinds at once."""
         pairs = [
-            self.recipe.mix(self.context, np.random.default_rng([self.seed, idx, place])) for place in self.places
+            pair for place in self.places for pair in self.recipe.mix(self.context, np.random.default_rng([self.seed, idx, place]))
         ]
         signals = [[pair.music for pair in pairs], [pair.mixture for pair in pairs]]
         if pairs[0].query is not None:

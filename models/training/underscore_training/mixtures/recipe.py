@@ -188,7 +188,14 @@ def deployed(context: Context, rng: np.random.Generator) -> Pair:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a pair is mixed, and of which kinds of recordings."""
+    """How pairs are mixed, and of which kinds of recordings."""
 
-    mix: Callable[[Context, np.random.Generator], Pair]
+    mix: Callable[[Context, np.random.Generator], list[Pair]]
     kinds: tuple[str, ...] = ("speech", "music")
+    num_pairs: int = 1
+    """That `mix` gives at once: more where one mixture is asked for several things in turn."""
+
+
+def alone(mix: Callable[[Context, np.random.Generator], Pair], context: Context, rng: np.random.Generator) -> list[Pair]:
+    """One pair as all there is."""
+    return [mix(context, rng)]

@@ -3,11 +3,12 @@
 from functools import partial
 
 from . import asked
-from .recipe import Recipe, deployed, paper
+from .recipe import Recipe, alone, deployed, paper
 
 RECIPES: dict[str, Recipe] = {
-    "paper": Recipe(paper),
-    "deployed": Recipe(deployed),
-    "asked": Recipe(asked.asked, asked.KINDS),
-    "asked_or_absent": Recipe(partial(asked.asked, absent_share=asked.ABSENT_SHARE), asked.KINDS),
+    "paper": Recipe(partial(alone, paper)),
+    "deployed": Recipe(partial(alone, deployed)),
+    "examples": Recipe(partial(alone, asked.examples), asked.KINDS),
+    "asked": Recipe(asked.asked, asked.KINDS, asked.NUM_ASKS),
+    "asked_or_absent": Recipe(partial(asked.asked, absent_share=asked.ABSENT_SHARE), asked.KINDS, asked.NUM_ASKS),
 }

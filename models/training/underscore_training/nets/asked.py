@@ -40,12 +40,17 @@ class Modulation(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """`[channel, frame, band, feature]`, `[channel, embedding]` -> as `x`."""
-        scale, shift = self.told(embedding)[:, None, None].chunk(2, dim=3)
-        return x * (1.0 + scale) + shift
+        scale, shift = self.scale_and_shift(embedding)
+        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
+
+    def scale_and_shift(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """`[channel, 1, 1, feature]` each."""
+        more, shift = self.told(embedding)[:, None, None].chunk(2, dim=3)
+        return 1.0 + more, shift
 
 
 class RunningNorm(nn.Module):
-    """Each feature less its mean, by its deviation, over all bands and the past. State `[channel, 2 feature, 2]`."""
+    """Mean and deviation of each feature over all bands and the past. State `[channel, 2 feature, 2]`."""
 
     def __init__(self, num_features: int, hop_s: float):
         super().__init__()
@@ -53,18 +58,35 @@ class RunningNorm(nn.Module):
         self.mean = RunningMean(keep_per(hop_s, STATISTICS_S))
         self.floor: float = VARIANCE_FLOOR
 
-    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """`[channel, frame, band, feature]` and state -> the same two."""
-        x = x.float()
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[channel, frame, band, feature]` and state -> mean and deviation `[channel, frame, 1, feature]`, next state."""
+        mean = x.mean(dim=2, dtype=torch.float32)
+        moments = torch.cat([mean, x.square().mean(dim=2, dtype=torch.float32)], dim=2)
         # In double precision: where a feature hardly moves, its variance is a small difference of large numbers.
-        moments = torch.cat([x.mean(dim=2), x.square().mean(dim=2)], dim=2).double()
-        by_feature = moments.transpose(1, 2).reshape(-1, x.shape[1])
+        by_feature = moments.double().transpose(1, 2).reshape(-1, x.shape[1])
         means, next_state = self.mean(by_feature, state.reshape(-1, 2).double())
         means = means.reshape(x.shape[0], 2 * self.num_features, -1).transpose(1, 2)[:, :, None]
         mean, power = means[..., : self.num_features], means[..., self.num_features :]
         deviation = torch.sqrt((power - mean.square()).clamp_min(0.0) + self.floor)
         next_state = next_state.to(state.dtype).reshape(-1, 2 * self.num_features, 2)
-        return (x - mean.to(x.dtype)) / deviation.to(x.dtype), next_state
+        return mean.float(), deviation.float(), next_state
+
+
+class AdaptiveNorm(nn.Module):
+    """Adaptive instance normalisation (Huang and Belongie 2017): each feature less its mean, by its deviation, then scaled and shifted as an
+    embedding says; all in one product and sum."""
+
+    def __init__(self, num_features: int, embedding_size: int, hop_s: float):
+        super().__init__()
+        self.statistics = RunningNorm(num_features, hop_s)
+        self.modulation = Modulation(num_features, embedding_size)
+
+    def forward(self, x: Tensor, state: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """`[channel, frame, band, feature]`, state of `RunningNorm`, `[channel, embedding]` -> the first two."""
+        mean, deviation, next_state = self.statistics(x, state)
+        scale, shift = self.modulation.scale_and_shift(embedding)
+        scale = scale / deviation
+        return torch.addcmul((shift - mean * scale).to(x.dtype), x, scale.to(x.dtype)), next_state
 
 
 class AskedCRN(CRN):
@@ -81,12 +103,11 @@ class AskedCRN(CRN):
         self.told_down = nn.ModuleList(Modulation(features, embedding_size) for features in encoded)
         self.told_core = Modulation(encoded[-1], embedding_size)
         decoded = [layer.out_features for layer in self.up]
-        self.norms = nn.ModuleList(RunningNorm(features, hop_s) for features in decoded)
-        self.told_up = nn.ModuleList(Modulation(features, embedding_size) for features in decoded)
+        self.told_up = nn.ModuleList(AdaptiveNorm(features, embedding_size, hop_s) for features in decoded)
 
     def state_shapes(self) -> list[list[int]]:
         """Those of `CRN`, then the statistics of the decoder's layers."""
-        return super().state_shapes() + [[-1, 2 * norm.num_features, 2] for norm in self.norms]
+        return super().state_shapes() + [[-1, 2 * told.statistics.num_features, 2] for told in self.told_up]
 
     def forward(self, magnitude: Tensor, state: list[Tensor], embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As `CRN`, asked by `embedding` `[channel, embedding]`."""
@@ -98,11 +119,10 @@ class AskedCRN(CRN):
             skips.append(x)
         delayed = self.wait(skips, state, next_state)
         x = self.told_core(self.remember(x, state, next_state), embedding)
-        for layer, norm, told in zip(self.up, self.norms, self.told_up):
+        for layer, told in zip(self.up, self.told_up):
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=3))
-            x, statistics = norm(x, state[len(next_state)])
+            x, statistics = told(x, state[len(next_state)], embedding)
             next_state.append(statistics)
-            x = told(x, embedding)
         return self.decided(x, delayed.pop(), held), next_state
 
     def embedding_of(self, example: Tensor) -> Tensor:

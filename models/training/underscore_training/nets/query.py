@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from .axes import BentAxis
 
 EMBEDDING_SIZE = 32
-QUERY_S = 3.0
 QUERY_FRAMES = 184
 """2.99 s: the frames of three seconds that are whole, as many as six halvings by padding leave three of."""
 FEATURES = (32, 32, 64, 64, 128, 128)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ..corpus.errors import CorpusError
+from ..mixtures.recipes import RECIPES
 from ..nets.systems import UnknownSystem
 from ..options import whole
 from . import config as configs
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     with_environment(argv)
     try:
         config = configs.read(args.config)
-        if config.data.batch % args.processes:
+        if config.data.batch // RECIPES[config.data.recipe].num_pairs % args.processes:
             raise ConfigError(f"--processes {args.processes}: a batch of {config.data.batch} clips cannot be shared equally")
         with together.processes(args.processes, help_train, args, config):
             train(args, config)

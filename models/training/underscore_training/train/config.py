@@ -115,6 +115,9 @@ def from_dict(values: dict[str, Any], where: str) -> Config:
     ):
         if value not in known:
             raise ConfigError(f"{where}: {name} is {value!r}, expected one of {', '.join(known)}")
+    num_pairs = RECIPES[config.data.recipe].num_pairs
+    if config.data.batch % num_pairs:
+        raise ConfigError(f"{where}: [data] batch is {config.data.batch}, expected a multiple of {num_pairs}: recipe {config.data.recipe!r} gives {num_pairs} pairs at once")
     for name, value in (
         ("[optimiser] steps", config.optimiser.steps), ("[data] batch", config.data.batch), ("[data] clip_s", config.data.clip_s)
     ):

@@ -115,6 +115,11 @@ PRESENT = 1e-3
 """Of the mixture's energy: what is softer is not there, and an estimate of it is no example."""
 
 
+def divergence(latent: Latent) -> Tensor:
+    """Of the points from a normal distribution, nats per dimension."""
+    return 0.5 * (latent.mean.square() + latent.log_var.exp() - 1.0 - latent.log_var).mean()
+
+
 def asked(outcome: Outcome) -> Tensor:
     """`separation`, and what makes a space of the examples (Lee, Choi and Lee 2019).
 
@@ -126,13 +131,36 @@ def asked(outcome: Outcome) -> Tensor:
     latent = outcome.latent
     if latent is None:
         raise ValueError("the loss 'asked' needs a network that is asked, and a recipe that asks")
-    divergence = 0.5 * (latent.mean.square() + latent.log_var.exp() - 1.0 - latent.log_var).mean()
     is_present = energy(outcome.music) > PRESENT * energy(outcome.mixture)
     distance = (latent.again - latent.mean.detach()).abs().mean(dim=1)
     regression = (distance * is_present).sum() / is_present.sum().clamp_min(1)
     naming = nn.functional.cross_entropy(latent.kind_logits, latent.kind, ignore_index=-1, reduction="sum")
     naming = naming / (latent.kind >= 0).sum().clamp_min(1)
-    return separation(outcome) + DIVERGENCE_WEIGHT * divergence + REGRESSION_WEIGHT * regression + NAMING_WEIGHT * naming
+    return separation(outcome) + DIVERGENCE_WEIGHT * divergence(latent) + REGRESSION_WEIGHT * regression + NAMING_WEIGHT * naming
 
 
-LOSSES: dict[str, Callable[[Outcome], Tensor]] = {"paper_l1": paper_l1, "separation": separation, "asked": asked}
+LIKENESS_WEIGHT = 0.3
+LIKENESS_TEMPERATURE = 0.1
+SPACE_WEIGHT = 0.01
+
+
+def listening(outcome: Outcome) -> Tensor:
+    """What an example is of can be named, and two of one recording lie nearer to each other than to all others of the batch.
+
+    The second is the contrastive loss of van den Oord, Li and Vinyals (2018) on cosines: classes alone would not tell one piano from
+    another. The divergence keeps the points about as far from the middle as those of a normal distribution.
+    """
+    latent = outcome.latent
+    if latent is None:
+        raise ValueError("the loss 'listening' needs a network that is asked, and a recipe that asks")
+    cosines = nn.functional.normalize(latent.mean, dim=1) @ nn.functional.normalize(latent.again, dim=1).T
+    likeness = nn.functional.cross_entropy(cosines / LIKENESS_TEMPERATURE, torch.arange(len(cosines), device=cosines.device))
+    naming = nn.functional.cross_entropy(latent.kind_logits, latent.kind)
+    return naming + LIKENESS_WEIGHT * likeness + SPACE_WEIGHT * divergence(latent)
+
+
+LOSSES: dict[str, Callable[[Outcome], Tensor]] = {
+    "paper_l1": paper_l1, "separation": separation, "asked": asked, "listening": listening
+}
+WITHOUT_ESTIMATE = {"listening"}
+"""Losses that judge embeddings alone: nothing is separated for them."""

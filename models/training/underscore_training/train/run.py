@@ -15,7 +15,7 @@ from ..nets.mask_separator import MaskSeparator
 from ..nets.systems import build
 from . import checkpoint, together
 from .config import Config, ConfigError, OptimiserConfig
-from .losses import LOSSES, Latent, Outcome
+from .losses import LOSSES, WITHOUT_ESTIMATE, Latent, Outcome
 
 
 def rate_at(step: int, config: OptimiserConfig) -> float:
@@ -104,10 +104,11 @@ class Run:
             with amp:
                 mean, log_var = (value.float() for value in net.query(example.abs()))
                 drawn = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean) if net.training else mean
-                logits = net.logits(mixed.abs(), drawn).float()
-                estimate = torch.sigmoid(logits) * mixed
+                wanted = stft(music, net.grid)
+                logits = None if self.config.loss in WITHOUT_ESTIMATE else net.logits(mixed.abs(), drawn).float()
+                estimate = wanted if logits is None else torch.sigmoid(logits) * mixed
                 again, _ = net.query((estimate.abs().square() + 1e-12).sqrt())
-            return Outcome(logits, estimate, stft(music, net.grid), mixed, Latent(mean, log_var, again.float(), net.named(drawn), kind))
+            return Outcome(logits, estimate, wanted, mixed, Latent(mean, log_var, again.float(), net.named(drawn).float(), kind))
         if isinstance(net, MaskSeparator):
             mixed = stft(mixture, net.grid)
             with amp:
@@ -153,11 +154,15 @@ class Run:
 
     @torch.no_grad()
     def validate(self, batches: list[tuple[Tensor, ...]]) -> dict[str, float]:
-        """Mean loss of the averaged network, and the music's and dialogue's gain in SDR, dB, over clips with both."""
-        total, gains = 0.0, {"music": [], "dialogue": []}
+        """Mean loss of the averaged network, the music's and dialogue's gain in SDR, dB, over clips with both, and which share of
+        examples was named right."""
+        total, gains, named = 0.0, {"music": [], "dialogue": []}, []
         for signals in batches:
             outcome = self.outcome(self.average, *(signal.to(self.device) for signal in signals))
             total += self.loss(outcome).item()
+            if outcome.latent is not None:
+                is_right = outcome.latent.kind_logits.argmax(dim=1) == outcome.latent.kind
+                named += is_right[outcome.latent.kind >= 0].float().tolist()
             error = (outcome.estimate - outcome.music).abs().square().sum(dim=(1, 2))
             stems = {"music": outcome.music, "dialogue": outcome.mixture - outcome.music}
             energies = {stem: spectrum.abs().square().sum(dim=(1, 2)) for stem, spectrum in stems.items()}
@@ -166,6 +171,8 @@ class Run:
                 # The mixture taken as the estimate has the other stem as its error.
                 gains[stem] += (10 * torch.log10(energies[other] / error))[has_both].tolist()
         means = {f"{stem}_gain_db": sum(values) / max(len(values), 1) for stem, values in gains.items()}
+        if named:
+            means["named_share"] = sum(named) / len(named)
         return {"valid": total / len(batches), **means}
 
     def save(self, path: Path) -> None:
