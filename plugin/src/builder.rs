@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use underscore_engine::{Catalogue, Engine, EngineConfig, EngineStatus, QueryBoard, Resources, Worker, latency};
+use underscore_engine::{Catalogue, Engine, EngineConfig, EngineStatus, QueryBoards, Resources, Worker, latency};
 
 use crate::params::UnderscoreParams;
 use crate::separation::{EngineKey, EngineSupply, Separation};
@@ -35,7 +35,7 @@ pub fn wanted(params: &UnderscoreParams) -> EngineKey {
 pub struct Builder {
     catalogue: &'static Catalogue,
     /// Where engines write the example that they listened to.
-    board: Arc<QueryBoard>,
+    boards: Arc<QueryBoards>,
     state: Mutex<BuilderState>,
     /// A change needs another latency, which only an activation may bring.
     needs_restart: AtomicBool,
@@ -71,13 +71,13 @@ impl Builder {
     /// A maker of engines for the models of `catalogue`.
     #[must_use]
     pub fn of(catalogue: &'static Catalogue) -> Self {
-        Self { catalogue, board: Arc::default(), state: Mutex::default(), needs_restart: AtomicBool::new(false) }
+        Self { catalogue, boards: Arc::default(), state: Mutex::default(), needs_restart: AtomicBool::new(false) }
     }
 
-    /// Has its engines write their example on `board`.
+    /// Has its engines write their examples on `boards`.
     #[must_use]
-    pub fn with_board(self, board: Arc<QueryBoard>) -> Self {
-        Self { board, ..self }
+    pub fn with_boards(self, boards: Arc<QueryBoards>) -> Self {
+        Self { boards, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, BuilderState> {
@@ -89,7 +89,7 @@ impl Builder {
         let mut state = self.state();
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
-        let engine = state.build(self.catalogue, &self.board, host, key)?;
+        let engine = state.build(self.catalogue, &self.boards, host, key)?;
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz);
         let (newest, left_to_activation) = (key, None);
@@ -131,7 +131,7 @@ impl Builder {
         }
         // The engine in use keeps its worker until the new one has taken over.
         state.worker_idx = (state.worker_idx + 1) % state.workers.len();
-        let Some(engine) = state.build(self.catalogue, &self.board, host, key) else { return };
+        let Some(engine) = state.build(self.catalogue, &self.boards, host, key) else { return };
         let Some(active) = &mut state.active else { return };
         if active.supply.send(Box::new(engine)).is_ok() {
             active.newest = key;
@@ -161,7 +161,7 @@ impl BuilderState {
     fn build(
         &mut self,
         catalogue: &Catalogue,
-        board: &Arc<QueryBoard>,
+        boards: &Arc<QueryBoards>,
         host: HostConfig,
         key: EngineKey,
     ) -> Option<Engine> {
@@ -176,7 +176,7 @@ impl BuilderState {
             model: model.clone(),
             device: key.device,
             resources: Resources::of_this_binary(),
-            board: board.clone(),
+            boards: boards.clone(),
         };
         match Engine::activate(config, &self.workers[self.worker_idx]) {
             Ok(engine) => {

@@ -11,6 +11,7 @@
 mod choice;
 mod fader;
 mod levels;
+mod question_panel;
 mod separation_panel;
 mod status_panel;
 mod strip;
@@ -28,7 +29,7 @@ use nice_plug_egui::baseview::HandlerError;
 use nice_plug_egui::{
     EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor,
 };
-use underscore_engine::StatusSnapshot;
+use underscore_engine::{QueryBoard, StatusSnapshot};
 
 use crate::block::NUM_STEMS;
 use crate::builder::Builder;
@@ -173,7 +174,7 @@ impl EditorApp {
         let notices = [
             params.state_version.notice(),
             params.missing_model.notice(model),
-            params.query.board.refusal().filter(|_| model.is_asked()),
+            params.question.boards().iter().find_map(QueryBoard::refusal).filter(|_| model.is_asked()),
             self.status.as_ref().and_then(|status| status_panel::restart_notice(status, model.id())),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();

@@ -18,6 +18,7 @@ pub mod mixer;
 pub mod model;
 pub mod params;
 pub mod query;
+pub mod question;
 pub mod separation;
 pub mod state;
 pub mod vst3;
@@ -28,7 +29,7 @@ use std::time::Instant;
 
 use nice_plug::prelude::*;
 use nice_plug_egui::{EguiEditor, EguiEditorState};
-use underscore_engine::{RenderMode, Settings, StatusSnapshot};
+use underscore_engine::{NUM_SLOTS, RenderMode, Settings, StatusSnapshot};
 
 use block::{MAX_CHANNELS, StemBlock};
 use builder::{Builder, HostConfig, Tender, wanted};
@@ -36,6 +37,7 @@ use editor::EditorApp;
 use meters::Meters;
 use mixer::{MixSettings, Mixer, Strip};
 use params::UnderscoreParams;
+use question::{QuestionParams, Switches};
 use separation::Separation;
 
 /// Counts allocations on the audio thread, in shipped builds too; see [`diagnostics`].
@@ -65,15 +67,14 @@ struct Active {
     input: [Vec<f32>; MAX_CHANNELS],
     max_block_samples: usize,
     render: RenderMode,
-    /// The switch as it was in the block before: an example is taken when it goes on.
-    was_capturing: bool,
+    switches: Switches,
 }
 
 impl Default for Underscore {
     fn default() -> Self {
         let params = Arc::new(UnderscoreParams::default());
         Self {
-            builder: Arc::new(Builder::default().with_board(params.query.board.clone())),
+            builder: Arc::new(Builder::default().with_boards(params.question.boards().clone())),
             params,
             meters: Arc::new(Meters::default()),
             editor_state: editor::new_state(),
@@ -144,7 +145,7 @@ impl Plugin for Underscore {
             input: std::array::from_fn(|_| vec![0.0; host.max_block_samples]),
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode, context.plugin_api()),
-            was_capturing: self.params.query_capture.value(),
+            switches: Switches::of(&self.params.question),
         });
         true
     }
@@ -196,11 +197,7 @@ impl Active {
         let main = buffer.as_slice();
         let num_channels = main.len().min(self.block.num_channels);
         self.mixer.set(&mix_settings(params));
-        let was_capturing = std::mem::replace(&mut self.was_capturing, params.query_capture.value());
-        if self.was_capturing && !was_capturing {
-            // Blocks are split where a param changes: the example ends there, whatever their size.
-            self.separation.take_example();
-        }
+        self.take_examples(&params.question);
         let mut done = 0;
         while done < num_samples {
             let end = num_samples.min(done + self.max_block_samples);
@@ -222,9 +219,10 @@ impl Active {
                 render: self.render,
                 // The switch, not the fade that follows it: its place does not depend on where blocks end.
                 asleep: params.bypass.value(),
-                query: params.query_preset.value().query(params.model.value().id()),
+                question: params.question.question(params.model.value().id()),
+                followed_slot: params.question.followed_slot(),
             };
-            self.separation.process(&input[..num_channels], settings, &mut self.block);
+            self.separation.process(&input[..num_channels], &settings, &mut self.block);
 
             let mut channels = main.iter_mut();
             let mut part = std::array::from_fn::<&mut [f32], MAX_CHANNELS, _>(|_| match channels.next() {
@@ -238,6 +236,19 @@ impl Active {
             }
             buses::write_stems(&self.block, done, aux.outputs);
             done = end;
+        }
+    }
+}
+
+impl Active {
+    /// Blocks are split where a param changes: an example ends there, whatever their size.
+    fn take_examples(&mut self, params: &QuestionParams) {
+        let gone_on = self.switches.update(params);
+        for slot in (0..NUM_SLOTS).filter(|slot| gone_on.capture[*slot]) {
+            self.separation.take_example(slot);
+        }
+        if gone_on.refine {
+            self.separation.take_found(params.nearer_slot());
         }
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use nice_plug::prelude::*;
 use nice_plug::util;
-use underscore_engine::{Catalogue, DeviceChoice, ModelSpec};
+use underscore_engine::DeviceChoice;
 
 use crate::model::Model;
-use crate::query::{Preset, SavedQuery};
+use crate::question::QuestionParams;
 use crate::state::{MissingModel, StateVersion};
 
 /// Top of the gain range, dB. The bottom is silence.
@@ -49,9 +49,6 @@ pub struct UnderscoreParams {
     /// The model that the session was saved with, where it is not there.
     #[persist = "missing_model"]
     pub missing_model: MissingModel,
-    /// The example, as far as it is asked for.
-    #[persist = "query"]
-    pub query: SavedQuery,
 
     /// Which model separates. A change builds a new engine, so it cannot be automated.
     #[id = "model"]
@@ -89,24 +86,16 @@ pub struct UnderscoreParams {
     /// Where the model runs. A change builds a new engine, so it cannot be automated.
     #[id = "device"]
     pub device: EnumParam<Device>,
-    /// What a model that is asked is to look for, where it is asked for a class of sounds.
-    #[id = "query_preset"]
-    pub query_preset: EnumParam<Preset>,
-    /// Goes on: the last three seconds of the sidechain are the example. Switched off again by whoever switched it on.
-    #[id = "query_capture"]
-    pub query_capture: BoolParam,
+    /// What a model that is asked is to look for.
+    #[nested(group = "Query")]
+    pub question: QuestionParams,
 }
 
 impl Default for UnderscoreParams {
     fn default() -> Self {
-        let query_preset = EnumParam::new("Query Preset", Preset::default());
-        let query_capture = BoolParam::new("Query Capture", false);
-        // Nobody is to wonder at a param that does nothing.
-        let any_is_asked = Catalogue::shipped().models().iter().any(ModelSpec::is_asked);
         Self {
             state_version: StateVersion::default(),
             missing_model: MissingModel::default(),
-            query: SavedQuery::default(),
             model: EnumParam::new("Model", Model::default()).non_automatable(),
             music_gain: gain("Music Gain"),
             music_solo: BoolParam::new("Music Solo", false),
@@ -119,8 +108,7 @@ impl Default for UnderscoreParams {
             dry_wet: percentage("Dry/Wet", 1.0),
             bypass: BoolParam::new("Bypass", false).make_bypass(),
             device: EnumParam::new("Device", Device::Auto).non_automatable(),
-            query_preset: if any_is_asked { query_preset } else { query_preset.hide() },
-            query_capture: if any_is_asked { query_capture } else { query_capture.hide() },
+            question: QuestionParams::default(),
         }
     }
 }
@@ -169,7 +157,7 @@ mod tests {
     use super::*;
 
     /// Every saved session and every automation lane refers to these. The list only ever grows.
-    const PERMANENT_IDS: [&str; 14] = [
+    const PERMANENT_IDS: [&str; 19] = [
         "model",
         "music_gain",
         "music_solo",
@@ -184,6 +172,11 @@ mod tests {
         "device",
         "query_preset",
         "query_capture",
+        "query_preset_b",
+        "query_capture_b",
+        "query_blend",
+        "query_refine",
+        "query_follow",
     ];
 
     #[test]

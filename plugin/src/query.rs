@@ -1,10 +1,10 @@
-//! What may be asked for: the example, or a preset of the catalogue's models; and the example as sessions save it.
+//! What may be asked for in a slot: its example, or a preset of the catalogue's models; and the examples as sessions save them.
 
 use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
 use serde::{Deserialize, Serialize};
-use underscore_engine::{Catalogue, Embedding, Query, QueryBoard};
+use underscore_engine::{Catalogue, Embedding, Query, QueryBoard, QueryBoards};
 
 use crate::choices::{Choice, Choices, List};
 
@@ -39,28 +39,47 @@ fn choices_of(catalogue: &'static Catalogue) -> Choices {
 }
 
 impl Preset {
-    /// What the model of this id is asked for. Real-time safe.
+    /// What the model of this id is asked for in `slot`. Real-time safe.
     #[must_use]
-    pub fn query(self, model_id: &str) -> Query {
-        query_of(Catalogue::shipped(), self.id(), model_id)
+    pub fn query(self, model_id: &str, slot: usize) -> Query {
+        query_of(Catalogue::shipped(), self.id(), model_id, slot)
     }
 }
 
-/// The example, or where the preset lies in the model's space: its middle where it has no such preset.
-fn query_of(catalogue: &Catalogue, id: &str, model_id: &str) -> Query {
-    if id == EXAMPLE_ID {
-        return Query::Example;
-    }
+/// The example, or where the preset lies in the model's space; its middle where the model has no such preset. As long as there is no
+/// example, A is the model's first preset and B its second: they can be heard, and what lies between them, before anything is captured.
+fn query_of(catalogue: &Catalogue, id: &str, model_id: &str, slot: usize) -> Query {
     let presets = catalogue.find(model_id).map_or(&[][..], |model| &model.presets);
-    let found = presets.iter().find(|preset| preset.id == id);
-    Query::Point(found.map_or_else(Embedding::default, |preset| Embedding::new(&preset.embedding)))
+    let is_example = id == EXAMPLE_ID;
+    let found = if is_example { presets.get(slot) } else { presets.iter().find(|preset| preset.id == id) };
+    let embedding = found.map_or_else(Embedding::default, |preset| Embedding::new(&preset.embedding));
+    if is_example { Query::Example { otherwise: embedding } } else { Query::Point(embedding) }
 }
 
-/// The example of an instance, saved with its session: nothing of its sound, only where it lies.
-#[derive(Debug, Clone, Default)]
+/// The example of one slot, saved with its session: nothing of its sound, only where it lies.
+#[derive(Debug, Clone)]
 pub struct SavedQuery {
     /// Shared with the engines, which write there what they listened to.
-    pub board: Arc<QueryBoard>,
+    boards: Arc<QueryBoards>,
+    slot: usize,
+}
+
+impl SavedQuery {
+    /// The example of `slot` on `boards`.
+    #[must_use]
+    pub fn of(boards: &Arc<QueryBoards>, slot: usize) -> Self {
+        Self { boards: boards.clone(), slot }
+    }
+
+    /// The boards of all slots.
+    #[must_use]
+    pub fn boards(&self) -> &Arc<QueryBoards> {
+        &self.boards
+    }
+
+    fn board(&self) -> &QueryBoard {
+        &self.boards[self.slot]
+    }
 }
 
 /// As it is written into a session.
@@ -73,15 +92,15 @@ pub struct SavedEmbedding {
 
 impl PersistentField<'_, SavedEmbedding> for SavedQuery {
     fn set(&self, saved: SavedEmbedding) {
-        // Without an example, the middle of the space: nothing of what was there before.
-        self.board.post(&Embedding::new(&saved.embedding));
+        let embedding = Embedding::new(&saved.embedding);
+        self.board().post((!saved.embedding.is_empty()).then_some(&embedding));
     }
 
     fn map<F, R>(&self, f: F) -> R
     where
         F: Fn(&SavedEmbedding) -> R,
     {
-        let embedding = self.board.settled().map(|embedding| embedding.values().to_vec()).unwrap_or_default();
+        let embedding = self.board().settled().map(|embedding| embedding.values().to_vec()).unwrap_or_default();
         f(&SavedEmbedding { embedding })
     }
 }
@@ -121,32 +140,38 @@ mod tests {
     #[test]
     fn a_preset_lies_where_its_model_says_and_in_the_middle_where_it_says_nothing() {
         let catalogue = Catalogue::parse(CATALOGUE).expect("a catalogue");
-        let point = |id, model_id| match query_of(&catalogue, id, model_id) {
+        let point = |id, model_id| match query_of(&catalogue, id, model_id, 0) {
             Query::Point(embedding) => embedding,
-            Query::Example => panic!("{id} is the example"),
+            Query::Example { .. } => panic!("{id} is the example"),
         };
         assert_eq!(point("drums", "a"), Embedding::new(&[0.5, -1.0]));
         assert_eq!(point("drums", "b"), Embedding::new(&[3.0]));
         for (id, model_id) in [("voice", "b"), ("drums", "plain"), ("drums", "no such model"), ("none", "a")] {
             assert_eq!(point(id, model_id), Embedding::default(), "{id} of {model_id}");
         }
-        assert_eq!(query_of(&catalogue, EXAMPLE_ID, "a"), Query::Example);
+        for (model_id, slot, otherwise) in
+            [("a", 0, &[0.5, -1.0][..]), ("a", 1, &[1.0, 0.0]), ("b", 1, &[3.0]), ("plain", 0, &[])]
+        {
+            let expected = Query::Example { otherwise: Embedding::new(otherwise) };
+            assert_eq!(query_of(&catalogue, EXAMPLE_ID, model_id, slot), expected, "slot {slot} of {model_id}");
+        }
     }
 
     #[test]
     fn an_example_is_saved_and_loaded_again_to_the_bit_and_none_is_none() {
         let saved = |query: &SavedQuery| query.map(|saved| serde_json::to_string(saved).expect("JSON"));
         let load = |json: &str| {
-            let query = SavedQuery::default();
+            let query = SavedQuery::of(&Arc::default(), 1);
+            query.board().post(Some(&Embedding::new(&[7.0])));
             query.set(serde_json::from_str(json).expect("what was saved"));
-            query
+            query.board().settled()
         };
-        let query = SavedQuery::default();
-        assert_eq!(load(&saved(&query)).board.read(), Some(Embedding::default()));
+        let query = SavedQuery::of(&Arc::default(), 0);
+        assert_eq!(load(&saved(&query)), None, "nothing of what was there before");
         let embedding = Embedding::new(&[0.1, -1.0 / 3.0, 1e-30]);
-        query.board.post(&embedding);
-        assert_eq!(load(&saved(&query)).board.read(), Some(embedding));
+        query.board().post(Some(&embedding));
+        assert_eq!(load(&saved(&query)), Some(embedding));
         // Of another size, as another model's would be.
-        assert_eq!(load("{\"embedding\":[1.0]}").board.read(), Some(Embedding::new(&[1.0])));
+        assert_eq!(load("{\"embedding\":[1.0]}"), Some(Embedding::new(&[1.0])));
     }
 }

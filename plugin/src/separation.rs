@@ -106,16 +106,21 @@ impl Separation {
         }
     }
 
-    /// The last seconds of the sidechain are an example.
-    pub fn take_example(&mut self) {
-        self.current.take_example();
+    /// The last seconds of the sidechain are the example of `slot`.
+    pub fn take_example(&mut self, slot: usize) {
+        self.current.take_example(slot);
         if let Some(next) = &mut self.next {
-            next.engine.take_example();
+            next.engine.take_example(slot);
         }
     }
 
+    /// The last seconds of the target are the example of `slot`.
+    pub fn take_found(&mut self, slot: usize) {
+        self.current.take_found(slot);
+    }
+
     /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`.
-    pub fn process(&mut self, input: &[&[f32]], settings: Settings, block: &mut StemBlock) {
+    pub fn process(&mut self, input: &[&[f32]], settings: &Settings, block: &mut StemBlock) {
         self.take_new();
         let is_asked = share_of(&self.current);
         copy(&self.current.process(input, settings), is_asked, block);

@@ -11,6 +11,7 @@ use nice_plug::params::internals::ParamPtr;
 use nice_plug::params::persist::PersistentField;
 use nice_plug::plugin::ParamValue;
 use nice_plug::prelude::*;
+use underscore_engine::NUM_SLOTS;
 
 use crate::model::Model;
 use crate::params::UnderscoreParams;
@@ -100,8 +101,8 @@ impl PersistentField<'_, String> for MissingModel {
     }
 }
 
-/// The state field that holds the example.
-const QUERY_FIELD: &str = "query";
+/// The state fields that hold the examples of slots A and B.
+const QUERY_FIELDS: [&str; NUM_SLOTS] = ["query", "query_b"];
 
 /// Makes any state fit to be applied: every param has a value, of its own type and in its range. What is missing, unknown to
 /// this version or out of its mind gets the default, so that loading never depends on what was set before.
@@ -117,9 +118,11 @@ pub fn make_loadable(state: &mut PluginState) {
     state.fields.insert(MISSING_MODEL_FIELD.into(), serde_json::Value::from(missing_model).to_string());
 
     // One that cannot be read, or none, is no example.
-    let query = state.fields.get(QUERY_FIELD).and_then(|json| serde_json::from_str::<SavedEmbedding>(json).ok());
-    let query = serde_json::to_string(&query.unwrap_or_default()).unwrap_or_else(|_| "{}".into());
-    state.fields.insert(QUERY_FIELD.into(), query);
+    for field in QUERY_FIELDS {
+        let query = state.fields.get(field).and_then(|json| serde_json::from_str::<SavedEmbedding>(json).ok());
+        let query = serde_json::to_string(&query.unwrap_or_default()).unwrap_or_else(|_| "{}".into());
+        state.fields.insert(field.into(), query);
+    }
 
     let defaults = UnderscoreParams::default();
     for (id, param, _) in defaults.param_map() {

@@ -77,7 +77,7 @@ fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next()
         while model_in_use(&builder) != next {
             assert!(start.elapsed().as_secs() < 20, "no engine for {next} after 20 s");
             builder.tend(key(next));
-            separation.process(&[&silence], Settings::default(), &mut block);
+            separation.process(&[&silence], &Settings::default(), &mut block);
         }
     }
     assert!(!builder.take_needs_restart());

@@ -81,7 +81,7 @@ fn a_channel_count_that_is_not_offered_is_refused_and_changes_nothing() {
 
 #[test]
 fn the_params_have_their_permanent_ids() {
-    const IDS: [&str; 12] = [
+    const IDS: [&str; 19] = [
         "model",
         "music_gain",
         "dialogue_gain",
@@ -94,6 +94,13 @@ fn the_params_have_their_permanent_ids() {
         "dry_wet",
         "bypass",
         "device",
+        "query_preset",
+        "query_capture",
+        "query_preset_b",
+        "query_capture_b",
+        "query_blend",
+        "query_refine",
+        "query_follow",
     ];
     let bundle = open();
     let mut instance = bundle.create(None).unwrap();

@@ -3,13 +3,21 @@
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
-/// In circulation: the one that is being filled and the one that is listened to.
-const NUM_EXAMPLES: usize = 2;
+/// Of the sidechain, so many are being filled at a time: of three that are taken a second apart, the next has two to tell of.
+pub const NUM_OF_SIDECHAIN: usize = 3;
 
-/// The last seconds of the sidechain.
+/// Likewise of what was found.
+pub const NUM_OF_TARGET: usize = 1;
+
+/// In circulation: those that are being filled and one that is listened to.
+const NUM_EXAMPLES: usize = NUM_OF_SIDECHAIN + NUM_OF_TARGET + 1;
+
+/// The last seconds of a signal.
 #[derive(Debug)]
 pub struct Example {
-    /// Which one it is, from 1 on.
+    /// Slot of the question that it is for.
+    pub slot: usize,
+    /// Which one of that slot it is, from 1 on.
     pub number: u32,
     /// `[channel][sample]`, written round and round.
     samples: Vec<Vec<f32>>,
@@ -21,7 +29,7 @@ pub struct Example {
 
 impl Example {
     fn new(num_channels: usize, num_samples: usize) -> Self {
-        Self { number: 0, samples: vec![vec![0.0; num_samples]; num_channels], next: 0, num_filled: 0 }
+        Self { slot: 0, number: 0, samples: vec![vec![0.0; num_samples]; num_channels], next: 0, num_filled: 0 }
     }
 
     /// Appends a block, `[channel][sample]`; the oldest samples go. Channels that are not given are silent.
@@ -46,6 +54,11 @@ impl Example {
     /// Forgets what was written.
     pub fn clear(&mut self) {
         (self.next, self.num_filled) = (0, 0);
+    }
+
+    /// Samples that were written, up to all that there is room for.
+    pub fn num_filled(&self) -> usize {
+        self.num_filled
     }
 
     /// What was written, oldest first, `[channel][sample]`. Allocates.
@@ -141,9 +154,9 @@ mod tests {
     #[test]
     fn the_memory_goes_round() {
         let (mut audio, mut worker) = examples(1, 4);
-        let (first, second) = (audio.take_empty(), audio.take_empty());
-        assert!(first.is_some() && second.is_some() && audio.take_empty().is_none());
-        audio.send(first.unwrap());
+        let mut all: Vec<Example> = std::iter::from_fn(|| audio.take_empty()).collect();
+        assert_eq!(all.len(), NUM_EXAMPLES);
+        audio.send(all.pop().unwrap());
         let back = worker.receive().unwrap();
         worker.give_back(back);
         assert!(audio.take_empty().is_some());

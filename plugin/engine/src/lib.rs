@@ -25,7 +25,9 @@ mod worker_thread;
 pub use audio_thread::{ActivateError, Engine, EngineConfig, RenderMode, Settings, Stems};
 pub use catalogue::{Catalogue, CatalogueError, ModelSpec};
 pub use latency::{Latency, LatencyError, ModelTiming, latency};
-pub use query::{Embedding, MAX_EMBEDDING_SIZE, Query, QueryBoard, QueryPreset};
+pub use query::{
+    Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryBoard, QueryBoards, QueryPreset, Question, Reading,
+};
 pub use resources::Resources;
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
 pub use underscore_dsp::Ramp;

@@ -1,13 +1,22 @@
 //! What a model that is asked by example is to look for: a point in the space that its examples lie in.
 
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
 use atomic_float::AtomicF32;
 use serde::Deserialize;
 
+/// Queries that a question is made of: A and B.
+pub const NUM_SLOTS: usize = 2;
+
 /// Values of the largest embedding that a model may be asked by.
 pub const MAX_EMBEDDING_SIZE: usize = 32;
+
+/// Below it two directions are one, or opposite.
+const SMALLEST_SINE: f32 = 1e-3;
+
+/// Below it a point has no direction.
+const SMALLEST_LENGTH: f32 = 1e-6;
 
 /// A point in a model's space of examples. Models of fewer dimensions take the first ones. All zero: its middle.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +39,31 @@ impl Embedding {
         own
     }
 
+    /// The point `share` of the way from here (0) to `other` (1): its direction along the arc between theirs (spherical linear
+    /// interpolation, Shoemake 1985), its length in between. Where there is no one arc, along the straight line.
+    #[must_use]
+    pub fn towards(&self, other: &Self, share: f32) -> Self {
+        let dot = |a: &Self, b: &Self| a.0.iter().zip(&b.0).map(|(a, b)| a * b).sum::<f32>();
+        let lengths = (dot(self, self).sqrt(), dot(other, other).sqrt());
+        let cosine = dot(self, other) / (lengths.0 * lengths.1).max(f32::MIN_POSITIVE);
+        let angle = cosine.clamp(-1.0, 1.0).acos();
+        let sine = angle.sin();
+        let (of_self, of_other) = if sine < SMALLEST_SINE || lengths.0.min(lengths.1) < SMALLEST_LENGTH {
+            (1.0 - share, share)
+        } else {
+            let length = lengths.0 + share * (lengths.1 - lengths.0);
+            (
+                ((1.0 - share) * angle).sin() / sine * length / lengths.0,
+                (share * angle).sin() / sine * length / lengths.1,
+            )
+        };
+        let mut point = Self::default();
+        for (value, (a, b)) in point.0.iter_mut().zip(self.0.iter().zip(&other.0)) {
+            *value = of_self * a + of_other * b;
+        }
+        point
+    }
+
     /// The values, [`MAX_EMBEDDING_SIZE`] of them.
     #[must_use]
     pub fn values(&self) -> &[f32] {
@@ -46,21 +80,55 @@ pub struct QueryPreset {
     pub embedding: Vec<f32>,
 }
 
-/// What is asked for.
+/// What is asked for in one slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Query {
     /// This point.
     Point(Embedding),
-    /// Where the example lies that was listened to last.
-    Example,
+    /// Where the example of this slot lies that was listened to last.
+    Example {
+        /// As long as there is none.
+        otherwise: Embedding,
+    },
 }
 
-/// Where the example of one instance lies: written when one was listened to or a session is loaded, read by the audio thread
+/// What is asked for: the point between what is asked for in either slot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Question {
+    /// A, then B.
+    pub slots: [Query; NUM_SLOTS],
+    /// 0 (A)..=1 (B), see [`Embedding::towards`].
+    pub blend: f32,
+}
+
+impl Default for Question {
+    /// The middle of the space.
+    fn default() -> Self {
+        Self { slots: [Query::Point(Embedding::default()); NUM_SLOTS], blend: 0.0 }
+    }
+}
+
+/// Boards of one instance, by slot.
+pub type QueryBoards = [QueryBoard; NUM_SLOTS];
+
+/// What a look at a board shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading {
+    /// There is no example.
+    Empty,
+    /// It lies here.
+    Example(Embedding),
+    /// It is just being written: what was there before still holds.
+    Busy,
+}
+
+/// Where the example of one slot lies: written when one was listened to or a session is loaded, read by the audio thread
 /// without a lock and by whoever saves the session. Outlives activations.
 #[derive(Debug, Default)]
 pub struct QueryBoard {
-    /// Odd while it is written; 0 before anything was.
+    /// Odd while it is written.
     version: AtomicU32,
+    has_example: AtomicBool,
     values: [AtomicF32; MAX_EMBEDDING_SIZE],
     /// Number of the last example that was dealt with.
     answered: AtomicU32,
@@ -69,17 +137,17 @@ pub struct QueryBoard {
 }
 
 impl QueryBoard {
-    /// The example lies here now. Not for the audio thread.
-    pub fn post(&self, embedding: &Embedding) {
+    /// The example lies here now, or there is none. Not for the audio thread.
+    pub fn post(&self, example: Option<&Embedding>) {
         let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.version.load(Ordering::Relaxed);
         self.version.store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
-        for (place, value) in self.values.iter().zip(embedding.values()) {
+        self.has_example.store(example.is_some(), Ordering::Relaxed);
+        for (place, value) in self.values.iter().zip(example.copied().unwrap_or_default().values()) {
             place.store(*value, Ordering::Relaxed);
         }
-        // Never 0 again.
-        self.version.store(before.wrapping_add(2).max(2), Ordering::Release);
+        self.version.store(before.wrapping_add(2), Ordering::Release);
         *refusal = None;
     }
 
@@ -94,26 +162,33 @@ impl QueryBoard {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Where the example lies; none where there never was one. Waits for who writes: not for the audio thread.
+    /// Where the example lies; none where there is none. Waits for who writes: not for the audio thread.
     #[must_use]
     pub fn settled(&self) -> Option<Embedding> {
         let _nobody_writes = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        self.read()
+        match self.read() {
+            Reading::Example(embedding) => Some(embedding),
+            Reading::Empty | Reading::Busy => None,
+        }
     }
 
-    /// Where the example lies; none where there never was one, or it is just being written. Real-time safe.
+    /// Where the example lies. Real-time safe.
     #[must_use]
-    pub fn read(&self) -> Option<Embedding> {
+    pub fn read(&self) -> Reading {
         let version = self.version.load(Ordering::Acquire);
-        if version == 0 || !version.is_multiple_of(2) {
-            return None;
+        if !version.is_multiple_of(2) {
+            return Reading::Busy;
         }
+        let has_example = self.has_example.load(Ordering::Relaxed);
         let mut embedding = Embedding::default();
         for (value, place) in embedding.0.iter_mut().zip(&self.values) {
             *value = place.load(Ordering::Relaxed);
         }
         fence(Ordering::Acquire);
-        (self.version.load(Ordering::Relaxed) == version).then_some(embedding)
+        if self.version.load(Ordering::Relaxed) != version {
+            return Reading::Busy;
+        }
+        if has_example { Reading::Example(embedding) } else { Reading::Empty }
     }
 
     /// The example of this number was dealt with.
@@ -134,12 +209,12 @@ mod tests {
     #[test]
     fn a_board_shows_what_was_posted_last_and_never_half_of_it() {
         let board = std::sync::Arc::new(QueryBoard::default());
-        assert_eq!(board.read(), None);
+        assert_eq!(board.read(), Reading::Empty);
         let writer = {
             let board = board.clone();
             std::thread::spawn(move || {
                 for number in 0..20_000_u16 {
-                    board.post(&Embedding::new(&[f32::from(number); MAX_EMBEDDING_SIZE]));
+                    board.post(Some(&Embedding::new(&[f32::from(number); MAX_EMBEDDING_SIZE])));
                 }
             })
         };
@@ -147,24 +222,26 @@ mod tests {
         while !writer.is_finished() {
             let settled = board.settled();
             assert!(settled.is_some() || last == 0.0, "one that waits finds something");
-            if let Some(embedding) = board.read() {
+            if let Reading::Example(embedding) = board.read() {
                 let values = embedding.values();
                 assert!(values.iter().all(|value| *value == values[0]), "torn: {values:?}");
                 assert!(values[0] >= last);
                 last = values[0];
             }
         }
-        assert_eq!(board.read(), Some(Embedding::new(&[19_999.0; MAX_EMBEDDING_SIZE])));
+        assert_eq!(board.read(), Reading::Example(Embedding::new(&[19_999.0; MAX_EMBEDDING_SIZE])));
+        board.post(None);
+        assert_eq!((board.read(), board.settled()), (Reading::Empty, None));
     }
 
     #[test]
     fn a_refused_example_leaves_the_one_before_and_says_why_until_another_comes() {
         let board = QueryBoard::default();
         let first = Embedding::new(&[1.0]);
-        board.post(&first);
+        board.post(Some(&first));
         board.refuse("it is silent".into());
-        assert_eq!((board.read(), board.refusal().as_deref()), (Some(first), Some("it is silent")));
-        board.post(&Embedding::new(&[2.0]));
+        assert_eq!((board.settled(), board.refusal().as_deref()), (Some(first), Some("it is silent")));
+        board.post(Some(&Embedding::new(&[2.0])));
         assert_eq!(board.refusal(), None);
     }
 
@@ -173,5 +250,20 @@ mod tests {
         let asked = Embedding::new(&[0.5, f32::NAN, f32::INFINITY, -1.0]);
         assert_eq!(asked.values()[..5], [0.5, 0.0, 0.0, -1.0, 0.0]);
         assert_eq!(Embedding::new(&[1.0; 2 * MAX_EMBEDDING_SIZE]).values(), [1.0; MAX_EMBEDDING_SIZE]);
+    }
+
+    #[test]
+    fn between_two_points_lies_the_arc_and_no_hole() {
+        let (a, b) = (Embedding::new(&[2.0, 0.0]), Embedding::new(&[0.0, 1.0]));
+        let close = |a: &Embedding, b: &[f32]| {
+            a.values().iter().zip(Embedding::new(b).values()).all(|(a, b)| (a - b).abs() < 1e-5)
+        };
+        assert!(close(&a.towards(&b, 0.0), &[2.0, 0.0]) && close(&a.towards(&b, 1.0), &[0.0, 1.0]));
+        let half = 1.5 / 2.0_f32.sqrt();
+        assert!(close(&a.towards(&b, 0.5), &[half, half]), "{:?}", a.towards(&b, 0.5));
+        assert!(close(&a.towards(&a, 0.3), &[2.0, 0.0]));
+        // No direction at all, and the opposite one: the straight line.
+        assert!(close(&Embedding::default().towards(&a, 0.25), &[0.5, 0.0]));
+        assert!(close(&a.towards(&Embedding::new(&[-2.0]), 0.25), &[1.0, 0.0]));
     }
 }

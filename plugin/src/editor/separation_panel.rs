@@ -1,11 +1,11 @@
 //! How it is separated, how much of it is heard, and what it costs.
 
-use egui::{Button, RichText, Ui, vec2};
+use egui::{RichText, Ui, vec2};
 use nice_plug::prelude::*;
 use nice_plug_egui::widgets::ParamSlider;
 use underscore_engine::StatusSnapshot;
 
-use super::{choice, status_panel, theme, toggle};
+use super::{question_panel, status_panel, theme, toggle};
 use crate::params::UnderscoreParams;
 
 /// Draws the controls that hold for all stems.
@@ -27,10 +27,7 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &UnderscoreParams, status
         "How much of the main output is separated; the rest is the delayed input.",
     );
     if params.model.value().is_asked() {
-        ui.label(RichText::new("Asked for").color(theme::DIM));
-        choice::draw(ui, setter, &params.query_preset, "query preset", ui.available_width() - 8.0)
-            .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
-        capture(ui, setter, &params.query_capture);
+        question_panel::draw(ui, setter, &params.question);
     }
     ui.add_space(4.0);
     let size = vec2(ui.available_width(), 24.0);
@@ -42,24 +39,8 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &UnderscoreParams, status
     status_panel::draw_figures(ui, status);
 }
 
-/// A button that holds `param` on while it is held down.
-fn capture(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam) {
-    let response = ui
-        .add_sized(vec2(ui.available_width(), 24.0), Button::new("CAPTURE SIDECHAIN"))
-        .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
-    let place = response.id.with("held");
-    let (was_held, is_held) =
-        (ui.data(|data| data.get_temp(place).unwrap_or(false)), response.is_pointer_button_down_on());
-    // Only what the hand changed: a host may hold the param, too.
-    if is_held != was_held {
-        ui.data_mut(|data| data.insert_temp(place, is_held));
-        setter.begin_set_parameter(param);
-        setter.set_parameter(param, is_held);
-        setter.end_set_parameter(param);
-    }
-}
-
-fn slider(ui: &mut Ui, setter: &ParamSetter, param: &FloatParam, name: &str, explanation: &str) {
+/// A param's name above its slider.
+pub fn slider(ui: &mut Ui, setter: &ParamSetter, param: &FloatParam, name: &str, explanation: &str) {
     ui.label(RichText::new(name).color(theme::DIM)).on_hover_text(explanation);
     let width = ui.available_width() - 58.0;
     ui.add(ParamSlider::for_param(param, setter).with_width(width)).on_hover_text(explanation);

@@ -1,10 +1,10 @@
-//! The sidechain, kept for as long as an example lasts, and handed to the worker when one is to be taken.
+//! The sidechain and what was found, kept for as long as an example lasts, and handed to the worker when one is to be taken.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::examples::{AudioExamples, Example};
-use crate::query::{Embedding, QueryBoard};
+use crate::examples::{AudioExamples, Example, NUM_OF_SIDECHAIN, NUM_OF_TARGET};
+use crate::query::{Embedding, NUM_SLOTS, Query, QueryBoards, Question, Reading};
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::Waker;
 
@@ -14,66 +14,104 @@ const WAIT_STEP: Duration = Duration::from_micros(200);
 /// The audio thread's side of listening to examples.
 pub struct Capture {
     end: AudioExamples,
-    current: Option<Example>,
-    board: Arc<QueryBoard>,
+    /// All hear the same; those that came back from the worker last, less of it.
+    sidechain: [Option<Example>; NUM_OF_SIDECHAIN],
+    target: [Option<Example>; NUM_OF_TARGET],
+    boards: Arc<QueryBoards>,
     waker: Waker,
-    /// Of the example handed over last.
-    number: u32,
-    /// Where the last one lies that is known.
-    embedding: Embedding,
+    /// `[slot]` Of the example handed over last.
+    numbers: [u32; NUM_SLOTS],
+    /// `[slot]` Where the last one lies that is known.
+    known: [Option<Embedding>; NUM_SLOTS],
 }
 
 impl Capture {
-    pub fn new(mut end: AudioExamples, board: Arc<QueryBoard>, waker: Waker) -> Self {
-        let current = end.take_empty();
-        let (number, embedding) = (board.answered(), board.read().unwrap_or_default());
-        Self { end, current, board, waker, number, embedding }
+    pub fn new(end: AudioExamples, boards: Arc<QueryBoards>, waker: Waker) -> Self {
+        let numbers = std::array::from_fn(|slot| boards[slot].answered());
+        let known = std::array::from_fn(|slot| boards[slot].settled());
+        let mut own =
+            Self { end, sidechain: Default::default(), target: Default::default(), boards, waker, numbers, known };
+        own.take_back();
+        own
     }
 
     /// Takes in a block of the sidechain, `[channel][sample]`.
     pub fn listen(&mut self, sidechain: &[&[f32]]) {
-        if self.current.is_none() {
-            self.current = self.end.take_empty();
-            if let Some(example) = &mut self.current {
-                example.clear();
-            }
-        }
-        if let Some(example) = &mut self.current {
-            example.push(sidechain);
-        }
+        self.take_back();
+        self.sidechain.iter_mut().flatten().for_each(|example| example.push(sidechain));
     }
 
-    /// What was heard up to now is an example. Nothing happens while the worker listens to the two before.
-    pub fn take(&mut self) {
-        if let Some(mut example) = self.current.take() {
-            self.number += 1;
-            example.number = self.number;
-            self.end.send(example);
-        }
+    /// Takes in a block of what was found, `[channel][sample]`.
+    pub fn note_found(&mut self, target: &[&[f32]]) {
+        self.target.iter_mut().flatten().for_each(|example| example.push(target));
     }
 
-    /// Forgets the sidechain. What was taken stays.
-    pub fn reset(&mut self) {
-        if let Some(example) = &mut self.current {
+    /// What the sidechain played up to now is the example of `slot`. Nothing happens while the worker has not listened to the ones before.
+    pub fn take(&mut self, slot: usize) {
+        let example = fullest(&mut self.sidechain);
+        self.send(slot, example);
+    }
+
+    /// What was found up to now is the example of `slot`.
+    pub fn take_found(&mut self, slot: usize) {
+        let example = fullest(&mut self.target);
+        self.send(slot, example);
+    }
+
+    fn send(&mut self, slot: usize, example: Option<Example>) {
+        let (Some(mut example), Some(number)) = (example, self.numbers.get_mut(slot)) else { return };
+        *number += 1;
+        (example.slot, example.number) = (slot, *number);
+        self.end.send(example);
+    }
+
+    /// Memory that the worker is done with hears on from now.
+    fn take_back(&mut self) {
+        for place in self.sidechain.iter_mut().chain(&mut self.target).filter(|place| place.is_none()) {
+            let Some(mut example) = self.end.take_empty() else { return };
             example.clear();
+            *place = Some(example);
         }
     }
 
-    /// Where the example lies. While the host renders ahead of real time the last one taken is waited for.
-    pub fn embedding(&mut self, longest_wait: Option<Duration>, status: &EngineStatus) -> Embedding {
-        if let Some(longest_wait) = longest_wait {
-            let began = Instant::now();
-            while self.board.answered() < self.number
-                && status.state() != State::Unavailable
-                && began.elapsed() < longest_wait
-            {
-                self.waker.wake();
-                std::thread::sleep(WAIT_STEP);
-            }
-        }
-        if let Some(embedding) = self.board.read() {
-            self.embedding = embedding;
-        }
-        self.embedding
+    /// Forgets what was heard. What was taken stays.
+    pub fn reset(&mut self) {
+        self.sidechain.iter_mut().chain(&mut self.target).flatten().for_each(Example::clear);
     }
+
+    /// Where what is asked for lies. While the host renders ahead of real time examples that were taken are waited for.
+    pub fn place(&mut self, question: &Question, longest_wait: Option<Duration>, status: &EngineStatus) -> Embedding {
+        let began = Instant::now();
+        let mut of_slot = |slot: usize| match question.slots[slot] {
+            Query::Point(embedding) => embedding,
+            Query::Example { otherwise } => {
+                let board = &self.boards[slot];
+                while longest_wait.is_some_and(|longest_wait| began.elapsed() < longest_wait)
+                    && board.answered() < self.numbers[slot]
+                    && status.state() != State::Unavailable
+                {
+                    self.waker.wake();
+                    std::thread::sleep(WAIT_STEP);
+                }
+                match board.read() {
+                    Reading::Example(embedding) => self.known[slot] = Some(embedding),
+                    Reading::Empty => self.known[slot] = None,
+                    Reading::Busy => {}
+                }
+                self.known[slot].unwrap_or(otherwise)
+            }
+        };
+        // The ends as they are: a slot that is not asked is not waited for either.
+        match question.blend {
+            blend if blend <= 0.0 => of_slot(0),
+            blend if blend >= 1.0 => of_slot(1),
+            blend => of_slot(0).towards(&of_slot(1), blend),
+        }
+    }
+}
+
+/// Takes out the one that has heard most.
+fn fullest(examples: &mut [Option<Example>]) -> Option<Example> {
+    let heard = |place: &&mut Option<Example>| place.as_ref().map(Example::num_filled);
+    examples.iter_mut().max_by_key(heard)?.take()
 }

@@ -14,7 +14,7 @@ use crate::catalogue::ModelSpec;
 use crate::examples::examples;
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
-use crate::query::{Embedding, Query, QueryBoard};
+use crate::query::{Embedding, QueryBoards, Question};
 use crate::resources::Resources;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::{Assignment, DeviceChoice, Listener, Worker};
@@ -32,8 +32,11 @@ const LONGEST_WAIT_OFFLINE: Duration = Duration::from_mins(1);
 const LONGEST_WAIT_AHEAD: Duration = Duration::from_secs(1);
 const LONGEST_WAIT_AHEAD_LOADING: Duration = Duration::from_secs(5);
 
-/// Channels of the sidechain.
-const SIDECHAIN_CHANNELS: usize = 2;
+/// Channels of an example: as many as the sidechain has.
+const EXAMPLE_CHANNELS: usize = 2;
+
+/// Time from one example to the next while the sidechain is followed.
+const FOLLOW_S: f64 = 1.0;
 
 /// What an engine is made for. All of it is fixed until the next activation.
 #[derive(Debug, Clone)]
@@ -51,7 +54,7 @@ pub struct EngineConfig {
     /// Where its file and libtorch lie.
     pub resources: Resources,
     /// Where examples are written that a model which is asked has listened to.
-    pub board: Arc<QueryBoard>,
+    pub boards: Arc<QueryBoards>,
 }
 
 /// The lowest host rate at which anything is separated, Hz: the telephone's. Half of what carries speech is missing below it.
@@ -106,7 +109,9 @@ pub struct Settings {
     /// The masks are not used (bypass): after [`SLEEP_AFTER_S`] no inference is run.
     pub asleep: bool,
     /// What a model that is asked is to look for. A change takes effect with the next call, a frame's overlap long.
-    pub query: Query,
+    pub question: Question,
+    /// The sidechain is the example of this slot anew every second.
+    pub followed_slot: Option<usize>,
 }
 
 impl Default for Settings {
@@ -116,7 +121,8 @@ impl Default for Settings {
             stereo_link: true,
             render: RenderMode::RealTime,
             asleep: false,
-            query: Query::Point(Embedding::default()),
+            question: Question::default(),
+            followed_slot: None,
         }
     }
 }
@@ -133,6 +139,8 @@ pub struct Engine {
     latency: Latency,
     host_rate_hz: f64,
     num_asleep_samples: f64,
+    /// Since the sidechain was an example last, while it is followed.
+    num_followed_samples: f64,
     /// Samples of the current hop that are in.
     hop_fill: usize,
     /// `[channel][sample]` of the hop being filled.
@@ -202,17 +210,17 @@ impl Engine {
             return None;
         }
         let num_hops = spec.query_frames + grid.window_samples().div_ceil(grid.hop_samples()) - 1;
-        let (audio, examples) = examples(SIDECHAIN_CHANNELS, num_hops * grid.hop_samples());
+        let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * grid.hop_samples());
         let listener = Listener {
             examples,
-            board: config.board.clone(),
+            boards: config.boards.clone(),
             grid,
             num_bins: spec.timing.num_bins,
             num_frames: spec.query_frames,
             embedding_size: spec.embedding_size,
             scale: spec.timing.window_samples() as f32 / grid.window_samples() as f32,
         };
-        Some((Capture::new(audio, config.board.clone(), worker.waker()), listener))
+        Some((Capture::new(audio, config.boards.clone(), worker.waker()), listener))
     }
 
     fn new(
@@ -238,6 +246,7 @@ impl Engine {
             latency,
             host_rate_hz,
             num_asleep_samples: 0.0,
+            num_followed_samples: 0.0,
             hop_fill: 0,
             hop_in: vec![vec![0.0; hop]; num_channels],
             hop_out: vec![vec![vec![0.0; hop]; num_channels]; num_stems],
@@ -273,7 +282,7 @@ impl Engine {
         if let Some(capture) = &mut self.capture {
             capture.reset();
         }
-        self.num_asleep_samples = 0.0;
+        (self.num_asleep_samples, self.num_followed_samples) = (0.0, 0.0);
         self.delay.iter_mut().for_each(DelayLine::reset);
         self.hop_fill = 0;
         self.hop_in.iter_mut().for_each(|hop| hop.fill(0.0));
@@ -289,16 +298,23 @@ impl Engine {
         }
     }
 
-    /// The last seconds of the sidechain are an example: the worker listens to it and writes on the board where it lies.
-    pub fn take_example(&mut self) {
+    /// The last seconds of the sidechain are the example of `slot`: the worker listens to it and writes on its board where it lies.
+    pub fn take_example(&mut self, slot: usize) {
         if let Some(capture) = &mut self.capture {
-            capture.take();
+            capture.take(slot);
+        }
+    }
+
+    /// The last seconds of the target are the example of `slot`: what was found so far is to be found more sharply.
+    pub fn take_found(&mut self, slot: usize) {
+        if let Some(capture) = &mut self.capture {
+            capture.take_found(slot);
         }
     }
 
     /// Processes one block of any length up to the largest: `input` is `[channel][sample]`. A longer block, or channels of
     /// unequal length, are cut to what fits; the caller is to split them.
-    pub fn process(&mut self, input: &[&[f32]], settings: Settings) -> Stems<'_> {
+    pub fn process(&mut self, input: &[&[f32]], settings: &Settings) -> Stems<'_> {
         let num_samples = input.iter().map(|channel| channel.len()).min().unwrap_or(0).min(self.presence.len());
         self.take_input(input, num_samples);
         let block_s = num_samples as f64 / self.host_rate_hz;
@@ -310,10 +326,10 @@ impl Engine {
             RenderMode::RealTime if is_loading => Some(LONGEST_WAIT_AHEAD_LOADING),
             RenderMode::RealTime => Some(LONGEST_WAIT_AHEAD),
         };
-        let embedding = match (settings.query, &mut self.capture) {
-            (Query::Point(embedding), _) => embedding,
-            (Query::Example, Some(capture)) => capture.embedding(longest_wait, &self.status),
-            (Query::Example, None) => Embedding::default(),
+        self.follow(settings.followed_slot, num_samples);
+        let embedding = match &mut self.capture {
+            Some(capture) => capture.place(&settings.question, longest_wait, &self.status),
+            None => Embedding::default(),
         };
         let may_wait_for_model = longest_wait.is_some() && is_loading;
         let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
@@ -326,14 +342,39 @@ impl Engine {
             // Counted and decided place by place, so that it does not depend on where blocks end.
             self.num_asleep_samples = if settings.asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
             let asleep = self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
-            let Settings { strength, stereo_link, .. } = settings;
+            let Settings { strength, stereo_link, .. } = *settings;
             self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait });
         }
         if may_wait_for_model {
             self.pace.forgive_until(Instant::now());
         }
+        self.note_found(num_samples);
         self.compute_residual(num_samples);
         Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: &self.presence }
+    }
+
+    /// Takes an example every second, at the start of the block that it ends in.
+    fn follow(&mut self, followed_slot: Option<usize>, num_samples: usize) {
+        let Some(slot) = followed_slot else {
+            self.num_followed_samples = 0.0;
+            return;
+        };
+        if self.num_followed_samples >= FOLLOW_S * self.host_rate_hz {
+            self.num_followed_samples = 0.0;
+            self.take_example(slot);
+        }
+        self.num_followed_samples += num_samples as f64;
+    }
+
+    /// The target of a model that is asked may be the next example.
+    fn note_found(&mut self, num_samples: usize) {
+        if let (Some(capture), Some(target)) = (&mut self.capture, self.stems.first()) {
+            let mut channels = target.iter();
+            let block = std::array::from_fn::<&[f32], EXAMPLE_CHANNELS, _>(|_| {
+                channels.next().map(|channel| &channel[..num_samples]).unwrap_or_default()
+            });
+            capture.note_found(&block);
+        }
     }
 
     /// Does what is to be done at this place of the hop; see [`latency()`].

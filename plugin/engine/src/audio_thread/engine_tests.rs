@@ -5,6 +5,7 @@ use underscore_dsp::{Complex32, Stft, linking};
 
 use super::*;
 use crate::handoff::{Call, Outcome, WorkerEnd};
+use crate::query::{NUM_SLOTS, Query, Reading};
 use crate::worker_thread::{Stream, Waker, double};
 
 #[global_allocator]
@@ -61,7 +62,7 @@ fn config_of(timing: ModelTiming, num_channels: usize, max_block_samples: usize)
         },
         device: DeviceChoice::Cpu,
         resources: Resources::at("/nowhere"),
-        board: Arc::default(),
+        boards: Arc::default(),
     }
 }
 
@@ -143,7 +144,7 @@ fn render(
     engine: &mut Engine,
     input: &[f32],
     block: usize,
-    settings: Settings,
+    settings: &Settings,
     mut work: impl FnMut(usize),
 ) -> Rendered {
     let mut out = Rendered { stems: vec![Vec::new(); 2], dry: Vec::new(), presence: Vec::new() };
@@ -188,7 +189,7 @@ fn with_masks_of_one_the_first_stem_is_the_delayed_input_at_every_block_size() {
             let (mut engine, worker) = engine_and_worker(&config);
             let mut stream = stream_for(worker, &config, &engine, |_| 1.0);
             let input = noise(48_000);
-            let out = render(&mut engine, &input, block, Settings::default(), |_| while stream.step() {});
+            let out = render(&mut engine, &input, block, &Settings::default(), |_| while stream.step() {});
             let latency = engine.latency_samples();
             let error_db = error_db(&out, &input, latency);
             println!("block {block}: latency {latency}, error {error_db:.1} dBFS");
@@ -212,7 +213,7 @@ fn at_every_rate_the_whole_spectrum_passes_a_mask_of_one() {
                 let mut stream = stream_for(worker, &config, &engine, |_| 1.0);
                 let input = noise(rate_hz as usize);
                 let settings = Settings { stereo_link, ..Settings::default() };
-                let out = render(&mut engine, &input, 480, settings, |_| while stream.step() {});
+                let out = render(&mut engine, &input, 480, &settings, |_| while stream.step() {});
                 let latency = engine.latency_samples();
                 let error_db = error_db(&out, &input, latency);
                 assert!(error_db < -120.0, "{rate_hz} Hz, {} bins: {error_db} dBFS", timing.num_bins);
@@ -250,7 +251,7 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
                 let num_host_bins = grid.num_bins().min(timing.num_bins);
                 let mut num_frames = 0;
                 let settings = Settings { stereo_link, ..Settings::default() };
-                render(&mut engine, &input, 480, settings, |_| {
+                render(&mut engine, &input, 480, &settings, |_| {
                     while let Some(mut call) = worker.receive() {
                         for channel_idx in 0..call.num_channels {
                             for frame_idx in 0..shape.num_frames {
@@ -295,7 +296,7 @@ fn expected_of(timing: ModelTiming, input: &[f32], block: usize) -> Vec<f32> {
     let config = config_of(ModelTiming { frames_per_call: 1, look_ahead_frames: 0, ..timing }, 1, block);
     let (mut engine, worker) = engine_and_worker(&config);
     let mut stream = stream_for(worker, &config, &engine, mask_by_spectrum);
-    let out = render(&mut engine, input, block, Settings::default(), |_| while stream.step() {});
+    let out = render(&mut engine, input, block, &Settings::default(), |_| while stream.step() {});
     out.stems[0][engine.latency_samples()..].to_vec()
 }
 
@@ -317,7 +318,7 @@ fn every_frame_gets_the_mask_that_was_made_for_it_before_and_after_silence_too()
             let config = config_of(timing, 1, block);
             let (mut engine, worker) = engine_and_worker(&config);
             let mut stream = stream_for(worker, &config, &engine, mask_by_spectrum);
-            let out = render(&mut engine, &input, block, Settings::default(), |_| while stream.step() {});
+            let out = render(&mut engine, &input, block, &Settings::default(), |_| while stream.step() {});
             let actual = &out.stems[0][engine.latency_samples()..];
             let first = actual.iter().zip(&expected).position(|(a, e)| a != e);
             assert_eq!(first, None, "{timing:?}, blocks of {block}: the first sample that differs");
@@ -347,7 +348,7 @@ fn an_offline_render_has_the_same_bits_at_any_block_size_and_whenever_the_worker
                 }
             });
             let settings = Settings { render: RenderMode::Offline, ..Settings::default() };
-            let out = render(&mut engine, &input, block, settings, |_| ());
+            let out = render(&mut engine, &input, block, &settings, |_| ());
             let actual = &out.stems[0][engine.latency_samples()..];
             let first = actual.iter().zip(&expected).position(|(a, e)| a != e);
             assert_eq!(first, None, "{timing:?}, blocks of {block}: the first sample that differs");
@@ -364,7 +365,7 @@ fn without_a_worker_the_dry_signal_is_exact_and_every_stem_has_its_share() {
     let (mut engine, _worker) = engine_and_worker(&config);
     engine.status().set_unavailable("none".into());
     let input = noise(48_000);
-    let out = render(&mut engine, &input, 480, Settings::default(), |_| ());
+    let out = render(&mut engine, &input, 480, &Settings::default(), |_| ());
     let latency = engine.latency_samples();
     assert_eq!(out.dry[latency..], input[..input.len() - latency]);
     assert!(out.presence.iter().all(|&presence| presence == 0.0));
@@ -386,7 +387,7 @@ fn a_worker_that_stops_is_counted_heard_as_dry_and_never_as_a_click_or_a_shift()
             .collect();
         // Masks for two seconds, none for three, masks again.
         let (stop, go) = (2 * 48_000 / block, 5 * 48_000 / block);
-        let out = render(&mut engine, &input, block, Settings::default(), |block_idx| {
+        let out = render(&mut engine, &input, block, &Settings::default(), |block_idx| {
             while !(stop..go).contains(&block_idx) && stream.step() {}
         });
         let snapshot = engine.status().snapshot();
@@ -416,7 +417,7 @@ fn a_change_of_the_stereo_link_is_bridged_by_the_last_masks() {
         for part in input.chunks(2 * 48_000) {
             is_linked = !is_linked;
             let settings = Settings { stereo_link: is_linked, ..Settings::default() };
-            let out = render(&mut engine, part, 512, settings, |_| while stream.step() {});
+            let out = render(&mut engine, part, 512, &settings, |_| while stream.step() {});
             let from = if part.as_ptr() == input.as_ptr() { engine.latency_samples() } else { 0 };
             assert!(out.presence[from..].iter().all(|&presence| presence == 1.0), "{timing:?}");
         }
@@ -429,13 +430,13 @@ fn a_result_of_before_a_reset_is_never_used_after_it() {
     let block = 768;
     let config = config(1, block);
     let (mut engine, mut worker) = engine_and_worker(&config);
-    render(&mut engine, &noise(8 * 768), block, Settings::default(), |_| ());
+    render(&mut engine, &noise(8 * 768), block, &Settings::default(), |_| ());
     engine.reset();
     // The old call comes back with a mask of 1 for frame 0, the new one for the same frame is never answered.
     let old = worker.receive().expect("a call of before the reset");
     worker.send(answer(old, 1.0));
     let input = noise(48_000);
-    let out = render(&mut engine, &input, block, Settings::default(), |_| ());
+    let out = render(&mut engine, &input, block, &Settings::default(), |_| ());
     assert!(out.presence.iter().all(|&presence| presence == 0.0));
 }
 
@@ -449,7 +450,7 @@ fn numbers_that_are_none_are_replaced_and_counted() {
     input[200] = f32::INFINITY;
     input[250] = 1e30;
     input[300] = f32::from_bits(1);
-    let out = render(&mut engine, &input, 512, Settings::default(), |_| ());
+    let out = render(&mut engine, &input, 512, &Settings::default(), |_| ());
     assert!(out.stems.iter().flatten().all(|sample| sample.is_finite()));
     assert_eq!(engine.status().snapshot().num_replaced_samples, 6, "three in each channel");
 }
@@ -470,7 +471,7 @@ fn an_offline_host_waits_for_the_worker_and_loses_no_frame() {
     let settings = Settings { render: RenderMode::Offline, ..Settings::default() };
     let input = noise(5 * 48_000);
     for pass in 0..3 {
-        let out = render(&mut engine, &input, block, settings, |_| ());
+        let out = render(&mut engine, &input, block, &settings, |_| ());
         let error_db = error_db(&out, &input, engine.latency_samples());
         assert!(error_db < -120.0, "pass {pass}: {error_db} dBFS");
         engine.reset();
@@ -488,7 +489,7 @@ fn bypass_sleeps_after_a_while_and_is_not_late() {
         let (mut engine, mut worker) = engine_and_worker(&config);
         let mut num_calls = 0;
         let settings = Settings { asleep: true, ..Settings::default() };
-        let out = render(&mut engine, &noise(6 * 48_000), block, settings, |_| {
+        let out = render(&mut engine, &noise(6 * 48_000), block, &settings, |_| {
             while let Some(call) = worker.receive() {
                 num_calls += 1;
                 worker.send(answer(call, 1.0));
@@ -511,7 +512,7 @@ fn sleep_begins_at_the_same_sample_in_any_block_size_and_anew_after_a_reset() {
         let (mut engine, mut worker) = engine_and_worker(&config(1, 8192));
         let mut num_calls = 0;
         let mut play = |engine: &mut Engine, part: &[f32], asleep: bool, num_calls: &mut usize| {
-            render(engine, part, block, Settings { asleep, ..Settings::default() }, |_| {
+            render(engine, part, block, &Settings { asleep, ..Settings::default() }, |_| {
                 while let Some(call) = worker.receive() {
                     *num_calls += 1;
                     worker.send(answer(call, 1.0));
@@ -542,8 +543,8 @@ fn after_sleep_the_masks_fade_in_and_are_the_right_ones() {
         let mut stream = stream_for(worker, &config, &engine, mask_by_spectrum);
         let (bypassed, back) = input.split_at(5 * 48_000 / 512 * 512);
         let asleep = Settings { asleep: true, ..Settings::default() };
-        let mut out = render(&mut engine, bypassed, 512, asleep, |_| while stream.step() {});
-        let rest = render(&mut engine, back, 512, Settings::default(), |_| while stream.step() {});
+        let mut out = render(&mut engine, bypassed, 512, &asleep, |_| while stream.step() {});
+        let rest = render(&mut engine, back, 512, &Settings::default(), |_| while stream.step() {});
         out.stems[0].extend(rest.stems[0].iter());
         out.presence.extend(rest.presence.iter());
         assert_eq!(engine.status().snapshot().num_late_frames, 0);
@@ -576,7 +577,7 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
             }
         });
         let input = noise(5 * 48_000);
-        let out = render(&mut engine, &input, block, Settings::default(), |_| ());
+        let out = render(&mut engine, &input, block, &Settings::default(), |_| ());
         let error_db = error_db(&out, &input, engine.latency_samples());
         println!("error {error_db:.1} dBFS");
         assert!(error_db < -120.0);
@@ -595,7 +596,7 @@ fn silence_costs_no_call_and_sound_after_it_is_separated_from_the_first_sample()
         let (sound, silence) = (noise(48_000), vec![0.0; 10 * 48_000]);
         let input = [&silence[..], &sound, &silence, &sound].concat();
         let mut num_calls = 0;
-        let out = render(&mut engine, &input, block, Settings::default(), |_| {
+        let out = render(&mut engine, &input, block, &Settings::default(), |_| {
             while let Some(call) = worker.receive() {
                 assert_eq!(call.is_fresh, num_calls == 0, "silence keeps the state");
                 assert!(call.heard_from <= call.first_frame);
@@ -621,7 +622,7 @@ fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
     let config = config(1, block);
     let (mut engine, mut worker) = engine_and_worker(&config);
     // A worker that takes nothing: every call is with it, and further ones are dropped.
-    render(&mut engine, &noise(200 * 768), block, Settings::default(), |_| ());
+    render(&mut engine, &noise(200 * 768), block, &Settings::default(), |_| ());
     assert!(engine.status().snapshot().num_dropped_calls > 0);
     let thread = std::thread::spawn(move || {
         while !worker.is_abandoned() {
@@ -632,7 +633,7 @@ fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
     });
     let began = Instant::now();
     let settings = Settings { render: RenderMode::Offline, ..Settings::default() };
-    let out = render(&mut engine, &noise(200 * 768), block, settings, |_| ());
+    let out = render(&mut engine, &noise(200 * 768), block, &settings, |_| ());
     println!("200 frames in {:.1} s", began.elapsed().as_secs_f64());
     assert!(began.elapsed().as_secs() < 10);
     assert_eq!(out.presence.last(), Some(&1.0));
@@ -645,7 +646,11 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames) = (1, 6);
     let tone: Vec<f32> = (0..512).map(|n| (n as f32 * 0.1).sin()).collect();
-    let offline = Settings { render: RenderMode::Offline, query: Query::Example, ..Settings::default() };
+    let example = Question {
+        slots: [Query::Example { otherwise: Embedding::default() }, Query::Point(Embedding::default())],
+        blend: 0.0,
+    };
+    let offline = Settings { render: RenderMode::Offline, question: example, ..Settings::default() };
     let listening = |config: &EngineConfig| {
         let (mut engine, worker) = engine_and_worker(config);
         let (capture, listener) = Engine::ears(config, &engine.latency, &Worker::default()).unzip();
@@ -658,7 +663,7 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
         let mut last = 0.0_f32;
         for _ in 0..60 {
             while stream.step() {}
-            let stems = engine.process(&[&tone], Settings { render: RenderMode::RealTime, ..offline });
+            let stems = engine.process(&[&tone], &Settings { render: RenderMode::RealTime, ..offline });
             last = stems.stem(0, 0).iter().map(|x| x * x).sum::<f32>().sqrt();
         }
         last / tone.iter().map(|x| x * x).sum::<f32>().sqrt()
@@ -666,27 +671,105 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     let (mut engine, mut stream) = listening(&config);
     assert!(gain_of(&mut engine, &mut stream) < 1e-3, "nothing was asked for");
     // Silence is no example, and nobody waits for one that was dealt with.
-    assert_no_alloc(|| engine.take_example());
+    assert_no_alloc(|| engine.take_example(0));
     while stream.step() {}
-    assert_eq!(config.board.read(), None);
-    assert!(config.board.refusal().is_some_and(|why| why.contains("silent")));
+    assert_eq!(config.boards[0].read(), Reading::Empty);
+    assert!(config.boards[0].refusal().is_some_and(|why| why.contains("silent")));
     for _ in 0..10 {
         assert_no_alloc(|| engine.listen(&[&tone, &tone]));
     }
-    assert_no_alloc(|| engine.take_example());
+    assert_no_alloc(|| engine.take_example(0));
     // An offline host waits for its answer.
     let worker = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
         while stream.step() {}
         stream
     });
-    engine.process(&[&tone], offline);
-    assert_eq!(config.board.read(), Some(Embedding::new(&[double::EXAMPLE])));
-    assert_eq!(config.board.refusal(), None);
+    engine.process(&[&tone], &offline);
+    assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[double::EXAMPLE])));
+    assert_eq!(config.boards[0].refusal(), None);
     let mut stream = worker.join().unwrap();
     let found = gain_of(&mut engine, &mut stream);
     assert!((found - double::EXAMPLE).abs() < 0.02, "{found}");
     drop((engine, stream));
     let (mut next, mut stream) = listening(&config);
     assert!((gain_of(&mut next, &mut stream) - double::EXAMPLE).abs() < 0.02, "another activation has forgotten it");
+}
+
+/// An engine that listens, with nobody on the other side of its examples but the test.
+fn listening_engine() -> (EngineConfig, Engine, Listener) {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames) = (1, 60);
+    let (mut engine, _) = engine_and_worker(&config);
+    let (capture, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
+    engine.capture = capture;
+    (config, engine, listener.unwrap())
+}
+
+#[test]
+fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to_the_other() {
+    let (config, mut engine, mut listener) = listening_engine();
+    let block = [1.0; 512];
+    for slot in 0..NUM_SLOTS {
+        engine.listen(&[&block]);
+        engine.take_example(slot);
+        let example = listener.examples.receive().unwrap();
+        assert_eq!((example.slot, example.number), (slot, 1));
+        listener.examples.give_back(example);
+    }
+    assert_no_alloc(|| engine.take_example(NUM_SLOTS));
+    assert!(listener.examples.receive().is_none(), "there is no such slot");
+    let otherwise = Embedding::new(&[-1.0]);
+    let slots = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
+    let status = engine.status();
+    let mut place = |blend: f32| engine.capture.as_mut().unwrap().place(&Question { slots, blend }, None, &status);
+    assert_eq!(place(0.0), otherwise, "there is no example yet");
+    config.boards[0].post(Some(&Embedding::new(&[1.0])));
+    for (blend, expected) in [(0.0, 1.0), (0.25, 1.5), (0.5, 2.0), (1.0, 3.0)] {
+        assert_eq!(place(blend).values()[0], expected, "at {blend}");
+    }
+    config.boards[0].post(None);
+    assert_eq!(place(0.0), otherwise, "a session without an example was loaded");
+}
+
+#[test]
+fn what_was_found_can_be_the_next_example() {
+    let (_, mut engine, mut listener) = listening_engine();
+    engine.take_found(1);
+    let example = listener.examples.receive().unwrap();
+    assert_eq!((example.slot, example.num_filled()), (1, 0));
+    listener.examples.give_back(example);
+    engine.listen(&[&[0.5; 512]]);
+    for _ in 0..3 {
+        assert_no_alloc(|| engine.process(&[&[0.25; 512]], &Settings::default()).num_samples());
+    }
+    assert_no_alloc(|| engine.take_found(0));
+    let example = listener.examples.receive().unwrap();
+    // Memory came back with the sidechain's block. Until the masks come nothing is found: silence, and no sidechain.
+    assert_eq!((example.slot, example.in_order()), (0, vec![vec![0.0; 3 * 512]; EXAMPLE_CHANNELS]));
+}
+
+#[test]
+fn a_sidechain_that_is_followed_is_an_example_every_second_with_what_was_heard_before() {
+    let (_, mut engine, mut listener) = listening_engine();
+    let settings = Settings { followed_slot: Some(0), ..Settings::default() };
+    let mut heard = Vec::new();
+    // 5.3 s
+    for number in 0..500_u16 {
+        let block = [f32::from(number); 512];
+        engine.listen(&[&block]);
+        engine.process(&[&block], &settings);
+        if let Some(example) = listener.examples.receive() {
+            let samples = example.in_order();
+            assert_eq!(samples[0].last(), Some(&f32::from(number)), "it ends with the newest sample");
+            heard.push((number, samples[0].len()));
+            listener.examples.give_back(example);
+        }
+    }
+    println!("at block, of samples: {heard:?}");
+    // 94 blocks are the first that last a second. The memory of this test's example holds 63 hops of 768 samples.
+    assert_eq!(heard.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [94, 188, 282, 376, 470]);
+    assert!(heard.iter().all(|(_, len)| *len == 63 * 768), "each tells of as much as there is room for");
+    engine.process(&[&[0.0; 512]], &Settings::default());
+    assert!(listener.examples.receive().is_none());
 }

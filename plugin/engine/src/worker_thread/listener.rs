@@ -6,7 +6,7 @@ use underscore_dsp::{Complex32, Grid, Stft, link_rms};
 
 use super::model::Model;
 use crate::examples::WorkerExamples;
-use crate::query::{Embedding, QueryBoard};
+use crate::query::{Embedding, QueryBoards};
 
 /// Hops this far below the loudest one, at either end, are silence around the example.
 const TRIM_DB: f32 = -50.0;
@@ -17,7 +17,7 @@ const SILENCE_RMS: f32 = 1e-5;
 /// What an engine gives its worker to listen to.
 pub struct Listener {
     pub examples: WorkerExamples,
-    pub board: Arc<QueryBoard>,
+    pub boards: Arc<QueryBoards>,
     /// Of the host's rate.
     pub grid: Grid,
     /// Of the model.
@@ -33,11 +33,12 @@ impl Listener {
     /// Listens to one example. `false`: there was none.
     pub fn step(&mut self, model: &Model) -> bool {
         let Some(example) = self.examples.receive() else { return false };
+        let board = &self.boards[example.slot];
         match self.embedding(&example.in_order(), model) {
-            Ok(embedding) => self.board.post(&embedding),
-            Err(why) => self.board.refuse(why),
+            Ok(embedding) => board.post(Some(&embedding)),
+            Err(why) => board.refuse(why),
         }
-        self.board.answer(example.number);
+        board.answer(example.number);
         self.examples.give_back(example);
         true
     }

@@ -1,0 +1,67 @@
+//! What a model that is asked by example is to look for.
+
+use egui::{Button, RichText, Ui, vec2};
+use nice_plug::prelude::*;
+
+use super::{choice, separation_panel, theme, toggle};
+use crate::query::Preset;
+use crate::question::QuestionParams;
+
+const BUTTON_HEIGHT: f32 = 22.0;
+const BUTTON_WIDTH: f32 = 62.0;
+
+/// Draws both slots, and what lies between them.
+pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams) {
+    ui.label(RichText::new("Asked for").color(theme::DIM))
+        .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
+    slot(ui, setter, "A", &params.preset_a, &params.capture_a);
+    slot(ui, setter, "B", &params.preset_b, &params.capture_b);
+    separation_panel::slider(
+        ui,
+        setter,
+        &params.blend,
+        "A to B",
+        "What is asked for lies between what A asks for and what B does.",
+    );
+    ui.horizontal(|ui| {
+        let width = (ui.available_width() - 8.0) / 2.0;
+        momentary(ui, setter, &params.refine, "REFINE", width)
+            .on_hover_text("The last three seconds of what was found are the example: once more, and sharper.");
+        toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
+            .on_hover_text("The sidechain is the example of slot A anew every second.");
+    });
+}
+
+/// What one slot asks for, and the button that captures its example.
+fn slot(ui: &mut Ui, setter: &ParamSetter, name: &str, preset: &EnumParam<Preset>, capture: &BoolParam) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(name).color(theme::TEXT));
+        let width = ui.available_width() - BUTTON_WIDTH - 16.0;
+        choice::draw(ui, setter, preset, name, width)
+            .on_hover_text("A class of sounds, or the example that was captured from the sidechain.");
+        let response = momentary(ui, setter, capture, "CAPTURE", BUTTON_WIDTH)
+            .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
+        if response.clicked() && preset.value() != Preset::default() {
+            // Who captures an example wants to hear it.
+            setter.begin_set_parameter(preset);
+            setter.set_parameter(preset, Preset::default());
+            setter.end_set_parameter(preset);
+        }
+    });
+}
+
+/// A button that holds `param` on while it is held down.
+fn momentary(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, label: &str, width: f32) -> egui::Response {
+    let response = ui.add_sized(vec2(width, BUTTON_HEIGHT), Button::new(RichText::new(label).size(11.0)));
+    let place = response.id.with("held");
+    let (was_held, is_held) =
+        (ui.data(|data| data.get_temp(place).unwrap_or(false)), response.is_pointer_button_down_on());
+    // Only what the hand changed: a host may hold the param, too.
+    if is_held != was_held {
+        ui.data_mut(|data| data.insert_temp(place, is_held));
+        setter.begin_set_parameter(param);
+        setter.set_parameter(param, is_held);
+        setter.end_set_parameter(param);
+    }
+    response
+}

@@ -1,0 +1,125 @@
+//! The params of models that are asked by example, and what they ask.
+
+use std::sync::Arc;
+
+use nice_plug::prelude::*;
+use underscore_engine::{Catalogue, ModelSpec, NUM_SLOTS, QueryBoards, Question};
+
+use crate::query::{Preset, SavedQuery};
+
+/// What is asked for. Hidden as long as no model ships that is asked: nobody is to wonder at params that do nothing.
+#[derive(Params)]
+pub struct QuestionParams {
+    /// The example of slot A.
+    #[persist = "query"]
+    pub saved_a: SavedQuery,
+    /// The example of slot B.
+    #[persist = "query_b"]
+    pub saved_b: SavedQuery,
+
+    /// What slot A asks for: its example, or a class of sounds.
+    #[id = "query_preset"]
+    pub preset_a: EnumParam<Preset>,
+    /// Goes on: the last three seconds of the sidechain are the example of slot A. Switched off again by whoever switched it on.
+    #[id = "query_capture"]
+    pub capture_a: BoolParam,
+    /// What slot B asks for.
+    #[id = "query_preset_b"]
+    pub preset_b: EnumParam<Preset>,
+    /// Like that of slot A.
+    #[id = "query_capture_b"]
+    pub capture_b: BoolParam,
+    /// Between the two, 0..=1 (A..=B).
+    #[id = "query_blend"]
+    pub blend: FloatParam,
+    /// Goes on: the last three seconds of the target are the example of the slot that is nearer.
+    #[id = "query_refine"]
+    pub refine: BoolParam,
+    /// The sidechain is the example of slot A anew every second.
+    #[id = "query_follow"]
+    pub follow: BoolParam,
+}
+
+impl Default for QuestionParams {
+    fn default() -> Self {
+        let boards = Arc::default();
+        let is_hidden = !Catalogue::shipped().models().iter().any(ModelSpec::is_asked);
+        let switch = |name| {
+            let param = BoolParam::new(name, false);
+            if is_hidden { param.hide() } else { param }
+        };
+        let preset = |name| {
+            let param = EnumParam::new(name, Preset::default());
+            if is_hidden { param.hide() } else { param }
+        };
+        let blend = FloatParam::new("Query A/B", 0.0, FloatRange::Linear { min: 0.0, max: 1.0 })
+            .with_unit(" %")
+            .with_value_to_string(formatters::v2s_f32_percentage(0))
+            .with_string_to_value(formatters::s2v_f32_percentage());
+        Self {
+            saved_a: SavedQuery::of(&boards, 0),
+            saved_b: SavedQuery::of(&boards, 1),
+            preset_a: preset("Query A"),
+            capture_a: switch("Capture A"),
+            preset_b: preset("Query B"),
+            capture_b: switch("Capture B"),
+            blend: if is_hidden { blend.hide() } else { blend },
+            refine: switch("Refine Query"),
+            follow: switch("Follow Sidechain"),
+        }
+    }
+}
+
+impl QuestionParams {
+    /// Where engines write the examples that they have listened to, by slot.
+    #[must_use]
+    pub fn boards(&self) -> &Arc<QueryBoards> {
+        self.saved_a.boards()
+    }
+
+    /// What the model of this id is asked for. Real-time safe.
+    #[must_use]
+    pub fn question(&self, model_id: &str) -> Question {
+        let slots = [self.preset_a.value().query(model_id, 0), self.preset_b.value().query(model_id, 1)];
+        Question { slots, blend: self.blend.value() }
+    }
+
+    /// The slot whose example is the sidechain, whatever it plays.
+    #[must_use]
+    pub fn followed_slot(&self) -> Option<usize> {
+        self.follow.value().then_some(0)
+    }
+
+    /// The slot that what is asked for is nearer to.
+    #[must_use]
+    pub fn nearer_slot(&self) -> usize {
+        usize::from(self.blend.value() > 0.5)
+    }
+}
+
+/// The switches as they were in the block before: an example is taken when one goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Switches {
+    /// `[slot]`
+    pub capture: [bool; NUM_SLOTS],
+    /// See [`QuestionParams::refine`].
+    pub refine: bool,
+}
+
+impl Switches {
+    /// As they are now.
+    #[must_use]
+    pub fn of(params: &QuestionParams) -> Self {
+        Self { capture: [params.capture_a.value(), params.capture_b.value()], refine: params.refine.value() }
+    }
+
+    /// Becomes what they are now; returns those that have gone on.
+    #[must_use]
+    pub fn update(&mut self, params: &QuestionParams) -> Self {
+        let before = std::mem::replace(self, Self::of(params));
+        Self {
+            capture: std::array::from_fn(|slot| self.capture[slot] && !before.capture[slot]),
+            refine: self.refine && !before.refine,
+        }
+    }
+}
