@@ -21,7 +21,7 @@ pub struct RenderArgs {
     pub input: PathBuf,
     /// Where the stems, main.wav and report.json go; for a folder: one folder per file in it
     pub out_dir: PathBuf,
-    /// Model id, as in models/manifest.toml
+    /// Model id, as in models/manifest.toml, or what only one of them begins with
     #[arg(long, value_name = "ID")]
     pub model: Option<String>,
     /// Samples per block

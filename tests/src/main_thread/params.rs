@@ -129,13 +129,18 @@ impl Instance {
         steps.map(|step| self.text_of(param.id, param.min + f64::from(step))).collect()
     }
 
-    /// The value that a text names: one of the choices of a stepped param, or whatever the plugin itself reads.
+    /// The value that a text names: one of the choices of a stepped param, the only one that begins with it, or whatever the plugin
+    /// itself reads.
     ///
     /// # Errors
     /// [`HostError::NoValue`], with the choices where they can be counted.
     pub fn value_of(&mut self, param: &Param, text: &str) -> Result<f64, HostError> {
         let choices = self.choices(param)?;
-        if let Some(step) = choices.iter().position(|choice| slug(choice) == slug(text)) {
+        let begin: Vec<usize> =
+            (0..choices.len()).filter(|step| slug(&choices[*step]).starts_with(&slug(text))).collect();
+        let exact = choices.iter().position(|choice| slug(choice) == slug(text));
+        let only = if begin.len() == 1 && !slug(text).is_empty() { begin.first().copied() } else { None };
+        if let Some(step) = exact.or(only) {
             return Ok(param.min + step as f64);
         }
         let hint = if choices.is_empty() { String::new() } else { format!("; it takes {choices:?}") };

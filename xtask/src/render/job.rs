@@ -5,12 +5,16 @@ use super::report::Report;
 use super::{RenderArgs, resample};
 use anyhow::{Context, Result, ensure};
 use host_tests::{
-    BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, delay_samples, peak_db, resident_bytes,
+    BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, Stem, delay_samples, peak_db,
+    resident_bytes,
 };
 use std::path::Path;
 
-/// Buses that are written even where they are silent; others only when they carry something.
-const STEMS: [&str; 2] = ["music", "dialogue"];
+/// Buses that are written even where they are silent, unless what was asked for plays; others only when they carry something.
+const STEMS: [&str; 2] = ["Music", "Dialogue"];
+
+/// Buses of a model that is asked, and what plays there.
+const ASKED: [(&str, &str); 2] = [("Query A", "target"), ("Query B", "residual")];
 
 /// Renders `input` and writes `<stem>.wav`, `main.wav` and `report.json` to `out_dir`, all aligned with the input.
 pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &Path) -> Result<Report> {
@@ -36,7 +40,10 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
     };
     instance.configure(config)?;
     set_params(&mut instance, args)?;
-    if let Some(sidechain) = &sidechain {
+    // Another plugin's sidechain is no example of anything.
+    if let Some(sidechain) = &sidechain
+        && instance.param("query_capture").is_ok()
+    {
         host_tests::capture_example(&mut instance, &sidechain.channels)?;
     }
     instance.configure(Config { offline: !args.realtime, ..config })?;
@@ -117,15 +124,18 @@ fn measured_latency_samples(audio: &Audio, rendered: &Rendered) -> Option<usize>
 fn write_all(out_dir: &Path, audio: &Audio, rendered: &Rendered, report: &Report) -> Result<()> {
     std::fs::create_dir_all(out_dir).with_context(|| format!("cannot make the folder {}", out_dir.display()))?;
     audio_file::write(&out_dir.join("main.wav"), &rendered.aligned_main(), audio.rate_hz)?;
+    let is_silent = |stem: &Stem| peak_db(&stem.channels) == f64::NEG_INFINITY;
+    let name_of_asked = |stem: &Stem| ASKED.iter().find(|(bus, _)| stem.name == *bus).map(|(_, name)| *name);
+    let is_asked = rendered.stems.iter().any(|stem| name_of_asked(stem).is_some() && !is_silent(stem));
     for stem in &rendered.stems {
-        let is_stem = STEMS.iter().any(|name| stem.name.eq_ignore_ascii_case(name));
-        if !is_stem && peak_db(&stem.channels) == f64::NEG_INFINITY {
+        let is_expected = if is_asked { name_of_asked(stem).is_some() } else { STEMS.contains(&stem.name.as_str()) };
+        if !is_expected && is_silent(stem) {
             continue;
         }
         let Some(mut aligned) = rendered.aligned_stem(&stem.name) else { continue };
         // Stem buses are always stereo; with a mono input both channels are the same.
         aligned.truncate(audio.channels.len());
-        let name = stem.name.to_lowercase().replace(' ', "-");
+        let name = name_of_asked(stem).map_or_else(|| stem.name.to_lowercase().replace(' ', "-"), str::to_owned);
         audio_file::write(&out_dir.join(format!("{name}.wav")), &aligned, audio.rate_hz)?;
     }
     let path = out_dir.join("report.json");

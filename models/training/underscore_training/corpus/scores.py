@@ -7,8 +7,6 @@ serves one split only, and so does a piece.
 
 import io
 import random
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,8 +14,9 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from .decode import Undecodable, decode
+from .decode import Undecodable
 from .errors import CorpusError
+from .fluidsynth import played
 from .track import Split, Track, drawn_split, fingerprint
 
 SOUNDFONTS: dict[Split, tuple[str, ...]] = {
@@ -152,17 +151,7 @@ def rendered(content: Callable[[], bytes], split: Split, seed: str, reorchestrat
     score = content()
     if reorchestrate:
         score = reorchestrated(score, random.Random(seed))
-    with tempfile.TemporaryDirectory() as folder:
-        midi_file, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
-        midi_file.write_bytes(score)
-        command = ["fluidsynth", "-ni", "-q", "-r", "48000", "-g", "0.6", "-F", str(sound), soundfont(split), str(midi_file)]
-        try:
-            subprocess.run(command, capture_output=True, check=True, timeout=RENDER_LIMIT_S)
-        except subprocess.TimeoutExpired as error:
-            raise Undecodable(f"{seed}: fluidsynth is not done after {RENDER_LIMIT_S} s") from error
-        except (FileNotFoundError, subprocess.CalledProcessError) as error:
-            raise CorpusError("fluidsynth does not run: apt install fluidsynth, or pass --no-scores") from error
-        return decode(sound, LENGTH_S)
+    return played(score, soundfont(split), seed, LENGTH_S, RENDER_LIMIT_S)
 
 
 Listed = tuple[str, str, Callable[[], bytes], bool, str]

@@ -10,8 +10,6 @@ Ambience is noise by rule: wind, rain, rooms and crowds of it.
 
 import io
 import random
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -19,8 +17,9 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from .decode import Undecodable, decode
+from .decode import Undecodable
 from .errors import CorpusError
+from .fluidsynth import played
 from .scores import DRUM_CHANNEL, SOUNDFONTS, composed_song, listed_scores
 from .track import TRACK_RATE_HZ, Split, Track, drawn_split, fingerprint
 
@@ -146,17 +145,7 @@ def rendered(content: Callable[[], bytes], name: str, seed: str, soundfont: str)
     part = arranged(content(), random.Random(seed)).get(name)
     if part is None:
         raise Undecodable(f"{seed}: nobody plays {name}")
-    with tempfile.TemporaryDirectory() as folder:
-        midi_file, sound = Path(folder, "part.mid"), Path(folder, "sound.wav")
-        midi_file.write_bytes(part)
-        command = ["fluidsynth", "-ni", "-q", "-r", str(TRACK_RATE_HZ), "-g", "0.6", "-F", str(sound), soundfont, str(midi_file)]
-        try:
-            subprocess.run(command, capture_output=True, check=True, timeout=RENDER_LIMIT_S)
-        except subprocess.TimeoutExpired as error:
-            raise Undecodable(f"{seed}: fluidsynth is not done after {RENDER_LIMIT_S} s") from error
-        except (FileNotFoundError, subprocess.CalledProcessError) as error:
-            raise CorpusError("fluidsynth does not run: apt install fluidsynth") from error
-        return decode(sound, LENGTH_S)
+    return played(part, soundfont, seed, LENGTH_S, RENDER_LIMIT_S)
 
 
 def ambience(seed: str) -> np.ndarray:
