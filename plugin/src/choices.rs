@@ -65,6 +65,13 @@ impl<L> Default for Choice<L> {
 }
 
 impl<L: List> Choice<L> {
+    /// The choice of this id, where it is listed.
+    #[must_use]
+    pub fn of(id: &str) -> Option<Self> {
+        let idx = L::choices().ids.iter().position(|listed| *listed == id)?;
+        Some(Self { idx, list: PhantomData })
+    }
+
     /// The id in the catalogue.
     #[must_use]
     pub fn id(self) -> &'static str {

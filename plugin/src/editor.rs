@@ -11,6 +11,7 @@
 mod choice;
 mod fader;
 mod levels;
+mod query_map;
 mod question_panel;
 mod separation_panel;
 mod status_panel;
@@ -39,7 +40,7 @@ use crate::params::UnderscoreParams;
 use levels::Levels;
 
 /// Size of the window, points.
-const SIZE: LogicalSize<f32> = LogicalSize::new(560.0, 440.0);
+const SIZE: LogicalSize<f32> = LogicalSize::new(560.0, 500.0);
 
 /// Time between two pictures while the window is open.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
@@ -49,6 +50,9 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 const HEADER_HEIGHT: f32 = 40.0;
 const STATUS_HEIGHT: f32 = 104.0;
+/// The same where a model is asked, and the rest of the row is for what it is asked.
+const QUESTION_HEIGHT: f32 = 164.0;
+const QUESTION_WIDTH: f32 = 372.0;
 const GAP: f32 = 8.0;
 
 /// The state of a window that is not open yet.
@@ -133,7 +137,9 @@ impl EditorApp {
         self.header(&mut child(ui, header.shrink2(vec2(GAP, 6.0))), setter);
 
         let body_top = header.bottom();
-        let body_bottom = window.bottom() - STATUS_HEIGHT - 2.0 * GAP;
+        let is_asked = self.params.model.value().is_asked();
+        let row_height = if is_asked { QUESTION_HEIGHT } else { STATUS_HEIGHT };
+        let body_bottom = window.bottom() - row_height - 2.0 * GAP;
         let mut rest = Rect::from_min_max(pos2(window.left() + GAP, body_top), pos2(window.right() - GAP, body_bottom));
         let mut next = |width: f32| {
             let (column, right) = rest.split_left_right_at_x(rest.left() + width);
@@ -141,7 +147,7 @@ impl EditorApp {
             column
         };
         let params = self.params.clone();
-        let names = if params.model.value().is_asked() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
+        let names = if is_asked { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
         let strips = [
             strip::StripParams {
                 name: names[0],
@@ -166,11 +172,16 @@ impl EditorApp {
         levels::draw_in_out(&mut panel(ui, next(80.0)), &self.input, &self.output);
         separation_panel::draw(&mut panel(ui, rest), setter, &params, self.status.as_ref());
 
-        let status = Rect::from_min_max(
+        let mut status = Rect::from_min_max(
             pos2(window.left() + GAP, body_bottom + GAP),
             pos2(window.right() - GAP, window.bottom() - GAP),
         );
         let model = params.model.value();
+        if let Some(map) = model.map() {
+            let (question, rest) = status.split_left_right_at_x(status.left() + QUESTION_WIDTH);
+            status = rest.with_min_x(rest.left() + GAP);
+            question_panel::draw(&mut panel(ui, question), setter, &params.question, &map);
+        }
         let notices = [
             params.state_version.notice(),
             params.missing_model.notice(model),

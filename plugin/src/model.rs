@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use underscore_engine::{Catalogue, ModelSpec, latency};
+use underscore_engine::{Catalogue, ModelSpec, QueryMap, latency};
 
 use crate::choices::{Choice, Choices, List};
 
@@ -33,6 +33,12 @@ impl Model {
     #[must_use]
     pub fn is_asked(self) -> bool {
         Catalogue::shipped().find(self.id()).is_some_and(ModelSpec::is_asked)
+    }
+
+    /// The map of its space, where it is asked by example.
+    #[must_use]
+    pub fn map(self) -> Option<QueryMap> {
+        Catalogue::shipped().find(self.id())?.query_map()
     }
 
     /// The choices, a line each: how it is shown, what it is, and what its latency is at the host's rate, Hz, and largest block,

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     /// Every saved session and every automation lane refers to these. The list only ever grows.
-    const PERMANENT_IDS: [&str; 19] = [
+    const PERMANENT_IDS: [&str; 21] = [
         "model",
         "music_gain",
         "music_solo",
@@ -175,6 +175,8 @@ mod tests {
         "query_preset_b",
         "query_capture_b",
         "query_blend",
+        "query_x",
+        "query_y",
         "query_refine",
         "query_follow",
     ];

@@ -4,17 +4,20 @@ use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
 use serde::{Deserialize, Serialize};
-use underscore_engine::{Catalogue, Embedding, Query, QueryBoard, QueryBoards};
+use underscore_engine::{Catalogue, Embedding, ModelSpec, Place, Query, QueryBoard, QueryBoards};
 
 use crate::choices::{Choice, Choices, List};
 
-/// Id of the choice that is no preset.
+/// Id of the choice that is the slot's example.
 const EXAMPLE_ID: &str = "example";
+
+/// Id of the choice that is a place on the map.
+const MAP_ID: &str = "map";
 
 /// Id of the choice that asks for nothing in particular, where there are no presets.
 const NOTHING_ID: &str = "none";
 
-/// The example, then the presets of all models that are asked, in the order in which the catalogue names them first.
+/// The example, the map, then the presets of all models that are asked, in the order in which the catalogue names them first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Presets;
 
@@ -30,6 +33,9 @@ impl List for Presets {
 
 fn choices_of(catalogue: &'static Catalogue) -> Choices {
     let mut ids: Vec<&str> = vec![EXAMPLE_ID];
+    if catalogue.models().iter().any(ModelSpec::is_asked) {
+        ids.push(MAP_ID);
+    }
     for preset in catalogue.models().iter().flat_map(|model| &model.presets) {
         if !ids.contains(&preset.id.as_str()) {
             ids.push(&preset.id);
@@ -39,10 +45,16 @@ fn choices_of(catalogue: &'static Catalogue) -> Choices {
 }
 
 impl Preset {
-    /// What the model of this id is asked for in `slot`. Real-time safe.
+    /// What the model of this id is asked for in `slot`, or at this place of its map. Real-time safe.
     #[must_use]
-    pub fn query(self, model_id: &str, slot: usize) -> Query {
-        query_of(Catalogue::shipped(), self.id(), model_id, slot)
+    pub fn query(self, model_id: &str, slot: usize, at: Place) -> Query {
+        if self.id() == MAP_ID { Query::Map(at) } else { query_of(Catalogue::shipped(), self.id(), model_id, slot) }
+    }
+
+    /// The place on the map, where there is one.
+    #[must_use]
+    pub fn map() -> Option<Self> {
+        Self::of(MAP_ID)
     }
 }
 
@@ -121,18 +133,21 @@ mod tests {
 
     /// Two models that are asked and one that is not.
     const CATALOGUE: &str = concat!(
-        model!("a", "embedding_size = 2\nquery_frames = 9"),
+        model!(
+            "a",
+            "embedding_size = 2\nquery_frames = 9\nmap = { origin = [0.0, 0.0], axes = [[1.0, 0.0], [0.0, 1.0]] }"
+        ),
         "[[model.preset]]\nid = \"drums\"\nembedding = [0.5, -1.0]\n[[model.preset]]\nid = \"voice\"\nembedding = [1.0, 0.0]\n",
         model!("plain", ""),
-        model!("b", "embedding_size = 1\nquery_frames = 9"),
+        model!("b", "embedding_size = 1\nquery_frames = 9\nmap = { origin = [0.0], axes = [[1.0], [0.0]] }"),
         "[[model.preset]]\nid = \"bass\"\nembedding = [2.0]\n[[model.preset]]\nid = \"drums\"\nembedding = [3.0]\n",
     );
 
     #[test]
     fn the_presets_of_all_models_can_be_chosen_once_each_after_the_example() {
         let catalogue = Box::leak(Box::new(Catalogue::parse(CATALOGUE).expect("a catalogue")));
-        assert_eq!(choices_of(catalogue).ids(), ["example", "drums", "voice", "bass"]);
-        assert_eq!(choices_of(catalogue).names(), ["Example", "Drums", "Voice", "Bass"]);
+        assert_eq!(choices_of(catalogue).ids(), ["example", "map", "drums", "voice", "bass"]);
+        assert_eq!(choices_of(catalogue).names(), ["Example", "Map", "Drums", "Voice", "Bass"]);
         let empty = Box::leak(Box::new(Catalogue::parse("").expect("an empty catalogue")));
         assert_eq!(choices_of(empty).ids(), [EXAMPLE_ID, NOTHING_ID]);
     }
@@ -142,7 +157,7 @@ mod tests {
         let catalogue = Catalogue::parse(CATALOGUE).expect("a catalogue");
         let point = |id, model_id| match query_of(&catalogue, id, model_id, 0) {
             Query::Point(embedding) => embedding,
-            Query::Example { .. } => panic!("{id} is the example"),
+            query => panic!("{id} is {query:?}"),
         };
         assert_eq!(point("drums", "a"), Embedding::new(&[0.5, -1.0]));
         assert_eq!(point("drums", "b"), Embedding::new(&[3.0]));

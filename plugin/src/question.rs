@@ -32,6 +32,12 @@ pub struct QuestionParams {
     /// Between the two, 0..=1 (A..=B).
     #[id = "query_blend"]
     pub blend: FloatParam,
+    /// To the right on the map, -1..=1.
+    #[id = "query_x"]
+    pub map_x: FloatParam,
+    /// Up on the map, -1..=1.
+    #[id = "query_y"]
+    pub map_y: FloatParam,
     /// Goes on: the last three seconds of the target are the example of the slot that is nearer.
     #[id = "query_refine"]
     pub refine: BoolParam,
@@ -56,6 +62,11 @@ impl Default for QuestionParams {
             .with_unit(" %")
             .with_value_to_string(formatters::v2s_f32_percentage(0))
             .with_string_to_value(formatters::s2v_f32_percentage());
+        let coordinate = |name| {
+            let param = FloatParam::new(name, 0.0, FloatRange::Linear { min: -1.0, max: 1.0 })
+                .with_value_to_string(formatters::v2s_f32_rounded(2));
+            if is_hidden { param.hide() } else { param }
+        };
         Self {
             saved_a: SavedQuery::of(&boards, 0),
             saved_b: SavedQuery::of(&boards, 1),
@@ -64,6 +75,8 @@ impl Default for QuestionParams {
             preset_b: preset("Query B"),
             capture_b: switch("Capture B"),
             blend: if is_hidden { blend.hide() } else { blend },
+            map_x: coordinate("Map X"),
+            map_y: coordinate("Map Y"),
             refine: switch("Refine Query"),
             follow: switch("Follow Sidechain"),
         }
@@ -80,7 +93,8 @@ impl QuestionParams {
     /// What the model of this id is asked for. Real-time safe.
     #[must_use]
     pub fn question(&self, model_id: &str) -> Question {
-        let slots = [self.preset_a.value().query(model_id, 0), self.preset_b.value().query(model_id, 1)];
+        let at = [self.map_x.value(), self.map_y.value()];
+        let slots = [self.preset_a.value().query(model_id, 0, at), self.preset_b.value().query(model_id, 1, at)];
         Question { slots, blend: self.blend.value() }
     }
 

@@ -81,7 +81,7 @@ fn a_channel_count_that_is_not_offered_is_refused_and_changes_nothing() {
 
 #[test]
 fn the_params_have_their_permanent_ids() {
-    const IDS: [&str; 19] = [
+    const IDS: [&str; 21] = [
         "model",
         "music_gain",
         "dialogue_gain",
@@ -99,6 +99,8 @@ fn the_params_have_their_permanent_ids() {
         "query_preset_b",
         "query_capture_b",
         "query_blend",
+        "query_x",
+        "query_y",
         "query_refine",
         "query_follow",
     ];

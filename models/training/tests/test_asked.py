@@ -1,6 +1,7 @@
 """A network that is asked: the same in calls as at once, level-free queries, and an export that knows its embedding."""
 
 import random
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from underscore_training.corpus.scores import composed_song
 from underscore_training.corpus.stems import CLASSES, UNHEARD, ambience, arranged
 from underscore_training.evaluate import asked as evaluation
 from underscore_training.export import contract, file
+from underscore_training.export.space import Space
 from underscore_training.mixtures import asked as recipe
 from underscore_training.mixtures import examples
 from underscore_training.mixtures.batches import MixtureBatches
@@ -78,15 +80,28 @@ def test_how_loud_an_example_is_plays_no_part(net: AskedCRN) -> None:
 def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, tmp_path: Path) -> None:
     model = streaming(net)
     assert isinstance(model, StreamingAskedCRN)
-    meta = contract.metadata(model, "ask-test", "Test", "1.0.0", "CC0-1.0", "none")
+    space = Space.of({name: torch.randn(32) for name in ("drums", "voice", "bass")})
+    meta = contract.metadata(model, "ask-test", "Test", "1.0.0", "CC0-1.0", "none", space=space)
     assert (meta["embedding_size"], meta["query_frames"], meta["stems"]) == (32, QUERY_FRAMES, ["target", "residual"])
     path = tmp_path / "ask-test.pt"
     assert file.write(model, meta, path, tmp_path / "manifest.toml", net) < contract.TOLERANCE
     script, _, vector = contract.load(path)
+    (table,) = tomllib.loads((tmp_path / "manifest.toml").read_text())["model"]
+    assert [preset["id"] for preset in table["preset"]] == ["drums", "voice", "bass"] and table["map"] == meta["map"]
     assert np.allclose(np.frombuffer(vector, "<f4")[:32], np.sin(np.arange(1, 33)), atol=1e-6), "the embedding comes first"
     spectrum = contract.test_spectrum(BentAxis.grid, QUERY_FRAMES)
     with torch.no_grad():
         assert torch.allclose(script.encode(spectrum)[0], net.query(torch.view_as_complex(spectrum).abs())[0], atol=1e-5)
+
+
+def test_a_space_is_drawn_so_that_its_presets_fill_the_map() -> None:
+    points = torch.zeros(3, 32)
+    points[:, 5], points[:, 9], points[:, 20] = torch.tensor([4.0, -4.0, 0.0]), torch.tensor([0.0, 0.0, 3.0]), 1.0
+    space = Space.of(dict(zip("abc", points)))
+    places = (points - space.origin) @ space.axes.T
+    assert torch.allclose(places.abs().amax(dim=0), torch.full((2,), 0.95), atol=1e-4)
+    assert (places[0] > -1e-5).all(), "the first lies to the right and up"
+    assert torch.allclose(places[0, 0], -places[1, 0], atol=1e-4) and places[2, 0].abs() < 1e-4
 
 
 def test_a_mixture_asks_for_what_is_in_it_and_never_for_what_is_kept_for_the_test(tiny_stems: Path) -> None:

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::latency::ModelTiming;
 use crate::query::{MAX_EMBEDDING_SIZE, QueryPreset};
+use crate::query_map::{Projection, QueryMap};
 
 /// Id of the model that separates nothing: its mask is 1 everywhere. For checking latency and routing.
 const IDENTITY_ID: &str = "identity";
@@ -39,6 +40,9 @@ pub struct ModelSpec {
     /// Classes that it can be asked for without an example.
     #[serde(default, rename = "preset")]
     pub presets: Vec<QueryPreset>,
+    /// How its space is drawn; every model that is asked has one.
+    #[serde(default)]
+    pub map: Option<Projection>,
 }
 
 impl ModelSpec {
@@ -52,6 +56,12 @@ impl ModelSpec {
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.embedding_size > 0
+    }
+
+    /// The map of its space, where it is asked by example.
+    #[must_use]
+    pub fn query_map(&self) -> Option<QueryMap> {
+        Some(QueryMap::new(self.map.as_ref()?, &self.presets))
     }
 
     fn check(&self) -> Result<(), CatalogueError> {
@@ -81,6 +91,12 @@ impl ModelSpec {
         if let Some(preset) = self.presets.iter().find(|preset| preset.embedding.len() != self.embedding_size) {
             let (expected, actual) = (self.embedding_size, preset.embedding.len());
             return complain(format!("expected {expected} values of the preset '{}', got {actual}", preset.id));
+        }
+        if self.is_asked() != self.map.is_some() {
+            return complain("expected a map where it is asked by example, and none elsewhere".into());
+        }
+        if let Some(actual) = self.map.as_ref().and_then(|map| map.wrong_size(self.embedding_size)) {
+            return complain(format!("expected {} values of each line of its map, got {actual}", self.embedding_size));
         }
         Ok(())
     }
@@ -196,10 +212,16 @@ mod tests {
             Catalogue::parse(&format!("{}\n{more}", &shipped[first..end]))
         };
         let preset = "[[model.preset]]\nid = \"drums\"\nembedding = [0.5, -1.0]\n";
-        let catalogue = with(&format!("embedding_size = 2\nquery_frames = 184\n{preset}")).expect("two values of two");
+        let map = "map = { origin = [0.0, 0.0], axes = [[1.0, 0.0], [0.0, 1.0]] }\n";
+        let catalogue =
+            with(&format!("embedding_size = 2\nquery_frames = 184\n{map}{preset}")).expect("two values of two");
         assert!(catalogue.models()[0].is_asked() && catalogue.models()[0].presets[0].embedding == [0.5, -1.0]);
         let error = with(&format!("embedding_size = 3\nquery_frames = 184\n{preset}")).unwrap_err().to_string();
         assert!(error.contains("expected 3 values of the preset 'drums', got 2"), "{error}");
+        let error = with("embedding_size = 2\nquery_frames = 184\n").unwrap_err().to_string();
+        assert!(error.contains("expected a map where it is asked"), "{error}");
+        let error = with(&format!("embedding_size = 3\nquery_frames = 184\n{map}")).unwrap_err().to_string();
+        assert!(error.contains("expected 3 values of each line of its map, got 2"), "{error}");
         let error = with("embedding_size = 33\nquery_frames = 184\n").unwrap_err().to_string();
         assert!(error.contains("at most 32 values, got 33"), "{error}");
     }

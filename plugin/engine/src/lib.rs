@@ -18,6 +18,7 @@ mod examples;
 mod handoff;
 mod latency;
 mod query;
+mod query_map;
 mod resources;
 mod status;
 mod worker_thread;
@@ -28,6 +29,7 @@ pub use latency::{Latency, LatencyError, ModelTiming, latency};
 pub use query::{
     Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryBoard, QueryBoards, QueryPreset, Question, Reading,
 };
+pub use query_map::{Place, Projection, QueryMap};
 pub use resources::Resources;
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
 pub use underscore_dsp::Ramp;

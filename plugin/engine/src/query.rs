@@ -90,6 +90,8 @@ pub enum Query {
         /// As long as there is none.
         otherwise: Embedding,
     },
+    /// What lies at this place of the model's map, see [`QueryMap::between`](crate::QueryMap::between).
+    Map(crate::query_map::Place),
 }
 
 /// What is asked for: the point between what is asked for in either slot.

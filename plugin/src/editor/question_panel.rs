@@ -2,33 +2,39 @@
 
 use egui::{Button, RichText, Ui, vec2};
 use nice_plug::prelude::*;
+use underscore_engine::QueryMap;
 
-use super::{choice, separation_panel, theme, toggle};
+use super::{choice, query_map, separation_panel, theme, toggle};
 use crate::query::Preset;
 use crate::question::QuestionParams;
 
 const BUTTON_HEIGHT: f32 = 22.0;
 const BUTTON_WIDTH: f32 = 62.0;
 
-/// Draws both slots, and what lies between them.
-pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams) {
-    ui.label(RichText::new("Asked for").color(theme::DIM))
-        .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
-    slot(ui, setter, "A", &params.preset_a, &params.capture_a);
-    slot(ui, setter, "B", &params.preset_b, &params.capture_b);
-    separation_panel::slider(
-        ui,
-        setter,
-        &params.blend,
-        "A to B",
-        "What is asked for lies between what A asks for and what B does.",
-    );
+/// Draws the map, and beside it both slots and what lies between them.
+pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &QueryMap) {
     ui.horizontal(|ui| {
-        let width = (ui.available_width() - 8.0) / 2.0;
-        momentary(ui, setter, &params.refine, "REFINE", width)
-            .on_hover_text("The last three seconds of what was found are the example: once more, and sharper.");
-        toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
-            .on_hover_text("The sidechain is the example of slot A anew every second.");
+        query_map::draw(ui, setter, params, map);
+        ui.vertical(|ui| {
+            ui.label(RichText::new("ASKED FOR").size(13.0).color(theme::TEXT))
+                .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
+            slot(ui, setter, "A", &params.preset_a, &params.capture_a);
+            slot(ui, setter, "B", &params.preset_b, &params.capture_b);
+            separation_panel::slider(
+                ui,
+                setter,
+                &params.blend,
+                "A to B",
+                "What is asked for lies between what A asks for and what B does.",
+            );
+            ui.horizontal(|ui| {
+                let width = (ui.available_width() - 8.0) / 2.0;
+                momentary(ui, setter, &params.refine, "REFINE", width)
+                    .on_hover_text("The last three seconds of what was found are the example: once more, and sharper.");
+                toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
+                    .on_hover_text("The sidechain is the example of slot A anew every second.");
+            });
+        });
     });
 }
 

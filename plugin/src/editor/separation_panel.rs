@@ -5,7 +5,7 @@ use nice_plug::prelude::*;
 use nice_plug_egui::widgets::ParamSlider;
 use underscore_engine::StatusSnapshot;
 
-use super::{question_panel, status_panel, theme, toggle};
+use super::{status_panel, theme, toggle};
 use crate::params::UnderscoreParams;
 
 /// Draws the controls that hold for all stems.
@@ -26,9 +26,6 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &UnderscoreParams, status
         "Dry/Wet",
         "How much of the main output is separated; the rest is the delayed input.",
     );
-    if params.model.value().is_asked() {
-        question_panel::draw(ui, setter, &params.question);
-    }
     ui.add_space(4.0);
     let size = vec2(ui.available_width(), 24.0);
     toggle::draw(ui, setter, &params.stereo_link, "STEREO LINK", size, theme::MIXTURE)

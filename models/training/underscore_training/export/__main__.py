@@ -9,17 +9,14 @@ import sys
 from pathlib import Path
 
 from ..corpus.errors import CorpusError
-from ..mixtures.asked import KINDS
-from ..mixtures.examples import class_mean
 from ..nets.asked import AskedCRN
 from ..nets.streaming import DoesNotStream, IdentitySeparator, streaming
 from ..nets.systems import UnknownSystem
 from ..train.checkpoint import CheckpointError, keep_average, load_network
 from . import contract, file
 from .contract import ExportError
+from .space import Space
 
-PRESET_NAMES = {"speech": "voice"}
-"""Permanent ids of presets, where they are not the class's."""
 LICENCE = "CC-BY-SA-3.0"
 TRAINING_DATA = (
     "Debian packages: asterisk-core-sounds-{fr,es,it}-g722, ktuberling-data, hedgewars-data, wesnoth-1.16-music, "
@@ -52,13 +49,13 @@ def main(argv: list[str] | None = None) -> None:
         if args.checkpoint:
             loaded = load_network(args.checkpoint)
             net = loaded.net
-            presets = None
+            space = None
             if isinstance(net, AskedCRN):
                 if not args.corpus:
                     parser.error("a network that is asked needs --corpus, for its presets")
-                presets = {PRESET_NAMES.get(kind, kind): class_mean(net, args.corpus, kind) for kind in KINDS}
+                space = Space.learnt(net, args.corpus)
             job = (
-                streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data, loaded.gmac_per_s, presets
+                streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data, loaded.gmac_per_s, space
             )
         else:
             job = (IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")

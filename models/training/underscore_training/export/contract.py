@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..grid import HOP_S, WINDOW_S, Grid, grid_at, stft
 from ..nets.streaming.recurrent import PackLSTM
+from .space import Space
 
 SCHEMA_VERSION = 2
 TOLERANCE = 1e-4
@@ -43,11 +44,16 @@ def num_test_calls(model: Exportable) -> int:
 
 def metadata(
     model: Exportable, model_id: str, name: str, version: str, licence: str, training_data: str, gmac_per_s: float = 0.0,
-    presets: dict[str, Tensor] | None = None,
+    space: Space | None = None,
 ) -> dict[str, Any]:
-    """The content of `underscore.json`. `gmac_per_s`: 10^9 multiply-accumulates per second of one channel's audio; `presets`:
-    embeddings `[embedding]` of classes that can be asked for without an example."""
+    """The content of `underscore.json`. `gmac_per_s`: 10^9 multiply-accumulates per second of one channel's audio; `space`: of a
+    model that is asked by example."""
     stems = ASKED_STEMS if is_asked(model) else STEMS
+    if is_asked(model):
+        space = space or Space.bare(model.embedding_size)
+        asked = {"embedding_size": model.embedding_size, "query_frames": model.query_frames, **space.as_dict()}
+    else:
+        asked = {"embedding_size": 0, "query_frames": 0}
     return {
         "schema_version": SCHEMA_VERSION,
         "id": model_id,
@@ -69,9 +75,7 @@ def metadata(
         "stems": list(stems),
         "residual": stems[1],
         "gmac_per_s": round(gmac_per_s, 3),
-        "embedding_size": model.embedding_size if is_asked(model) else 0,
-        "query_frames": model.query_frames if is_asked(model) else 0,
-        "presets": [{"id": name, "embedding": [round(value, 4) for value in place.tolist()]} for name, place in (presets or {}).items()],
+        **asked,
         "test_vector": {"num_calls": num_test_calls(model), "channels": 1, "tolerance": TOLERANCE},
     }
 

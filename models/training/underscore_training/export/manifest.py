@@ -27,8 +27,8 @@ FIELDS = (
     "stems",
     "residual",
 )
-ASKED_FIELDS = ("embedding_size", "query_frames", "preset")
-"""Of models that are asked by example. `preset`: a table of id and embedding for each class."""
+ASKED_FIELDS = ("embedding_size", "query_frames", "map", "preset")
+"""Of models that are asked by example. `map`: how the space is drawn; `preset`: a table of id and embedding for each class."""
 
 
 def entry(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
@@ -47,10 +47,16 @@ def update(manifest: Path, new: dict[str, Any]) -> None:
     lines = [HEADER]
     for table in by_id.values():
         lines.append("[[model]]")
-        # JSON's strings, numbers and lists of these are TOML's too.
         own = [field for field in (*FIELDS, *ASKED_FIELDS) if field in table and field != "preset"]
-        lines += [f"{field} = {json.dumps(table[field], ensure_ascii=False)}" for field in own]
+        lines += [f"{field} = {_as_toml(table[field])}" for field in own]
         for preset in table.get("preset", []):
             lines += ["", "[[model.preset]]", *(f"{key} = {json.dumps(preset[key])}" for key in ("id", "embedding"))]
         lines.append("")
     manifest.write_text("\n".join(lines))
+
+
+def _as_toml(value: Any) -> str:
+    """JSON's strings, numbers and lists of these are TOML's too; a table is written within its line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_as_toml(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)

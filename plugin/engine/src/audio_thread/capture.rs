@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::examples::{AudioExamples, Example, NUM_OF_SIDECHAIN, NUM_OF_TARGET};
 use crate::query::{Embedding, NUM_SLOTS, Query, QueryBoards, Question, Reading};
+use crate::query_map::QueryMap;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::Waker;
 
@@ -18,6 +19,7 @@ pub struct Capture {
     sidechain: [Option<Example>; NUM_OF_SIDECHAIN],
     target: [Option<Example>; NUM_OF_TARGET],
     boards: Arc<QueryBoards>,
+    map: QueryMap,
     waker: Waker,
     /// `[slot]` Of the example handed over last.
     numbers: [u32; NUM_SLOTS],
@@ -26,11 +28,11 @@ pub struct Capture {
 }
 
 impl Capture {
-    pub fn new(end: AudioExamples, boards: Arc<QueryBoards>, waker: Waker) -> Self {
+    pub fn new(end: AudioExamples, boards: Arc<QueryBoards>, map: QueryMap, waker: Waker) -> Self {
         let numbers = std::array::from_fn(|slot| boards[slot].answered());
         let known = std::array::from_fn(|slot| boards[slot].settled());
         let mut own =
-            Self { end, sidechain: Default::default(), target: Default::default(), boards, waker, numbers, known };
+            Self { end, sidechain: Default::default(), target: Default::default(), boards, map, waker, numbers, known };
         own.take_back();
         own
     }
@@ -81,24 +83,13 @@ impl Capture {
 
     /// Where what is asked for lies. While the host renders ahead of real time examples that were taken are waited for.
     pub fn place(&mut self, question: &Question, longest_wait: Option<Duration>, status: &EngineStatus) -> Embedding {
-        let began = Instant::now();
+        let until = longest_wait.map(|longest_wait| Instant::now() + longest_wait);
         let mut of_slot = |slot: usize| match question.slots[slot] {
             Query::Point(embedding) => embedding,
-            Query::Example { otherwise } => {
-                let board = &self.boards[slot];
-                while longest_wait.is_some_and(|longest_wait| began.elapsed() < longest_wait)
-                    && board.answered() < self.numbers[slot]
-                    && status.state() != State::Unavailable
-                {
-                    self.waker.wake();
-                    std::thread::sleep(WAIT_STEP);
-                }
-                match board.read() {
-                    Reading::Example(embedding) => self.known[slot] = Some(embedding),
-                    Reading::Empty => self.known[slot] = None,
-                    Reading::Busy => {}
-                }
-                self.known[slot].unwrap_or(otherwise)
+            Query::Example { otherwise } => self.example(slot, until, status).unwrap_or(otherwise),
+            Query::Map(at) => {
+                let examples = std::array::from_fn(|slot| self.example(slot, until, status));
+                self.map.between(at, examples)
             }
         };
         // The ends as they are: a slot that is not asked is not waited for either.
@@ -107,6 +98,24 @@ impl Capture {
             blend if blend >= 1.0 => of_slot(1),
             blend => of_slot(0).towards(&of_slot(1), blend),
         }
+    }
+
+    /// Where the example of `slot` lies.
+    fn example(&mut self, slot: usize, until: Option<Instant>, status: &EngineStatus) -> Option<Embedding> {
+        let board = &self.boards[slot];
+        while until.is_some_and(|until| Instant::now() < until)
+            && board.answered() < self.numbers[slot]
+            && status.state() != State::Unavailable
+        {
+            self.waker.wake();
+            std::thread::sleep(WAIT_STEP);
+        }
+        match board.read() {
+            Reading::Example(embedding) => self.known[slot] = Some(embedding),
+            Reading::Empty => self.known[slot] = None,
+            Reading::Busy => {}
+        }
+        self.known[slot]
     }
 }
 

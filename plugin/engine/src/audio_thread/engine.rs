@@ -206,9 +206,7 @@ impl Engine {
     /// Both sides of listening to examples, where the model is asked.
     fn ears(config: &EngineConfig, latency: &Latency, worker: &Worker) -> Option<(Capture, Listener)> {
         let (spec, grid) = (&config.model, latency.grid);
-        if !spec.is_asked() {
-            return None;
-        }
+        let map = spec.query_map()?;
         let num_hops = spec.query_frames + grid.window_samples().div_ceil(grid.hop_samples()) - 1;
         let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * grid.hop_samples());
         let listener = Listener {
@@ -220,7 +218,7 @@ impl Engine {
             embedding_size: spec.embedding_size,
             scale: spec.timing.window_samples() as f32 / grid.window_samples() as f32,
         };
-        Some((Capture::new(audio, config.boards.clone(), worker.waker()), listener))
+        Some((Capture::new(audio, config.boards.clone(), map, worker.waker()), listener))
     }
 
     fn new(

@@ -6,6 +6,7 @@ use underscore_dsp::{Complex32, Stft, linking};
 use super::*;
 use crate::handoff::{Call, Outcome, WorkerEnd};
 use crate::query::{NUM_SLOTS, Query, Reading};
+use crate::query_map::Projection;
 use crate::worker_thread::{Stream, Waker, double};
 
 #[global_allocator]
@@ -58,6 +59,7 @@ fn config_of(timing: ModelTiming, num_channels: usize, max_block_samples: usize)
             stems: stems.into(),
             embedding_size: 0,
             query_frames: 0,
+            map: None,
             presets: Vec::new(),
         },
         device: DeviceChoice::Cpu,
@@ -644,7 +646,7 @@ fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
 #[test]
 fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine() {
     let mut config = config(1, 512);
-    (config.model.embedding_size, config.model.query_frames) = (1, 6);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let tone: Vec<f32> = (0..512).map(|n| (n as f32 * 0.1).sin()).collect();
     let example = Question {
         slots: [Query::Example { otherwise: Embedding::default() }, Query::Point(Embedding::default())],
@@ -696,10 +698,14 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     assert!((gain_of(&mut next, &mut stream) - double::EXAMPLE).abs() < 0.02, "another activation has forgotten it");
 }
 
+fn map() -> Projection {
+    Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }
+}
+
 /// An engine that listens, with nobody on the other side of its examples but the test.
 fn listening_engine() -> (EngineConfig, Engine, Listener) {
     let mut config = config(1, 512);
-    (config.model.embedding_size, config.model.query_frames) = (1, 60);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
     let (mut engine, _) = engine_and_worker(&config);
     let (capture, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
     engine.capture = capture;
@@ -720,15 +726,21 @@ fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to
     assert_no_alloc(|| engine.take_example(NUM_SLOTS));
     assert!(listener.examples.receive().is_none(), "there is no such slot");
     let otherwise = Embedding::new(&[-1.0]);
-    let slots = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
+    let of_both = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
     let status = engine.status();
-    let mut place = |blend: f32| engine.capture.as_mut().unwrap().place(&Question { slots, blend }, None, &status);
+    let mut place =
+        |blend: f32| engine.capture.as_mut().unwrap().place(&Question { slots: of_both, blend }, None, &status);
     assert_eq!(place(0.0), otherwise, "there is no example yet");
     config.boards[0].post(Some(&Embedding::new(&[1.0])));
     for (blend, expected) in [(0.0, 1.0), (0.25, 1.5), (0.5, 2.0), (1.0, 3.0)] {
         assert_eq!(place(blend).values()[0], expected, "at {blend}");
     }
+    let slots = [Query::Map([1.0, 0.0]); NUM_SLOTS];
+    let on_map = engine.capture.as_mut().unwrap().place(&Question { slots, blend: 0.0 }, None, &status);
+    assert_eq!(on_map.values()[0], 1.0, "the only anchor is the example of A");
     config.boards[0].post(None);
+    let mut place =
+        |blend: f32| engine.capture.as_mut().unwrap().place(&Question { slots: of_both, blend }, None, &status);
     assert_eq!(place(0.0), otherwise, "a session without an example was loaded");
 }
 
