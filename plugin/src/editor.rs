@@ -186,6 +186,7 @@ impl EditorApp {
             params.state_version.notice(),
             params.missing_model.notice(model),
             params.question.boards().iter().find_map(QueryBoard::refusal).filter(|_| model.is_asked()),
+            params.question.notice(model.id()),
             self.status.as_ref().and_then(|status| status_panel::restart_notice(status, model.id())),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nice_plug::prelude::*;
 use underscore_engine::{Catalogue, ModelSpec, NUM_SLOTS, QueryBoards, Question};
 
+use crate::choices::name_of;
 use crate::query::{Preset, SavedQuery};
 
 /// What is asked for. Hidden as long as no model ships that is asked: nobody is to wonder at params that do nothing.
@@ -96,6 +97,23 @@ impl QuestionParams {
         let at = [self.map_x.value(), self.map_y.value()];
         let slots = [self.preset_a.value().query(model_id, 0, at), self.preset_b.value().query(model_id, 1, at)];
         Question { slots, blend: self.blend.value() }
+    }
+
+    /// What whoever has not captured an example yet must know: which slot asks for a preset of `model_id` instead. Not for the audio thread.
+    #[must_use]
+    pub fn notice(&self, model_id: &str) -> Option<String> {
+        let presets = &Catalogue::shipped().find(model_id)?.presets;
+        let asked = match self.blend.value() {
+            blend if blend <= 0.0 => 0..1,
+            blend if blend >= 1.0 => 1..2,
+            _ => 0..2,
+        };
+        let slot = asked.into_iter().find(|slot| {
+            let preset = [&self.preset_a, &self.preset_b][*slot].value();
+            preset == Preset::default() && self.boards()[*slot].settled().is_none()
+        })?;
+        let (name, otherwise) = (["A", "B"][slot], name_of(&presets.get(slot)?.id));
+        Some(format!("{name} has no example yet and asks for {otherwise}. Play one into the sidechain and capture it."))
     }
 
     /// The slot whose example is the sidechain, whatever it plays.

@@ -38,5 +38,7 @@ pub use measure::{delay_samples, peak_db, residual_db, sum_of};
 pub use process_memory::{mapped_files, resident_bytes};
 pub use rendering::blocks::BlockSizes;
 pub use rendering::timings::{Percentiles, Timings};
-pub use rendering::{Frames, Pace, Rendered, Rendering, Stem, capture_example, render, wait_until_loaded};
+pub use rendering::{
+    Frames, Pace, Rendered, Rendering, Stem, capture_example, play_and_hold, render, wait_until_loaded,
+};
 pub use stolen_time::StolenTime;

@@ -179,21 +179,33 @@ pub fn render(bundle: &Bundle, instance: &mut Instance, rendering: &Rendering<'_
     Ok(Rendered { main, stems, latency_samples, timings, wall, priority, diagnostics, frames, restart_requested })
 }
 
-/// Plays `sidechain` into the sidechain of the configured instance, silence into its main input, and holds its switch
-/// `query_capture` on in the block after it: what a person does who shows the plugin what to look for. Activates it and deactivates
-/// it. Where the host is offline, the example has been listened to at the end.
+/// Shows the configured instance what to look for: plays `sidechain` into its sidechain, and captures it.
 ///
 /// # Errors
 /// Whatever the plugin refuses.
 pub fn capture_example(instance: &mut Instance, sidechain: &[Vec<f32>]) -> Result<(), HostError> {
+    play_and_hold(instance, None, Some(sidechain), "query_capture")
+}
+
+/// Plays signals, `[channel][sample]`, into the configured instance, and holds one of its switches on in the block after it: what a
+/// person does. Activates it and deactivates it. Where the host is offline, what the switch asks for has been done at the end.
+///
+/// # Errors
+/// Whatever the plugin refuses.
+pub fn play_and_hold(
+    instance: &mut Instance,
+    main: Option<&[Vec<f32>]>,
+    sidechain: Option<&[Vec<f32>]>,
+    switch: &str,
+) -> Result<(), HostError> {
     let config = instance.config().ok_or(HostError::NotConfigured)?;
-    let hold = instance.change("query_capture", "on")?;
+    let hold = instance.change(switch, "on")?;
     let mut processor = instance.activate()?;
     processor.start()?;
-    let num_samples = sidechain.iter().map(Vec::len).max().unwrap_or(0);
+    let num_samples = [main, sidechain].into_iter().flatten().flatten().map(Vec::len).max().unwrap_or(0);
     for position in (0..num_samples).step_by(config.max_block_samples) {
         let block = config.max_block_samples.min(num_samples - position);
-        play(&mut processor, block, None, Some(sidechain), position);
+        play(&mut processor, block, main, sidechain, position);
         processor.process(block, &[])?;
         instance.pump();
     }
@@ -201,7 +213,7 @@ pub fn capture_example(instance: &mut Instance, sidechain: &[Vec<f32>]) -> Resul
     processor.process(config.max_block_samples, &[hold])?;
     processor.stop()?;
     instance.deactivate(processor);
-    instance.set("query_capture", "off")
+    instance.set(switch, "off")
 }
 
 /// Feeds silence, a block per block period, until the newest engine has settled; then resets it. A plugin without

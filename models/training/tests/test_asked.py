@@ -11,11 +11,13 @@ import torch
 from underscore_training.corpus.scores import composed_song
 from underscore_training.corpus.stems import CLASSES, UNHEARD, ambience, arranged
 from underscore_training.evaluate import asked as evaluation
+from underscore_training.evaluate import query_protocols as protocols
 from underscore_training.export import contract, file
 from underscore_training.export.space import Space
 from underscore_training.mixtures import asked as recipe
 from underscore_training.mixtures import examples
 from underscore_training.mixtures.batches import MixtureBatches
+from underscore_training.mixtures.shelf import Shelf
 from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm
 from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.query import QUERY_FRAMES
@@ -170,3 +172,28 @@ def test_a_listener_learns_from_examples_alone(tiny_stems: Path) -> None:
     changed = {name.split(".")[0] for name, weight in run.net.state_dict().items() if not torch.equal(weight, before[name])}
     assert changed == {"query", "named"}
     assert 0.0 <= run.validate([batch])["named_share"] <= 1.0
+
+
+def test_neighbours_are_of_a_class_where_the_space_says_so() -> None:
+    def sample(kind: str, piece: str, *place: float) -> protocols.Sample:
+        return protocols.Sample(kind, piece, torch.tensor(place))
+
+    apart = [sample("a", f"a{n}", 1.0, 0.01 * n) for n in range(6)] + [sample("b", f"b{n}", 0.01 * n, 1.0) for n in range(6)]
+    assert protocols.neighbours_of_the_class(apart) == {"a": 1.0, "b": 1.0}
+    one_piece = [sample("a", "a", 1.0, 0.01 * n) for n in range(6)] + apart[6:]
+    assert protocols.neighbours_of_the_class(one_piece)["a"] == 0.0, "its own piece is no neighbour"
+
+
+def test_what_a_query_loses_is_set_against_its_distance() -> None:
+    rows = [{"GQ": 10.0, "RQ": 10.0 - 3 * distance, "cosine distance": distance} for distance in (0.1, 0.5, 0.9, 1.3)] + [{"GQ": 1.0}]
+    assert protocols.distance_against_loss(rows)[0] == pytest.approx(1.0)
+
+
+def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: AskedCRN, tiny_stems: Path) -> None:
+    by_class = {kind: Shelf(tiny_stems, "train", kind, net.sample_rate_hz) for kind in ("brass", "reed", "drums")}
+    pulls = protocols.pulls(net, by_class, 1)
+    assert {row["class"] for row in pulls} <= set(by_class) and all(np.isfinite([row["asked"], row["other"]]).all() for row in pulls)
+    means = {kind: torch.randn(net.embedding_size) for kind in by_class}
+    rows = protocols.coarse_against_fine(net, by_class, means, 2)
+    assert [row["class"] for row in rows] == ["brass", "brass", "reed", "reed"]
+    assert {row["coarse class"] for row in rows} == {"winds"}

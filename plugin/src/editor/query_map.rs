@@ -12,20 +12,25 @@ use crate::question::QuestionParams;
 const SIZE: f32 = 148.0;
 
 /// Of it, what is left free at each side.
-const MARGIN: f32 = 12.0;
+const MARGIN: f32 = 14.0;
+
+/// Distance from a place within which its name is always shown, points.
+const POINTED_AT: f32 = 6.0;
 
 /// Draws the map. Who drags on it hears what lies there: slot A then asks for the place, unless B does already.
 pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &QueryMap) {
     let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click_and_drag());
     ui.painter().rect_filled(rect, 4, theme::GROOVE);
     ui.painter().rect_stroke(rect, 4, Stroke::new(1.0, theme::LINE), StrokeKind::Inside);
-    for (place, name) in map.named() {
-        mark(ui, at(rect, place), 2.5, theme::DIM, name);
-    }
-    for (board, name) in params.boards().iter().zip(["A", "B"]) {
-        if let Some(example) = board.settled() {
-            mark(ui, at(rect, map.place(&example)), 3.5, theme::MUSIC, name);
-        }
+    let examples = params.boards().iter().zip(["A", "B"]);
+    let examples = examples.filter_map(|(board, name)| Some((map.place(&board.settled()?), name, 3.5, theme::MUSIC)));
+    let presets = map.named().map(|(place, name)| (place, name, 2.5, theme::DIM));
+    let mut taken = Vec::new();
+    for (place, name, radius, colour) in examples.chain(presets) {
+        let centre = at(rect, place);
+        ui.painter().circle_filled(centre, radius, colour);
+        let is_pointed_at = response.hover_pos().is_some_and(|hand| hand.distance(centre) < POINTED_AT);
+        label(ui, centre, name, colour, is_pointed_at, &mut taken);
     }
     let here = at(rect, [params.map_x.value(), params.map_y.value()]);
     if is_asked(params) {
@@ -68,9 +73,17 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
     }
 }
 
-fn mark(ui: &Ui, at: Pos2, radius: f32, colour: Color32, name: &str) {
-    ui.painter().circle_filled(at, radius, colour);
-    ui.painter().text(at + vec2(0.0, -3.0), Align2::CENTER_BOTTOM, name, FontId::proportional(8.5), colour);
+/// Writes the name above its place, unless that would cover another one; always where the hand is.
+fn label(ui: &Ui, at: Pos2, name: &str, colour: Color32, is_pointed_at: bool, taken: &mut Vec<Rect>) {
+    let text = ui.painter().layout_no_wrap(name.to_owned(), FontId::proportional(9.0), colour);
+    let place = Align2::CENTER_BOTTOM.anchor_size(at + vec2(0.0, -3.0), text.size());
+    if is_pointed_at {
+        ui.painter().rect_filled(place, 2, theme::GROOVE);
+    } else if taken.iter().any(|other| other.intersects(place)) {
+        return;
+    }
+    ui.painter().galley(place.min, text, colour);
+    taken.push(place);
 }
 
 /// Where a place of the map is drawn; at the border where it lies outside.

@@ -41,12 +41,25 @@ pub fn offline_stereo(bundle: &Bundle, rate_hz: f64, max_block_samples: usize) -
     instance
 }
 
-/// The models that separate, as the plugin offers them.
+/// How the plugin offers a model that is asked by example.
+const ASKED: &str = "Query";
+
+/// The models that take music and dialogue apart, as the plugin offers them.
 pub fn separators(bundle: &Bundle) -> Vec<String> {
+    models(bundle).into_iter().filter(|model| model != "Identity" && !model.starts_with(ASKED)).collect()
+}
+
+/// The models that are asked by example.
+pub fn asked(bundle: &Bundle) -> Vec<String> {
+    let asked: Vec<String> = models(bundle).into_iter().filter(|model| model.starts_with(ASKED)).collect();
+    assert!(!asked.is_empty(), "no model is asked by example");
+    asked
+}
+
+fn models(bundle: &Bundle) -> Vec<String> {
     let mut instance = bundle.create(None).unwrap();
     let param = instance.param("model").unwrap();
-    let models = instance.choices(&param).unwrap();
-    models.into_iter().filter(|model| model != "Identity").collect()
+    instance.choices(&param).unwrap()
 }
 
 /// Plays a scenario in a child; a crash or a hang fails the test with what the child wrote.

@@ -9,7 +9,8 @@ of its parts at gains of their own, and a voice over them. Each class in it is a
 
 Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals
 over songs. Then what lies between two classes: the energy of either in the estimate on the way from one
-mean to the other along the sphere, and by how much it ever turns back.
+mean to the other along the sphere, and by how much it ever turns back; and what `query_protocols` has: one of two of a class,
+coarse means against fine ones, what a query loses by its distance, and neighbours in the space, which `--figure` draws.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from ..mixtures.shelf import Recording, Shelf
 from ..nets.asked import AskedCRN
 from ..options import whole
 from ..train.checkpoint import CheckpointError, load_network
+from . import query_protocols as protocols
 from .metrics import energy, sdr_db
 from .report import table
 from .statistics import interval
@@ -100,11 +102,6 @@ def _clips(recordings: dict[str, Recording], start: int, length: int) -> dict[st
     return found
 
 
-@torch.no_grad()
-def estimate(net: AskedCRN, mixture: np.ndarray, embedding: torch.Tensor) -> np.ndarray:
-    return net.separate(torch.from_numpy(mixture)[None], embedding[None])[0].numpy()
-
-
 def between(a: torch.Tensor, b: torch.Tensor, share: float) -> torch.Tensor:
     """From `a` (0) to `b` (1) along the sphere, lengths in between."""
     lengths = a.norm(), b.norm()
@@ -124,15 +121,17 @@ def scores(net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: 
             row = {"song": song.name, "group": song.group, "class": kind, "mixture": sdr_db(part, mixture)}
             rng = np.random.default_rng([SEED, number, len(rows)])
             own = examples.embedding(net, part)
-            row["GQ"] = sdr_db(part, estimate(net, mixture, own))
+            row["GQ"] = sdr_db(part, protocols.separated(net, mixture, own))
             others = [other for other in by_class[kind].recordings if other.piece != song.group]
             if others:
                 drawn = others[rng.integers(len(others))].samples.astype(np.float32) / 32768
-                first = estimate(net, mixture, examples.embedding(net, drawn))
+                random = examples.embedding(net, drawn)
+                row["cosine distance"] = 1.0 - float(torch.nn.functional.cosine_similarity(own, random, dim=0))
+                first = protocols.separated(net, mixture, random)
                 row["RQ"] = sdr_db(part, first)
-                row["RQ again"] = sdr_db(part, estimate(net, mixture, examples.embedding(net, first)))
+                row["RQ again"] = sdr_db(part, protocols.separated(net, mixture, examples.embedding(net, first)))
             if kind in means:
-                row["mean"] = sdr_db(part, estimate(net, mixture, means[kind]))
+                row["mean"] = sdr_db(part, protocols.separated(net, mixture, means[kind]))
             rows.append(row)
         print(f"{number + 1} of {len(found)} songs", end="\r", file=sys.stderr)
     return rows
@@ -172,7 +171,7 @@ def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tenso
             continue
         mixture, row = song.mixture, {"song": song.name, "classes": kinds, "energies_db": [[], []]}
         for share in np.linspace(0, 1, NUM_STEPS):
-            heard = estimate(net, mixture, between(means[kinds[0]], means[kinds[1]], float(share)))
+            heard = protocols.separated(net, mixture, between(means[kinds[0]], means[kinds[1]], float(share)))
             for place, kind in enumerate(kinds):
                 part = song.parts[kind]
                 along = float(np.vdot(heard, part)) / energy(part)
@@ -185,6 +184,35 @@ def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tenso
     return rows
 
 
+def further(
+    net: AskedCRN, rows: list[dict], by_class: dict[str, Shelf], means: dict[str, torch.Tensor], args: argparse.Namespace
+) -> str:
+    """The figures of `query_protocols`, a line each."""
+    lines = []
+    pulls = protocols.pulls(net, by_class, args.pairs)
+    if pulls:
+        gains = [row["asked"] - row["other"] for row in pulls]
+        lines.append(
+            f"One of two of a class, {len(pulls)} times: {np.mean([row['asked'] for row in pulls]):.1f} dB of the one asked for, "
+            f"{np.mean([row['other'] for row in pulls]):.1f} dB of the other; {np.mean([gain > 0 for gain in gains]):.0%} the right one"
+        )
+    coarse = protocols.coarse_against_fine(net, by_class, means, args.pairs)
+    if coarse:
+        fine, wide = (np.mean([row[name] for row in coarse]) for name in ("fine", "coarse"))
+        lines.append(f"Means of fine classes: {fine:.1f} dB, of coarse ones {wide:.1f} dB, {len(coarse)} clips")
+    correlation, p = protocols.distance_against_loss(rows)
+    lines.append(f"Loss of a random query against its distance: rank correlation {correlation:.2f} (p {p:.2g})")
+    found = protocols.samples(net, by_class)
+    shares = protocols.neighbours_of_the_class(found)
+    listed = ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
+    lines.append(f"Nearest neighbours that are of the class: {np.mean(list(shares.values())):.0%} ({listed})")
+    if args.figure:
+        from .query_plots import draw_space
+
+        draw_space(found, args.figure)
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m underscore_training.evaluate.asked", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -192,6 +220,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True, help="folder that `corpus` and `corpus --stems` wrote")
     parser.add_argument("--songs", type=whole, default=1000, help="at most so many")
+    parser.add_argument("--pairs", type=whole, default=6, help="of two recordings of a class, and clips for coarse against fine, per class")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the space there, PNG or SVG")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures there, JSON")
     args = parser.parse_args(argv)
     try:
@@ -214,6 +244,7 @@ def main(argv: list[str] | None = None) -> None:
     if ripples:
         within = sum(ripple <= 1.0 for ripple in ripples)
         print(f"Between two classes, {len(ripples)} songs: {within} monotone within 1 dB, median ripple {np.median(ripples):.2f} dB, largest {ripples[-1]:.2f} dB")
+    print(further(net, rows, by_class, means, args))
     if args.out:
         args.out.write_text(json.dumps({"scores": rows, "interpolation": ways}, indent=1))
 

@@ -81,18 +81,21 @@ impl Capture {
         self.sidechain.iter_mut().chain(&mut self.target).flatten().for_each(Example::clear);
     }
 
-    /// Where what is asked for lies. While the host renders ahead of real time examples that were taken are waited for.
+    /// Where what is asked for lies. While the host renders ahead of real time examples that were taken are waited for, asked for or not:
+    /// the render may end before anybody asks.
     pub fn place(&mut self, question: &Question, longest_wait: Option<Duration>, status: &EngineStatus) -> Embedding {
-        let until = longest_wait.map(|longest_wait| Instant::now() + longest_wait);
+        if let Some(longest_wait) = longest_wait {
+            self.wait(Instant::now() + longest_wait, status);
+        }
         let mut of_slot = |slot: usize| match question.slots[slot] {
             Query::Point(embedding) => embedding,
-            Query::Example { otherwise } => self.example(slot, until, status).unwrap_or(otherwise),
+            Query::Example { otherwise } => self.example(slot).unwrap_or(otherwise),
             Query::Map(at) => {
-                let examples = std::array::from_fn(|slot| self.example(slot, until, status));
+                let examples = std::array::from_fn(|slot| self.example(slot));
                 self.map.between(at, examples)
             }
         };
-        // The ends as they are: a slot that is not asked is not waited for either.
+        // The ends as they are, to the bit.
         match question.blend {
             blend if blend <= 0.0 => of_slot(0),
             blend if blend >= 1.0 => of_slot(1),
@@ -100,17 +103,17 @@ impl Capture {
         }
     }
 
-    /// Where the example of `slot` lies.
-    fn example(&mut self, slot: usize, until: Option<Instant>, status: &EngineStatus) -> Option<Embedding> {
-        let board = &self.boards[slot];
-        while until.is_some_and(|until| Instant::now() < until)
-            && board.answered() < self.numbers[slot]
-            && status.state() != State::Unavailable
-        {
+    fn wait(&self, until: Instant, status: &EngineStatus) {
+        let is_dealt_with = || self.boards.iter().zip(self.numbers).all(|(board, number)| board.answered() >= number);
+        while !is_dealt_with() && status.state() != State::Unavailable && Instant::now() < until {
             self.waker.wake();
             std::thread::sleep(WAIT_STEP);
         }
-        match board.read() {
+    }
+
+    /// Where the example of `slot` lies.
+    fn example(&mut self, slot: usize) -> Option<Embedding> {
+        match self.boards[slot].read() {
             Reading::Example(embedding) => self.known[slot] = Some(embedding),
             Reading::Empty => self.known[slot] = None,
             Reading::Busy => {}

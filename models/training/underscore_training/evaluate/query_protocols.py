@@ -1,0 +1,121 @@
+"""What an embedding tells of a sound, by the further protocols of Lee, Choi and Lee (ISMIR 2019), on test recordings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from ..corpus.errors import CorpusError
+from ..mixtures import examples
+from ..mixtures.asked import query_samples
+from ..mixtures.recipe import at_unit_rms
+from ..mixtures.shelf import Shelf
+from ..nets.asked import AskedCRN
+from .metrics import sdr_db
+
+SEED = 37
+CLIP_S = 6.0
+EXAMPLES_PER_RECORDING = 2
+NUM_NEIGHBOURS = 5
+COARSE = {"winds": ("brass", "reed", "pipe"), "keys": ("piano", "organ"), "synths": ("lead", "pad"), "sustained": ("strings", "choir")}
+"""Coarse classes of fine ones."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An example of the test split in the space."""
+
+    kind: str
+    piece: str
+    embedding: torch.Tensor
+
+
+def samples(net: AskedCRN, by_class: dict[str, Shelf]) -> list[Sample]:
+    """Some stretches of every recording."""
+    found, length = [], query_samples(net.sample_rate_hz)
+    for kind, shelf in by_class.items():
+        rng = np.random.default_rng(SEED)
+        for recording in shelf.recordings:
+            for _ in range(EXAMPLES_PER_RECORDING):
+                try:
+                    stretch = shelf.stretch(recording, rng, length).samples
+                except CorpusError:
+                    break
+                found.append(Sample(kind, recording.piece, examples.embedding(net, stretch)))
+    return found
+
+
+def neighbours_of_the_class(found: list[Sample]) -> dict[str, float]:
+    """By class, which share of an example's nearest neighbours in other pieces (by cosine) is of its class."""
+    points = torch.nn.functional.normalize(torch.stack([sample.embedding for sample in found]), dim=1)
+    cosines = points @ points.T
+    shares: dict[str, list[float]] = {}
+    for idx, sample in enumerate(found):
+        others = [other for other in cosines[idx].argsort(descending=True).tolist() if found[other].piece != sample.piece]
+        nearest = others[:NUM_NEIGHBOURS]
+        shares.setdefault(sample.kind, []).append(sum(found[other].kind == sample.kind for other in nearest) / max(len(nearest), 1))
+    return {kind: float(np.mean(values)) for kind, values in shares.items()}
+
+
+@torch.no_grad()
+def separated(net: AskedCRN, mixture: np.ndarray, embedding: torch.Tensor) -> np.ndarray:
+    return net.separate(torch.from_numpy(mixture)[None], embedding[None])[0].numpy()
+
+
+def pairs(shelf: Shelf, most: int) -> Iterator[tuple[int, int]]:
+    """Recordings of different pieces."""
+    count = 0
+    for first, second in combinations(range(len(shelf.recordings)), 2):
+        if shelf.recordings[first].piece != shelf.recordings[second].piece and count < most:
+            count += 1
+            yield first, second
+
+
+def pulls(net: AskedCRN, by_class: dict[str, Shelf], most: int) -> list[dict]:
+    """Two recordings of one class, equally loud, each asked for by another stretch of itself: SDR of what was asked for, and of the
+    other, dB. A class alone would find as much of either."""
+    rows, length = [], round(CLIP_S * net.sample_rate_hz)
+    for kind, shelf in by_class.items():
+        rng = np.random.default_rng(SEED)
+        for places in pairs(shelf, most):
+            try:
+                parts = [shelf.stretch(shelf.recordings[place], rng, length).samples for place in places]
+                asked = [shelf.stretch(shelf.recordings[place], rng, query_samples(net.sample_rate_hz)).samples for place in places]
+            except CorpusError:
+                continue
+            mixture = (0.05 * (parts[0] + parts[1])).astype(np.float32)
+            for idx in range(2):
+                found = separated(net, mixture, examples.embedding(net, asked[idx]))
+                rows.append({"class": kind, "asked": sdr_db(0.05 * parts[idx], found), "other": sdr_db(0.05 * parts[1 - idx], found)})
+    return rows
+
+
+def coarse_against_fine(net: AskedCRN, by_class: dict[str, Shelf], means: dict[str, torch.Tensor], most: int) -> list[dict]:
+    """A fine class over one that is not of its coarse class, equally loud, asked for by the mean of either: SDR, dB."""
+    rows, length = [], round(CLIP_S * net.sample_rate_hz)
+    for coarse, kinds in COARSE.items():
+        kinds = [kind for kind in kinds if kind in by_class and kind in means]
+        if not kinds:
+            continue
+        mean = torch.stack([means[kind] for kind in kinds]).mean(dim=0)
+        others = [kind for kind in by_class if kind in means and kind not in kinds]
+        for kind in kinds:
+            rng = np.random.default_rng(SEED)
+            for _ in range(most):
+                part, rest = by_class[kind].draw(rng, length).samples, by_class[str(rng.choice(others))].draw(rng, length).samples
+                mixture = (0.05 * (at_unit_rms(part) + at_unit_rms(rest))).astype(np.float32)
+                row = {"class": kind, "coarse class": coarse}
+                for name, point in (("fine", means[kind]), ("coarse", mean)):
+                    row[name] = sdr_db(0.05 * part, separated(net, mixture, point))
+                rows.append(row)
+    return rows
+
+
+def distance_against_loss(rows: list[dict]) -> tuple[float, float]:
+    """Of scores by class: rank correlation (Spearman) of what a random query loses against the song's own with the cosine distance
+    between the two; and its p value."""
+    with_both = [row for row in rows if "RQ" in row]
+    return tuple(map(float, spearmanr([row["cosine distance"] for row in with_both], [row["GQ"] - row["RQ"] for row in with_both])))
