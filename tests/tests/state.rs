@@ -115,6 +115,9 @@ fn a_state_from_the_future_is_read_as_far_as_it_is_understood() {
     assert_alive(&bundle, &mut other);
 }
 
+/// The example of slot A, as sessions hold it.
+const EXAMPLE: &str = "{\"embedding\":[0.5,-0.25]}";
+
 #[test]
 fn a_model_of_tomorrow_or_of_yesterday_is_not_a_reason_to_lose_the_rest() {
     let bundle = open();
@@ -127,11 +130,16 @@ fn a_model_of_tomorrow_or_of_yesterday_is_not_a_reason_to_lose_the_rest() {
     for model in ["music-99", "music-0", ""] {
         let state = edited(&instance.save_state().unwrap(), |json| {
             json["params"]["model"] = serde_json::json!({ "string": model });
+            json["fields"]["query"] = serde_json::json!(EXAMPLE);
         });
         let mut other = offline_stereo(&bundle, 48_000.0, 512);
         other.set("model", "identity").unwrap();
         other.load_state(&state).unwrap();
         assert_eq!(values(&mut other), expected, "{model}");
         assert_alive(&bundle, &mut other);
+        edited(&other.save_state().unwrap(), |json| {
+            let kept = json["fields"]["query"].as_str().unwrap();
+            assert!(kept.contains("[0.5,-0.25,"), "{model}: the example is gone: {kept}");
+        });
     }
 }

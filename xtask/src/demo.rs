@@ -5,9 +5,10 @@ mod score;
 mod spectrogram;
 
 use crate::bundle::{self, BundleArgs};
+use crate::models::{self, Entry};
 use crate::render::audio_file::{self, Audio};
 use crate::render::{self, RenderArgs, Report};
-use crate::{models, paths, setup};
+use crate::{paths, setup};
 use anyhow::{Context, Result, bail, ensure};
 use host_tests::{residual_db, sum_of};
 use score::Score;
@@ -15,6 +16,10 @@ use std::path::Path;
 
 /// The stems in the order of the printed table.
 const STEMS: [&str; 2] = ["music", "dialogue"];
+
+/// What a model that is asked by example is asked for, and its stems in the same order then.
+const ASKED_FOR: &str = "query_preset=voice";
+const STEMS_WHEN_ASKED: [&str; 2] = ["residual", "target"];
 
 /// What the stems may differ from the mixture in sum, dBFS.
 const SUM_LIMIT_DB: f64 = -120.0;
@@ -48,7 +53,7 @@ pub fn run() -> Result<()> {
     let report = render(&input, &folder, &layout.clap, None, Pace::Offline)?;
     println!("once more at the pace of a live session, for the load");
     let live = render(&input, &folder.join("live"), &layout.clap, None, Pace::Live)?;
-    let estimates = estimates_in(&folder)?;
+    let estimates = estimates_in(&folder, STEMS)?;
     let programme = Programme { mixture, references, estimates };
     let scores = scores(&programme)?;
     let residual_db = residual(&programme);
@@ -65,8 +70,8 @@ pub fn run() -> Result<()> {
 }
 
 /// The stems that were rendered into a folder.
-fn estimates_in(folder: &Path) -> Result<Vec<Audio>> {
-    STEMS.iter().map(|stem| audio_file::read(&folder.join(format!("{stem}.wav")))).collect()
+fn estimates_in(folder: &Path, stems: [&str; 2]) -> Result<Vec<Audio>> {
+    stems.iter().map(|stem| audio_file::read(&folder.join(format!("{stem}.wav")))).collect()
 }
 
 /// The sum of the references.
@@ -84,15 +89,16 @@ enum Pace {
     Live,
 }
 
-fn render(input: &Path, folder: &Path, clap: &Path, model: Option<&str>, pace: Pace) -> Result<Report> {
+fn render(input: &Path, folder: &Path, clap: &Path, model: Option<&Entry>, pace: Pace) -> Result<Report> {
+    let is_asked = model.is_some_and(Entry::is_asked);
     let args = RenderArgs {
         input: input.to_path_buf(),
         out_dir: folder.to_path_buf(),
-        model: model.map(str::to_owned),
+        model: model.map(|model| model.id.clone()),
         block: BLOCK_SAMPLES,
         rate: None,
         realtime: pace == Pace::Live,
-        params: Vec::new(),
+        params: if is_asked { vec![ASKED_FOR.to_owned()] } else { Vec::new() },
         sidechain: None,
         bundle: Some(clap.to_path_buf()),
     };
@@ -165,15 +171,20 @@ fn print_load(report: &Report, live: &Report) {
 fn print_others(programme: &Programme, input: &Path, folder: &Path, clap: &Path) -> Result<()> {
     for model in models::chosen(&[])?.iter().skip(1) {
         let folder = folder.join(&model.id);
-        let report = render(input, &folder, clap, Some(&model.id), Pace::Offline)?;
+        let report = render(input, &folder, clap, Some(model), Pace::Offline)?;
         report.require_separated()?;
-        let scores = programme.references.iter().zip(estimates_in(&folder)?);
+        let stems = if model.is_asked() { STEMS_WHEN_ASKED } else { STEMS };
+        let scores = programme.references.iter().zip(estimates_in(&folder, stems)?);
         let scores = scores.map(|(reference, estimate)| Score::of(&reference.channels, &estimate.channels));
         let sdr_db = scores.map(|score| Ok(format!("{:.2} dB", score?.sdr_db))).collect::<Result<Vec<_>>>()?;
         let latency_ms = 1e3 * report.latency_samples_reported as f64 / f64::from(report.host_rate);
         println!(
-            "with {}, {latency_ms:.0} ms: SDR {} (music), {} (dialogue), {:.2} s per second of audio\n",
-            model.id, sdr_db[0], sdr_db[1], report.rtf
+            "with {}{}, {latency_ms:.0} ms: SDR {} (music), {} (dialogue), {:.2} s per second of audio\n",
+            model.id,
+            if model.is_asked() { format!(", {ASKED_FOR}") } else { String::new() },
+            sdr_db[0],
+            sdr_db[1],
+            report.rtf
         );
     }
     Ok(())

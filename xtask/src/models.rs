@@ -14,6 +14,16 @@ pub struct Entry {
     pub id: String,
     /// In the `models` folder of the resources.
     pub file: String,
+    /// Values of the embedding that it is asked by; 0 where it is not asked.
+    #[serde(default)]
+    embedding_size: usize,
+}
+
+impl Entry {
+    /// Whether it is asked by example, and its stems are a target and what that leaves.
+    pub fn is_asked(&self) -> bool {
+        self.embedding_size > 0
+    }
 }
 
 #[derive(Debug, Deserialize)]

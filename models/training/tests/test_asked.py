@@ -181,7 +181,9 @@ def test_neighbours_are_of_a_class_where_the_space_says_so() -> None:
     apart = [sample("a", f"a{n}", 1.0, 0.01 * n) for n in range(6)] + [sample("b", f"b{n}", 0.01 * n, 1.0) for n in range(6)]
     assert protocols.neighbours_of_the_class(apart) == {"a": 1.0, "b": 1.0}
     one_piece = [sample("a", "a", 1.0, 0.01 * n) for n in range(6)] + apart[6:]
-    assert protocols.neighbours_of_the_class(one_piece)["a"] == 0.0, "its own piece is no neighbour"
+    assert "a" not in protocols.neighbours_of_the_class(one_piece), "its own piece is no neighbour"
+    few = [*apart[:2], *apart[6:]]
+    assert protocols.neighbours_of_the_class(few)["a"] == 1.0, "one of one is all"
 
 
 def test_what_a_query_loses_is_set_against_its_distance() -> None:
@@ -193,6 +195,8 @@ def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: 
     by_class = {kind: Shelf(tiny_stems, "train", kind, net.sample_rate_hz) for kind in ("brass", "reed", "drums")}
     pulls = protocols.pulls(net, by_class, 1)
     assert {row["class"] for row in pulls} <= set(by_class) and all(np.isfinite([row["asked"], row["other"]]).all() for row in pulls)
+    unheard = protocols.unheard(net, Shelf(tiny_stems, "train", "mallets", net.sample_rate_hz), by_class, 2)
+    assert len(unheard) == 2 and all(np.isfinite(row["GQ"]) for row in unheard)
     means = {kind: torch.randn(net.embedding_size) for kind in by_class}
     rows = protocols.coarse_against_fine(net, by_class, means, 2)
     assert [row["class"] for row in rows] == ["brass", "brass", "reed", "reed"]

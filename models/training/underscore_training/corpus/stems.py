@@ -3,7 +3,8 @@
 A separator that is asked for one sound must have heard mixtures of many whose parts are
 known. The same scores as in `scores`, each with its channels' programs drawn anew a few
 times; a track is all that one class plays in one of these arrangements. All tracks of a
-score are one group, so they are in one split, and each split has soundfonts of its own.
+score are one group, so they are in one split. Training alternates between its own soundfont and that of validation; the test's is heard
+nowhere else. Splits are drawn anew: a score may be heard whole in the training of a network that takes speech and music apart.
 
 Ambience is noise by rule: wind, rain, rooms and crowds of it.
 """

@@ -1,4 +1,4 @@
-"""What an embedding tells of a sound, by the further protocols of Lee, Choi and Lee (ISMIR 2019), on test recordings."""
+"""What an embedding tells of a sound, by the further protocols of Lee, Choi and Lee (ISMIR 2019), on recordings that it was never asked for."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,14 +49,17 @@ def samples(net: AskedCRN, by_class: dict[str, Shelf]) -> list[Sample]:
 
 
 def neighbours_of_the_class(found: list[Sample]) -> dict[str, float]:
-    """By class, which share of an example's nearest neighbours in other pieces (by cosine) is of its class."""
+    """By class, which share of the class' examples in other pieces is among an example's nearest neighbours there (by cosine), of
+    `NUM_NEIGHBOURS` or as many as there are; classes of one piece are left out."""
     points = torch.nn.functional.normalize(torch.stack([sample.embedding for sample in found]), dim=1)
     cosines = points @ points.T
     shares: dict[str, list[float]] = {}
     for idx, sample in enumerate(found):
         others = [other for other in cosines[idx].argsort(descending=True).tolist() if found[other].piece != sample.piece]
-        nearest = others[:NUM_NEIGHBOURS]
-        shares.setdefault(sample.kind, []).append(sum(found[other].kind == sample.kind for other in nearest) / max(len(nearest), 1))
+        most = min(NUM_NEIGHBOURS, sum(found[other].kind == sample.kind for other in others))
+        if most > 0:
+            of_class = sum(found[other].kind == sample.kind for other in others[:NUM_NEIGHBOURS])
+            shares.setdefault(sample.kind, []).append(of_class / most)
     return {kind: float(np.mean(values)) for kind, values in shares.items()}
 
 
@@ -111,6 +114,33 @@ def coarse_against_fine(net: AskedCRN, by_class: dict[str, Shelf], means: dict[s
                 for name, point in (("fine", means[kind]), ("coarse", mean)):
                     row[name] = sdr_db(0.05 * part, separated(net, mixture, point))
                 rows.append(row)
+    return rows
+
+
+def unheard(net: AskedCRN, shelf: Shelf, by_class: dict[str, Shelf], most: int) -> list[dict]:
+    """A sound of a class that was never asked for in training, over two of the test classes, all equally loud, asked for by another stretch of itself
+    (`GQ`) and by another recording of its class (`RQ`): SDR above the mixture's, dB."""
+    rows, length = [], round(CLIP_S * net.sample_rate_hz)
+    rng = np.random.default_rng(SEED)
+    while len(rows) < most:
+        drawn = shelf.draw(rng, length)
+        others = [by_class[str(kind)].draw(rng, length).samples for kind in rng.choice(sorted(by_class), 2, replace=False)]
+        part = (0.05 * drawn.samples).astype(np.float32)
+        mixture = (part + 0.05 * np.sum(others, axis=0)).astype(np.float32)
+        others_of_class = [recording for recording in shelf.recordings if recording.piece != drawn.recording.piece]
+        asked = {"GQ": drawn.recording}
+        if others_of_class:
+            asked["RQ"] = others_of_class[rng.integers(len(others_of_class))]
+        row = {}
+        for name, recording in asked.items():
+            try:
+                query = shelf.stretch(recording, rng, query_samples(net.sample_rate_hz)).samples
+            except CorpusError:
+                # A part that hardly plays.
+                break
+            row[name] = sdr_db(part, separated(net, mixture, examples.embedding(net, query))) - sdr_db(part, mixture)
+        if len(row) == len(asked):
+            rows.append(row)
     return rows
 
 
