@@ -198,9 +198,12 @@ impl Active {
         let num_channels = main.len().min(self.block.num_channels);
         self.mixer.set(&mix_settings(params));
         self.take_examples(&params.question);
+        let is_following = params.question.follow.value();
         let mut done = 0;
         while done < num_samples {
-            let end = num_samples.min(done + self.max_block_samples);
+            let longest = if is_following { self.separation.num_samples_to_follow() } else { None };
+            let end = num_samples.min(done + longest.unwrap_or(usize::MAX).min(self.max_block_samples));
+            self.separation.follow(is_following, end - done);
             for (own, channel) in self.input.iter_mut().zip(main.iter()) {
                 own[..end - done].copy_from_slice(&channel[done..end]);
             }
@@ -219,10 +222,11 @@ impl Active {
                 render: self.render,
                 // The switch, not the fade that follows it: its place does not depend on where blocks end.
                 asleep: params.bypass.value(),
-                question: params.question.question(params.model.value().id()),
-                followed_slot: params.question.followed_slot(),
+                is_following,
+                ..Settings::default()
             };
-            self.separation.process(&input[..num_channels], &settings, &mut self.block);
+            let question_of = |model_id: &str| params.question.question(model_id);
+            self.separation.process(&input[..num_channels], &settings, question_of, &mut self.block);
 
             let mut channels = main.iter_mut();
             let mut part = std::array::from_fn::<&mut [f32], MAX_CHANNELS, _>(|_| match channels.next() {

@@ -103,9 +103,9 @@ impl Default for UnderscoreParams {
             dialogue_gain: gain("Dialogue Gain"),
             dialogue_solo: BoolParam::new("Dialogue Solo", false),
             dialogue_mute: BoolParam::new("Dialogue Mute", false),
-            strength: percentage("Strength", 2.0),
+            strength: percentage("Strength", 1.0, 2.0),
             stereo_link: BoolParam::new("Stereo Link", true),
-            dry_wet: percentage("Dry/Wet", 1.0),
+            dry_wet: percentage("Dry/Wet", 1.0, 1.0),
             bypass: BoolParam::new("Bypass", false).make_bypass(),
             device: EnumParam::new("Device", Device::Auto).non_automatable(),
             question: QuestionParams::default(),
@@ -121,9 +121,9 @@ fn gain(name: &str) -> FloatParam {
         .with_string_to_value(Arc::new(text_to_gain))
 }
 
-/// A share of 1, shown in per cent, 1 by default.
-fn percentage(name: &str, max: f32) -> FloatParam {
-    FloatParam::new(name, 1.0, FloatRange::Linear { min: 0.0, max })
+/// A share of 1, shown in per cent.
+pub(crate) fn percentage(name: &str, default: f32, max: f32) -> FloatParam {
+    FloatParam::new(name, default, FloatRange::Linear { min: 0.0, max })
         .with_unit(" %")
         .with_value_to_string(Arc::new(|share| format!("{:.0}", share * 100.0)))
         .with_string_to_value(Arc::new(|text| Some(finite(text.trim_end_matches('%'))? / 100.0)))
@@ -148,7 +148,8 @@ fn text_to_gain(text: &str) -> Option<f32> {
     finite(number).map(util::db_to_gain)
 }
 
-fn finite(text: &str) -> Option<f32> {
+/// The number that a text says, if it says one.
+pub(crate) fn finite(text: &str) -> Option<f32> {
     text.trim().replace('\u{2212}', "-").parse().ok().filter(|number: &f32| number.is_finite())
 }
 

@@ -105,7 +105,7 @@ pub struct SavedEmbedding {
 impl PersistentField<'_, SavedEmbedding> for SavedQuery {
     fn set(&self, saved: SavedEmbedding) {
         let embedding = Embedding::new(&saved.embedding);
-        self.board().post((!saved.embedding.is_empty()).then_some(&embedding));
+        self.board().load((!saved.embedding.is_empty()).then_some(&embedding));
     }
 
     fn map<F, R>(&self, f: F) -> R
@@ -177,14 +177,14 @@ mod tests {
         let saved = |query: &SavedQuery| query.map(|saved| serde_json::to_string(saved).expect("JSON"));
         let load = |json: &str| {
             let query = SavedQuery::of(&Arc::default(), 1);
-            query.board().post(Some(&Embedding::new(&[7.0])));
+            query.board().load(Some(&Embedding::new(&[7.0])));
             query.set(serde_json::from_str(json).expect("what was saved"));
             query.board().settled()
         };
         let query = SavedQuery::of(&Arc::default(), 0);
         assert_eq!(load(&saved(&query)), None, "nothing of what was there before");
         let embedding = Embedding::new(&[0.1, -1.0 / 3.0, 1e-30]);
-        query.board().post(Some(&embedding));
+        query.board().load(Some(&embedding));
         assert_eq!(load(&saved(&query)), Some(embedding));
         // Of another size, as another model's would be.
         assert_eq!(load("{\"embedding\":[1.0]}"), Some(Embedding::new(&[1.0])));

@@ -6,6 +6,7 @@ use nice_plug::prelude::*;
 use underscore_engine::{Catalogue, ModelSpec, NUM_SLOTS, QueryBoards, Question};
 
 use crate::choices::name_of;
+use crate::params::{finite, percentage};
 use crate::query::{Preset, SavedQuery};
 
 /// What is asked for. Hidden as long as no model ships that is asked: nobody is to wonder at params that do nothing.
@@ -42,7 +43,7 @@ pub struct QuestionParams {
     /// Goes on: the last three seconds of the target are the example of the slot that is nearer.
     #[id = "query_refine"]
     pub refine: BoolParam,
-    /// The sidechain is the example of slot A anew every second.
+    /// Slot A asks for what the sidechain plays, listened to anew every second. Nothing of it is kept.
     #[id = "query_follow"]
     pub follow: BoolParam,
 }
@@ -59,13 +60,11 @@ impl Default for QuestionParams {
             let param = EnumParam::new(name, Preset::default());
             if is_hidden { param.hide() } else { param }
         };
-        let blend = FloatParam::new("Query A/B", 0.0, FloatRange::Linear { min: 0.0, max: 1.0 })
-            .with_unit(" %")
-            .with_value_to_string(formatters::v2s_f32_percentage(0))
-            .with_string_to_value(formatters::s2v_f32_percentage());
+        let blend = percentage("Query A/B", 0.0, 1.0);
         let coordinate = |name| {
             let param = FloatParam::new(name, 0.0, FloatRange::Linear { min: -1.0, max: 1.0 })
-                .with_value_to_string(formatters::v2s_f32_rounded(2));
+                .with_value_to_string(formatters::v2s_f32_rounded(2))
+                .with_string_to_value(Arc::new(finite));
             if is_hidden { param.hide() } else { param }
         };
         Self {
@@ -114,12 +113,6 @@ impl QuestionParams {
         })?;
         let (name, otherwise) = (["A", "B"][slot], name_of(&presets.get(slot)?.id));
         Some(format!("{name} has no example yet and asks for {otherwise}. Play one into the sidechain and capture it."))
-    }
-
-    /// The slot whose example is the sidechain, whatever it plays.
-    #[must_use]
-    pub fn followed_slot(&self) -> Option<usize> {
-        self.follow.value().then_some(0)
     }
 
     /// The slot that what is asked for is nearer to.

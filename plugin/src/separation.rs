@@ -7,7 +7,7 @@
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
-use underscore_engine::{DeviceChoice, Engine, Ramp, Settings, State, Stems};
+use underscore_engine::{DeviceChoice, Engine, Question, Ramp, Settings, State, Stems};
 
 use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
 
@@ -108,25 +108,51 @@ impl Separation {
 
     /// The last seconds of the sidechain are the example of `slot`.
     pub fn take_example(&mut self, slot: usize) {
-        self.current.take_example(slot);
-        if let Some(next) = &mut self.next {
-            next.engine.take_example(slot);
-        }
+        self.asked().take_example(slot);
     }
 
     /// The last seconds of the target are the example of `slot`.
     pub fn take_found(&mut self, slot: usize) {
-        self.current.take_found(slot);
+        self.asked().take_found(slot);
     }
 
-    /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`.
-    pub fn process(&mut self, input: &[&[f32]], settings: &Settings, block: &mut StemBlock) {
+    /// While the sidechain is followed: takes an example where one is due, before `num_samples` more are listened to.
+    pub fn follow(&mut self, is_following: bool, num_samples: usize) {
+        self.asked().follow(is_following, num_samples);
+    }
+
+    /// Samples until the next example of a sidechain that is followed is due.
+    #[must_use]
+    pub fn num_samples_to_follow(&mut self) -> Option<usize> {
+        self.asked().num_samples_to_follow()
+    }
+
+    /// The one engine that takes examples: what two find would be written over each other.
+    fn asked(&mut self) -> &mut Engine {
+        match &mut self.next {
+            Some(next) if !self.current.is_asked() => &mut next.engine,
+            _ => &mut self.current,
+        }
+    }
+
+    /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`. `question_of` says what a model, by its
+    /// id, is asked for: engines may have different ones.
+    pub fn process(
+        &mut self,
+        input: &[&[f32]],
+        settings: &Settings,
+        question_of: impl Fn(&str) -> Question,
+        block: &mut StemBlock,
+    ) {
         self.take_new();
+        let settings_of = |engine: &Engine| Settings { question: question_of(engine.model_id()), ..*settings };
         let is_asked = share_of(&self.current);
-        copy(&self.current.process(input, settings), is_asked, block);
+        let own = settings_of(&self.current);
+        copy(&self.current.process(input, &own), is_asked, block);
         if let Some(next) = &mut self.next {
             let is_asked = share_of(&next.engine);
-            let stems = next.engine.process(input, settings);
+            let own = settings_of(&next.engine);
+            let stems = next.engine.process(input, &own);
             if next.num_samples_to_fill == 0 {
                 crossfade(&stems, is_asked, &mut next.fade, block);
             }

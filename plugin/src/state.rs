@@ -101,6 +101,9 @@ impl PersistentField<'_, String> for MissingModel {
     }
 }
 
+/// Switches that are held for a moment.
+const MOMENTARY: [&str; 3] = ["query_capture", "query_capture_b", "query_refine"];
+
 /// The state fields that hold the examples of slots A and B.
 const QUERY_FIELDS: [&str; NUM_SLOTS] = ["query", "query_b"];
 
@@ -126,7 +129,8 @@ pub fn make_loadable(state: &mut PluginState) {
 
     let defaults = UnderscoreParams::default();
     for (id, param, _) in defaults.param_map() {
-        let saved = state.params.remove(&id);
+        // A switch that was held while the session was saved is not held now: it would take an example over the one that is loaded.
+        let saved = state.params.remove(&id).filter(|_| !MOMENTARY.contains(&id.as_str()));
         // SAFETY: the pointers of the map point into `defaults`, which lives to the end of this function.
         let value = unsafe { loadable_value(param, saved) };
         state.params.insert(id, value);

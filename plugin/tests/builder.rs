@@ -6,7 +6,7 @@ use common::hide_libtorch;
 use underscore::block::StemBlock;
 use underscore::builder::{Builder, HostConfig};
 use underscore::separation::{EngineKey, Separation};
-use underscore_engine::{Catalogue, DeviceChoice, Settings};
+use underscore_engine::{Catalogue, DeviceChoice, Question, Settings};
 
 const HOST: HostConfig = HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1 };
 
@@ -77,7 +77,7 @@ fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next()
         while model_in_use(&builder) != next {
             assert!(start.elapsed().as_secs() < 20, "no engine for {next} after 20 s");
             builder.tend(key(next));
-            separation.process(&[&silence], &Settings::default(), &mut block);
+            separation.process(&[&silence], &Settings::default(), |_| Question::default(), &mut block);
         }
     }
     assert!(!builder.take_needs_restart());

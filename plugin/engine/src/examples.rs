@@ -1,7 +1,18 @@
 //! Examples on their way from the audio thread to the worker: memory that goes round, as calls do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+use crate::query::NUM_SLOTS;
+
+/// Whom an example is for: a slot of the question, or [`FOLLOWED`].
+pub const NUM_PLACES: usize = NUM_SLOTS + 1;
+
+/// The place of a sidechain that is followed: what it says is nobody's to keep.
+pub const FOLLOWED: usize = NUM_SLOTS;
 
 /// Of the sidechain, so many are being filled at a time: of three that are taken a second apart, the next has two to tell of.
 pub const NUM_OF_SIDECHAIN: usize = 3;
@@ -15,10 +26,14 @@ const NUM_EXAMPLES: usize = NUM_OF_SIDECHAIN + NUM_OF_TARGET + 1;
 /// The last seconds of a signal.
 #[derive(Debug)]
 pub struct Example {
-    /// Slot of the question that it is for.
-    pub slot: usize,
-    /// Which one of that slot it is, from 1 on.
+    /// Whom it is for.
+    pub place: usize,
+    /// Which one of that place it is, from 1 on.
     pub number: u32,
+    /// Of the board when it was taken.
+    pub epoch: u32,
+    /// What was found, and no sidechain.
+    pub is_found: bool,
     /// `[channel][sample]`, written round and round.
     samples: Vec<Vec<f32>>,
     /// Where the next sample goes.
@@ -29,7 +44,15 @@ pub struct Example {
 
 impl Example {
     fn new(num_channels: usize, num_samples: usize) -> Self {
-        Self { slot: 0, number: 0, samples: vec![vec![0.0; num_samples]; num_channels], next: 0, num_filled: 0 }
+        Self {
+            place: 0,
+            number: 0,
+            epoch: 0,
+            is_found: false,
+            samples: vec![vec![0.0; num_samples]; num_channels],
+            next: 0,
+            num_filled: 0,
+        }
     }
 
     /// Appends a block, `[channel][sample]`; the oldest samples go. Channels that are not given are silent.
@@ -76,12 +99,14 @@ impl Example {
 pub struct AudioExamples {
     to_worker: HeapProd<Example>,
     from_worker: HeapCons<Example>,
+    answered: Arc<[AtomicU32; NUM_PLACES]>,
 }
 
 /// The worker's end.
 pub struct WorkerExamples {
     from_audio: HeapCons<Example>,
     to_audio: HeapProd<Example>,
+    answered: Arc<[AtomicU32; NUM_PLACES]>,
 }
 
 /// Makes both ends, and the memory for `num_samples` samples of `num_channels` channels, all of it on its way to the audio thread.
@@ -92,13 +117,20 @@ pub fn examples(num_channels: usize, num_samples: usize) -> (AudioExamples, Work
         // There is room for all of them.
         let _ = to_audio.try_push(Example::new(num_channels, num_samples));
     }
-    (AudioExamples { to_worker, from_worker }, WorkerExamples { from_audio, to_audio })
+    let answered: Arc<[AtomicU32; NUM_PLACES]> = Arc::default();
+    let audio = AudioExamples { to_worker, from_worker, answered: answered.clone() };
+    (audio, WorkerExamples { from_audio, to_audio, answered })
 }
 
 impl AudioExamples {
     /// Memory for the next one, if the worker has not got it all.
     pub fn take_empty(&mut self) -> Option<Example> {
         self.from_worker.try_pop()
+    }
+
+    /// Number of the last example of each place that was dealt with, 0 before the first.
+    pub fn answered(&self, place: usize) -> u32 {
+        self.answered[place].load(Ordering::Acquire)
     }
 
     /// Hands one over.
@@ -116,8 +148,9 @@ impl WorkerExamples {
         self.from_audio.try_pop()
     }
 
-    /// Gives the memory back.
+    /// The example was dealt with. Gives the memory back.
     pub fn give_back(&mut self, example: Example) {
+        self.answered[example.place].store(example.number, Ordering::Release);
         // There is room for every one there is; if there were not, a worker may free it.
         let _ = self.to_audio.try_push(example);
     }

@@ -18,6 +18,9 @@ const SMALLEST_SINE: f32 = 1e-3;
 /// Below it a point has no direction.
 const SMALLEST_LENGTH: f32 = 1e-6;
 
+/// No value of an embedding is larger: those of models lie within some units, and products of these stay finite.
+const LARGEST: f32 = 100.0;
+
 /// A point in a model's space of examples. Models of fewer dimensions take the first ones. All zero: its middle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Embedding([f32; MAX_EMBEDDING_SIZE]);
@@ -29,12 +32,13 @@ impl Default for Embedding {
 }
 
 impl Embedding {
-    /// Of these values. Those that are missing are 0, those beyond [`MAX_EMBEDDING_SIZE`] are left out, and so is what is no number.
+    /// Of these values. Those that are missing are 0, those beyond [`MAX_EMBEDDING_SIZE`] are left out, and so is what is no number; what is
+    /// larger than any model's is limited.
     #[must_use]
     pub fn new(values: &[f32]) -> Self {
         let mut own = Self::default();
         for (place, value) in own.0.iter_mut().zip(values) {
-            *place = if value.is_finite() { *value } else { 0.0 };
+            *place = if value.is_finite() { value.clamp(-LARGEST, LARGEST) } else { 0.0 };
         }
         own
     }
@@ -57,11 +61,9 @@ impl Embedding {
                 (share * angle).sin() / sine * length / lengths.1,
             )
         };
-        let mut point = Self::default();
-        for (value, (a, b)) in point.0.iter_mut().zip(self.0.iter().zip(&other.0)) {
-            *value = of_self * a + of_other * b;
-        }
-        point
+        let values: [f32; MAX_EMBEDDING_SIZE] =
+            std::array::from_fn(|idx| of_self * self.0[idx] + of_other * other.0[idx]);
+        Self::new(&values)
     }
 
     /// The values, [`MAX_EMBEDDING_SIZE`] of them.
@@ -132,16 +134,51 @@ pub struct QueryBoard {
     version: AtomicU32,
     has_example: AtomicBool,
     values: [AtomicF32; MAX_EMBEDDING_SIZE],
-    /// Number of the last example that was dealt with.
-    answered: AtomicU32,
+    /// Rises when something else than an example decides what is here: what was taken before then says nothing any more.
+    epoch: AtomicU32,
     /// Held by who writes. Why the last example could not be used, if it could not.
     refusal: Mutex<Option<String>>,
 }
 
 impl QueryBoard {
-    /// The example lies here now, or there is none. Not for the audio thread.
-    pub fn post(&self, example: Option<&Embedding>) {
+    /// The example lies here now, or there is none, whatever was taken before: a session was loaded. Not for the audio thread.
+    pub fn load(&self, example: Option<&Embedding>) {
         let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.write(example);
+        *refusal = None;
+    }
+
+    /// The example that was taken in `epoch` lies here, unless that is over. Not for the audio thread.
+    pub(crate) fn post(&self, epoch: u32, embedding: &Embedding) {
+        let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.epoch() == epoch {
+            self.write(Some(embedding));
+            *refusal = None;
+        }
+    }
+
+    /// The example that was taken in `epoch` could not be used. What was there stays. Not for the audio thread.
+    pub(crate) fn refuse(&self, epoch: u32, why: String) {
+        let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.epoch() == epoch {
+            *refusal = Some(why);
+        }
+    }
+
+    /// What an example that is taken now is to be posted with.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Forgets the example, and what was taken up to now. Real-time safe; only where nobody but workers writes.
+    pub(crate) fn forget(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.has_example.store(false, Ordering::Release);
+    }
+
+    /// For who holds `refusal`.
+    fn write(&self, example: Option<&Embedding>) {
         let before = self.version.load(Ordering::Relaxed);
         self.version.store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
@@ -150,12 +187,6 @@ impl QueryBoard {
             place.store(*value, Ordering::Relaxed);
         }
         self.version.store(before.wrapping_add(2), Ordering::Release);
-        *refusal = None;
-    }
-
-    /// The example that was given could not be used. What was there stays. Not for the audio thread.
-    pub fn refuse(&self, why: String) {
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
     /// Why the last example could not be used, if it could not. Not for the audio thread.
@@ -192,16 +223,6 @@ impl QueryBoard {
         }
         if has_example { Reading::Example(embedding) } else { Reading::Empty }
     }
-
-    /// The example of this number was dealt with.
-    pub(crate) fn answer(&self, number: u32) {
-        self.answered.store(number, Ordering::Release);
-    }
-
-    /// Number of the last example that was dealt with, 0 before the first.
-    pub(crate) fn answered(&self) -> u32 {
-        self.answered.load(Ordering::Acquire)
-    }
 }
 
 #[cfg(test)]
@@ -216,7 +237,7 @@ mod tests {
             let board = board.clone();
             std::thread::spawn(move || {
                 for number in 0..20_000_u16 {
-                    board.post(Some(&Embedding::new(&[f32::from(number); MAX_EMBEDDING_SIZE])));
+                    board.post(0, &Embedding::new(&[f32::from(number) / 200.0; MAX_EMBEDDING_SIZE]));
                 }
             })
         };
@@ -231,8 +252,8 @@ mod tests {
                 last = values[0];
             }
         }
-        assert_eq!(board.read(), Reading::Example(Embedding::new(&[19_999.0; MAX_EMBEDDING_SIZE])));
-        board.post(None);
+        assert_eq!(board.read(), Reading::Example(Embedding::new(&[19_999.0 / 200.0; MAX_EMBEDDING_SIZE])));
+        board.load(None);
         assert_eq!((board.read(), board.settled()), (Reading::Empty, None));
     }
 
@@ -240,17 +261,34 @@ mod tests {
     fn a_refused_example_leaves_the_one_before_and_says_why_until_another_comes() {
         let board = QueryBoard::default();
         let first = Embedding::new(&[1.0]);
-        board.post(Some(&first));
-        board.refuse("it is silent".into());
+        board.post(0, &first);
+        board.refuse(0, "it is silent".into());
         assert_eq!((board.settled(), board.refusal().as_deref()), (Some(first), Some("it is silent")));
-        board.post(Some(&Embedding::new(&[2.0])));
+        board.post(0, &Embedding::new(&[2.0]));
         assert_eq!(board.refusal(), None);
+    }
+
+    #[test]
+    fn what_was_taken_before_a_session_was_loaded_changes_nothing_of_it() {
+        let board = QueryBoard::default();
+        let (taken, loaded) = (Embedding::new(&[1.0]), Embedding::new(&[2.0]));
+        let epoch = board.epoch();
+        board.load(Some(&loaded));
+        board.post(epoch, &taken);
+        board.refuse(epoch, "it is silent".into());
+        assert_eq!((board.settled(), board.refusal()), (Some(loaded), None));
+        board.post(board.epoch(), &taken);
+        assert_eq!(board.settled(), Some(taken));
+        board.forget();
+        assert_eq!(board.settled(), None);
     }
 
     #[test]
     fn an_embedding_holds_numbers_only_and_as_many_as_there_is_room_for() {
         let asked = Embedding::new(&[0.5, f32::NAN, f32::INFINITY, -1.0]);
         assert_eq!(asked.values()[..5], [0.5, 0.0, 0.0, -1.0, 0.0]);
+        assert_eq!(Embedding::new(&[1e30, -1e30]).values()[..2], [LARGEST, -LARGEST]);
+        assert!(asked.towards(&Embedding::new(&[1.0]), f32::NAN).values().iter().all(|value| value.is_finite()));
         assert_eq!(Embedding::new(&[1.0; 2 * MAX_EMBEDDING_SIZE]).values(), [1.0; MAX_EMBEDDING_SIZE]);
     }
 

@@ -17,7 +17,7 @@ const MARGIN: f32 = 14.0;
 /// Distance from a place within which its name is always shown, points.
 const POINTED_AT: f32 = 6.0;
 
-/// Draws the map. Who drags on it hears what lies there: slot A then asks for the place, unless B does already.
+/// Draws the map. Who drags on it hears what lies there: the slot that is nearer then asks for the place.
 pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &QueryMap) {
     let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click_and_drag());
     ui.painter().rect_filled(rect, 4, theme::GROOVE);
@@ -52,10 +52,11 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
     let was_held = response.ctx.data(|data| data.get_temp(place_of_hand).unwrap_or(false));
     response.ctx.data_mut(|data| data.insert_temp(place_of_hand, is_held));
     if is_held && !was_held {
-        if let Some(map) = Preset::map().filter(|_| !is_asked(params)) {
-            setter.begin_set_parameter(&params.preset_a);
-            setter.set_parameter(&params.preset_a, map);
-            setter.end_set_parameter(&params.preset_a);
+        let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
+        if let Some(map) = Preset::map().filter(|map| preset.value() != *map) {
+            setter.begin_set_parameter(preset);
+            setter.set_parameter(preset, map);
+            setter.end_set_parameter(preset);
         }
         for param in coordinates {
             setter.begin_set_parameter(param);

@@ -1,6 +1,6 @@
 //! What a model that is asked by example is to look for.
 
-use egui::{Button, RichText, Ui, vec2};
+use egui::{Button, Response, RichText, Ui, vec2};
 use nice_plug::prelude::*;
 use underscore_engine::QueryMap;
 
@@ -10,6 +10,9 @@ use crate::question::QuestionParams;
 
 const BUTTON_HEIGHT: f32 = 22.0;
 const BUTTON_WIDTH: f32 = 62.0;
+
+/// Longer than any host's block, seconds.
+const SHORTEST_HOLD_S: f64 = 0.2;
 
 /// Draws the map, and beside it both slots and what lies between them.
 pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &QueryMap) {
@@ -29,10 +32,13 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
             );
             ui.horizontal(|ui| {
                 let width = (ui.available_width() - 8.0) / 2.0;
-                momentary(ui, setter, &params.refine, "REFINE", width)
+                let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
+                capturing(ui, setter, &params.refine, preset, "REFINE", width)
                     .on_hover_text("The last three seconds of what was found are the example: once more, and sharper.");
                 toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
-                    .on_hover_text("The sidechain is the example of slot A anew every second.");
+                    .on_hover_text(
+                        "A asks for what the sidechain plays, listened to anew every second. Nothing of it is kept.",
+                    );
             });
         });
     });
@@ -45,29 +51,43 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, name: &str, preset: &EnumParam<Preset
         let width = ui.available_width() - BUTTON_WIDTH - 16.0;
         choice::draw(ui, setter, preset, name, width)
             .on_hover_text("A class of sounds, or the example that was captured from the sidechain.");
-        let response = momentary(ui, setter, capture, "CAPTURE", BUTTON_WIDTH)
+        capturing(ui, setter, capture, preset, "CAPTURE", BUTTON_WIDTH)
             .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
-        if response.clicked() && preset.value() != Preset::default() {
-            // Who captures an example wants to hear it.
+    });
+}
+
+/// A button that holds `param` on while it is held down, and for a moment at least, and has `preset` ask for the example: who captures one
+/// wants to hear it.
+fn capturing(
+    ui: &mut Ui,
+    setter: &ParamSetter,
+    param: &BoolParam,
+    preset: &EnumParam<Preset>,
+    label: &str,
+    width: f32,
+) -> Response {
+    let response = ui.add_sized(vec2(width, BUTTON_HEIGHT), Button::new(RichText::new(label).size(11.0)));
+    let place = response.id.with("held until");
+    let now_s = ui.input(|input| input.time);
+    let until_s: Option<f64> = ui.data(|data| data.get_temp(place));
+    // A tap may begin and end between two pictures, or two blocks.
+    if until_s.is_none() && (response.is_pointer_button_down_on() || response.clicked()) {
+        ui.data_mut(|data| data.insert_temp(place, now_s + SHORTEST_HOLD_S));
+        set(setter, param, true);
+        if preset.value() != Preset::default() {
             setter.begin_set_parameter(preset);
             setter.set_parameter(preset, Preset::default());
             setter.end_set_parameter(preset);
         }
-    });
-}
-
-/// A button that holds `param` on while it is held down.
-fn momentary(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, label: &str, width: f32) -> egui::Response {
-    let response = ui.add_sized(vec2(width, BUTTON_HEIGHT), Button::new(RichText::new(label).size(11.0)));
-    let place = response.id.with("held");
-    let (was_held, is_held) =
-        (ui.data(|data| data.get_temp(place).unwrap_or(false)), response.is_pointer_button_down_on());
-    // Only what the hand changed: a host may hold the param, too.
-    if is_held != was_held {
-        ui.data_mut(|data| data.insert_temp(place, is_held));
-        setter.begin_set_parameter(param);
-        setter.set_parameter(param, is_held);
-        setter.end_set_parameter(param);
+    } else if until_s.is_some_and(|until_s| now_s > until_s) && !response.is_pointer_button_down_on() {
+        ui.data_mut(|data| data.remove::<f64>(place));
+        set(setter, param, false);
     }
     response
+}
+
+fn set(setter: &ParamSetter, param: &BoolParam, value: bool) {
+    setter.begin_set_parameter(param);
+    setter.set_parameter(param, value);
+    setter.end_set_parameter(param);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::examples::{AudioExamples, Example, NUM_OF_SIDECHAIN, NUM_OF_TARGET};
-use crate::query::{Embedding, NUM_SLOTS, Query, QueryBoards, Question, Reading};
+use crate::examples::{AudioExamples, Example, FOLLOWED, NUM_OF_SIDECHAIN, NUM_OF_TARGET, NUM_PLACES};
+use crate::query::{Embedding, NUM_SLOTS, Query, QueryBoard, QueryBoards, Question, Reading};
 use crate::query_map::QueryMap;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::Waker;
@@ -18,21 +18,39 @@ pub struct Capture {
     /// All hear the same; those that came back from the worker last, less of it.
     sidechain: [Option<Example>; NUM_OF_SIDECHAIN],
     target: [Option<Example>; NUM_OF_TARGET],
+    /// By slot.
     boards: Arc<QueryBoards>,
+    /// This engine's own.
+    followed: Arc<QueryBoard>,
     map: QueryMap,
     waker: Waker,
-    /// `[slot]` Of the example handed over last.
-    numbers: [u32; NUM_SLOTS],
-    /// `[slot]` Where the last one lies that is known.
-    known: [Option<Embedding>; NUM_SLOTS],
+    /// `[place]` Of the example handed over last.
+    numbers: [u32; NUM_PLACES],
+    /// `[place]` Where the last one lies that is known.
+    known: [Option<Embedding>; NUM_PLACES],
 }
 
 impl Capture {
-    pub fn new(end: AudioExamples, boards: Arc<QueryBoards>, map: QueryMap, waker: Waker) -> Self {
-        let numbers = std::array::from_fn(|slot| boards[slot].answered());
-        let known = std::array::from_fn(|slot| boards[slot].settled());
-        let mut own =
-            Self { end, sidechain: Default::default(), target: Default::default(), boards, map, waker, numbers, known };
+    /// Waits for who writes on `boards`: not for the audio thread.
+    pub fn new(
+        end: AudioExamples,
+        boards: Arc<QueryBoards>,
+        followed: Arc<QueryBoard>,
+        map: QueryMap,
+        waker: Waker,
+    ) -> Self {
+        let known = std::array::from_fn(|place| boards.get(place).unwrap_or(&followed).settled());
+        let mut own = Self {
+            end,
+            sidechain: Default::default(),
+            target: Default::default(),
+            boards,
+            followed,
+            map,
+            waker,
+            numbers: [0; NUM_PLACES],
+            known,
+        };
         own.take_back();
         own
     }
@@ -50,21 +68,36 @@ impl Capture {
 
     /// What the sidechain played up to now is the example of `slot`. Nothing happens while the worker has not listened to the ones before.
     pub fn take(&mut self, slot: usize) {
-        let example = fullest(&mut self.sidechain);
-        self.send(slot, example);
+        if slot < NUM_SLOTS {
+            let example = fullest(&mut self.sidechain);
+            self.send(slot, false, example);
+        }
     }
 
     /// What was found up to now is the example of `slot`.
     pub fn take_found(&mut self, slot: usize) {
-        let example = fullest(&mut self.target);
-        self.send(slot, example);
+        if slot < NUM_SLOTS {
+            let example = fullest(&mut self.target);
+            self.send(slot, true, example);
+        }
     }
 
-    fn send(&mut self, slot: usize, example: Option<Example>) {
-        let (Some(mut example), Some(number)) = (example, self.numbers.get_mut(slot)) else { return };
-        *number += 1;
-        (example.slot, example.number) = (slot, *number);
+    /// What the sidechain played up to now is what it says while it is followed.
+    pub fn follow(&mut self) {
+        let example = fullest(&mut self.sidechain);
+        self.send(FOLLOWED, false, example);
+    }
+
+    fn send(&mut self, place: usize, is_found: bool, example: Option<Example>) {
+        let Some(mut example) = example else { return };
+        self.numbers[place] += 1;
+        (example.place, example.number, example.is_found) = (place, self.numbers[place], is_found);
+        example.epoch = self.board(place).epoch();
         self.end.send(example);
+    }
+
+    fn board(&self, place: usize) -> &QueryBoard {
+        self.boards.get(place).unwrap_or(&self.followed)
     }
 
     /// Memory that the worker is done with hears on from now.
@@ -76,23 +109,38 @@ impl Capture {
         }
     }
 
-    /// Forgets what was heard. What was taken stays.
+    /// Forgets what was heard, and what the sidechain said while it was followed. What was taken stays.
     pub fn reset(&mut self) {
         self.sidechain.iter_mut().chain(&mut self.target).flatten().for_each(Example::clear);
+        self.followed.forget();
     }
 
-    /// Where what is asked for lies. While the host renders ahead of real time examples that were taken are waited for, asked for or not:
-    /// the render may end before anybody asks.
-    pub fn place(&mut self, question: &Question, longest_wait: Option<Duration>, status: &EngineStatus) -> Embedding {
+    /// Where what is asked for lies; slot A asks for what the sidechain says where that is followed. While the host renders ahead of real
+    /// time examples that were taken are waited for, asked for or not: the render may end before anybody asks.
+    pub fn place(
+        &mut self,
+        question: &Question,
+        is_following: bool,
+        longest_wait: Option<Duration>,
+        status: &EngineStatus,
+    ) -> Embedding {
         if let Some(longest_wait) = longest_wait {
             self.wait(Instant::now() + longest_wait, status);
         }
-        let mut of_slot = |slot: usize| match question.slots[slot] {
-            Query::Point(embedding) => embedding,
-            Query::Example { otherwise } => self.example(slot).unwrap_or(otherwise),
-            Query::Map(at) => {
-                let examples = std::array::from_fn(|slot| self.example(slot));
-                self.map.between(at, examples)
+        let mut of_slot = |slot: usize| {
+            if is_following
+                && slot == 0
+                && let Some(said) = self.example(FOLLOWED)
+            {
+                return said;
+            }
+            match question.slots[slot] {
+                Query::Point(embedding) => embedding,
+                Query::Example { otherwise } => self.example(slot).unwrap_or(otherwise),
+                Query::Map(at) => {
+                    let examples = std::array::from_fn(|slot| self.example(slot));
+                    self.map.between(at, examples)
+                }
             }
         };
         // The ends as they are, to the bit.
@@ -104,21 +152,21 @@ impl Capture {
     }
 
     fn wait(&self, until: Instant, status: &EngineStatus) {
-        let is_dealt_with = || self.boards.iter().zip(self.numbers).all(|(board, number)| board.answered() >= number);
+        let is_dealt_with = || (0..NUM_PLACES).all(|place| self.end.answered(place) >= self.numbers[place]);
         while !is_dealt_with() && status.state() != State::Unavailable && Instant::now() < until {
             self.waker.wake();
             std::thread::sleep(WAIT_STEP);
         }
     }
 
-    /// Where the example of `slot` lies.
-    fn example(&mut self, slot: usize) -> Option<Embedding> {
-        match self.boards[slot].read() {
-            Reading::Example(embedding) => self.known[slot] = Some(embedding),
-            Reading::Empty => self.known[slot] = None,
+    /// Where the example of `place` lies.
+    fn example(&mut self, place: usize) -> Option<Embedding> {
+        match self.board(place).read() {
+            Reading::Example(embedding) => self.known[place] = Some(embedding),
+            Reading::Empty => self.known[place] = None,
             Reading::Busy => {}
         }
-        self.known[slot]
+        self.known[place]
     }
 }
 

@@ -14,7 +14,7 @@ use crate::catalogue::ModelSpec;
 use crate::examples::examples;
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
-use crate::query::{Embedding, QueryBoards, Question};
+use crate::query::{Embedding, QueryBoard, QueryBoards, Question};
 use crate::resources::Resources;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::{Assignment, DeviceChoice, Listener, Worker};
@@ -110,8 +110,8 @@ pub struct Settings {
     pub asleep: bool,
     /// What a model that is asked is to look for. A change takes effect with the next call, a frame's overlap long.
     pub question: Question,
-    /// The sidechain is the example of this slot anew every second.
-    pub followed_slot: Option<usize>,
+    /// Slot A asks for what the sidechain says, listened to anew every second.
+    pub is_following: bool,
 }
 
 impl Default for Settings {
@@ -122,7 +122,7 @@ impl Default for Settings {
             render: RenderMode::RealTime,
             asleep: false,
             question: Question::default(),
-            followed_slot: None,
+            is_following: false,
         }
     }
 }
@@ -130,6 +130,7 @@ impl Default for Settings {
 /// From host blocks to stems. Made in the host's `activate`, used on its audio thread.
 pub struct Engine {
     separator: Separator,
+    model_id: String,
     /// Where the model is asked by example.
     capture: Option<Capture>,
     /// `[channel]`
@@ -140,7 +141,7 @@ pub struct Engine {
     host_rate_hz: f64,
     num_asleep_samples: f64,
     /// Since the sidechain was an example last, while it is followed.
-    num_followed_samples: f64,
+    num_followed_samples: usize,
     /// Samples of the current hop that are in.
     hop_fill: usize,
     /// `[channel][sample]` of the hop being filled.
@@ -209,16 +210,18 @@ impl Engine {
         let map = spec.query_map()?;
         let num_hops = spec.query_frames + grid.window_samples().div_ceil(grid.hop_samples()) - 1;
         let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * grid.hop_samples());
+        let followed = Arc::<QueryBoard>::default();
         let listener = Listener {
             examples,
             boards: config.boards.clone(),
+            followed: followed.clone(),
             grid,
             num_bins: spec.timing.num_bins,
             num_frames: spec.query_frames,
             embedding_size: spec.embedding_size,
             scale: spec.timing.window_samples() as f32 / grid.window_samples() as f32,
         };
-        Some((Capture::new(audio, config.boards.clone(), map, worker.waker()), listener))
+        Some((Capture::new(audio, config.boards.clone(), followed, map, worker.waker()), listener))
     }
 
     fn new(
@@ -237,6 +240,7 @@ impl Engine {
         let slack_samples = latency.deadline_samples.saturating_sub(max_block_samples);
         Self {
             separator: Separator::new(dispatch, &config.model, &latency, num_channels),
+            model_id: config.model.id.clone(),
             capture,
             delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples)).collect(),
             pace: Pace::new(slack_samples as f64 / host_rate_hz),
@@ -244,7 +248,7 @@ impl Engine {
             latency,
             host_rate_hz,
             num_asleep_samples: 0.0,
-            num_followed_samples: 0.0,
+            num_followed_samples: 0,
             hop_fill: 0,
             hop_in: vec![vec![0.0; hop]; num_channels],
             hop_out: vec![vec![vec![0.0; hop]; num_channels]; num_stems],
@@ -280,7 +284,7 @@ impl Engine {
         if let Some(capture) = &mut self.capture {
             capture.reset();
         }
-        (self.num_asleep_samples, self.num_followed_samples) = (0.0, 0.0);
+        (self.num_asleep_samples, self.num_followed_samples) = (0.0, 0);
         self.delay.iter_mut().for_each(DelayLine::reset);
         self.hop_fill = 0;
         self.hop_in.iter_mut().for_each(|hop| hop.fill(0.0));
@@ -294,6 +298,34 @@ impl Engine {
         if let Some(capture) = &mut self.capture {
             capture.listen(sidechain);
         }
+    }
+
+    /// While the sidechain is followed: takes an example where one is due, before `num_samples` more are listened to. Blocks that end
+    /// after [`Engine::num_samples_to_follow`] at the latest make a bounce independent of the host's.
+    pub fn follow(&mut self, is_following: bool, num_samples: usize) {
+        let Some(capture) = &mut self.capture else { return };
+        if !is_following {
+            self.num_followed_samples = 0;
+            return;
+        }
+        if self.num_followed_samples >= follow_samples(self.host_rate_hz) {
+            self.num_followed_samples = 0;
+            capture.follow();
+        }
+        self.num_followed_samples += num_samples;
+    }
+
+    /// Samples until the next example of a sidechain that is followed is due; none where none is.
+    #[must_use]
+    pub fn num_samples_to_follow(&self) -> Option<usize> {
+        let left = follow_samples(self.host_rate_hz).checked_sub(self.num_followed_samples).filter(|left| *left > 0);
+        self.capture.as_ref().map(|_| left.unwrap_or_else(|| follow_samples(self.host_rate_hz)))
+    }
+
+    /// Id of its model.
+    #[must_use]
+    pub fn model_id(&self) -> &str {
+        &self.model_id
     }
 
     /// The last seconds of the sidechain are the example of `slot`: the worker listens to it and writes on its board where it lies.
@@ -324,9 +356,8 @@ impl Engine {
             RenderMode::RealTime if is_loading => Some(LONGEST_WAIT_AHEAD_LOADING),
             RenderMode::RealTime => Some(LONGEST_WAIT_AHEAD),
         };
-        self.follow(settings.followed_slot, num_samples);
         let embedding = match &mut self.capture {
-            Some(capture) => capture.place(&settings.question, longest_wait, &self.status),
+            Some(capture) => capture.place(&settings.question, settings.is_following, longest_wait, &self.status),
             None => Embedding::default(),
         };
         let may_wait_for_model = longest_wait.is_some() && is_loading;
@@ -351,21 +382,12 @@ impl Engine {
         Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: &self.presence }
     }
 
-    /// Takes an example every second, at the start of the block that it ends in.
-    fn follow(&mut self, followed_slot: Option<usize>, num_samples: usize) {
-        let Some(slot) = followed_slot else {
-            self.num_followed_samples = 0.0;
-            return;
-        };
-        if self.num_followed_samples >= FOLLOW_S * self.host_rate_hz {
-            self.num_followed_samples = 0.0;
-            self.take_example(slot);
-        }
-        self.num_followed_samples += num_samples as f64;
-    }
-
     /// The target of a model that is asked may be the next example.
     fn note_found(&mut self, num_samples: usize) {
+        // Until the masks come the target is a share of what went in.
+        if self.hop_presence.1 < 1.0 {
+            return;
+        }
         if let (Some(capture), Some(target)) = (&mut self.capture, self.stems.first()) {
             let mut channels = target.iter();
             let block = std::array::from_fn::<&[f32], EXAMPLE_CHANNELS, _>(|_| {
@@ -440,6 +462,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn follow_samples(host_rate_hz: f64) -> usize {
+    (FOLLOW_S * host_rate_hz) as usize
 }
 
 /// Calls in circulation: every one that a frame between analysis and synthesis can be in, the one being filled, and one to

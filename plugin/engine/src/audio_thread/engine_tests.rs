@@ -4,6 +4,7 @@ use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use underscore_dsp::{Complex32, Stft, linking};
 
 use super::*;
+use crate::examples::FOLLOWED;
 use crate::handoff::{Call, Outcome, WorkerEnd};
 use crate::query::{NUM_SLOTS, Query, Reading};
 use crate::query_map::Projection;
@@ -720,68 +721,87 @@ fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to
         engine.listen(&[&block]);
         engine.take_example(slot);
         let example = listener.examples.receive().unwrap();
-        assert_eq!((example.slot, example.number), (slot, 1));
+        assert_eq!((example.place, example.number), (slot, 1));
         listener.examples.give_back(example);
     }
     assert_no_alloc(|| engine.take_example(NUM_SLOTS));
     assert!(listener.examples.receive().is_none(), "there is no such slot");
     let otherwise = Embedding::new(&[-1.0]);
-    let of_both = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
     let status = engine.status();
-    let mut place =
-        |blend: f32| engine.capture.as_mut().unwrap().place(&Question { slots: of_both, blend }, None, &status);
-    assert_eq!(place(0.0), otherwise, "there is no example yet");
-    config.boards[0].post(Some(&Embedding::new(&[1.0])));
+    let mut place = |slots: [Query; 2], blend: f32| {
+        let question = Question { slots, blend };
+        engine.capture.as_mut().unwrap().place(&question, false, None, &status).values()[0]
+    };
+    let of_both = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
+    assert_eq!(place(of_both, 0.0), -1.0, "there is no example yet");
+    config.boards[0].load(Some(&Embedding::new(&[1.0])));
     for (blend, expected) in [(0.0, 1.0), (0.25, 1.5), (0.5, 2.0), (1.0, 3.0)] {
-        assert_eq!(place(blend).values()[0], expected, "at {blend}");
+        assert_eq!(place(of_both, blend), expected, "at {blend}");
     }
-    let slots = [Query::Map([1.0, 0.0]); NUM_SLOTS];
-    let on_map = engine.capture.as_mut().unwrap().place(&Question { slots, blend: 0.0 }, None, &status);
-    assert_eq!(on_map.values()[0], 1.0, "the only anchor is the example of A");
-    config.boards[0].post(None);
-    let mut place =
-        |blend: f32| engine.capture.as_mut().unwrap().place(&Question { slots: of_both, blend }, None, &status);
-    assert_eq!(place(0.0), otherwise, "a session without an example was loaded");
+    assert_eq!(place([Query::Map([1.0, 0.0]); 2], 0.0), 1.0, "the only anchor is the example of A");
+    config.boards[0].load(None);
+    assert_eq!(place(of_both, 0.0), -1.0, "a session without an example was loaded");
 }
 
 #[test]
-fn what_was_found_can_be_the_next_example() {
+fn what_was_found_can_be_the_next_example_once_something_is() {
     let (_, mut engine, mut listener) = listening_engine();
+    for _ in 0..3 {
+        engine.process(&[&[0.25; 512]], &Settings::default());
+    }
     engine.take_found(1);
     let example = listener.examples.receive().unwrap();
-    assert_eq!((example.slot, example.num_filled()), (1, 0));
+    assert_eq!((example.place, example.num_filled()), (1, 0), "without masks nothing was found");
     listener.examples.give_back(example);
+    // Memory comes back with the next block of the sidechain.
     engine.listen(&[&[0.5; 512]]);
-    for _ in 0..3 {
-        assert_no_alloc(|| engine.process(&[&[0.25; 512]], &Settings::default()).num_samples());
-    }
+    // As if masks had come; a few samples, in which no other place of the hop is reached.
+    engine.reset();
+    engine.hop_presence = (1.0, 1.0);
+    assert_no_alloc(|| engine.process(&[&[0.25; 10]], &Settings::default()).num_samples());
     assert_no_alloc(|| engine.take_found(0));
     let example = listener.examples.receive().unwrap();
-    // Memory came back with the sidechain's block. Until the masks come nothing is found: silence, and no sidechain.
-    assert_eq!((example.slot, example.in_order()), (0, vec![vec![0.0; 3 * 512]; EXAMPLE_CHANNELS]));
+    assert!(example.is_found);
+    assert_eq!(
+        example.in_order(),
+        vec![vec![0.0; 10]; EXAMPLE_CHANNELS],
+        "the target, which is silent, and no sidechain"
+    );
 }
 
 #[test]
-fn a_sidechain_that_is_followed_is_an_example_every_second_with_what_was_heard_before() {
-    let (_, mut engine, mut listener) = listening_engine();
-    let settings = Settings { followed_slot: Some(0), ..Settings::default() };
-    let mut heard = Vec::new();
-    // 5.3 s
-    for number in 0..500_u16 {
-        let block = [f32::from(number); 512];
-        engine.listen(&[&block]);
-        engine.process(&[&block], &settings);
-        if let Some(example) = listener.examples.receive() {
-            let samples = example.in_order();
-            assert_eq!(samples[0].last(), Some(&f32::from(number)), "it ends with the newest sample");
-            heard.push((number, samples[0].len()));
-            listener.examples.give_back(example);
+fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks() {
+    for block in [100, 512] {
+        let (config, mut engine, mut listener) = listening_engine();
+        let mut ends = Vec::new();
+        let mut position = 0;
+        // 3.3 s
+        while position < 158_400 {
+            let take = engine.num_samples_to_follow().unwrap().min(block).min(158_400 - position);
+            engine.follow(true, take);
+            if let Some(example) = listener.examples.receive() {
+                assert_eq!((example.place, example.number as usize), (FOLLOWED, ends.len() + 1));
+                ends.push((position, example.num_filled()));
+                listener.followed.post(example.epoch, &Embedding::new(&[ends.len() as f32]));
+                listener.examples.give_back(example);
+            }
+            let samples = vec![0.1; take];
+            engine.listen(&[&samples]);
+            engine.process(&[&samples], &Settings { is_following: true, ..Settings::default() });
+            position += take;
         }
+        println!("blocks of {block}: at {ends:?}");
+        assert_eq!(ends.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [48_000, 96_000, 144_000]);
+        // The memory of this test's example holds 63 hops of 768 samples.
+        assert!(ends.iter().all(|(at, len)| *len == (*at).min(63 * 768)), "each tells of as much as there is room for");
+        let status = engine.status();
+        let question = Question::default();
+        let mut place = |is_following: bool| {
+            engine.capture.as_mut().unwrap().place(&question, is_following, None, &status).values()[0]
+        };
+        assert_eq!([place(true), place(false)], [3.0, 0.0]);
+        assert_eq!(config.boards[0].settled(), None, "nothing of it is kept");
+        engine.reset();
+        assert_eq!(engine.capture.as_mut().unwrap().place(&question, true, None, &status).values()[0], 0.0);
     }
-    println!("at block, of samples: {heard:?}");
-    // 94 blocks are the first that last a second. The memory of this test's example holds 63 hops of 768 samples.
-    assert_eq!(heard.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [94, 188, 282, 376, 470]);
-    assert!(heard.iter().all(|(_, len)| *len == 63 * 768), "each tells of as much as there is room for");
-    engine.process(&[&[0.0; 512]], &Settings::default());
-    assert!(listener.examples.receive().is_none());
 }

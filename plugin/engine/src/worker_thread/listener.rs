@@ -5,8 +5,8 @@ use std::sync::Arc;
 use underscore_dsp::{Complex32, Grid, Stft, link_rms};
 
 use super::model::Model;
-use crate::examples::WorkerExamples;
-use crate::query::{Embedding, QueryBoards};
+use crate::examples::{Example, WorkerExamples};
+use crate::query::{Embedding, QueryBoard, QueryBoards};
 
 /// Hops this far below the loudest one, at either end, are silence around the example.
 const TRIM_DB: f32 = -50.0;
@@ -14,10 +14,16 @@ const TRIM_DB: f32 = -50.0;
 /// Hops softer than this are silence in any case: RMS, -100 dBFS.
 const SILENCE_RMS: f32 = 1e-5;
 
+/// Calls after which a model has compiled itself.
+const NUM_WARM_UPS: usize = 3;
+
 /// What an engine gives its worker to listen to.
 pub struct Listener {
     pub examples: WorkerExamples,
+    /// By slot.
     pub boards: Arc<QueryBoards>,
+    /// Of the sidechain that is followed.
+    pub followed: Arc<QueryBoard>,
     /// Of the host's rate.
     pub grid: Grid,
     /// Of the model.
@@ -33,19 +39,36 @@ impl Listener {
     /// Listens to one example. `false`: there was none.
     pub fn step(&mut self, model: &Model) -> bool {
         let Some(example) = self.examples.receive() else { return false };
-        let board = &self.boards[example.slot];
-        match self.embedding(&example.in_order(), model) {
-            Ok(embedding) => board.post(Some(&embedding)),
-            Err(why) => board.refuse(why),
+        let board = self.boards.get(example.place).unwrap_or(&self.followed);
+        match self.embedding(&example, model) {
+            Ok(embedding) => board.post(example.epoch, &embedding),
+            Err(why) => board.refuse(example.epoch, why),
         }
-        board.answer(example.number);
         self.examples.give_back(example);
         true
     }
 
-    fn embedding(&self, samples: &[Vec<f32>], model: &Model) -> Result<Embedding, String> {
-        let Some(spectrum) = spectrum(samples, self.grid, self.num_bins, self.num_frames, self.scale) else {
-            return Err("The example is silent: play into the sidechain what is to be found, then capture it.".into());
+    /// Listens to nothing in particular: a model compiles itself during its first calls, which take many times as long.
+    pub fn warm_up(&self, model: &Model) {
+        let spectrum = vec![0.0; self.num_frames * self.num_bins * 2];
+        let mut values = vec![0.0; self.embedding_size];
+        for _ in 0..NUM_WARM_UPS {
+            if let Err(error) = model.loaded().encode(&spectrum, &mut values) {
+                tracing::warn!("no example will be listened to: {error}");
+                return;
+            }
+        }
+    }
+
+    fn embedding(&self, example: &Example, model: &Model) -> Result<Embedding, String> {
+        let samples = example.in_order();
+        let Some(spectrum) = spectrum(&samples, self.grid, self.num_bins, self.num_frames, self.scale) else {
+            return Err(if example.is_found {
+                "Nothing was found in the last seconds that could be refined: ask for something that plays first."
+            } else {
+                "The example is silent: play into the sidechain what is to be found, then capture it."
+            }
+            .into());
         };
         let mut values = vec![0.0; self.embedding_size];
         model

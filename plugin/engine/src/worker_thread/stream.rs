@@ -76,6 +76,9 @@ impl Stream {
             }
             other => other?,
         };
+        if let Some(listener) = &listener {
+            listener.warm_up(&model);
+        }
         Ok(Self::new(end, shape, status, model, session).with_listener(listener))
     }
 
