@@ -66,11 +66,14 @@ def _coloured(signal: np.ndarray, context: Context, rng: np.random.Generator) ->
     return at_unit_rms(signal)
 
 
-def _of_class(context: Context, kind: str, rng: np.random.Generator, same_recording_share: float) -> tuple[np.ndarray, np.ndarray]:
-    """A sound of a class and an example of it, `[sample]` and `[query sample]`, RMS 1."""
+def _of_class(
+    context: Context, kind: str, rng: np.random.Generator, same_recording_share: float, other_than: str | None = None
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """A sound of a class and an example of it, `[sample]` and `[query sample]`, RMS 1, and the piece that it is of, which is not
+    `other_than`."""
     shelf, length = context.shelves[kind], query_samples(context.rate_hz)
     factor = STRETCH ** rng.uniform(-1, 1) if rng.random() < STRETCH_SHARE else 1.0
-    drawn = shelf.draw(rng, _at_speed(factor, context.num_samples))
+    drawn = shelf.draw(rng, _at_speed(factor, context.num_samples), other_than)
     sound = _played(drawn, context.num_samples)
     if rng.random() < same_recording_share:
         try:
@@ -87,19 +90,23 @@ def _of_class(context: Context, kind: str, rng: np.random.Generator, same_record
     query = _coloured(query, context, np.random.default_rng(query_seed))
     if context.num_samples >= length and rng.random() < SAME_STRETCH_SHARE:
         query = sound[:length]
-    return sound, query
+    return sound, query, drawn.recording.piece
 
 
 def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0) -> list[Pair]:
     """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first."""
     num_sounds = 2 + rng.choice(3, p=NUM_CLASSES_SHARES)
     kinds = [str(kind) for kind in rng.choice(KINDS, num_sounds, replace=False, p=ODDS)]
-    is_rivalry = rng.random() < RIVALS_SHARE
+    num_pieces = len({recording.piece for recording in context.shelves[kinds[0]].recordings})
+    is_rivalry = rng.random() < RIVALS_SHARE and num_pieces > 1
     if is_rivalry:
         kinds[1] = kinds[0]
     sounds, examples = [], []
+    piece = None
     for place, kind in enumerate(kinds):
-        sound, example = _of_class(context, kind, rng, 1.0 if is_rivalry and place < NUM_ASKS else SAME_RECORDING_SHARE)
+        is_rival = is_rivalry and place < NUM_ASKS
+        # Of two of one piece no example could tell which is asked for.
+        sound, example, piece = _of_class(context, kind, rng, 1.0 if is_rival else SAME_RECORDING_SHARE, piece if is_rival else None)
         gain = np.float32(rng.uniform(*GAINS))
         sounds.append(gain * sound)
         examples.append(gain * example)
@@ -122,6 +129,6 @@ def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0)
 def examples(context: Context, rng: np.random.Generator) -> Pair:
     """Two examples of one recording, for a network that learns to listen: a pair's `query`, and its `music`, which is all of its mixture."""
     kind = str(rng.choice(KINDS))
-    sound, query = _of_class(context, kind, rng, 1.0)
+    sound, query, _ = _of_class(context, kind, rng, 1.0)
     pair = levelled(sound, sound, rng)
     return Pair(pair.music, pair.mixture, query.astype(np.float32), kind)

@@ -45,10 +45,12 @@ class Shelf:
         odds = np.array([row.weight * np.sqrt(samples.size) for row, samples in loaded])
         self.odds = odds / odds.sum()
 
-    def draw(self, rng: np.random.Generator, num_samples: int) -> Drawn:
-        """A stretch of a random recording that is not silent."""
+    def draw(self, rng: np.random.Generator, num_samples: int, other_than: str | None = None) -> Drawn:
+        """A stretch of a random recording that is not silent, of another piece than `other_than`."""
         for _ in range(TRIES):
             recording = self.recordings[rng.choice(len(self.recordings), p=self.odds)]
+            if recording.piece == other_than:
+                continue
             samples = self._cut(recording, rng, num_samples)
             if samples is not None:
                 return Drawn(recording, samples)
