@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{EXACT_DB, bundle_file, open, probe, resources};
+use common::{EXACT_DB, asked, bundle_file, open, probe, resources};
 use host_tests::probe::{HostKind, Input, Outcome, Scenario};
 use host_tests::{Config, Rendering, render, residual_db, signals::programme};
 use std::ffi::OsStr;
@@ -64,8 +64,12 @@ fn default_model_file() -> String {
     let bundle = open();
     let mut instance = bundle.create(None).unwrap();
     let choice = instance.param("model").unwrap();
-    let name = instance.text_of(choice.id, choice.default).unwrap();
-    format!("models/{}.pt", name.to_lowercase().replace(' ', "-"))
+    file_of(&instance.text_of(choice.id, choice.default).unwrap())
+}
+
+/// The file of a model, by the name that the plugin offers it by.
+fn file_of(model: &str) -> String {
+    format!("models/{}.pt", model.to_lowercase().replace(' ', "-"))
 }
 
 #[cfg(unix)]
@@ -210,6 +214,17 @@ fn the_model_is_missing() {
     let model = default_model_file();
     home.remove(&model);
     check("no model", &home, &[Path::new(&model).file_name().unwrap().to_str().unwrap()]);
+}
+
+#[test]
+fn the_model_that_is_asked_is_missing() {
+    let home = Home::new();
+    let model = &asked(&open())[0];
+    let file = file_of(model);
+    home.remove(&file);
+    let params = vec![("model".to_owned(), model.clone())];
+    let scenario = Scenario { params, ..Scenario::new(bundle_file()) };
+    assert_dry("no model to ask", &home.probe(&scenario), &[Path::new(&file).file_name().unwrap().to_str().unwrap()]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use crate::common::{IDENTITY, Model, all_shipped, backend, echo, run, separators, shipped};
 use crate::edited::with_field;
+use cpu_time::ThreadTime;
+use std::time::Duration;
 use tempfile::TempDir;
 use underscore_backend::{Device, Session, Status};
 
@@ -62,6 +64,34 @@ fn an_example_has_the_embedding_that_its_model_gives_it() {
     let mut embedding = [f32::NAN; 4];
     model.encode(&frame.repeat(model.count("/query_frames")), &mut embedding).expect("an embedding");
     assert_eq!(embedding, [0.0, 5.0, 10.0, 15.0]);
+}
+
+/// Longest that listening to an example may take, on one thread.
+const LONGEST_ENCODE: Duration = Duration::from_millis(50);
+
+#[test]
+fn every_shipped_model_that_is_asked_listens_to_an_example_in_time() {
+    let models: Vec<(String, Model)> = all_shipped()
+        .into_iter()
+        .map(|name| (name.clone(), Model::load(&shipped(&name)).expect("the shipped model")))
+        .filter(|(_, model)| model.embedding_size() > 0)
+        .collect();
+    assert!(!models.is_empty(), "no model is asked");
+    for (name, model) in models {
+        let len = model.count("/query_frames") * model.count("/num_bins") * 2;
+        let example: Vec<f32> = model.spectrum(1, 3).into_iter().cycle().take(len).collect();
+        let mut embedding = vec![f32::NAN; model.embedding_size()];
+        let took = (0..10).map(|_| {
+            let start = ThreadTime::now();
+            model.encode(&example, &mut embedding).expect("an embedding");
+            start.elapsed()
+        });
+        // Of this thread alone, and the fastest: others may be using the machine.
+        let fastest = took.min().expect("ten times");
+        println!("{name}: listens to an example in {:.1} ms of one thread", fastest.as_secs_f64() * 1e3);
+        assert!(embedding.iter().all(|value| value.is_finite()));
+        assert!(fastest < LONGEST_ENCODE, "{name}: {fastest:?}");
+    }
 }
 
 #[test]
