@@ -36,7 +36,7 @@ pub struct RenderArgs {
     /// Set a param by id or name, as often as needed: --set music_gain=-6 --set "Dialogue Mute=on"
     #[arg(long = "set", value_name = "PARAM=VALUE")]
     pub params: Vec<String>,
-    /// Audio for the sidechain input; its last three seconds are the example for a model that is asked, before the render begins
+    /// Audio for the sidechain input; its last three seconds that sound are the example for a model that is asked, before the render begins
     #[arg(long, value_name = "FILE")]
     pub sidechain: Option<PathBuf>,
     /// The CLAP to host [default: the one `cargo xtask bundle` made]

@@ -44,7 +44,7 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
     if let Some(sidechain) = &sidechain
         && instance.param("query_capture").is_ok()
     {
-        host_tests::capture_example(&mut instance, &sidechain.channels)?;
+        show(&mut instance, sidechain)?;
     }
     instance.configure(Config { offline: !args.realtime, ..config })?;
     let rendering = Rendering {
@@ -60,6 +60,35 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
     let report = report_of(args, &audio, &rendered);
     write_all(out_dir, &audio, &rendered, &report)?;
     Ok(report)
+}
+
+/// Captures what sounds last in the sidechain as the example.
+fn show(instance: &mut Instance, sidechain: &Audio) -> Result<()> {
+    let end = end_of_sound(&sidechain.channels);
+    ensure!(end > 0, "the sidechain is silent: there is nothing in it to look for");
+    let heard: Vec<Vec<f32>> =
+        sidechain.channels.iter().map(|channel| channel[..end.min(channel.len())].to_vec()).collect();
+    host_tests::capture_example(instance, &heard)?;
+    let param = instance.param("query_preset")?;
+    let value = instance.value(param.id)?;
+    let asked = instance.text_of(param.id, value)?;
+    if value != param.default {
+        eprintln!("note: {} is {asked}: the example was captured, but it is not what is asked for", param.name);
+    }
+    Ok(())
+}
+
+/// Samples up to the last one that is heard: what a file ends with is often silence, and the plugin captures what it heard last.
+fn end_of_sound(channels: &[Vec<f32>]) -> usize {
+    const SILENCE_DB: f64 = -100.0;
+    const TRIM_DB: f64 = -50.0;
+    let peak_db = peak_db(channels);
+    if peak_db.is_nan() || peak_db < SILENCE_DB {
+        return 0;
+    }
+    let floor = 10.0_f64.powf((peak_db + TRIM_DB) / 20.0) as f32;
+    let ends = channels.iter().map(|channel| channel.iter().rposition(|x| x.abs() > floor).map_or(0, |last| last + 1));
+    ends.max().unwrap_or(0)
 }
 
 fn set_params(instance: &mut Instance, args: &RenderArgs) -> Result<()> {
@@ -141,4 +170,20 @@ fn write_all(out_dir: &Path, audio: &Audio, rendered: &Rendered, report: &Report
     let path = out_dir.join("report.json");
     let json = serde_json::to_string_pretty(report)?;
     std::fs::write(&path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_ends_with_its_last_sound_and_silence_is_none() {
+        let sound = [0.0, 0.5, -0.4, 0.3];
+        let padded = [&sound[..], &[0.0; 100], &[1e-4; 50]].concat();
+        assert_eq!(end_of_sound(std::slice::from_ref(&padded)), sound.len());
+        assert_eq!(end_of_sound(&[vec![0.0; 10], padded]), sound.len());
+        for silence in [vec![], vec![vec![]], vec![vec![0.0; 10]], vec![vec![1e-6; 10]]] {
+            assert_eq!(end_of_sound(&silence), 0);
+        }
+    }
 }
