@@ -185,6 +185,17 @@ impl Plugin for Underscore {
 }
 
 impl Active {
+    /// Blocks are split where a param changes: an example ends there, whatever their size.
+    fn take_examples(&mut self, params: &QuestionParams) {
+        let gone_on = self.switches.update(params);
+        for slot in (0..NUM_SLOTS).filter(|slot| gone_on.capture[*slot]) {
+            self.separation.take_example(slot);
+        }
+        if gone_on.refine {
+            self.separation.take_found(params.nearer_slot());
+        }
+    }
+
     /// One host block of any length, larger ones than announced included.
     fn process(
         &mut self,
@@ -240,19 +251,6 @@ impl Active {
             }
             buses::write_stems(&self.block, done, aux.outputs);
             done = end;
-        }
-    }
-}
-
-impl Active {
-    /// Blocks are split where a param changes: an example ends there, whatever their size.
-    fn take_examples(&mut self, params: &QuestionParams) {
-        let gone_on = self.switches.update(params);
-        for slot in (0..NUM_SLOTS).filter(|slot| gone_on.capture[*slot]) {
-            self.separation.take_example(slot);
-        }
-        if gone_on.refine {
-            self.separation.take_found(params.nearer_slot());
         }
     }
 }

@@ -117,17 +117,22 @@ impl Separation {
     }
 
     /// While the sidechain is followed: takes an example where one is due, before `num_samples` more are listened to.
+    /// Both engines do: what they hear is their own, and the next one is to know it when it takes over.
     pub fn follow(&mut self, is_following: bool, num_samples: usize) {
-        self.asked().follow(is_following, num_samples);
+        self.current.follow(is_following, num_samples);
+        if let Some(next) = &mut self.next {
+            next.engine.follow(is_following, num_samples);
+        }
     }
 
-    /// Samples until the next example of a sidechain that is followed is due.
+    /// Samples until the next example of a sidechain that is followed is due in either engine; none where no model is asked.
     #[must_use]
-    pub fn num_samples_to_follow(&mut self) -> Option<usize> {
-        self.asked().num_samples_to_follow()
+    pub fn num_samples_to_follow(&self) -> Option<usize> {
+        let next = self.next.as_ref().and_then(|next| next.engine.num_samples_to_follow());
+        self.current.num_samples_to_follow().into_iter().chain(next).min()
     }
 
-    /// The one engine that takes examples: what two find would be written over each other.
+    /// The one engine that takes examples to keep: what two find would be written over each other.
     fn asked(&mut self) -> &mut Engine {
         match &mut self.next {
             Some(next) if !self.current.is_asked() => &mut next.engine,

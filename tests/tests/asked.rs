@@ -160,6 +160,10 @@ fn another_query_while_it_plays_makes_no_step() {
         let second = |range: std::ops::Range<usize>| {
             target[0][range].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs()).fold(0.0, f32::max)
         };
+        let level_db = |range: std::ops::Range<usize>| peak_db(&[target[0][range].to_vec()]);
+        let change_db = level_db(110_000..140_000) - level_db(40_000..65_000);
+        println!("{model}: another query changes the tone's level by {change_db:.1} dB");
+        assert!(change_db.abs() > 6.0, "the two queries find the same");
         let (before, around) = (second(40_000..70_000), second(70_000..100_000));
         let after = second(100_000..NUM_SAMPLES - 2);
         let steady = before.max(after);

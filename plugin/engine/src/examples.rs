@@ -14,7 +14,7 @@ pub const NUM_PLACES: usize = NUM_SLOTS + 1;
 /// The place of a sidechain that is followed: what it says is nobody's to keep.
 pub const FOLLOWED: usize = NUM_SLOTS;
 
-/// Of the sidechain, so many are being filled at a time: of three that are taken a second apart, the next has two to tell of.
+/// Of the sidechain, so many are being filled at a time: where one is taken every second, each has heard for three when its turn comes.
 pub const NUM_OF_SIDECHAIN: usize = 3;
 
 /// Likewise of what was found.

@@ -11,7 +11,7 @@ use crate::question::QuestionParams;
 const BUTTON_HEIGHT: f32 = 22.0;
 const BUTTON_WIDTH: f32 = 62.0;
 
-/// Longer than any host's block, seconds.
+/// Longer than a block of 8192 samples at 44.1 kHz, seconds.
 const SHORTEST_HOLD_S: f64 = 0.2;
 
 /// Draws the map, and beside it both slots and what lies between them.
@@ -33,8 +33,9 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
             ui.horizontal(|ui| {
                 let width = (ui.available_width() - 8.0) / 2.0;
                 let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
-                capturing(ui, setter, &params.refine, preset, "REFINE", width)
-                    .on_hover_text("The last three seconds of what was found are the example: once more, and sharper.");
+                capturing(ui, setter, &params.refine, preset, "REFINE", width).on_hover_text(
+                    "The last three seconds of what was found are the example: it is asked for in its turn.",
+                );
                 toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
                     .on_hover_text(
                         "A asks for what the sidechain plays, listened to anew every second. Nothing of it is kept.",

@@ -315,11 +315,13 @@ impl Engine {
         self.num_followed_samples += num_samples;
     }
 
-    /// Samples until the next example of a sidechain that is followed is due; none where none is.
+    /// Samples until the next example of a sidechain that is followed is due; none where the model is not asked.
     #[must_use]
     pub fn num_samples_to_follow(&self) -> Option<usize> {
-        let left = follow_samples(self.host_rate_hz).checked_sub(self.num_followed_samples).filter(|left| *left > 0);
-        self.capture.as_ref().map(|_| left.unwrap_or_else(|| follow_samples(self.host_rate_hz)))
+        let period = follow_samples(self.host_rate_hz);
+        let left = period.saturating_sub(self.num_followed_samples);
+        // One that is due is taken before the next block.
+        self.capture.as_ref().map(|_| if left == 0 { period } else { left })
     }
 
     /// Id of its model.
@@ -335,7 +337,7 @@ impl Engine {
         }
     }
 
-    /// The last seconds of the target are the example of `slot`: what was found so far is to be found more sharply.
+    /// The last seconds of the target are the example of `slot`: what was found is asked for in its turn.
     pub fn take_found(&mut self, slot: usize) {
         if let Some(capture) = &mut self.capture {
             capture.take_found(slot);
@@ -384,16 +386,20 @@ impl Engine {
 
     /// The target of a model that is asked may be the next example.
     fn note_found(&mut self, num_samples: usize) {
-        // Until the masks come the target is a share of what went in.
-        if self.hop_presence.1 < 1.0 {
-            return;
-        }
-        if let (Some(capture), Some(target)) = (&mut self.capture, self.stems.first()) {
+        let (Some(capture), Some(target)) = (&mut self.capture, self.stems.first()) else { return };
+        let mut done = 0;
+        for run in self.presence[..num_samples].chunk_by(|a, b| (*a < 1.0) == (*b < 1.0)) {
+            let range = done..done + run.len();
+            done = range.end;
+            // Where masks are missing the target is a share of what went in.
+            if run[0] < 1.0 {
+                continue;
+            }
             let mut channels = target.iter();
-            let block = std::array::from_fn::<&[f32], EXAMPLE_CHANNELS, _>(|_| {
-                channels.next().map(|channel| &channel[..num_samples]).unwrap_or_default()
+            let found = std::array::from_fn::<&[f32], EXAMPLE_CHANNELS, _>(|_| {
+                channels.next().map(|channel| &channel[range.clone()]).unwrap_or_default()
             });
-            capture.note_found(&block);
+            capture.note_found(&found);
         }
     }
 

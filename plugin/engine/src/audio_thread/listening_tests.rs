@@ -1,0 +1,168 @@
+//! The engine of a model that is asked, and what it listens to.
+
+use super::*;
+use crate::examples::FOLLOWED;
+use crate::query::{NUM_SLOTS, Query, Reading};
+use crate::query_map::Projection;
+
+#[test]
+fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine() {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
+    let tone: Vec<f32> = (0..512).map(|n| (n as f32 * 0.1).sin()).collect();
+    let example = Question {
+        slots: [Query::Example { otherwise: Embedding::default() }, Query::Point(Embedding::default())],
+        blend: 0.0,
+    };
+    let offline = Settings { render: RenderMode::Offline, question: example, ..Settings::default() };
+    let listening = |config: &EngineConfig| {
+        let (mut engine, worker) = engine_and_worker(config);
+        let (capture, listener) = Engine::ears(config, &engine.latency, &Worker::default()).unzip();
+        engine.capture = capture;
+        let stream = stream_for(worker, config, &engine, |_| 0.0).with_listener(listener);
+        (engine, stream)
+    };
+    let gain_of = |engine: &mut Engine, stream: &mut Stream| {
+        engine.reset();
+        let mut last = 0.0_f32;
+        for _ in 0..60 {
+            while stream.step() {}
+            let stems = engine.process(&[&tone], &Settings { render: RenderMode::RealTime, ..offline });
+            last = stems.stem(0, 0).iter().map(|x| x * x).sum::<f32>().sqrt();
+        }
+        last / tone.iter().map(|x| x * x).sum::<f32>().sqrt()
+    };
+    let (mut engine, mut stream) = listening(&config);
+    assert!(gain_of(&mut engine, &mut stream) < 1e-3, "nothing was asked for");
+    // Silence is no example, and nobody waits for one that was dealt with.
+    assert_no_alloc(|| engine.take_example(0));
+    while stream.step() {}
+    assert_eq!(config.boards[0].read(), Reading::Empty);
+    assert!(config.boards[0].refusal().is_some_and(|why| why.contains("silent")));
+    for _ in 0..10 {
+        assert_no_alloc(|| engine.listen(&[&tone, &tone]));
+    }
+    assert_no_alloc(|| engine.take_example(0));
+    // An offline host waits for its answer.
+    let worker = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        while stream.step() {}
+        stream
+    });
+    engine.process(&[&tone], &offline);
+    assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[double::EXAMPLE])));
+    assert_eq!(config.boards[0].refusal(), None);
+    let mut stream = worker.join().unwrap();
+    let found = gain_of(&mut engine, &mut stream);
+    assert!((found - double::EXAMPLE).abs() < 0.02, "{found}");
+    drop((engine, stream));
+    let (mut next, mut stream) = listening(&config);
+    assert!((gain_of(&mut next, &mut stream) - double::EXAMPLE).abs() < 0.02, "another activation has forgotten it");
+}
+
+fn map() -> Projection {
+    Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }
+}
+
+/// An engine that listens, with nobody on the other side of its examples but the test.
+fn listening_engine() -> (EngineConfig, Engine, Listener) {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
+    let (mut engine, _) = engine_and_worker(&config);
+    let (capture, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
+    engine.capture = capture;
+    (config, engine, listener.unwrap())
+}
+
+#[test]
+fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to_the_other() {
+    let (config, mut engine, mut listener) = listening_engine();
+    let block = [1.0; 512];
+    for slot in 0..NUM_SLOTS {
+        engine.listen(&[&block]);
+        engine.take_example(slot);
+        let example = listener.examples.receive().unwrap();
+        assert_eq!((example.place, example.number), (slot, 1));
+        listener.examples.give_back(example);
+    }
+    assert_no_alloc(|| engine.take_example(NUM_SLOTS));
+    assert!(listener.examples.receive().is_none(), "there is no such slot");
+    let otherwise = Embedding::new(&[-1.0]);
+    let status = engine.status();
+    let mut place = |slots: [Query; 2], blend: f32| {
+        let question = Question { slots, blend };
+        engine.capture.as_mut().unwrap().place(&question, false, None, &status).values()[0]
+    };
+    let of_both = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
+    assert_eq!(place(of_both, 0.0), -1.0, "there is no example yet");
+    config.boards[0].load(Some(&Embedding::new(&[1.0])));
+    for (blend, expected) in [(0.0, 1.0), (0.25, 1.5), (0.5, 2.0), (1.0, 3.0)] {
+        assert_eq!(place(of_both, blend), expected, "at {blend}");
+    }
+    assert_eq!(place([Query::Map([1.0, 0.0]); 2], 0.0), 1.0, "the only anchor is the example of A");
+    config.boards[0].load(None);
+    assert_eq!(place(of_both, 0.0), -1.0, "a session without an example was loaded");
+}
+
+#[test]
+fn what_was_found_can_be_the_next_example_once_something_is() {
+    let (_, mut engine, mut listener) = listening_engine();
+    for _ in 0..3 {
+        engine.process(&[&[0.25; 512]], &Settings::default());
+    }
+    engine.take_found(1);
+    let example = listener.examples.receive().unwrap();
+    assert_eq!((example.place, example.num_filled()), (1, 0), "without masks nothing was found");
+    listener.examples.give_back(example);
+    // Memory comes back with the next block of the sidechain.
+    engine.listen(&[&[0.5; 512]]);
+    // As if masks had come; a few samples, in which no other place of the hop is reached.
+    engine.reset();
+    engine.hop_presence = (1.0, 1.0);
+    assert_no_alloc(|| engine.process(&[&[0.25; 10]], &Settings::default()).num_samples());
+    assert_no_alloc(|| engine.take_found(0));
+    let example = listener.examples.receive().unwrap();
+    assert!(example.is_found);
+    assert_eq!(
+        example.in_order(),
+        vec![vec![0.0; 10]; EXAMPLE_CHANNELS],
+        "the target, which is silent, and no sidechain"
+    );
+}
+
+#[test]
+fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks() {
+    for block in [100, 512] {
+        let (config, mut engine, mut listener) = listening_engine();
+        let mut ends = Vec::new();
+        let mut position = 0;
+        // 3.3 s
+        while position < 158_400 {
+            let take = engine.num_samples_to_follow().unwrap().min(block).min(158_400 - position);
+            engine.follow(true, take);
+            if let Some(example) = listener.examples.receive() {
+                assert_eq!((example.place, example.number as usize), (FOLLOWED, ends.len() + 1));
+                ends.push((position, example.num_filled()));
+                listener.followed.post(example.epoch, &Embedding::new(&[ends.len() as f32]));
+                listener.examples.give_back(example);
+            }
+            let samples = vec![0.1; take];
+            engine.listen(&[&samples]);
+            engine.process(&[&samples], &Settings { is_following: true, ..Settings::default() });
+            position += take;
+        }
+        println!("blocks of {block}: at {ends:?}");
+        assert_eq!(ends.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [48_000, 96_000, 144_000]);
+        // The memory of this test's example holds 63 hops of 768 samples.
+        assert!(ends.iter().all(|(at, len)| *len == (*at).min(63 * 768)), "each tells of as much as there is room for");
+        let status = engine.status();
+        let question = Question::default();
+        let mut place = |is_following: bool| {
+            engine.capture.as_mut().unwrap().place(&question, is_following, None, &status).values()[0]
+        };
+        assert_eq!([place(true), place(false)], [3.0, 0.0]);
+        assert_eq!(config.boards[0].settled(), None, "nothing of it is kept");
+        engine.reset();
+        assert_eq!(engine.capture.as_mut().unwrap().place(&question, true, None, &status).values()[0], 0.0);
+    }
+}
