@@ -1,4 +1,4 @@
-//! Analysis: the samples of a frame in, its spectrum out.
+//! Analysis: a hop of samples in, one spectrum out, per channel.
 
 use std::sync::Arc;
 
@@ -7,15 +7,22 @@ use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::grid::Grid;
 
-/// The transform of one frame: `X[k] = Σ_n w[n] · x[n] · e^(−2πikn/window)`, the unnormalised DFT of the frame's samples under the
-/// analysis window of [`WindowPair`](crate::WindowPair).
+/// The streaming short-time Fourier transform of some channels.
 ///
-/// It keeps nothing from one frame to the next, so one serves any number of signals.
+/// They share the plan, its tables and its working memory: an audio thread finds its caches cold after every block, and what
+/// it reads then costs more than what it computes.
+///
+/// Call number `t` for a channel (from 0, since [`Stft::new`] or [`Stft::reset`]) yields frame `t`, the windowed DFT, unnormalised,
+/// of input samples `[(t+1)·hop − window, (t+1)·hop)`: `X[k] = Σ_n w[n] · x[(t+1)·hop − window + n] · e^(−2πikn/window)`. Before sample
+/// 0 the signal is zero.
 pub struct Stft {
     fft: Arc<dyn RealToComplex<f32>>,
-    /// Of analysis, `window` long.
+    /// Of analysis, `window` long; see [`WindowPair`](crate::WindowPair).
     window: Vec<f32>,
-    /// `frame · window`; the transform destroys it.
+    hop_samples: usize,
+    /// `[channel][sample]`: the last `window` input samples, oldest first.
+    history: Vec<Vec<f32>>,
+    /// `history · window`; the transform destroys it.
     windowed: Vec<f32>,
     scratch: Vec<Complex32>,
 }
@@ -23,23 +30,39 @@ pub struct Stft {
 impl Stft {
     /// Plans the transform and allocates everything.
     #[must_use]
-    pub fn new(grid: Grid) -> Self {
+    pub fn new(grid: Grid, num_channels: usize) -> Self {
         let fft = RealFftPlanner::<f32>::new().plan_fft_forward(grid.window_samples());
         let scratch = fft.make_scratch_vec();
-        Self { fft, window: grid.windows().analysis, windowed: vec![0.0; grid.window_samples()], scratch }
+        Self {
+            fft,
+            window: grid.windows().analysis,
+            hop_samples: grid.hop_samples(),
+            history: vec![vec![0.0; grid.window_samples()]; num_channels],
+            windowed: vec![0.0; grid.window_samples()],
+            scratch,
+        }
     }
 
-    /// Writes the spectrum of `frame`, oldest sample first.
+    /// Takes the next `hop` samples of one channel and writes the spectrum of its last `window` ones.
     ///
     /// # Panics
-    /// If `frame` is not `window_samples` long or `spectrum` not `num_bins`.
-    pub fn analyse(&mut self, frame: &[f32], spectrum: &mut [Complex32]) {
-        assert_eq!(frame.len(), self.window.len(), "frame must be one window long");
-        for ((out, sample), gain) in self.windowed.iter_mut().zip(frame).zip(&self.window) {
+    /// If there is no such channel, `hop_in` is not `hop_samples` long or `spectrum` not `num_bins`.
+    pub fn analyse(&mut self, channel_idx: usize, hop_in: &[f32], spectrum: &mut [Complex32]) {
+        assert_eq!(hop_in.len(), self.hop_samples, "hop_in must be one hop long");
+        let history = &mut self.history[channel_idx];
+        history.copy_within(self.hop_samples.., 0);
+        let num_kept = history.len() - self.hop_samples;
+        history[num_kept..].copy_from_slice(hop_in);
+        for ((out, sample), gain) in self.windowed.iter_mut().zip(&*history).zip(&self.window) {
             *out = sample * gain;
         }
         self.fft
             .process_with_scratch(&mut self.windowed, spectrum, &mut self.scratch)
             .expect("spectrum must be num_bins long");
+    }
+
+    /// Forgets the past: the next frame is frame 0.
+    pub fn reset(&mut self) {
+        self.history.iter_mut().for_each(|history| history.fill(0.0));
     }
 }
