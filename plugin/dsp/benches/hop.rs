@@ -1,41 +1,40 @@
-//! What one hop of one channel costs. `cargo bench -p underscore-dsp`.
+//! What one frame or hop of one channel costs. `cargo bench -p underscore-dsp`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use underscore_dsp::{Complex32, Grid, Istft, MaskExtender, Stft, apply, link_rms, shape};
+use underscore_dsp::{Complex32, Grid, History, Istft, MaskExtender, OverlapAdd, Stft, apply, link_rms, shape};
 
 fn hop(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hop");
     for rate_hz in [44_100_u32, 48_000, 96_000, 192_000] {
         let grid = Grid::new(f64::from(rate_hz), 0.064, 0.016, 0.064).expect("a common rate");
-        let (mut stft, mut istft) = (Stft::new(grid, 1), Istft::new(grid, 1));
-        let mut samples: Vec<f32> = (0..grid.hop_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
+        let (mut stft, mut istft) = (Stft::new(grid), Istft::new(grid));
+        let (mut history, mut overlap) = (History::new(grid.window_samples()), OverlapAdd::new(grid, 1));
+        let frame: Vec<f32> = (0..grid.window_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
         let mut spectrum = vec![Complex32::default(); grid.num_bins()];
-        let mut masked = spectrum.clone();
+        let (mut masked, mut heard) = (spectrum.clone(), vec![0.0; grid.synthesis_samples()]);
         let mask = vec![0.5; grid.num_bins()];
+        let (hop, mut hop_out) = (&frame[..grid.hop_samples()], vec![0.0; grid.hop_samples()]);
 
         group.bench_function(BenchmarkId::new("analyse", rate_hz), |bencher| {
-            bencher.iter(|| stft.analyse(0, black_box(&samples), &mut spectrum));
+            bencher.iter(|| stft.analyse(black_box(&frame), &mut spectrum));
         });
         group.bench_function(BenchmarkId::new("apply", rate_hz), |bencher| {
             bencher.iter(|| apply(black_box(&mask), &spectrum, &mut masked));
         });
-        let hop_out = &mut samples;
         group.bench_function(BenchmarkId::new("synthesise", rate_hz), |bencher| {
             bencher.iter(|| {
                 masked.copy_from_slice(&spectrum);
-                istft.synthesise(0, black_box(&mut masked), hop_out);
+                istft.synthesise(black_box(&mut masked), &mut heard);
             });
         });
-        let samples = samples.clone();
-        let mut hop_out = samples.clone();
-        group.bench_function(BenchmarkId::new("all", rate_hz), |bencher| {
+        group.bench_function(BenchmarkId::new("on the audio thread", rate_hz), |bencher| {
             bencher.iter(|| {
-                stft.analyse(0, black_box(&samples), &mut spectrum);
-                apply(&mask, &spectrum, &mut masked);
-                istft.synthesise(0, &mut masked, &mut hop_out);
+                history.push(black_box(hop));
+                overlap.add(0, black_box(&heard), 1.0);
+                overlap.take_hop(0, &mut hop_out);
             });
         });
     }
@@ -72,25 +71,31 @@ fn after_a_pause(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("after a pause of 5 ms");
     group.sample_size(10);
     let grid = Grid::new(48_000.0, 0.064, 0.016, 0.064).expect("a common rate");
-    let samples: Vec<f32> = (0..grid.hop_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
-    let mut spectrum = vec![Complex32::default(); grid.num_bins()];
-    for num_channels in [1, 2] {
-        let mut stft = Stft::new(grid, num_channels);
-        group.bench_function(BenchmarkId::new("analyse, channels", num_channels), |bencher| {
+    let frame: Vec<f32> = (0..grid.window_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
+    let hop = &frame[..grid.hop_samples()];
+    let (mut spectrum, mut hop_out) = (vec![Complex32::default(); grid.num_bins()], vec![0.0; grid.hop_samples()]);
+    let mut stft = Stft::new(grid);
+    let (mut history, mut overlap) = (History::new(grid.window_samples()), OverlapAdd::new(grid, 1));
+    let mut after_pauses = |name: &str, work: &mut dyn FnMut()| {
+        group.bench_function(name, |bencher| {
             bencher.iter_custom(|num_times| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..num_times {
                     std::thread::sleep(Duration::from_millis(5));
                     let start = Instant::now();
-                    for channel_idx in 0..num_channels {
-                        stft.analyse(channel_idx, black_box(&samples), &mut spectrum);
-                    }
+                    work();
                     spent += start.elapsed();
                 }
                 spent
             });
         });
-    }
+    };
+    after_pauses("analyse", &mut || stft.analyse(black_box(&frame), &mut spectrum));
+    after_pauses("a hop in and a frame out", &mut || {
+        history.push(black_box(hop));
+        overlap.add(0, black_box(&frame), 1.0);
+        overlap.take_hop(0, &mut hop_out);
+    });
     group.finish();
 }
 

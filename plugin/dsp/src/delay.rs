@@ -1,5 +1,7 @@
 //! A fixed delay of one channel.
 
+use crate::memory::touched_zeros;
+
 /// Delays a signal by a fixed number of samples; before sample 0 it is zero.
 pub struct DelayLine {
     /// The last `delay_samples` inputs, in a ring.
@@ -12,7 +14,7 @@ impl DelayLine {
     /// A delay of `delay_samples` (0 passes the input through). Blocks may be of any length: the memory does not depend on it.
     #[must_use]
     pub fn new(delay_samples: usize) -> Self {
-        Self { ring: vec![0.0; delay_samples], oldest_idx: 0 }
+        Self { ring: touched_zeros(delay_samples), oldest_idx: 0 }
     }
 
     /// Takes `input` and writes as many samples of the delayed signal; exact, bit for bit. Any length, 0 included.

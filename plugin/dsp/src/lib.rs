@@ -1,4 +1,4 @@
-//! Signal processing of Underscore: spectra of hops, masks on spectra, and hops of spectra again.
+//! Signal processing of Underscore: spectra of frames, masks on spectra, and sound of frames again.
 //!
 //! Slices in, slices out: no threads, no plugin types, no inference. Everything is sized when it is made and nothing
 //! allocates, locks or waits afterwards, so every `&mut self` function here may run on the audio thread. A slice of the wrong
@@ -9,18 +9,25 @@
 //! 0 to `window / 2`.
 //!
 //! ```
-//! use underscore_dsp::{Complex32, Grid, Istft, Stft, apply};
+//! use underscore_dsp::{Complex32, Grid, History, Istft, OverlapAdd, Stft, apply};
 //!
 //! let grid = Grid::new(48_000.0, 0.064, 0.016, 0.064)?;
-//! let (mut stft, mut istft) = (Stft::new(grid, 1), Istft::new(grid, 1));
+//! let (mut history, mut stft) = (History::new(grid.window_samples()), Stft::new(grid));
+//! let (mut istft, mut overlap) = (Istft::new(grid), OverlapAdd::new(grid, 1));
+//! let mut frame = vec![0.0; grid.window_samples()];
+//! let mut heard = vec![0.0; grid.synthesis_samples()];
 //! let mut spectrum = vec![Complex32::default(); grid.num_bins()];
 //! let mut stem = spectrum.clone();
 //! let mask = vec![0.5; grid.num_bins()];
 //! let (hop_in, mut hop_out) = (vec![0.25; grid.hop_samples()], vec![0.0; grid.hop_samples()]);
 //! for _ in 0..8 {
-//!     stft.analyse(0, &hop_in, &mut spectrum);
+//!     history.push(&hop_in);
+//!     history.copy(0, &mut frame);
+//!     stft.analyse(&frame, &mut spectrum);
 //!     apply(&mask, &spectrum, &mut stem);
-//!     istft.synthesise(0, &mut stem, &mut hop_out);
+//!     istft.synthesise(&mut stem, &mut heard);
+//!     overlap.add(0, &heard, 1.0);
+//!     overlap.take_hop(0, &mut hop_out);
 //! }
 //! assert!(hop_out.iter().all(|sample| (sample - 0.125).abs() < 1e-6));
 //! # Ok::<(), underscore_dsp::GridError>(())
@@ -28,9 +35,13 @@
 
 pub mod delay;
 pub mod grid;
+pub mod history;
 pub mod istft;
 pub mod linking;
 pub mod mask;
+pub mod masked_synthesis;
+pub mod memory;
+pub mod overlap;
 pub mod ramp;
 pub mod sanitise;
 pub mod stft;
@@ -38,9 +49,13 @@ pub mod window;
 
 pub use delay::DelayLine;
 pub use grid::{Grid, GridError};
+pub use history::History;
 pub use istft::Istft;
 pub use linking::{link_rms, pack};
 pub use mask::{MaskExtender, apply, shape};
+pub use masked_synthesis::MaskedSynthesis;
+pub use memory::touched_zeros;
+pub use overlap::OverlapAdd;
 pub use ramp::Ramp;
 pub use realfft::num_complex::Complex32;
 pub use sanitise::sanitise;

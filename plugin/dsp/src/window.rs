@@ -46,9 +46,18 @@ impl WindowPair {
     /// The sum is exact for any hop, also one that does not divide the window, because the pattern repeats every hop.
     #[must_use]
     pub fn overlap_gain(&self, hop: usize) -> Vec<f32> {
+        (0..hop).map(|n| self.products().skip(n).step_by(hop).sum::<f64>() as f32).collect()
+    }
+
+    /// What both windows together multiply a sample of a frame by, for the samples of the synthesis window.
+    #[must_use]
+    pub fn heard_weight(&self) -> Vec<f32> {
+        self.products().map(|weight| weight as f32).collect()
+    }
+
+    fn products(&self) -> impl Iterator<Item = f64> {
         let heard = &self.analysis[self.analysis.len() - self.synthesis.len()..];
-        let product: Vec<f64> = heard.iter().zip(&self.synthesis).map(|(&a, &s)| f64::from(a) * f64::from(s)).collect();
-        (0..hop).map(|n| product.iter().skip(n).step_by(hop).sum::<f64>() as f32).collect()
+        heard.iter().zip(&self.synthesis).map(|(&a, &s)| f64::from(a) * f64::from(s))
     }
 }
 

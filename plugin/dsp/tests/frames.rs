@@ -1,8 +1,9 @@
 //! Frames are what the formula in the docs says: against a DFT written out in `f64`.
 
-use underscore_dsp::{Complex32, Grid, Stft};
-
 mod common;
+
+use common::Hops;
+use underscore_dsp::{Complex32, Grid};
 
 /// `Σ_n w[n] · x[start + n] · e^(−2πikn/window)`, with zeros before sample 0.
 fn bin(input: &[f32], start: isize, window_samples: usize, bin_idx: usize) -> (f64, f64) {
@@ -25,11 +26,11 @@ fn each_frame_is_the_windowed_dft_of_its_samples() {
         let grid = Grid::new(rate_hz, 0.064, hop_s, 0.064).unwrap();
         let (window, hop) = (grid.window_samples(), grid.hop_samples());
         let input = common::noise(12 * hop, 7);
-        let mut stft = Stft::new(grid, 1);
+        let mut hops = Hops::new(grid);
         let mut spectrum = vec![Complex32::default(); grid.num_bins()];
         let mut largest = 0.0_f64;
         for (frame_idx, hop_in) in input.chunks_exact(hop).enumerate() {
-            stft.analyse(0, hop_in, &mut spectrum);
+            hops.analyse(hop_in, &mut spectrum);
             let start = ((frame_idx + 1) * hop).cast_signed() - window.cast_signed();
             for (bin_idx, actual) in spectrum.iter().enumerate() {
                 let (re, im) = bin(&input, start, window, bin_idx);
@@ -45,13 +46,13 @@ fn each_frame_is_the_windowed_dft_of_its_samples() {
 fn a_sine_peaks_in_the_same_bin_with_the_same_scaled_magnitude_at_each_rate() {
     for rate_hz in [16e3, 22_050.0, 32e3, 44_100.0, 48e3, 88_200.0, 96e3, 176_400.0, 192e3] {
         let grid = Grid::new(rate_hz, 0.064, 0.016, 0.064).unwrap();
-        let mut stft = Stft::new(grid, 1);
+        let mut hops = Hops::new(grid);
         let mut spectrum = vec![Complex32::default(); grid.num_bins()];
         let sine: Vec<f32> = (0..8 * grid.hop_samples())
             .map(|n| (std::f64::consts::TAU * 3000.0 * n as f64 / rate_hz).sin() as f32)
             .collect();
         for hop in sine.chunks_exact(grid.hop_samples()) {
-            stft.analyse(0, hop, &mut spectrum);
+            hops.analyse(hop, &mut spectrum);
         }
         let (peak_idx, peak) = spectrum.iter().enumerate().max_by(|a, b| a.1.norm().total_cmp(&b.1.norm())).unwrap();
         // Half of the window's sum, at the model's window of 1024 samples.

@@ -1,11 +1,11 @@
 //! Everything that runs inside the host's `process`.
 
+mod assembly;
 mod capture;
 mod dispatch;
 mod engine;
 mod pace;
 mod schedule;
-mod separator;
 mod stems;
 
 pub use engine::{ActivateError, Engine, EngineConfig, RenderMode, Settings};

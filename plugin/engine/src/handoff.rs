@@ -1,8 +1,8 @@
 //! The way between the audio thread and the worker: two lock-free rings that carry the same few calls round and round.
 //!
-//! One [`Call`] owns the memory for the spectra of one inference call and, on its way back, the masks. All of it is made in
-//! `activate`; whoever holds a call owns it, so nothing is shared, copied or freed on the way. The audio thread keeps the empty
-//! ones.
+//! One [`Call`] owns the memory for the sound of one inference call and, on its way back, for what is heard of its frames through
+//! their masks. All of it is made in `activate`; whoever holds a call owns it, so nothing is shared, copied or freed on the way. The
+//! audio thread keeps the empty ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
+use underscore_dsp::{Grid, touched_zeros};
 
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +41,20 @@ pub struct Call {
     /// When it was handed over and its deadline began. None where it has no deadline: the model was still loading then, or the
     /// audio thread waits. Set by the audio thread.
     pub deadline_from: Option<Instant>,
-    /// Channels in use: 1 when linked, else the bus's. At most what was allocated.
-    pub num_channels: usize,
+    /// Channels that get a mask of their own: 1 when linked, else the bus's. At most what was allocated.
+    pub num_mask_channels: usize,
     /// What the model is asked for, as long as its embedding. Filled by the audio thread.
     pub embedding: Box<[f32]>,
-    /// `[channel][frame][bin][re, im]`, scaled to the model's window. Filled by the audio thread.
-    pub spectrum: Box<[f32]>,
-    /// `[stem][channel][frame][bin]`, the residual left out. Filled by the worker.
+    /// Mask exponent; see [`underscore_dsp::shape`]. Set by the audio thread.
+    pub strength: f32,
+    /// `[channel][sample]`, of every channel of the bus: all that the call's frames are made of, oldest first. A frame's samples
+    /// begin one hop after those of the frame before. Filled by the audio thread.
+    pub samples: Box<[f32]>,
+    /// `[stem][mask channel][frame][bin]`, the residual left out, after the strength. Filled by the worker.
     pub masks: Box<[f32]>,
+    /// `[stem][channel][frame][sample]`, the residual left out: what is heard of each frame that a mask is for, to be overlapped
+    /// and added. Filled by the worker.
+    pub heard: Box<[f32]>,
     /// Set by the worker.
     pub outcome: Outcome,
 }
@@ -55,8 +62,10 @@ pub struct Call {
 /// Sizes of all calls of one activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallShape {
+    /// Where frames lie in the samples.
+    pub grid: Grid,
     /// Channels of the bus.
-    pub max_channels: usize,
+    pub num_channels: usize,
     /// Frames per call.
     pub num_frames: usize,
     /// Bins of the model.
@@ -73,24 +82,45 @@ impl CallShape {
         first_frame + self.num_frames as u64 - 1
     }
 
-    /// `f32` values of a spectrum with this many channels.
-    pub fn spectrum_len(&self, num_channels: usize) -> usize {
-        num_channels * self.num_frames * self.num_bins * 2
+    /// `f32` values of a spectrum `[mask channel][frame][bin][re, im]` with this many channels.
+    pub fn spectrum_len(&self, num_mask_channels: usize) -> usize {
+        num_mask_channels * self.num_frames * self.num_bins * 2
     }
 
     /// `f32` values of the masks with this many channels.
-    pub fn masks_len(&self, num_channels: usize) -> usize {
-        self.num_stems * num_channels * self.num_frames * self.num_bins
+    pub fn masks_len(&self, num_mask_channels: usize) -> usize {
+        self.num_stems * num_mask_channels * self.num_frames * self.num_bins
     }
 
-    /// Where the mask of one stem, channel and frame begins.
-    pub fn mask_offset(&self, num_channels: usize, stem_idx: usize, channel_idx: usize, frame_idx: usize) -> usize {
-        ((stem_idx * num_channels + channel_idx) * self.num_frames + frame_idx) * self.num_bins
+    /// Samples of a channel that the frames of a call are made of: a window, and a hop for each further frame.
+    pub fn samples_per_channel(&self) -> usize {
+        self.grid.window_samples() + (self.num_frames - 1) * self.grid.hop_samples()
+    }
+
+    /// Where the samples of one channel and frame, one window long, begin.
+    pub fn samples_offset(&self, channel_idx: usize, frame_idx: usize) -> usize {
+        channel_idx * self.samples_per_channel() + frame_idx * self.grid.hop_samples()
     }
 
     /// Where the spectrum of one channel and frame begins, in `f32`.
-    pub fn spectrum_offset(&self, channel_idx: usize, frame_idx: usize) -> usize {
-        (channel_idx * self.num_frames + frame_idx) * self.num_bins * 2
+    pub fn spectrum_offset(&self, mask_channel_idx: usize, frame_idx: usize) -> usize {
+        (mask_channel_idx * self.num_frames + frame_idx) * self.num_bins * 2
+    }
+
+    /// Where the mask of one stem, channel and frame begins.
+    pub fn mask_offset(
+        &self,
+        num_mask_channels: usize,
+        stem_idx: usize,
+        channel_idx: usize,
+        frame_idx: usize,
+    ) -> usize {
+        ((stem_idx * num_mask_channels + channel_idx) * self.num_frames + frame_idx) * self.num_bins
+    }
+
+    /// Where what is heard of one stem, channel and frame begins, one synthesis window long.
+    pub fn heard_offset(&self, stem_idx: usize, channel_idx: usize, frame_idx: usize) -> usize {
+        ((stem_idx * self.num_channels + channel_idx) * self.num_frames + frame_idx) * self.grid.synthesis_samples()
     }
 
     fn new_call(&self) -> Call {
@@ -101,10 +131,12 @@ impl CallShape {
             heard_from: 0,
             is_waited_for: false,
             deadline_from: None,
-            num_channels: self.max_channels,
+            num_mask_channels: self.num_channels,
             embedding: vec![0.0; self.embedding_size].into(),
-            spectrum: vec![0.0; self.spectrum_len(self.max_channels)].into(),
-            masks: vec![0.0; self.masks_len(self.max_channels)].into(),
+            strength: 1.0,
+            samples: touched_zeros(self.num_channels * self.samples_per_channel()).into(),
+            masks: touched_zeros(self.masks_len(self.num_channels)).into(),
+            heard: touched_zeros(self.heard_offset(self.num_stems, 0, 0)).into(),
             outcome: Outcome::Pending,
         }
     }
@@ -216,17 +248,17 @@ impl WorkerEnd {
 mod tests {
     use super::*;
 
-    const SHAPE: CallShape = CallShape { max_channels: 2, num_frames: 2, num_bins: 3, num_stems: 1, embedding_size: 0 };
-
     #[test]
     fn calls_go_round_in_order_and_none_is_lost() {
-        let (mut audio, mut worker) = handoff(&SHAPE, 3);
+        let grid = Grid::new(1000.0, 0.004, 0.001, 0.004).unwrap();
+        let shape = CallShape { grid, num_channels: 2, num_frames: 2, num_bins: 3, num_stems: 1, embedding_size: 0 };
+        let (mut audio, mut worker) = handoff(&shape, 3);
         let thread = std::thread::spawn(move || {
             let mut seen = 0_u64;
             while seen < 1000 {
                 if let Some(mut call) = worker.receive() {
                     assert_eq!(call.first_frame, seen);
-                    call.masks[0] = call.spectrum[0];
+                    call.masks[0] = call.samples[0];
                     call.outcome = Outcome::Masked;
                     worker.send(call);
                     seen += 1;
@@ -239,7 +271,7 @@ mod tests {
                 && let Some(mut call) = audio.take_empty()
             {
                 call.first_frame = sent;
-                call.spectrum[0] = sent as f32;
+                call.samples[0] = sent as f32;
                 audio.send(call);
                 sent += 1;
             }

@@ -33,6 +33,12 @@ impl ModelTiming {
         (self.sample_rate_hz * self.window_s).round() as usize
     }
 
+    /// Model window over host window: brings the magnitudes of unnormalised spectra on `grid` to what the model was trained on.
+    #[must_use]
+    pub fn scale(&self, grid: Grid) -> f32 {
+        self.window_samples() as f32 / grid.window_samples() as f32
+    }
+
     /// Frames before the newest that its call's masks depend on. Where all of them were silent and the call is, too, there is
     /// nothing in it to be heard: neither in the frames that its masks are for, which lie `look_ahead_frames` back, nor in those
     /// that the model looks back to from there.
@@ -47,11 +53,11 @@ impl ModelTiming {
 pub struct Latency {
     /// The frame grid at the host's rate.
     pub grid: Grid,
-    /// Place in the hop at which a frame is synthesised and begins to play, samples; see [`latency`].
+    /// Place in the hop at which a frame is taken and begins to play, samples; see [`latency`].
     pub synthesis_at_samples: usize,
     /// Time granted to the worker between handing a call over and the first use of its masks, samples.
     pub deadline_samples: usize,
-    /// Distance between the frame analysed last and the frame synthesised after it, in frames.
+    /// Distance between the frame handed over last and the frame taken after it, in frames.
     pub mask_delay_frames: usize,
     /// The reported total: output sample `n` is input sample `n − latency_samples`.
     pub latency_samples: usize,
@@ -78,14 +84,12 @@ pub enum LatencyError {
 
 /// The latency of a model at a host rate and a largest block size. Pure: it knows nothing of this machine's speed.
 ///
-/// A hop's work is done at two places of it, so that in blocks of a third of a hop none does more than half: at its start the
-/// frame that the hop before completed is analysed, after three eighths (`synthesis_at`) another one's masks are taken, and it is
-/// synthesised and begins to play. The places do not depend on the block, so neither does what is heard. Three eighths are more
-/// than 256 samples on a grid of 16 ms at 44.1 kHz and 48 kHz alike. (More places, a channel at each, did not help: after a pause of
-/// 5 ms most of an FFT's time goes into fetching its tables and its code, so the second channel costs much less than the first:
-/// `cargo bench -p underscore-dsp -- pause`.)
+/// At the start of a hop the frame that the hop before completed is handed to the worker; after three eighths (`synthesis_at`) what
+/// the worker made of another one is taken and begins to play. The places do not depend on the block, so neither does what is heard.
+/// Three eighths are more than 256 samples on a grid of 16 ms at 44.1 kHz and 48 kHz alike: in blocks of that length the two
+/// never fall into one, and the worker has a little more than whole hops.
 ///
-/// The frame to be synthesised was analysed `mask_delay_frames` earlier: the rest of its call (`frames_per_call − 1`), the model's
+/// The frame to be heard was handed over `mask_delay_frames` earlier: the rest of its call (`frames_per_call − 1`), the model's
 /// look-ahead, and the whole frames of the deadline. Its first sample that is heard lies `synthesis − hop` before the hop that
 /// completed it, hence
 ///

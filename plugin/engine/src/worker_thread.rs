@@ -1,5 +1,5 @@
 //! Everything that may block, allocate and fail: one long-lived thread per plugin instance, which opens libtorch and the
-//! model when it gets its first assignment, and then turns spectra into masks.
+//! model when it gets its first assignment, and then makes of the samples of frames what is heard of them.
 //!
 //! The thread outlives activations, because inference on ever new threads leaks, and hosts activate a plugin many times over.
 
@@ -9,8 +9,10 @@ mod library;
 mod listener;
 mod model;
 mod priority;
+mod separation;
 mod session;
 mod shared_object;
+mod spectra;
 mod store;
 mod stream;
 
@@ -25,6 +27,10 @@ use crate::resources::Resources;
 use crate::status::EngineStatus;
 pub use listener::Listener;
 use priority::{Priority, Urgency};
+#[cfg(test)]
+pub use separation::Separate;
+#[cfg(test)]
+pub use spectra::Spectra;
 pub use stream::Stream;
 
 /// Pause between two looks for work. The audio thread may not make a system call, so it cannot wake anyone; this is a

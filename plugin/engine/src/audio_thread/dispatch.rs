@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::separator::StepSettings;
+use super::assembly::StepSettings;
 use crate::handoff::{AudioEnd, Call, CallShape, Outcome};
 use crate::latency::ModelTiming;
 use crate::status::{EngineStatus, State};
@@ -27,8 +27,8 @@ pub struct Dispatch {
     /// First of the frames that were handed over without a gap; none where the next call to be sent comes after a gap. Silence
     /// that is left out is no gap: it is as if it had been heard.
     unbroken_from: Option<u64>,
-    /// Channels of the call that was handed over last; none at first.
-    num_channels: usize,
+    /// Channels with a mask of their own in the call that was handed over last; none at first.
+    num_mask_channels: usize,
     silence: Silence,
     /// Calls that came back, oldest first. Never more than there are in circulation.
     returned: Vec<Call>,
@@ -100,7 +100,7 @@ impl Dispatch {
             filling: None,
             is_fresh: true,
             unbroken_from: None,
-            num_channels: 0,
+            num_mask_channels: 0,
             silence: Silence { reach_frames, num_silent_frames: reach_frames },
             returned: Vec::with_capacity(num_calls + 1),
             has_given_up: false,
@@ -125,29 +125,27 @@ impl Dispatch {
         self.end.publish_due(self.epoch, 0);
     }
 
-    /// Takes in the frame `frame_index`, which may be silent (all zero); `fill` writes one channel's spectrum `[bin][re, im]` into
-    /// the slice it is given. The frames of a call must all have the same `num_channels`: a change takes effect with the next call.
+    /// Takes in the frame `frame_index`, which may be silent (all zero); `fill(frame_idx, call)` puts its samples into its place in the
+    /// call. All frames of a call have as many mask channels as its first one, and its strength and embedding: a change takes effect
+    /// with the next call.
     pub fn push_frame(
         &mut self,
         frame_index: u64,
-        num_channels: usize,
+        num_mask_channels: usize,
         is_silent: bool,
         step: StepSettings,
         status: &EngineStatus,
-        mut fill: impl FnMut(usize, usize, &mut [f32]),
+        fill: impl FnOnce(usize, &mut Call),
     ) {
         let num_frames = self.shape.num_frames as u64;
         let frame_idx = (frame_index % num_frames) as usize;
         if frame_idx == 0 {
-            self.begin_call(frame_index, num_channels, step, status);
+            self.begin_call(frame_index, num_mask_channels, step, status);
         }
         let num_silent_frames = &mut self.silence.num_silent_frames;
         *num_silent_frames = if is_silent { num_silent_frames.saturating_add(1) } else { 0 };
         let Some(call) = self.filling.as_mut() else { return };
-        for channel_idx in 0..call.num_channels {
-            let offset = self.shape.spectrum_offset(channel_idx, frame_idx);
-            fill(call.num_channels, channel_idx, &mut call.spectrum[offset..offset + self.shape.num_bins * 2]);
-        }
+        fill(frame_idx, call);
         if frame_idx + 1 == self.shape.num_frames {
             self.end_call();
         }
@@ -162,8 +160,8 @@ impl Dispatch {
             return;
         }
         call.is_fresh = std::mem::take(&mut self.is_fresh);
-        if self.num_channels != call.num_channels {
-            self.num_channels = call.num_channels;
+        if self.num_mask_channels != call.num_mask_channels {
+            self.num_mask_channels = call.num_mask_channels;
             self.unbroken_from = None;
             if self.sent[sent_idx] == Sent::WhileRunning {
                 self.sent[sent_idx] = Sent::Anew;
@@ -175,7 +173,7 @@ impl Dispatch {
         self.end.send(call);
     }
 
-    fn begin_call(&mut self, first_frame: u64, num_channels: usize, step: StepSettings, status: &EngineStatus) {
+    fn begin_call(&mut self, first_frame: u64, num_mask_channels: usize, step: StepSettings, status: &EngineStatus) {
         let state = status.state();
         let sent = match state {
             _ if step.asleep => Sent::No,
@@ -212,7 +210,8 @@ impl Dispatch {
         call.epoch = self.epoch;
         call.first_frame = first_frame;
         call.is_waited_for = step.longest_wait.is_some();
-        call.num_channels = num_channels;
+        call.num_mask_channels = num_mask_channels;
+        call.strength = step.strength;
         call.embedding.copy_from_slice(&step.embedding.values()[..self.shape.embedding_size]);
         self.filling = Some(call);
     }
@@ -280,16 +279,9 @@ impl Dispatch {
         due_missing(Sent::WhileRunning, status)
     }
 
-    /// Channels of a returned call.
-    pub fn num_mask_channels(&self, call_idx: usize) -> usize {
-        self.returned[call_idx].num_channels
-    }
-
-    /// The mask `[bin]` of one stem and channel of a returned call.
-    pub fn mask(&self, call_idx: usize, frame_idx: usize, stem_idx: usize, channel_idx: usize) -> &[f32] {
-        let call = &self.returned[call_idx];
-        let offset = self.shape.mask_offset(call.num_channels, stem_idx, channel_idx, frame_idx);
-        &call.masks[offset..offset + self.shape.num_bins]
+    /// A call that came back, by the place that [`Due::Mask`] names.
+    pub fn returned(&self, call_idx: usize) -> &Call {
+        &self.returned[call_idx]
     }
 
     /// Gives back the calls whose last mask is that of `frame_index` or earlier.

@@ -1,5 +1,7 @@
-//! Frames by number: the spectrum of a frame is its name, the model's masks say whose they are, and a mask that is another frame's
+//! Frames by number: the samples of a frame are its name, the masks say whose they are, and a mask that is another frame's
 //! is found at once.
+
+use std::collections::VecDeque;
 
 use assert_no_alloc::{assert_no_alloc, violation_count};
 
@@ -7,7 +9,9 @@ use super::*;
 use crate::handoff::handoff;
 use crate::latency::latency;
 use crate::query::Embedding;
-use crate::worker_thread::{Stream, double};
+use crate::worker_thread::Separate;
+
+type Stream = crate::worker_thread::Stream<Namer>;
 
 const TIMINGS: [(usize, usize); 6] = [(8, 0), (1, 0), (4, 8), (4, 3), (1, 5), (8, 16)];
 const SILENT: f32 = 0.0;
@@ -33,16 +37,67 @@ struct Frame {
     /// The model fails on it.
     is_fatal: bool,
     asleep: bool,
-    num_channels: usize,
+    num_mask_channels: usize,
     /// What is asked for while it is the newest; the model adds it to its masks.
     asked: f32,
 }
 
-const SOUND: Frame = Frame { is_silent: false, is_fatal: false, asleep: false, num_channels: 1, asked: 0.0 };
+const SOUND: Frame = Frame { is_silent: false, is_fatal: false, asleep: false, num_mask_channels: 1, asked: 0.0 };
+
+/// Gives each frame its name as mask, once it has heard `look_ahead_frames` more, and like a model it knows the frames by their
+/// order only.
+struct Namer {
+    shape: CallShape,
+    look_ahead_frames: usize,
+    /// `[mask channel]`, the names that are not given yet, oldest first.
+    pending: Vec<VecDeque<f32>>,
+}
+
+/// The name of a frame that was not heard.
+const UNHEARD: f32 = -1.0;
+
+impl Namer {
+    fn begin(&mut self, num_mask_channels: usize) {
+        let unheard: VecDeque<f32> = std::iter::repeat_n(UNHEARD, self.look_ahead_frames).collect();
+        self.pending = vec![unheard; num_mask_channels];
+    }
+}
+
+impl Separate for Namer {
+    type Error = &'static str;
+
+    fn separate(&mut self, call: &mut Call) -> Result<(), &'static str> {
+        if self.pending.len() != call.num_mask_channels {
+            self.begin(call.num_mask_channels);
+        }
+        let shape = self.shape;
+        let mut is_fatal = false;
+        for (channel_idx, pending) in self.pending.iter_mut().enumerate() {
+            for frame_idx in 0..shape.num_frames {
+                pending.push_back(call.samples[name_place(&shape, channel_idx, frame_idx)]);
+                let name = pending.pop_front().expect("one was pushed");
+                is_fatal |= name.is_nan();
+                let offset = shape.mask_offset(call.num_mask_channels, 0, channel_idx, frame_idx);
+                call.masks[offset..offset + shape.num_bins].fill(name + call.embedding[0]);
+            }
+        }
+        if is_fatal { Err("a frame that is fatal") } else { Ok(()) }
+    }
+
+    fn reset(&mut self) {
+        self.begin(self.pending.len());
+    }
+}
+
+/// Where the name of a frame stands in a call.
+fn name_place(shape: &CallShape, channel_idx: usize, frame_idx: usize) -> usize {
+    shape.samples_offset(channel_idx, frame_idx) + shape.grid.window_samples() - 1
+}
 
 /// A dispatch and the worker behind it.
 struct Rig {
     dispatch: Dispatch,
+    shape: CallShape,
     stream: Stream,
     status: std::sync::Arc<EngineStatus>,
     timing: ModelTiming,
@@ -58,7 +113,8 @@ impl Rig {
     fn new(timing: ModelTiming) -> Self {
         let latency = latency(&timing, timing.sample_rate_hz, 3).unwrap();
         let shape = CallShape {
-            max_channels: 2,
+            grid: latency.grid,
+            num_channels: 2,
             num_frames: timing.frames_per_call,
             num_bins: 3,
             num_stems: 1,
@@ -68,9 +124,11 @@ impl Rig {
         status.set_running("test", 0.0);
         let num_calls = super::super::engine::num_calls(&latency, &timing);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
-        let stream = double::stream(worker_end, shape, timing.look_ahead_frames, status.clone(), |frame| frame[0]);
+        let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new() };
+        let stream = Stream::new(worker_end, shape, status.clone(), namer);
         Self {
             dispatch: Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls),
+            shape,
             stream,
             status,
             timing,
@@ -104,15 +162,20 @@ impl Rig {
             longest_wait: None,
         };
         let names = [self.name(newest, 0), self.name(newest, 1)];
+        let shape = self.shape;
         let before = violation_count();
         assert_no_alloc(|| {
             self.dispatch.push_frame(
                 newest,
-                frame.num_channels,
+                frame.num_mask_channels,
                 frame.is_silent,
                 step,
                 &self.status,
-                |_, channel_idx, out| out.fill(names[channel_idx]),
+                |frame_idx, call| {
+                    for (channel_idx, name) in names.into_iter().enumerate() {
+                        call.samples[name_place(&shape, channel_idx, frame_idx)] = name;
+                    }
+                },
             );
         });
         work(&mut self.stream);
@@ -133,8 +196,10 @@ impl Rig {
         let asked = self.frames[with_mask - with_mask % self.timing.frames_per_call].asked;
         match due {
             Due::Mask { call_idx, frame_idx } => {
-                for channel_idx in 0..self.dispatch.num_mask_channels(call_idx) {
-                    let mask = self.dispatch.mask(call_idx, frame_idx, 0, channel_idx);
+                let call = self.dispatch.returned(call_idx);
+                for channel_idx in 0..call.num_mask_channels {
+                    let offset = self.shape.mask_offset(call.num_mask_channels, 0, channel_idx, frame_idx);
+                    let mask = &call.masks[offset..offset + self.shape.num_bins];
                     let name = self.name(frame_index, channel_idx) + asked;
                     assert!(
                         is_silent || mask.iter().all(|value| *value == name),
@@ -333,7 +398,7 @@ fn other_channels_begin_another_stream_which_is_nobody_s_fault() {
         let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
         let change = 40_usize.next_multiple_of(frames_per_call);
         for newest in 0..200 {
-            rig.step(Frame { num_channels: if newest < change { 1 } else { 2 }, ..SOUND }, work_all);
+            rig.step(Frame { num_mask_channels: if newest < change { 1 } else { 2 }, ..SOUND }, work_all);
         }
         for frame_index in 0..rig.answers.len() {
             // The frames whose masks come with calls of the new stream, and that were heard in the old one.
@@ -402,7 +467,7 @@ fn whatever_happens_no_frame_gets_another_one_s_mask() {
                 frame.asleep = random.below(3) == 0;
             }
             if random.below(60) == 0 {
-                frame.num_channels = 1 + random.below(2) as usize;
+                frame.num_mask_channels = 1 + random.below(2) as usize;
             }
             if random.below(40) == 0 {
                 is_stuck = random.below(3) == 0;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use underscore_dsp::{DelayLine, sanitise};
 
+use super::assembly::{Assembly, StepSettings};
 use super::capture::Capture;
 use super::dispatch::Dispatch;
 use super::pace::Pace;
-use super::separator::{Separator, StepSettings};
 use super::stems::Stems;
 use crate::catalogue::ModelSpec;
 use crate::examples::examples;
@@ -100,7 +100,8 @@ pub enum RenderMode {
 /// What may change with every block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// Mask exponent, 0..=2: 0 separates nothing, 1 does as the model says, 2 leaves less bleed and more artefacts.
+    /// Mask exponent, 0..=2: 0 separates nothing, 1 does as the model says, 2 leaves less bleed and more artefacts. A change takes
+    /// effect with the next call, a frame's overlap long.
     pub strength: f32,
     /// One mask for all channels, from their RMS magnitude; otherwise each channel its own.
     pub stereo_link: bool,
@@ -129,7 +130,7 @@ impl Default for Settings {
 
 /// From host blocks to stems. Made in the host's `activate`, used on its audio thread.
 pub struct Engine {
-    separator: Separator,
+    assembly: Assembly,
     model_id: String,
     /// Where the model is asked by example.
     capture: Option<Capture>,
@@ -174,21 +175,14 @@ impl Engine {
         }
         let timing = model.timing;
         let latency = latency(&timing, host_rate_hz, max_block_samples)?;
-        let num_stems = model.num_estimated_stems();
-        let shape = CallShape {
-            max_channels: num_channels,
-            num_frames: timing.frames_per_call,
-            num_bins: timing.num_bins,
-            num_stems,
-            embedding_size: model.embedding_size,
-        };
+        let shape = call_shape(model, &latency, num_channels);
         let num_calls = num_calls(&latency, &timing);
         let status =
             EngineStatus::register(&model.id, host_rate_hz, max_block_samples, latency, timing.frames_per_call);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let dispatch = Dispatch::new(audio_end, worker.waker(), shape, &timing, num_calls);
         let (capture, listener) = Self::ears(&config, &latency, worker).unzip();
-        let engine = Self::new(&config, latency, dispatch, capture, status.clone());
+        let engine = Self::new(&config, latency, shape, dispatch, capture, status.clone());
         match check_host_rate(host_rate_hz) {
             Err(error) => status.set_unavailable(error.to_string()),
             Ok(()) => worker.assign(Assignment {
@@ -219,7 +213,7 @@ impl Engine {
             num_bins: spec.timing.num_bins,
             num_frames: spec.query_frames,
             embedding_size: spec.embedding_size,
-            scale: spec.timing.window_samples() as f32 / grid.window_samples() as f32,
+            scale: spec.timing.scale(grid),
         };
         Some((Capture::new(audio, config.boards.clone(), followed, map, worker.waker()), listener))
     }
@@ -227,19 +221,20 @@ impl Engine {
     fn new(
         config: &EngineConfig,
         latency: Latency,
+        shape: CallShape,
         dispatch: Dispatch,
         capture: Option<Capture>,
         status: Arc<EngineStatus>,
     ) -> Self {
         let EngineConfig { host_rate_hz, max_block_samples, num_channels, .. } = *config;
-        let num_stems = config.model.num_estimated_stems();
+        let num_stems = shape.num_stems;
         let hop = latency.grid.hop_samples();
         let block = || vec![vec![0.0; max_block_samples]; num_channels];
         // Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the
         // first masks of a bounce in large blocks were due before the lead was seen.
         let slack_samples = latency.deadline_samples.saturating_sub(max_block_samples);
         Self {
-            separator: Separator::new(dispatch, &config.model, &latency, num_channels),
+            assembly: Assembly::new(dispatch, shape, &config.model.timing, &latency),
             model_id: config.model.id.clone(),
             capture,
             delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples)).collect(),
@@ -280,7 +275,7 @@ impl Engine {
 
     /// Forgets all audio: the next sample is sample 0. Real-time safe.
     pub fn reset(&mut self) {
-        self.separator.reset();
+        self.assembly.reset();
         if let Some(capture) = &mut self.capture {
             capture.reset();
         }
@@ -406,12 +401,12 @@ impl Engine {
     /// Does what is to be done at this place of the hop; see [`latency()`].
     fn work(&mut self, step: StepSettings) {
         if self.hop_fill == self.latency.synthesis_at_samples {
-            self.separator.synthesise(&mut self.hop_out, step, &self.status);
-            self.hop_presence = (self.hop_presence.1, self.separator.presence());
+            self.assembly.give_out(&mut self.hop_out, step, &self.status);
+            self.hop_presence = (self.hop_presence.1, self.assembly.presence());
         }
         if self.hop_fill == self.latency.grid.hop_samples() {
             self.hop_fill = 0;
-            self.separator.analyse(&self.hop_in, step, &self.status);
+            self.assembly.take_in(&self.hop_in, step, &self.status);
         }
     }
 
@@ -472,6 +467,18 @@ impl Engine {
 
 fn follow_samples(host_rate_hz: f64) -> usize {
     (FOLLOW_S * host_rate_hz) as usize
+}
+
+/// Sizes of the calls of an activation.
+pub(super) fn call_shape(model: &ModelSpec, latency: &Latency, num_channels: usize) -> CallShape {
+    CallShape {
+        grid: latency.grid,
+        num_channels,
+        num_frames: model.timing.frames_per_call,
+        num_bins: model.timing.num_bins,
+        num_stems: model.num_estimated_stems(),
+        embedding_size: model.embedding_size,
+    }
 }
 
 /// Calls in circulation: every one that a frame between analysis and synthesis can be in, the one being filled, and one to

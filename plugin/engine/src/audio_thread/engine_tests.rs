@@ -1,11 +1,11 @@
 //! The engine with a worker that does exactly what a test wants, when it wants.
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
-use underscore_dsp::{Complex32, Stft, linking};
+use underscore_dsp::{Complex32, History, Stft, linking};
 
 use super::*;
 use crate::handoff::{Call, Outcome, WorkerEnd};
-use crate::worker_thread::{Stream, Waker, double};
+use crate::worker_thread::{Spectra, Stream, Waker, double};
 
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
@@ -70,22 +70,17 @@ fn config(num_channels: usize, max_block_samples: usize) -> EngineConfig {
     config_of(PAPER, num_channels, max_block_samples)
 }
 
-fn call_shape(config: &EngineConfig) -> CallShape {
-    let ModelTiming { frames_per_call, num_bins, .. } = config.model.timing;
-    CallShape {
-        max_channels: config.num_channels,
-        num_frames: frames_per_call,
-        num_bins,
-        num_stems: 1,
-        embedding_size: config.model.embedding_size,
-    }
+/// Sizes of the calls of an engine.
+fn shape_of(config: &EngineConfig) -> CallShape {
+    let latency = latency(&config.model.timing, config.host_rate_hz, config.max_block_samples).unwrap();
+    call_shape(&config.model, &latency, config.num_channels)
 }
 
 /// An engine whose calls end up in the hands of the test.
 fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
     let timing = config.model.timing;
     let latency = latency(&timing, config.host_rate_hz, config.max_block_samples).unwrap();
-    let shape = call_shape(config);
+    let shape = shape_of(config);
     let num_calls = num_calls(&latency, &timing);
     let (audio_end, worker_end) = handoff(&shape, num_calls);
     let frames_per_call = timing.frames_per_call;
@@ -93,7 +88,7 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
         EngineStatus::register("test", config.host_rate_hz, config.max_block_samples, latency, frames_per_call);
     status.set_running("test", 0.0);
     let dispatch = Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls);
-    let mut engine = Engine::new(config, latency, dispatch, None, status);
+    let mut engine = Engine::new(config, latency, shape, dispatch, None, status);
     // Tests run faster than real time and must not be taken for a bounce unless they say so.
     engine.pace = Pace::new(f64::INFINITY);
     (engine, worker_end)
@@ -101,7 +96,7 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
 
 /// The real worker for an engine, with a model that makes its masks by `mask_of` and looks ahead as `config` says.
 fn stream_for(worker: WorkerEnd, config: &EngineConfig, engine: &Engine, mask_of: double::MaskOf) -> Stream {
-    double::stream(worker, call_shape(config), config.model.timing.look_ahead_frames, engine.status(), mask_of)
+    double::stream(worker, shape_of(config), &config.model.timing, engine.status(), mask_of)
 }
 
 /// Seconds of a call.
@@ -109,10 +104,25 @@ fn call_s(timing: &ModelTiming) -> f64 {
     timing.frames_per_call as f64 * timing.hop_s
 }
 
-fn answer(mut call: Call, mask: f32) -> Call {
-    call.masks.fill(mask);
-    call.outcome = Outcome::Masked;
-    call
+/// Answers calls without a model: with a mask of one everywhere.
+struct Answers(Spectra);
+
+impl Answers {
+    fn of(config: &EngineConfig) -> Self {
+        let (timing, shape) = (&config.model.timing, shape_of(config));
+        Self(Spectra::new(shape, timing.look_ahead_frames, timing.scale(shape.grid)))
+    }
+
+    fn answer(&mut self, mut call: Call) -> Call {
+        if call.is_fresh {
+            self.0.reset();
+        }
+        self.0.analyse(&call);
+        call.masks.fill(1.0);
+        self.0.synthesise(&mut call);
+        call.outcome = Outcome::Masked;
+        call
+    }
 }
 
 /// Noise in -0.5..0.5 from a fixed seed.
@@ -230,15 +240,18 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
             for stereo_link in [true, false] {
                 let config = EngineConfig { host_rate_hz: rate_hz, ..config_of(timing, 2, 480) };
                 let (mut engine, mut worker) = engine_and_worker(&config);
-                let (grid, shape) = (engine.latency.grid, call_shape(&config));
+                let (grid, shape) = (engine.latency.grid, shape_of(&config));
                 let input = noise(rate_hz as usize);
                 let scale = timing.window_samples() as f32 / grid.window_samples() as f32;
-                let mut stft = Stft::new(grid, 1);
+                let (mut history, mut stft) = (History::new(grid.window_samples()), Stft::new(grid));
+                let mut samples = vec![0.0; grid.window_samples()];
                 let mut spectrum = vec![Complex32::default(); grid.num_bins()];
                 let expected: Vec<Vec<f32>> = input
                     .chunks_exact(grid.hop_samples())
                     .map(|hop| {
-                        stft.analyse(0, hop, &mut spectrum);
+                        history.push(hop);
+                        history.copy(0, &mut samples);
+                        stft.analyse(&samples, &mut spectrum);
                         let mut frame = vec![f32::NAN; timing.num_bins * 2];
                         if stereo_link {
                             linking::link_rms([&spectrum, &spectrum], scale, &mut frame);
@@ -251,20 +264,25 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
                 let num_host_bins = grid.num_bins().min(timing.num_bins);
                 let mut num_frames = 0;
                 let settings = Settings { stereo_link, ..Settings::default() };
+                let mut spectra = Spectra::new(shape, timing.look_ahead_frames, timing.scale(grid));
                 render(&mut engine, &input, 480, &settings, |_| {
                     while let Some(mut call) = worker.receive() {
-                        for channel_idx in 0..call.num_channels {
+                        let num_mask_channels = call.num_mask_channels;
+                        assert_eq!(num_mask_channels, if stereo_link { 1 } else { 2 });
+                        let heard = spectra.analyse(&call);
+                        for channel_idx in 0..num_mask_channels {
                             for frame_idx in 0..shape.num_frames {
                                 let offset = shape.spectrum_offset(channel_idx, frame_idx);
-                                let frame = &call.spectrum[offset..offset + timing.num_bins * 2];
+                                let frame = &heard[offset..offset + timing.num_bins * 2];
                                 assert!(frame == expected[call.first_frame as usize + frame_idx], "{rate_hz} Hz");
                                 assert!(frame[num_host_bins * 2..].iter().all(|value| value.to_bits() == 0));
                                 num_frames += 1;
                             }
                         }
                         // The call comes back to be filled again: nothing of this may be left in it.
-                        call.spectrum.fill(f32::NAN);
-                        worker.send(answer(call, 1.0));
+                        call.samples.fill(f32::NAN);
+                        call.outcome = Outcome::Failed;
+                        worker.send(call);
                     }
                 });
                 assert!(num_frames > 50, "{num_frames} frames in a second");
@@ -335,9 +353,9 @@ fn an_offline_render_has_the_same_bits_at_any_block_size_and_whenever_the_worker
         for block in [64, 500, 8192] {
             let config = config_of(timing, 1, block);
             let (mut engine, worker) = engine_and_worker(&config);
-            let (status, shape) = (engine.status(), call_shape(&config));
+            let (status, shape) = (engine.status(), shape_of(&config));
             let thread = std::thread::spawn(move || {
-                let mut stream = double::stream(worker, shape, timing.look_ahead_frames, status, mask_by_spectrum);
+                let mut stream = double::stream(worker, shape, &timing, status, mask_by_spectrum);
                 let mut num_steps = 0_u64;
                 while !stream.is_abandoned() {
                     if stream.step() {
@@ -407,6 +425,49 @@ fn a_worker_that_stops_is_counted_heard_as_dry_and_never_as_a_click_or_a_shift()
 }
 
 #[test]
+fn frames_that_are_late_for_a_moment_are_heard_through_the_last_mask_as_the_worker_would_have_made_them() {
+    for timing in TIMINGS {
+        let block = 256;
+        let config = config_of(timing, 2, block);
+        let input = noise(3 * 48_000);
+        let played = |stuck: std::ops::Range<usize>| {
+            let (mut engine, worker) = engine_and_worker(&config);
+            let mut stream = stream_for(worker, &config, &engine, |_| 0.7);
+            let out = render(&mut engine, &input, block, &Settings::default(), |block_idx| {
+                while !stuck.contains(&block_idx) && stream.step() {}
+            });
+            (out, engine.status().snapshot().num_late_frames)
+        };
+        let (whole, none_late) = played(0..0);
+        // From a hand-over on, as long as what was granted and half of what is held.
+        let deadline = latency(&timing, RATE_HZ, block).unwrap().deadline_samples;
+        let held = (timing.frames_per_call + timing.look_ahead_frames) * 768;
+        let (patched, num_late) = played(302..302 + (deadline + held / 2).div_ceil(block));
+        assert_eq!(none_late, 0);
+        assert!(num_late > 0, "{timing:?}: nothing was tested");
+        assert!(patched.presence == whole.presence, "{timing:?}: held, not faded");
+        assert!(patched.stems == whole.stems, "{timing:?}: {num_late} late frames differ");
+    }
+}
+
+#[test]
+fn the_strength_changes_what_is_heard_and_the_sum_stays() {
+    let config = config_of(FULL_BAND, 2, 512);
+    for (strength, expected) in [(0.0, 0.5), (0.5, 0.604), (1.0, 0.7), (2.0, 0.845)] {
+        let (mut engine, worker) = engine_and_worker(&config);
+        let mut stream = stream_for(worker, &config, &engine, |_| 0.7);
+        let input = noise(48_000);
+        let settings = Settings { strength, ..Settings::default() };
+        let out = render(&mut engine, &input, 512, &settings, |_| while stream.step() {});
+        let latency = engine.latency_samples();
+        let worst = out.stems[0][latency..].iter().zip(&input).map(|(a, x)| (a - expected * x).abs());
+        let worst = worst.fold(0.0, f32::max);
+        assert!(worst < 5e-4, "strength {strength}: {worst}");
+        assert!(residual_db(&out, &input, latency) < -120.0);
+    }
+}
+
+#[test]
 fn a_change_of_the_stereo_link_is_bridged_by_the_last_masks() {
     for timing in TIMINGS {
         let config = config_of(timing, 2, 512);
@@ -434,7 +495,7 @@ fn a_result_of_before_a_reset_is_never_used_after_it() {
     engine.reset();
     // The old call comes back with a mask of 1 for frame 0, the new one for the same frame is never answered.
     let old = worker.receive().expect("a call of before the reset");
-    worker.send(answer(old, 1.0));
+    worker.send(Answers::of(&config).answer(old));
     let input = noise(48_000);
     let out = render(&mut engine, &input, block, &Settings::default(), |_| ());
     assert!(out.presence.iter().all(|&presence| presence == 0.0));
@@ -460,11 +521,12 @@ fn an_offline_host_waits_for_the_worker_and_loses_no_frame() {
     let block = 8192;
     let config = config(2, block);
     let (mut engine, mut worker) = engine_and_worker(&config);
+    let mut answers = Answers::of(&config);
     let thread = std::thread::spawn(move || {
         while !worker.is_abandoned() {
             if let Some(call) = worker.receive() {
                 std::thread::sleep(Duration::from_millis(5));
-                worker.send(answer(call, 1.0));
+                worker.send(answers.answer(call));
             }
         }
     });
@@ -487,12 +549,12 @@ fn bypass_sleeps_after_a_while_and_is_not_late() {
         let block = 512;
         let config = config_of(timing, 1, block);
         let (mut engine, mut worker) = engine_and_worker(&config);
-        let mut num_calls = 0;
+        let (mut num_calls, mut answers) = (0, Answers::of(&config));
         let settings = Settings { asleep: true, ..Settings::default() };
         let out = render(&mut engine, &noise(6 * 48_000), block, &settings, |_| {
             while let Some(call) = worker.receive() {
                 num_calls += 1;
-                worker.send(answer(call, 1.0));
+                worker.send(answers.answer(call));
             }
         });
         println!("{num_calls} calls in 6 s asleep");
@@ -509,13 +571,14 @@ fn sleep_begins_at_the_same_sample_in_any_block_size_and_anew_after_a_reset() {
     let num_asleep = (SLEEP_AFTER_S * RATE_HZ) as usize + 4_000;
     let input = noise(num_awake + num_asleep);
     let calls_of = |block: usize, is_used: bool| {
-        let (mut engine, mut worker) = engine_and_worker(&config(1, 8192));
-        let mut num_calls = 0;
+        let config = config(1, 8192);
+        let (mut engine, mut worker) = engine_and_worker(&config);
+        let (mut num_calls, mut answers) = (0, Answers::of(&config));
         let mut play = |engine: &mut Engine, part: &[f32], asleep: bool, num_calls: &mut usize| {
             render(engine, part, block, &Settings { asleep, ..Settings::default() }, |_| {
                 while let Some(call) = worker.receive() {
                     *num_calls += 1;
-                    worker.send(answer(call, 1.0));
+                    worker.send(answers.answer(call));
                 }
             });
         };
@@ -566,13 +629,14 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
         let block = 512;
         let config = config_of(timing, 2, block);
         let (mut engine, mut worker) = engine_and_worker(&config);
+        let mut answers = Answers::of(&config);
         let slack_s = engine.latency.deadline_samples as f64 / RATE_HZ;
         engine.pace = Pace::new(slack_s);
         let thread = std::thread::spawn(move || {
             while !worker.is_abandoned() {
                 if let Some(call) = worker.receive() {
                     std::thread::sleep(Duration::from_millis(20));
-                    worker.send(answer(call, 1.0));
+                    worker.send(answers.answer(call));
                 }
             }
         });
@@ -595,13 +659,13 @@ fn silence_costs_no_call_and_sound_after_it_is_separated_from_the_first_sample()
         let (mut engine, mut worker) = engine_and_worker(&config);
         let (sound, silence) = (noise(48_000), vec![0.0; 10 * 48_000]);
         let input = [&silence[..], &sound, &silence, &sound].concat();
-        let mut num_calls = 0;
+        let (mut num_calls, mut answers) = (0, Answers::of(&config));
         let out = render(&mut engine, &input, block, &Settings::default(), |_| {
             while let Some(call) = worker.receive() {
                 assert_eq!(call.is_fresh, num_calls == 0, "silence keeps the state");
                 assert!(call.heard_from <= call.first_frame);
                 num_calls += 1;
-                worker.send(answer(call, 1.0));
+                worker.send(answers.answer(call));
             }
         });
         let latency = engine.latency_samples();
@@ -622,12 +686,13 @@ fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
     let config = config(1, block);
     let (mut engine, mut worker) = engine_and_worker(&config);
     // A worker that takes nothing: every call is with it, and further ones are dropped.
+    let mut answers = Answers::of(&config);
     render(&mut engine, &noise(200 * 768), block, &Settings::default(), |_| ());
     assert!(engine.status().snapshot().num_dropped_calls > 0);
     let thread = std::thread::spawn(move || {
         while !worker.is_abandoned() {
             if let Some(call) = worker.receive() {
-                worker.send(answer(call, 1.0));
+                worker.send(answers.answer(call));
             }
         }
     });

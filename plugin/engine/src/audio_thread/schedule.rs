@@ -1,20 +1,15 @@
-//! Which mask a frame gets, and what happens when it is late.
+//! What a frame is heard through, and what happens when its mask is late.
 //!
 //! A late frame first keeps the last mask, for as long as one missed call is felt; then the masks fade to the dry share within a few
 //! frames. When masks come again they fade in the same way. `presence` says how far the masks are in.
 
-use underscore_dsp::mask;
-
 /// Frames over which the masks fade in or out, each one hop long: 64 ms on the paper's grid, too slow to click.
 const FADE_FRAMES: f32 = 4.0;
 
-/// The masks in use `[channel][stem][bin]`, at the model's bins.
+/// The masks that were used last, and how far they are in.
 pub struct Schedule {
-    /// As the model gave them.
-    model_masks: Vec<Vec<f32>>,
-    /// After strength; recomputed every frame because the strength may be automated.
-    shaped_masks: Vec<Vec<f32>>,
-    num_stems: usize,
+    /// `[channel][stem][bin]`, at the model's bins.
+    masks: Vec<Vec<f32>>,
     num_bins: usize,
     /// Channels that have a mask of their own: 1 when linked.
     num_mask_channels: usize,
@@ -27,11 +22,8 @@ pub struct Schedule {
 impl Schedule {
     /// `num_stems` without the residual; a late mask is held for `hold_frames`.
     pub fn new(num_channels: usize, num_stems: usize, num_bins: usize, hold_frames: usize) -> Self {
-        let masks = vec![vec![0.0; num_stems * num_bins]; num_channels];
         Self {
-            model_masks: masks.clone(),
-            shaped_masks: masks,
-            num_stems,
+            masks: vec![vec![0.0; num_stems * num_bins]; num_channels],
             num_bins,
             num_mask_channels: 1,
             hold_frames,
@@ -51,7 +43,7 @@ impl Schedule {
     /// A frame whose masks are here, for `num_mask_channels` channels; `mask_of(stem, channel)` gives each.
     pub fn take<'m>(&mut self, num_mask_channels: usize, mask_of: impl Fn(usize, usize) -> &'m [f32]) {
         self.num_mask_channels = num_mask_channels;
-        for (channel_idx, masks) in self.model_masks.iter_mut().take(num_mask_channels).enumerate() {
+        for (channel_idx, masks) in self.masks.iter_mut().take(num_mask_channels).enumerate() {
             for (stem_idx, mask) in masks.chunks_exact_mut(self.num_bins).enumerate() {
                 mask.copy_from_slice(mask_of(stem_idx, channel_idx));
             }
@@ -82,32 +74,10 @@ impl Schedule {
         self.presence
     }
 
-    /// Channels that have a mask of their own; with 1, it is every channel's.
-    pub fn num_mask_channels(&self) -> usize {
-        self.num_mask_channels
-    }
-
-    /// Applies the strength (see [`mask::shape`]) to the masks in use.
-    pub fn shape(&mut self, exponent: f32) {
-        for (shaped, masks) in self.shaped_masks.iter_mut().zip(&self.model_masks).take(self.num_mask_channels) {
-            shaped.copy_from_slice(masks);
-            mask::shape(shaped, self.num_stems, self.num_bins, exponent);
-        }
-    }
-
-    /// The shaped mask `[bin]` of one stem and one channel below [`Schedule::num_mask_channels`].
+    /// The mask `[bin]` that was used last for one stem of a channel.
     pub fn mask(&self, stem_idx: usize, channel_idx: usize) -> &[f32] {
-        &self.shaped_masks[channel_idx][stem_idx * self.num_bins..][..self.num_bins]
-    }
-
-    /// Turns a host-rate mask into what is applied: the mask as far as the presence goes, the dry share for the rest.
-    pub fn blend(&self, host_mask: &mut [f32]) {
-        if self.presence < 1.0 {
-            let dry_share = (1.0 - self.presence) / (self.num_stems + 1) as f32;
-            for value in host_mask {
-                *value = self.presence * *value + dry_share;
-            }
-        }
+        let with_own = channel_idx.min(self.num_mask_channels - 1);
+        &self.masks[with_own][stem_idx * self.num_bins..][..self.num_bins]
     }
 }
 
@@ -141,12 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_mask_every_stem_gets_the_same_share() {
-        let mut schedule = Schedule::new(1, 1, 3, 8);
-        schedule.miss(false);
-        schedule.shape(1.0);
-        let mut host_mask = [0.9; 5];
-        schedule.blend(&mut host_mask);
-        assert_eq!(host_mask, [0.5; 5]);
+    fn the_last_mask_is_held_for_the_channels_that_it_was_made_for() {
+        let mut schedule = Schedule::new(2, 1, 2, 8);
+        schedule.take(2, |_, channel_idx| [&[0.1, 0.2], &[0.3, 0.4]][channel_idx]);
+        schedule.miss(true);
+        assert_eq!((schedule.mask(0, 0), schedule.mask(0, 1)), (&[0.1, 0.2][..], &[0.3, 0.4][..]));
+        schedule.take(1, |_, _| &[0.5, 0.6]);
+        schedule.miss(true);
+        assert_eq!((schedule.mask(0, 0), schedule.mask(0, 1)), (&[0.5, 0.6][..], &[0.5, 0.6][..]));
     }
 }

@@ -12,8 +12,10 @@ use underscore_backend::{
 
 use super::Stream;
 use super::model::Model;
+use super::separation::Separation;
 use super::session::Session;
 use crate::handoff::{CallShape, WorkerEnd};
+use crate::latency::ModelTiming;
 use crate::status::EngineStatus;
 
 /// The mask of a frame that the model has not heard.
@@ -29,16 +31,21 @@ pub type MaskOf = fn(&[f32]) -> f32;
 pub fn stream(
     end: WorkerEnd,
     shape: CallShape,
-    look_ahead_frames: usize,
+    timing: &ModelTiming,
     status: Arc<EngineStatus>,
     mask_of: MaskOf,
 ) -> Stream {
-    let double = Box::new(Double { shape, look_ahead_frames, mask_of });
+    Stream::new(end, shape, status, separation(shape, timing, mask_of))
+}
+
+/// What a call goes through with the stand-in for a model.
+pub fn separation(shape: CallShape, timing: &ModelTiming, mask_of: MaskOf) -> Separation {
+    let double = Box::new(Double { shape, look_ahead_frames: timing.look_ahead_frames, mask_of });
     // SAFETY: the table is static, and the handle is that of a box which nobody else has.
     let model = unsafe { Backend::enter(entry).expect("a table").adopt(Box::into_raw(double).cast()) };
     let model = Arc::new(Model::of(model));
     let session = Session::open(model.clone(), 1).expect("the double refuses nothing");
-    Stream::new(end, shape, status, model, session)
+    Separation::new(model, session, shape, timing)
 }
 
 struct Double {

@@ -103,20 +103,19 @@ fn spectrum(samples: &[Vec<f32>], grid: Grid, num_bins: usize, num_frames: usize
     let num_hops = num_before + num_frames;
     // The newest samples of a long example.
     let first = first.max(end.saturating_sub(num_hops * hop));
-    let mut stft = Stft::new(grid, samples.len());
+    let (mut stft, window) = (Stft::new(grid), grid.window_samples());
     let mut spectra = vec![vec![Complex32::default(); grid.num_bins()]; samples.len()];
     let mut frames = vec![0.0; num_frames * num_bins * 2];
-    let mut hop_in = vec![0.0; hop];
-    for hop_idx in 0..num_hops {
-        for (channel_idx, channel) in samples.iter().enumerate() {
-            let round = channel[first..end].iter().cycle().skip(hop_idx * hop % (end - first));
-            hop_in.iter_mut().zip(round).for_each(|(out, sample)| *out = *sample);
-            stft.analyse(channel_idx, &hop_in, &mut spectra[channel_idx]);
+    let round: Vec<Vec<f32>> = samples
+        .iter()
+        .map(|channel| channel[first..end].iter().copied().cycle().take(num_hops * hop).collect())
+        .collect();
+    for (frame_idx, frame) in frames.chunks_exact_mut(num_bins * 2).enumerate() {
+        let frame_end = (num_before + 1 + frame_idx) * hop;
+        for (channel, spectrum) in round.iter().zip(&mut spectra) {
+            stft.analyse(&channel[frame_end - window..frame_end], spectrum);
         }
-        if let Some(frame_idx) = hop_idx.checked_sub(num_before) {
-            let frame = &mut frames[frame_idx * num_bins * 2..][..num_bins * 2];
-            link_rms(spectra.iter().map(Vec::as_slice), scale, frame);
-        }
+        link_rms(spectra.iter().map(Vec::as_slice), scale, frame);
     }
     Some(frames)
 }

@@ -1,4 +1,4 @@
-//! The worker's side of one engine: calls in, masks out.
+//! The worker's side of one engine: which calls are run, in what order, and what is said of them.
 
 use std::sync::{Arc, Once};
 use std::time::Instant;
@@ -8,6 +8,7 @@ use underscore_backend::{Backend, Device};
 use super::listener::Listener;
 use super::model::Model;
 use super::priority::Urgency;
+use super::separation::{Separate, Separation};
 use super::session::Session;
 use super::{Assignment, DeviceChoice, library, store};
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
@@ -16,15 +17,16 @@ use crate::status::EngineStatus;
 /// After this many failures in a row no further call is tried: each costs time and none will work.
 const MOST_FAILURES: u32 = 8;
 
-/// An engine with a model.
-pub struct Stream {
+/// An engine with what separates its calls.
+pub struct Stream<S = Separation> {
     end: WorkerEnd,
     shape: CallShape,
     status: Arc<EngineStatus>,
-    model: Arc<Model>,
-    session: Session,
-    listener: Option<Listener>,
-    /// First of the frames that the session has heard without a gap. After a gap it goes on with what it knows and takes what
+    separation: S,
+    listener: Option<(Listener, Arc<Model>)>,
+    /// Channels with a mask of their own in the call that was run last; none at first.
+    num_mask_channels: usize,
+    /// First of the frames that the model has heard without a gap. After a gap it goes on with what it knows and takes what
     /// comes for the continuation, so that its masks fit the frames from the gap on and none before.
     heard_from: u64,
     num_failures: u32,
@@ -37,7 +39,7 @@ impl Stream {
         let status = assignment.status.clone();
         match Self::try_open(assignment) {
             Ok(mut stream) => {
-                let device = if stream.model.device() == Device::CUDA { "cuda" } else { "cpu" };
+                let device = if stream.separation.model().device() == Device::CUDA { "cuda" } else { "cpu" };
                 let load_ms = began.elapsed().as_secs_f32() * 1e3;
                 // What came in meanwhile first: until the past calls are given back the audio thread has none to fill, and it
                 // would count as late what only waited for the model.
@@ -79,28 +81,26 @@ impl Stream {
         if let Some(listener) = &listener {
             listener.warm_up(&model);
         }
-        Ok(Self::new(end, shape, status, model, session).with_listener(listener))
-    }
-
-    /// Joins an engine's end of the handoff and a session of `model`.
-    pub(super) fn new(
-        end: WorkerEnd,
-        shape: CallShape,
-        status: Arc<EngineStatus>,
-        model: Arc<Model>,
-        session: Session,
-    ) -> Self {
-        Self { end, shape, status, model, session, listener: None, heard_from: 0, num_failures: 0 }
+        let separation = Separation::new(model, session, shape, &spec.timing);
+        Ok(Self::new(end, shape, status, separation).with_listener(listener))
     }
 
     /// Listens to examples, too.
     pub(crate) fn with_listener(self, listener: Option<Listener>) -> Self {
-        Self { listener, ..self }
+        let model = self.separation.model().clone();
+        Self { listener: listener.map(|listener| (listener, model)), ..self }
     }
 
     /// Ends the stream and keeps the weights.
     pub fn into_model(self) -> Arc<Model> {
-        self.model
+        self.separation.model().clone()
+    }
+}
+
+impl<S: Separate> Stream<S> {
+    /// Joins an engine's end of the handoff and what separates its calls.
+    pub(crate) fn new(end: WorkerEnd, shape: CallShape, status: Arc<EngineStatus>, separation: S) -> Self {
+        Self { end, shape, status, separation, listener: None, num_mask_channels: 0, heard_from: 0, num_failures: 0 }
     }
 
     /// Where the engine's figures are written.
@@ -123,10 +123,10 @@ impl Stream {
     pub fn step(&mut self) -> bool {
         let Some(mut call) = self.end.receive() else {
             // Sound first: it has a deadline.
-            return self.listener.as_mut().is_some_and(|listener| listener.step(&self.model));
+            return self.listener.as_mut().is_some_and(|(listener, model)| listener.step(model));
         };
         if call.is_fresh {
-            self.session.reset();
+            self.separation.reset();
             self.heard_from = call.first_frame;
         }
         // Its masks are those of the frames `look_ahead_frames` earlier, and may be past already. But its own frames get none
@@ -155,37 +155,31 @@ impl Stream {
 
     fn run(&mut self, call: &mut Call) -> Outcome {
         let began = Instant::now();
-        match self.try_run(call) {
+        if call.num_mask_channels != self.num_mask_channels {
+            // The model begins anew.
+            self.num_mask_channels = call.num_mask_channels;
+            self.heard_from = call.first_frame;
+        }
+        match self.separation.separate(call) {
             Ok(()) => {
                 self.num_failures = 0;
                 self.status.count_step(began.elapsed().as_secs_f32() * 1e3);
                 Outcome::Masked
             }
-            Err(message) => {
+            Err(error) => {
                 self.num_failures += 1;
                 if self.num_failures >= MOST_FAILURES {
                     self.status.set_unavailable(format!(
-                        "The inference failed {MOST_FAILURES} times in a row: {message}. The sound passes unchanged. Reload \
+                        "The inference failed {MOST_FAILURES} times in a row: {error}. The sound passes unchanged. Reload \
                          the plugin to retry."
                     ));
                 } else {
-                    self.status.set_message(format!("An inference failed: {message}"));
-                    self.session.reset();
+                    self.status.set_message(format!("An inference failed: {error}"));
+                    self.separation.reset();
                 }
                 Outcome::Failed
             }
         }
-    }
-
-    fn try_run(&mut self, call: &mut Call) -> Result<(), String> {
-        if call.num_channels != self.session.num_channels() {
-            self.session = Session::open(self.model.clone(), call.num_channels).map_err(|error| error.to_string())?;
-            self.heard_from = call.first_frame;
-        }
-        self.session.ask(&call.embedding).map_err(|error| error.to_string())?;
-        let spectrum = &call.spectrum[..self.shape.spectrum_len(call.num_channels)];
-        let masks = &mut call.masks[..self.shape.masks_len(call.num_channels)];
-        self.session.run(spectrum, masks).map_err(|error| error.to_string())
     }
 }
 

@@ -1,0 +1,81 @@
+//! The newest samples of one channel.
+
+use crate::memory::touched_zeros;
+
+/// A ring of the newest samples, to be read as one piece. Before sample 0 there is silence.
+pub struct History {
+    ring: Vec<f32>,
+    /// The oldest sample in the ring: the next one overwritten.
+    oldest_idx: usize,
+}
+
+impl History {
+    /// Room for the newest `num_samples`.
+    #[must_use]
+    pub fn new(num_samples: usize) -> Self {
+        Self { ring: touched_zeros(num_samples), oldest_idx: 0 }
+    }
+
+    /// Takes samples in, of which those beyond the room are forgotten at once.
+    pub fn push(&mut self, samples: &[f32]) {
+        let mut rest = &samples[samples.len().saturating_sub(self.ring.len())..];
+        while !rest.is_empty() {
+            let (part, next) = rest.split_at(rest.len().min(self.ring.len() - self.oldest_idx));
+            self.ring[self.oldest_idx..][..part.len()].copy_from_slice(part);
+            self.oldest_idx = (self.oldest_idx + part.len()) % self.ring.len();
+            rest = next;
+        }
+    }
+
+    /// Copies the samples that end `num_newer` before the newest one, oldest first.
+    ///
+    /// # Panics
+    /// If they reach back further than the room.
+    pub fn copy(&self, num_newer: usize, out: &mut [f32]) {
+        let num_samples = self.ring.len();
+        assert!(num_newer + out.len() <= num_samples, "the history is shorter than that");
+        let start = (self.oldest_idx + num_samples - num_newer - out.len()) % num_samples.max(1);
+        let at = out.len().min(num_samples - start);
+        let (first, rest) = out.split_at_mut(at);
+        first.copy_from_slice(&self.ring[start..start + at]);
+        rest.copy_from_slice(&self.ring[..rest.len()]);
+    }
+
+    /// Forgets the past.
+    pub fn reset(&mut self) {
+        self.ring.fill(0.0);
+        self.oldest_idx = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_stretch_within_the_room_can_be_read_after_pushes_of_any_length() {
+        let samples: Vec<f32> = (1..=400_u16).map(f32::from).collect();
+        for lengths in [[1, 7, 16], [5, 40, 3], [16, 0, 64]] {
+            let mut history = History::new(16);
+            let mut done = 0;
+            for length in lengths.into_iter().cycle().take(9) {
+                history.push(&samples[done..done + length]);
+                done += length;
+                for num_newer in 0..=16 {
+                    for len in 0..=16 - num_newer {
+                        let mut out = vec![f32::NAN; len];
+                        history.copy(num_newer, &mut out);
+                        let expected: Vec<f32> = (0..len)
+                            .map(|n| (done + n).checked_sub(num_newer + len).map_or(0.0, |idx| samples[idx]))
+                            .collect();
+                        assert_eq!(out, expected, "{done} samples in, {len} of them, {num_newer} before the newest");
+                    }
+                }
+            }
+            history.reset();
+            let mut out = [f32::NAN; 16];
+            history.copy(0, &mut out);
+            assert_eq!(out, [0.0; 16]);
+        }
+    }
+}

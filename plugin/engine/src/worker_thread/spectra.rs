@@ -1,0 +1,98 @@
+//! The worker's transforms: samples of a call to spectra, spectra through masks to what is heard.
+
+use underscore_dsp::{Complex32, MaskedSynthesis, Stft, linking};
+
+use crate::handoff::{Call, CallShape};
+
+/// The mixture's spectra, kept until their masks come: those of a call are for the frames `look_ahead_frames` earlier.
+pub struct Spectra {
+    shape: CallShape,
+    look_ahead_frames: usize,
+    /// Brings magnitudes to what the model knows.
+    scale: f32,
+    stft: Stft,
+    synthesis: MaskedSynthesis,
+    /// By frame index modulo their number.
+    kept: Vec<Kept>,
+    /// `[mask channel][frame][bin][re, im]`: a call as the model reads it.
+    features: Box<[f32]>,
+}
+
+struct Kept {
+    frame_index: Option<u64>,
+    /// `[channel][bin]`
+    spectra: Vec<Vec<Complex32>>,
+}
+
+impl Spectra {
+    pub fn new(shape: CallShape, look_ahead_frames: usize, scale: f32) -> Self {
+        let spectrum = || vec![Complex32::default(); shape.grid.num_bins()];
+        let kept = || Kept { frame_index: None, spectra: (0..shape.num_channels).map(|_| spectrum()).collect() };
+        Self {
+            shape,
+            look_ahead_frames,
+            scale,
+            stft: Stft::new(shape.grid),
+            synthesis: MaskedSynthesis::new(shape.grid, shape.num_bins),
+            kept: (0..look_ahead_frames + shape.num_frames).map(|_| kept()).collect(),
+            features: vec![0.0; shape.spectrum_len(shape.num_channels)].into(),
+        }
+    }
+
+    /// Forgets the frames of before.
+    pub fn reset(&mut self) {
+        self.kept.iter_mut().for_each(|kept| kept.frame_index = None);
+    }
+
+    /// Analyses the frames of `call` and gives them as the model reads them, `[mask channel][frame][bin][re, im]`.
+    pub fn analyse(&mut self, call: &Call) -> &[f32] {
+        let Self { shape, kept, .. } = self;
+        for frame_idx in 0..shape.num_frames {
+            let frame_index = call.first_frame + frame_idx as u64;
+            let place = (frame_index % kept.len() as u64) as usize;
+            let Kept { frame_index: kept_index, spectra } = &mut kept[place];
+            *kept_index = Some(frame_index);
+            for (channel_idx, spectrum) in spectra.iter_mut().enumerate() {
+                let offset = shape.samples_offset(channel_idx, frame_idx);
+                self.stft.analyse(&call.samples[offset..offset + shape.grid.window_samples()], spectrum);
+            }
+            for mask_channel_idx in 0..call.num_mask_channels {
+                let offset = shape.spectrum_offset(mask_channel_idx, frame_idx);
+                let out = &mut self.features[offset..offset + shape.num_bins * 2];
+                if call.num_mask_channels == 1 {
+                    linking::link_rms(spectra.iter().map(Vec::as_slice), self.scale, out);
+                } else {
+                    linking::pack(&spectra[mask_channel_idx], self.scale, out);
+                }
+            }
+        }
+        &self.features[..shape.spectrum_len(call.num_mask_channels)]
+    }
+
+    /// Writes what is heard of the frames that the masks of `call` are for: silence, where a frame was not analysed.
+    pub fn synthesise(&mut self, call: &mut Call) {
+        let Self { shape, kept, synthesis, .. } = self;
+        let num_heard = shape.grid.synthesis_samples();
+        for frame_idx in 0..shape.num_frames {
+            let place = call.first_frame + frame_idx as u64;
+            let frame_index = place.checked_sub(self.look_ahead_frames as u64);
+            let kept = frame_index.map(|frame_index| &kept[(frame_index % kept.len() as u64) as usize]);
+            let spectra = kept.filter(|kept| kept.frame_index == frame_index).map(|kept| &kept.spectra);
+            for stem_idx in 0..shape.num_stems {
+                for channel_idx in 0..shape.num_channels {
+                    let offset = shape.heard_offset(stem_idx, channel_idx, frame_idx);
+                    let heard = &mut call.heard[offset..offset + num_heard];
+                    let Some(spectra) = spectra else {
+                        heard.fill(0.0);
+                        continue;
+                    };
+                    if channel_idx < call.num_mask_channels {
+                        let offset = shape.mask_offset(call.num_mask_channels, stem_idx, channel_idx, frame_idx);
+                        synthesis.set_mask(&call.masks[offset..offset + shape.num_bins]);
+                    }
+                    synthesis.synthesise(&spectra[channel_idx], heard);
+                }
+            }
+        }
+    }
+}
