@@ -14,7 +14,7 @@ const RATE_HZ: f64 = 48_000.0;
 const BLOCK_SAMPLES: usize = 256;
 const LIVE: Config = Config { rate_hz: RATE_HZ, max_block_samples: BLOCK_SAMPLES, num_channels: 2, offline: false };
 
-/// Memory that five activations may leave behind: less than one of them takes.
+/// Memory that nine activations may leave behind: less than one of them takes.
 const MAX_GROWTH_MB: f64 = 5.0;
 
 /// Plays whole blocks of `input` in real time; the sum of the stems, as long as what was played.
@@ -91,26 +91,26 @@ fn nine_activations_leave_nothing_behind() {
     let bundle = open();
     let mut instance = bundle.create(None).unwrap();
     let mut resident = Vec::new();
-    // The fourth and the ninth as the first, so that what they hold may be compared.
-    for (activation, rate_idx) in [6, 2, 9, 6, 1, 10, 4, 8, 6].into_iter().enumerate() {
-        let rate_hz = RATES_HZ[rate_idx];
-        let config = Config { rate_hz, max_block_samples: 64 << (rate_idx % 5), num_channels: 2, offline: true };
-        instance.configure(config).unwrap();
-        let input = programme(2, (0.7 * rate_hz) as usize, rate_hz, 12);
-        let rendered = render(&bundle, &mut instance, &Rendering::new(&input, config.max_block_samples)).unwrap();
-        let residual = residual_db(&input, &rendered.aligned_sum());
-        let diagnostics = rendered.diagnostics.unwrap();
-        let engine = diagnostics.newest().unwrap();
-        assert_eq!(engine.state, "running", "{}", engine.message);
-        assert_eq!(diagnostics.instances.len(), 1, "an engine of before is left");
-        assert!(residual <= EXACT_DB, "activation {activation} at {rate_hz} Hz: {residual} dBFS");
-        if rate_idx == 6 {
-            resident.extend(resident_bytes());
+    // Twice the same: what the first nine take at most, the allocator may keep and give to the second nine.
+    for round in 0..2 {
+        for (activation, rate_idx) in [6, 2, 9, 6, 1, 10, 4, 8, 6].into_iter().enumerate() {
+            let rate_hz = RATES_HZ[rate_idx];
+            let config = Config { rate_hz, max_block_samples: 64 << (rate_idx % 5), num_channels: 2, offline: true };
+            instance.configure(config).unwrap();
+            let input = programme(2, (0.7 * rate_hz) as usize, rate_hz, 12);
+            let rendered = render(&bundle, &mut instance, &Rendering::new(&input, config.max_block_samples)).unwrap();
+            let residual = residual_db(&input, &rendered.aligned_sum());
+            let diagnostics = rendered.diagnostics.unwrap();
+            let engine = diagnostics.newest().unwrap();
+            assert_eq!(engine.state, "running", "{}", engine.message);
+            assert_eq!(diagnostics.instances.len(), 1, "an engine of before is left");
+            assert!(residual <= EXACT_DB, "round {round}, activation {activation} at {rate_hz} Hz: {residual} dBFS");
         }
+        resident.extend(resident_bytes());
     }
-    if let [_, before, after] = resident[..] {
+    if let [before, after] = resident[..] {
         let growth_mb = (after as f64 - before as f64) / 1e6;
-        println!("memory from the fourth to the ninth activation: {growth_mb:+.1} MB");
+        println!("memory from the ninth to the eighteenth activation: {growth_mb:+.1} MB");
         assert!(growth_mb < MAX_GROWTH_MB, "{growth_mb:.1} MB more");
     }
 }
