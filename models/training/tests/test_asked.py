@@ -21,8 +21,10 @@ from underscore_training.mixtures.shelf import Shelf
 from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm
 from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.query import QUERY_FRAMES
+from underscore_training.nets.sphere import between
 from underscore_training.nets.streaming import StreamingAskedCRN, streaming
 from underscore_training.train import config
+from underscore_training.train.halfway import some_halfway
 from underscore_training.train.run import Run
 
 LOOK_AHEAD_FRAMES = 3
@@ -143,9 +145,38 @@ def test_a_score_comes_apart_by_class_and_each_part_plays_alone() -> None:
 
 def test_between_two_points_lies_the_sphere() -> None:
     a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 1.0])
-    assert torch.allclose(evaluation.between(a, b, 0.0), a) and torch.allclose(evaluation.between(a, b, 1.0), b, atol=1e-6)
-    assert torch.allclose(evaluation.between(a, b, 0.5), torch.tensor([1.0, 1.0]) * 1.5 / 2**0.5)
-    assert torch.allclose(evaluation.between(a, a, 0.3), a)
+    assert torch.allclose(between(a, b, 0.0), a) and torch.allclose(between(a, b, 1.0), b, atol=1e-6)
+    assert torch.allclose(between(a, b, 0.5), torch.tensor([1.0, 1.0]) * 1.5 / 2**0.5)
+    assert torch.allclose(between(a, a, 0.3), a, atol=1e-5)
+    many = between(torch.stack([a, b]), torch.stack([b, a]), torch.tensor([[0.25], [0.75]]))
+    assert torch.allclose(many[0], between(a, b, 0.25)) and torch.allclose(many[0], many[1])
+
+
+def test_on_the_way_between_two_things_as_much_of_either_is_asked_for_as_the_way_says() -> None:
+    torch.manual_seed(5)
+    points, music = torch.randn(40, 6), torch.randn(40, 200)
+    mixture = (music[0::2] + music[1::2]).repeat_interleave(2, dim=0)
+    mixture[1] = mixture[1] + 1.0
+    asked, found, is_whole = some_halfway(points, music, mixture, 0.5)
+    assert is_whole[0::2].all() and is_whole[1], "the first question of each, and one that is asked of two mixtures"
+    assert 4 <= int((~is_whole).sum()) <= 16
+    assert torch.equal(asked[is_whole], points[is_whole]) and torch.equal(found[is_whole], music[is_whole])
+    for second in (~is_whole).nonzero()[:, 0]:
+        pair = music[second - 1 : second + 1].t()
+        shares = torch.linalg.lstsq(pair, found[second, :, None]).solution[:, 0]
+        assert torch.allclose(shares.square().sum(), torch.tensor(1.0), atol=1e-4), "equal power on all of the way"
+        along = torch.atan2(shares[1], shares[0]) / (torch.pi / 2)
+        assert torch.allclose(asked[second], between(points[second - 1], points[second], along), atol=1e-3)
+
+
+def test_a_run_asks_for_what_lies_between_and_for_voices_over_recorded_pieces(tiny_stems: Path) -> None:
+    values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 4}, "loss": "asked", "precision": "float32"}
+    data = {"recipe": "asked_of_recordings", "batch": 8, "halfway_share": 1.0}
+    run = Run(config.from_dict({**values, "data": data}, "test"))
+    batches = MixtureBatches(tiny_stems, "train", "asked_of_recordings", run.sample_rate_hz, 2.0, 8, 3, 4)
+    kinds = torch.cat([batches[idx][3] for idx in range(4)])
+    assert (kinds == recipe.KINDS.index("speech")).any() and (kinds == -1).any(), "a piece that was recorded has no class"
+    assert np.isfinite(run.step(*batches[0]))
 
 
 def test_the_example_is_the_loudest_stretch_and_a_short_one_comes_round_again() -> None:

@@ -30,6 +30,7 @@ from ..mixtures.asked import GAINS
 from ..mixtures.recipe import at_unit_rms
 from ..mixtures.shelf import Recording, Shelf
 from ..nets.asked import AskedCRN
+from ..nets.sphere import between
 from ..options import whole
 from ..train.checkpoint import CheckpointError, load_network
 from . import query_protocols as protocols
@@ -104,16 +105,6 @@ def _clips(recordings: dict[str, Recording], start: int, length: int) -> dict[st
         if clip.size == length and np.sqrt(np.mean(clip**2)) > PRESENT * rms > 0:
             found[kind] = clip
     return found
-
-
-def between(a: torch.Tensor, b: torch.Tensor, share: float) -> torch.Tensor:
-    """From `a` (0) to `b` (1) along the sphere, lengths in between."""
-    lengths = a.norm(), b.norm()
-    angle = torch.arccos((a @ b / (lengths[0] * lengths[1])).clamp(-1, 1))
-    if angle < 1e-4:
-        return torch.lerp(a, b, share)
-    direction = (torch.sin((1 - share) * angle) * a / lengths[0] + torch.sin(share * angle) * b / lengths[1]) / torch.sin(angle)
-    return direction * torch.lerp(*lengths, share)
 
 
 def scores(net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor]) -> list[dict]:

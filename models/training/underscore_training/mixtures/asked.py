@@ -38,6 +38,9 @@ RIVALS_SHARE = 0.2
 ABSENT_SHARE = 0.08
 """What is asked for is not there. Only for a network that knows what it is asked for: one that does not yet finds nothing at all then, in
 all clips, because exact silence in these is worth more than anything that it can learn soon (300 steps ended in masks of 0.01)."""
+RECORDED = "music"
+"""Pieces as they were recorded, in which any class may play: beside one a voice alone can be asked for, or the piece itself."""
+RECORDED_SHARE = 0.2
 STRETCH = 1.2
 STRETCH_SHARE = 0.5
 EQUALISED_SHARE = 0.4
@@ -93,12 +96,20 @@ def _of_class(
     return sound, query, drawn.recording.piece
 
 
-def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0) -> list[Pair]:
-    """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first."""
+def _kinds(rng: np.random.Generator, recorded_share: float) -> list[str]:
+    if recorded_share > 0 and rng.random() < recorded_share:
+        return ["speech", RECORDED]
     num_sounds = 2 + rng.choice(3, p=NUM_CLASSES_SHARES)
-    kinds = [str(kind) for kind in rng.choice(KINDS, num_sounds, replace=False, p=ODDS)]
+    return [str(kind) for kind in rng.choice(KINDS, num_sounds, replace=False, p=ODDS)]
+
+
+def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0, recorded_share: float = 0.0) -> list[Pair]:
+    """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first.
+    Or a voice over a recorded piece."""
+    kinds = _kinds(rng, recorded_share)
+    is_recorded = RECORDED in kinds
     num_pieces = len({recording.piece for recording in context.shelves[kinds[0]].recordings})
-    is_rivalry = rng.random() < RIVALS_SHARE and num_pieces > 1
+    is_rivalry = not is_recorded and rng.random() < RIVALS_SHARE and num_pieces > 1
     if is_rivalry:
         kinds[1] = kinds[0]
     sounds, examples = [], []
@@ -106,12 +117,14 @@ def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0)
     for place, kind in enumerate(kinds):
         is_rival = is_rivalry and place < NUM_ASKS
         # Of two of one piece no example could tell which is asked for.
-        sound, example, piece = _of_class(context, kind, rng, 1.0 if is_rival else SAME_RECORDING_SHARE, piece if is_rival else None)
+        # Another piece says nothing of this one.
+        same_recording_share = 1.0 if is_rival or kind == RECORDED else SAME_RECORDING_SHARE
+        sound, example, piece = _of_class(context, kind, rng, same_recording_share, piece if is_rival else None)
         gain = np.float32(rng.uniform(*GAINS))
         sounds.append(gain * sound)
         examples.append(gain * example)
     targets = [[0], [1]]
-    if num_sounds > 2 and rng.random() < TWO_TARGETS_SHARE:
+    if len(kinds) > 2 and rng.random() < TWO_TARGETS_SHARE:
         targets[0].append(2)
     level_rng_seed = int(rng.integers(1 << 31))
     pairs = []
@@ -122,7 +135,8 @@ def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0)
             mixture, target = mixture - target, np.zeros_like(target)
         pair = levelled(target, mixture, np.random.default_rng(level_rng_seed))
         query = at_unit_rms(np.sum([examples[place] for place in places], axis=0)).astype(np.float32)
-        pairs.append(Pair(pair.music, pair.mixture, query, kinds[places[0]] if len(places) == 1 else None))
+        has_class = len(places) == 1 and kinds[places[0]] != RECORDED
+        pairs.append(Pair(pair.music, pair.mixture, query, kinds[places[0]] if has_class else None))
     return pairs
 
 

@@ -11,4 +11,9 @@ RECIPES: dict[str, Recipe] = {
     "examples": Recipe(partial(alone, asked.examples), asked.KINDS),
     "asked": Recipe(asked.asked, asked.KINDS, asked.NUM_ASKS),
     "asked_or_absent": Recipe(partial(asked.asked, absent_share=asked.ABSENT_SHARE), asked.KINDS, asked.NUM_ASKS),
+    "asked_of_recordings": Recipe(
+        partial(asked.asked, absent_share=asked.ABSENT_SHARE, recorded_share=asked.RECORDED_SHARE),
+        (*asked.KINDS, asked.RECORDED),
+        asked.NUM_ASKS,
+    ),
 }

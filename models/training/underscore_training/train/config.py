@@ -33,6 +33,8 @@ class DataConfig:
     clip_s: float = 4.0
     batch: int = 4
     """Clips per step."""
+    halfway_share: float = 0.0
+    """Of mixtures that are asked twice: the second time for what lies between the two (`train.halfway`)."""
 
 
 @dataclass(frozen=True)

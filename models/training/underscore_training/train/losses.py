@@ -23,6 +23,8 @@ class Latent:
     """What it seems to be of, `[batch, kind]`."""
     kind: Tensor
     """What it is of, `[batch]`; -1: several kinds."""
+    is_whole: Tensor | None = None
+    """Whether the network was asked for just what the example is of, `[batch]`; none: always."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ def asked(outcome: Outcome) -> Tensor:
         raise ValueError("the loss 'asked' needs a network that is asked, and a recipe that asks")
     is_present = energy(outcome.music) > PRESENT * energy(outcome.mixture)
     distance = (latent.again - latent.mean.detach()).abs().mean(dim=1)
+    if latent.is_whole is not None:
+        is_present = is_present & latent.is_whole
     regression = (distance * is_present).sum() / is_present.sum().clamp_min(1)
     naming = nn.functional.cross_entropy(latent.kind_logits, latent.kind, ignore_index=-1, reduction="sum")
     naming = naming / (latent.kind >= 0).sum().clamp_min(1)

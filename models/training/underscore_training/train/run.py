@@ -15,6 +15,7 @@ from ..nets.mask_separator import MaskSeparator
 from ..nets.systems import build
 from . import checkpoint, together
 from .config import Config, ConfigError, OptimiserConfig
+from .halfway import some_halfway
 from .losses import LOSSES, WITHOUT_ESTIMATE, Latent, Outcome
 
 
@@ -104,11 +105,15 @@ class Run:
             with amp:
                 mean, log_var = (value.float() for value in net.query(example.abs()))
                 drawn = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean) if net.training else mean
+                is_whole = None
+                if net.training and self.config.data.halfway_share > 0:
+                    drawn, music, is_whole = some_halfway(drawn, music, mixture, self.config.data.halfway_share)
+                    kind = torch.where(is_whole, kind, -1)
                 wanted = stft(music, net.grid)
                 logits = None if self.config.loss in WITHOUT_ESTIMATE else net.logits(mixed.abs(), drawn).float()
                 estimate = wanted if logits is None else torch.sigmoid(logits) * mixed
                 again, _ = net.query((estimate.abs().square() + 1e-12).sqrt())
-            return Outcome(logits, estimate, wanted, mixed, Latent(mean, log_var, again.float(), net.named(drawn).float(), kind))
+            return Outcome(logits, estimate, wanted, mixed, Latent(mean, log_var, again.float(), net.named(drawn).float(), kind, is_whole))
         if isinstance(net, MaskSeparator):
             mixed = stft(mixture, net.grid)
             with amp:
