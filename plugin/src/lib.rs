@@ -63,8 +63,6 @@ struct Active {
     separation: Separation,
     mixer: Mixer,
     block: StemBlock,
-    /// `[channel][sample]`: the input, because its buffers are those of the main output too.
-    input: [Vec<f32>; MAX_CHANNELS],
     max_block_samples: usize,
     render: RenderMode,
     switches: Switches,
@@ -142,7 +140,6 @@ impl Plugin for Underscore {
             separation,
             mixer: Mixer::new(host.rate_hz),
             block: StemBlock::new(host.max_block_samples, num_channels),
-            input: std::array::from_fn(|_| vec![0.0; host.max_block_samples]),
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode, context.plugin_api()),
             switches: Switches::of(&self.params.question),
@@ -215,9 +212,6 @@ impl Active {
             let longest = if is_following { self.separation.num_samples_to_follow() } else { None };
             let end = num_samples.min(done + longest.unwrap_or(usize::MAX).min(self.max_block_samples));
             self.separation.follow(is_following, end - done);
-            for (own, channel) in self.input.iter_mut().zip(main.iter()) {
-                own[..end - done].copy_from_slice(&channel[done..end]);
-            }
             if let Some(sidechain) = aux.inputs.first_mut() {
                 let mut channels = sidechain.as_slice_immutable().iter();
                 let block = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|_| {
@@ -225,8 +219,6 @@ impl Active {
                 });
                 self.separation.listen(&block);
             }
-            let [left, right] = &self.input;
-            let input = [&left[..end - done], &right[..end - done]];
             let settings = Settings {
                 strength: params.strength.value(),
                 stereo_link: params.stereo_link.value(),
@@ -237,6 +229,11 @@ impl Active {
                 ..Settings::default()
             };
             let question_of = |model_id: &str| params.question.question(model_id);
+            // The input's buffers are those of the main output, too: it is read before anything is written.
+            let mut channels = main.iter();
+            let input = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|_| {
+                channels.next().map(|channel| &channel[done..end]).unwrap_or_default()
+            });
             self.separation.process(&input[..num_channels], &settings, question_of, &mut self.block);
 
             let mut channels = main.iter_mut();

@@ -6,7 +6,7 @@
 mod glide;
 
 use glide::Glide;
-use underscore_engine::Ramp;
+use underscore_engine::{Ramp, s_curve};
 
 use crate::block::{NUM_STEMS, StemBlock};
 
@@ -47,7 +47,7 @@ pub fn audible_gains(strips: &[Strip; NUM_STEMS]) -> [f32; NUM_STEMS] {
 pub struct Mixer {
     gains: [Glide; NUM_STEMS],
     wet: Glide,
-    /// Position of the crossfade, 0 (active)..=1 (bypassed); its S-shaped [`fade`] is what is applied.
+    /// Position of the crossfade, 0 (active)..=1 (bypassed); its [`s_curve`] is what is applied.
     bypass: Ramp,
     bypass_fade_samples: usize,
     /// The next settings are taken as they are, without a glide: there is no sound before them to be continuous with.
@@ -93,7 +93,7 @@ impl Mixer {
     pub fn mix(&mut self, block: &StemBlock, main: &mut [&mut [f32]]) {
         for sample_idx in 0..block.num_samples {
             let gains = std::array::from_fn::<f32, NUM_STEMS, _>(|stem_idx| self.gains[stem_idx].next());
-            let active = 1.0 - fade(self.bypass.next());
+            let active = 1.0 - s_curve(self.bypass.next());
             let amount = block.presence[sample_idx] * self.wet.next() * active;
             for (channel_idx, channel) in main.iter_mut().enumerate().take(block.num_channels) {
                 let dry = block.dry[channel_idx][sample_idx];
@@ -107,11 +107,6 @@ impl Mixer {
             }
         }
     }
-}
-
-/// An S between 0 and 1, level at both ends; `fade(x) + fade(1 − x) = 1`.
-fn fade(position: f32) -> f32 {
-    position * position * (3.0 - 2.0 * position)
 }
 
 #[cfg(test)]

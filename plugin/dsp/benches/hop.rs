@@ -33,7 +33,7 @@ fn hop(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("on the audio thread", rate_hz), |bencher| {
             bencher.iter(|| {
                 history.push(black_box(hop));
-                overlap.add(0, black_box(&heard), 1.0);
+                overlap.add(0, black_box(&heard));
                 overlap.take_hop(0, &mut hop_out);
             });
         });
@@ -93,7 +93,7 @@ fn after_a_pause(criterion: &mut Criterion) {
     after_pauses("analyse", &mut || stft.analyse(black_box(&frame), &mut spectrum));
     after_pauses("a hop in and a frame out", &mut || {
         history.push(black_box(hop));
-        overlap.add(0, black_box(&frame), 1.0);
+        overlap.add(0, black_box(&frame));
         overlap.take_hop(0, &mut hop_out);
     });
     group.finish();

@@ -27,6 +27,16 @@ impl History {
         }
     }
 
+    /// Whether the newest `num_samples`, or all that there is room for, are zero.
+    #[must_use]
+    pub fn is_silent(&self, num_samples: usize) -> bool {
+        let num_samples = num_samples.min(self.ring.len());
+        let start = (self.oldest_idx + self.ring.len() - num_samples) % self.ring.len().max(1);
+        let at = num_samples.min(self.ring.len() - start);
+        let pieces = [&self.ring[start..start + at], &self.ring[..num_samples - at]];
+        pieces.into_iter().flatten().all(|sample| *sample == 0.0)
+    }
+
     /// Copies the samples that end `num_newer` before the newest one, oldest first.
     ///
     /// # Panics
@@ -72,6 +82,10 @@ mod tests {
                     }
                 }
             }
+            for num_silent in [1, 5] {
+                history.push(&vec![0.0; num_silent]);
+            }
+            assert!(history.is_silent(0) && history.is_silent(6) && !history.is_silent(7) && !history.is_silent(99));
             history.reset();
             let mut out = [f32::NAN; 16];
             history.copy(0, &mut out);

@@ -26,14 +26,13 @@
 //!     stft.analyse(&frame, &mut spectrum);
 //!     apply(&mask, &spectrum, &mut stem);
 //!     istft.synthesise(&mut stem, &mut heard);
-//!     overlap.add(0, &heard, 1.0);
+//!     overlap.add(0, &heard);
 //!     overlap.take_hop(0, &mut hop_out);
 //! }
 //! assert!(hop_out.iter().all(|sample| (sample - 0.125).abs() < 1e-6));
 //! # Ok::<(), underscore_dsp::GridError>(())
 //! ```
 
-pub mod delay;
 pub mod grid;
 pub mod history;
 pub mod istft;
@@ -47,7 +46,6 @@ pub mod sanitise;
 pub mod stft;
 pub mod window;
 
-pub use delay::DelayLine;
 pub use grid::{Grid, GridError};
 pub use history::History;
 pub use istft::Istft;
@@ -56,7 +54,7 @@ pub use mask::{MaskExtender, apply, shape};
 pub use masked_synthesis::MaskedSynthesis;
 pub use memory::touched_zeros;
 pub use overlap::OverlapAdd;
-pub use ramp::Ramp;
+pub use ramp::{Ramp, s_curve};
 pub use realfft::num_complex::Complex32;
 pub use sanitise::sanitise;
 pub use stft::Stft;

@@ -9,12 +9,11 @@ use crate::grid::Grid;
 /// back at any hop, also one that does not divide the window.
 ///
 /// Hop number `t` of a signal holds the first samples of what is heard of frame `t`: input samples
-/// `[(t+1)·hop − synthesis, (t+1)·hop − synthesis + hop)`.
+/// `[(t+1)·hop − synthesis, (t+1)·hop − synthesis + hop)`. What follows it in the sums is to be added to by later frames.
 pub struct OverlapAdd {
-    /// `1 / overlap_gain`, `hop` long.
+    hop_samples: usize,
+    /// `1 / overlap_gain`, which comes round every hop; `synthesis` long.
     inverse_gain: Vec<f32>,
-    /// Analysis window times synthesis window: what a frame weighs that nothing was done to. `synthesis` long.
-    weight: Vec<f32>,
     signals: Vec<Sums>,
 }
 
@@ -28,11 +27,19 @@ struct Sums {
 }
 
 impl Sums {
-    /// The ring in two pieces, in the order of time, and the length of the first.
-    fn pieces(&mut self) -> (&mut [f32], &mut [f32], usize) {
+    /// The ring in two pieces, in the order of time.
+    fn pieces(&mut self) -> [&mut [f32]; 2] {
         let (later, sooner) = self.ring.split_at_mut(self.first_idx);
-        let at = sooner.len();
-        (sooner, later, at)
+        [sooner, later]
+    }
+
+    /// Goes on to the next hop.
+    fn drop_hop(&mut self, hop_samples: usize) {
+        let [sooner, later] = self.pieces();
+        let at = sooner.len().min(hop_samples);
+        sooner[..at].fill(0.0);
+        later[..hop_samples - at].fill(0.0);
+        self.first_idx = (self.first_idx + hop_samples) % self.ring.len();
     }
 }
 
@@ -40,42 +47,51 @@ impl OverlapAdd {
     /// Allocates everything.
     #[must_use]
     pub fn new(grid: Grid, num_signals: usize) -> Self {
-        let windows = grid.windows();
+        let (hop_samples, num_heard) = (grid.hop_samples(), grid.synthesis_samples());
+        let inverse_gain: Vec<f32> = grid.windows().overlap_gain(hop_samples).iter().map(|gain| gain.recip()).collect();
         Self {
-            inverse_gain: windows.overlap_gain(grid.hop_samples()).iter().map(|gain| gain.recip()).collect(),
-            weight: windows.heard_weight(),
-            signals: vec![Sums { ring: vec![0.0; grid.synthesis_samples()], first_idx: 0 }; num_signals],
+            hop_samples,
+            inverse_gain: inverse_gain.into_iter().cycle().take(num_heard).collect(),
+            signals: vec![Sums { ring: vec![0.0; num_heard], first_idx: 0 }; num_signals],
         }
     }
 
-    /// Adds what is heard of a frame, times `gain`: at a gain of 1 bit for bit what `heard` is.
+    /// Adds what is heard of a frame.
     ///
     /// # Panics
     /// If there is no such signal or `heard` is not `synthesis_samples` long.
-    pub fn add(&mut self, signal_idx: usize, heard: &[f32], gain: f32) {
-        assert_eq!(heard.len(), self.weight.len(), "heard must be one synthesis window long");
-        let (sooner, later, at) = self.signals[signal_idx].pieces();
-        let (first, rest) = heard.split_at(at);
-        for (sums, heard) in [(sooner, first), (later, rest)] {
-            for (sum, sample) in sums.iter_mut().zip(heard) {
+    pub fn add(&mut self, signal_idx: usize, heard: &[f32]) {
+        assert_eq!(heard.len(), self.inverse_gain.len(), "heard must be one synthesis window long");
+        let mut rest = heard.iter().zip(&self.inverse_gain);
+        for piece in self.signals[signal_idx].pieces() {
+            for (sum, (sample, gain)) in piece.iter_mut().zip(&mut rest) {
                 *sum += sample * gain;
             }
         }
     }
 
-    /// Adds what would be heard of a frame of these samples through a mask that is `gain` everywhere: a mask without a shape needs no
-    /// transform.
+    /// Copies what the frames so far add up to: the hop that is final, and what later frames will be added to.
     ///
     /// # Panics
-    /// If there is no such signal or `samples`, the frame's last ones, are not `synthesis_samples` many.
-    pub fn add_untransformed(&mut self, signal_idx: usize, samples: &[f32], gain: f32) {
-        assert_eq!(samples.len(), self.weight.len(), "samples must be one synthesis window long");
-        let (sooner, later, at) = self.signals[signal_idx].pieces();
-        for (sums, range) in [(sooner, 0..at), (later, at..samples.len())] {
-            for ((sum, sample), weight) in sums.iter_mut().zip(&samples[range.clone()]).zip(&self.weight[range]) {
-                *sum += sample * weight * gain;
-            }
-        }
+    /// If there is no such signal or `sums` is not `synthesis_samples` long.
+    pub fn copy_sums(&self, signal_idx: usize, sums: &mut [f32]) {
+        let Sums { ring, first_idx } = &self.signals[signal_idx];
+        assert_eq!(sums.len(), ring.len(), "sums must be one synthesis window long");
+        let (sooner, later) = sums.split_at_mut(ring.len() - first_idx);
+        sooner.copy_from_slice(&ring[*first_idx..]);
+        later.copy_from_slice(&ring[..*first_idx]);
+    }
+
+    /// Goes on from the sums of another, at the hop after the one that was final there.
+    ///
+    /// # Panics
+    /// If there is no such signal or `sums` is not `synthesis_samples` long.
+    pub fn go_on_from(&mut self, signal_idx: usize, sums: &[f32]) {
+        let signal = &mut self.signals[signal_idx];
+        assert_eq!(sums.len(), signal.ring.len(), "sums must be one synthesis window long");
+        signal.ring.copy_from_slice(sums);
+        signal.first_idx = 0;
+        signal.drop_hop(self.hop_samples);
     }
 
     /// Writes the hop of a signal that no later frame reaches, and goes on to the next one.
@@ -83,18 +99,20 @@ impl OverlapAdd {
     /// # Panics
     /// If there is no such signal or `hop_out` is not `hop_samples` long.
     pub fn take_hop(&mut self, signal_idx: usize, hop_out: &mut [f32]) {
-        let hop_samples = self.inverse_gain.len();
-        assert_eq!(hop_out.len(), hop_samples, "hop_out must be one hop long");
-        let (sooner, later, at) = self.signals[signal_idx].pieces();
-        let at = at.min(hop_samples);
-        for (sums, range) in [(&mut sooner[..at], 0..at), (&mut later[..hop_samples - at], at..hop_samples)] {
-            for ((out, sum), gain) in hop_out[range.clone()].iter_mut().zip(&*sums).zip(&self.inverse_gain[range]) {
-                *out = sum * gain;
-            }
-            sums.fill(0.0);
-        }
-        let signal = &mut self.signals[signal_idx];
-        signal.first_idx = (signal.first_idx + hop_samples) % signal.ring.len();
+        assert_eq!(hop_out.len(), self.hop_samples, "hop_out must be one hop long");
+        let [sooner, later] = self.signals[signal_idx].pieces();
+        let (first, rest) = hop_out.split_at_mut(sooner.len().min(self.hop_samples));
+        first.copy_from_slice(&sooner[..first.len()]);
+        rest.copy_from_slice(&later[..rest.len()]);
+        self.drop_hop(signal_idx);
+    }
+
+    /// Goes on to the next hop of a signal.
+    ///
+    /// # Panics
+    /// If there is no such signal.
+    pub fn drop_hop(&mut self, signal_idx: usize) {
+        self.signals[signal_idx].drop_hop(self.hop_samples);
     }
 
     /// Forgets the past: the next frame is frame 0.

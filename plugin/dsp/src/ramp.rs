@@ -1,4 +1,11 @@
-//! A value that moves in a straight line, so that a change makes no click.
+//! Values that move instead of jumping, so that a change makes no click.
+
+/// An S between 0 and 1, level at both ends: `s_curve(x) + s_curve(1 − x) = 1`.
+#[must_use]
+#[inline]
+pub fn s_curve(place: f32) -> f32 {
+    place * place * (3.0 - 2.0 * place)
+}
 
 /// A linear ramp of a gain (or presence, or mix) towards a target, one step per sample.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -49,12 +49,6 @@ impl WindowPair {
         (0..hop).map(|n| self.products().skip(n).step_by(hop).sum::<f64>() as f32).collect()
     }
 
-    /// What both windows together multiply a sample of a frame by, for the samples of the synthesis window.
-    #[must_use]
-    pub fn heard_weight(&self) -> Vec<f32> {
-        self.products().map(|weight| weight as f32).collect()
-    }
-
     fn products(&self) -> impl Iterator<Item = f64> {
         let heard = &self.analysis[self.analysis.len() - self.synthesis.len()..];
         heard.iter().zip(&self.synthesis).map(|(&a, &s)| f64::from(a) * f64::from(s))

@@ -1,6 +1,6 @@
-//! Delay line, sanitising, ramps and the packing of spectra.
+//! Delay, sanitising, ramps and the packing of spectra.
 
-use underscore_dsp::{Complex32, DelayLine, Ramp, link_rms, pack, sanitise};
+use underscore_dsp::{Complex32, History, Ramp, link_rms, pack, sanitise};
 
 mod common;
 
@@ -20,36 +20,22 @@ fn random_blocks(total: usize, max: usize, seed: u64) -> Vec<usize> {
 }
 
 #[test]
-fn the_delay_is_exact_at_random_block_sizes() {
+fn a_history_that_is_read_behind_the_newest_block_is_an_exact_delay_at_random_block_sizes() {
     for delay in [0, 1, 2, 63, 64, 65, 1000, 8191] {
         for max_block in [1, 7, 64, 480, 4096] {
             let input = common::noise(10_000, 1);
             let mut output = vec![f32::NAN; input.len()];
-            let mut line = DelayLine::new(delay);
+            let mut history = History::new(delay + max_block);
             let mut done = 0;
             for block in random_blocks(input.len(), max_block, 2) {
-                line.process(&input[done..done + block], &mut output[done..done + block]);
+                history.push(&input[done..done + block]);
+                history.copy(delay, &mut output[done..done + block]);
                 done += block;
             }
             assert!(output[..delay].iter().all(|sample| sample.to_bits() == 0), "delay {delay}, block {max_block}");
             assert_eq!(output[delay..], input[..input.len() - delay], "delay {delay}, block {max_block}");
         }
     }
-}
-
-#[test]
-fn a_delay_that_is_reset_begins_with_silence() {
-    let mut line = DelayLine::new(100);
-    let mut output = [0.0; 64];
-    for _ in 0..5 {
-        line.process(&[1.0; 64], &mut output);
-    }
-    line.reset();
-    line.process(&[2.0; 64], &mut output);
-    assert!(output.iter().all(|sample| sample.to_bits() == 0));
-    line.process(&[3.0; 64], &mut output);
-    assert_eq!(output[..36], [0.0; 36]);
-    assert_eq!(output[36..], [2.0; 28]);
 }
 
 #[test]

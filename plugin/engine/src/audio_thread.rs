@@ -6,6 +6,7 @@ mod dispatch;
 mod engine;
 mod pace;
 mod schedule;
+mod stand_in;
 mod stems;
 
 pub use engine::{ActivateError, Engine, EngineConfig, RenderMode, Settings};

@@ -47,14 +47,18 @@ pub struct Call {
     pub embedding: Box<[f32]>,
     /// Mask exponent; see [`underscore_dsp::shape`]. Set by the audio thread.
     pub strength: f32,
+    /// It follows on the call that was handed over before it, and the worker has its samples of before: see
+    /// [`CallShape::before_samples`]. Set by the audio thread.
+    pub is_continued: bool,
     /// `[channel][sample]`, of every channel of the bus: all that the call's frames are made of, oldest first. A frame's samples
-    /// begin one hop after those of the frame before. Filled by the audio thread.
+    /// begin one hop after those of the frame before. Filled by the audio thread, but for those of before where it is continued.
     pub samples: Box<[f32]>,
     /// `[stem][mask channel][frame][bin]`, the residual left out, after the strength. Filled by the worker.
     pub masks: Box<[f32]>,
-    /// `[stem][channel][frame][sample]`, the residual left out: what is heard of each frame that a mask is for, to be overlapped
-    /// and added. Filled by the worker.
-    pub heard: Box<[f32]>,
+    /// `[stem][channel][frame][sample]`, the residual left out: what each frame that a mask is for and those before it add up to,
+    /// from the frame's hop on, one synthesis window long. The hop is what is heard; later frames are added to what follows it,
+    /// which is there in case none come. Filled by the worker.
+    pub sums: Box<[f32]>,
     /// Set by the worker.
     pub outcome: Outcome,
 }
@@ -92,6 +96,16 @@ impl CallShape {
         self.num_stems * num_mask_channels * self.num_frames * self.num_bins
     }
 
+    /// Samples of a channel at the beginning of a call that the call before has, too: all of the first frame's but its hop.
+    pub fn before_samples(&self) -> usize {
+        self.grid.window_samples() - self.grid.hop_samples()
+    }
+
+    /// Frames before one that are heard in its hop, too.
+    pub fn overlap_frames(&self) -> usize {
+        self.grid.synthesis_samples().div_ceil(self.grid.hop_samples()) - 1
+    }
+
     /// Samples of a channel that the frames of a call are made of: a window, and a hop for each further frame.
     pub fn samples_per_channel(&self) -> usize {
         self.grid.window_samples() + (self.num_frames - 1) * self.grid.hop_samples()
@@ -118,8 +132,8 @@ impl CallShape {
         ((stem_idx * num_mask_channels + channel_idx) * self.num_frames + frame_idx) * self.num_bins
     }
 
-    /// Where what is heard of one stem, channel and frame begins, one synthesis window long.
-    pub fn heard_offset(&self, stem_idx: usize, channel_idx: usize, frame_idx: usize) -> usize {
+    /// Where the sums of one stem, channel and frame begin, one synthesis window long.
+    pub fn sums_offset(&self, stem_idx: usize, channel_idx: usize, frame_idx: usize) -> usize {
         ((stem_idx * self.num_channels + channel_idx) * self.num_frames + frame_idx) * self.grid.synthesis_samples()
     }
 
@@ -134,9 +148,10 @@ impl CallShape {
             num_mask_channels: self.num_channels,
             embedding: vec![0.0; self.embedding_size].into(),
             strength: 1.0,
-            samples: touched_zeros(self.num_channels * self.samples_per_channel()).into(),
+            is_continued: false,
+            samples: touched_zeros(self.samples_offset(self.num_channels, 0)).into(),
             masks: touched_zeros(self.masks_len(self.num_channels)).into(),
-            heard: touched_zeros(self.heard_offset(self.num_stems, 0, 0)).into(),
+            sums: touched_zeros(self.sums_offset(self.num_stems, 0, 0)).into(),
             outcome: Outcome::Pending,
         }
     }

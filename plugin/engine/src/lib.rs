@@ -32,5 +32,5 @@ pub use query::{
 pub use query_map::{Place, Projection, QueryMap};
 pub use resources::Resources;
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
-pub use underscore_dsp::Ramp;
+pub use underscore_dsp::{Ramp, s_curve};
 pub use worker_thread::{DeviceChoice, Worker};

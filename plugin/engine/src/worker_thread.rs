@@ -8,6 +8,7 @@ pub mod double;
 mod library;
 mod listener;
 mod model;
+mod past;
 mod priority;
 mod separation;
 mod session;
@@ -26,6 +27,8 @@ use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::Resources;
 use crate::status::EngineStatus;
 pub use listener::Listener;
+#[cfg(test)]
+pub use past::Past;
 use priority::{Priority, Urgency};
 #[cfg(test)]
 pub use separation::Separate;

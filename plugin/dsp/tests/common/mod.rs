@@ -48,7 +48,7 @@ impl Hops {
     /// The hop that the frame of `spectrum`, which is destroyed, completes.
     pub fn synthesise(&mut self, spectrum: &mut [Complex32], hop_out: &mut [f32]) {
         self.istft.synthesise(spectrum, &mut self.heard);
-        self.overlap.add(0, &self.heard, 1.0);
+        self.overlap.add(0, &self.heard);
         self.overlap.take_hop(0, hop_out);
     }
 

@@ -1,16 +1,17 @@
-//! Frame by frame: the newest hop goes out to the worker, and what is heard of the frame that is due is added to the stems.
+//! Frame by frame: the newest hop goes out to the worker, and what is heard of the frame that is due comes in.
 //!
-//! The transforms are the worker's. After every block an audio thread finds its caches cold, and then an FFT costs five times what it
-//! computes (`cargo bench -p underscore-dsp -- pause`); moving samples does not. Only a frame whose mask is missing while the last
-//! one is still held is transformed here: at most as many in a row as [`Schedule`] holds a mask and fades.
+//! The transforms and the adding up are the worker's. After every block an audio thread finds its caches cold, and then an FFT costs
+//! five times what it computes (`cargo bench -p underscore-dsp -- pause`); moving a hop of samples does not. Only for frames whose
+//! masks are missing it does the worker's part: see [`StandIn`].
 
 use std::time::Duration;
 
-use underscore_dsp::{Complex32, History, MaskedSynthesis, OverlapAdd, Stft};
+use underscore_dsp::History;
 
 use super::dispatch::{Dispatch, Due};
 use super::schedule::Schedule;
-use crate::handoff::CallShape;
+use super::stand_in::StandIn;
+use crate::handoff::{Call, CallShape};
 use crate::latency::{Latency, ModelTiming};
 use crate::query::Embedding;
 use crate::status::EngineStatus;
@@ -35,168 +36,179 @@ pub struct Assembly {
     dispatch: Dispatch,
     schedule: Schedule,
     shape: CallShape,
-    /// `[channel]`: back to the beginning of the frame that is due.
-    history: Vec<History>,
-    /// One signal per stem and channel, `[stem][channel]`, the residual left out.
-    overlap: OverlapAdd,
     stand_in: StandIn,
-    mask_delay_frames: usize,
+    latency: Latency,
     next_frame: u64,
     /// Hops without sound up to the newest, and how many of them make a silent frame.
     num_silent_hops: usize,
     hops_per_window: usize,
+    /// The frame that was heard last of those that the worker made.
+    last: Option<Heard>,
 }
 
-/// Does the worker's part for a frame whose mask is missing.
-struct StandIn {
-    stft: Stft,
-    synthesis: MaskedSynthesis,
-    /// The frame's samples.
-    frame: Vec<f32>,
-    spectrum: Vec<Complex32>,
-    heard: Vec<f32>,
+/// A frame that the worker made, by its place.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    /// First frame of the call.
+    first_frame: u64,
+    /// Frame in the call.
+    frame_idx: usize,
 }
 
 impl Assembly {
     pub fn new(dispatch: Dispatch, shape: CallShape, timing: &ModelTiming, latency: &Latency) -> Self {
         let grid = latency.grid;
-        let (window, hop) = (grid.window_samples(), grid.hop_samples());
-        let CallShape { num_channels, num_stems, num_bins, .. } = shape;
-        // A call that is missed costs its own masks and those of the frames before it that look ahead to it.
-        let hold_frames = timing.frames_per_call + timing.look_ahead_frames;
+        // A call that is missed costs its own masks, those of the frames before it that look ahead to it, and the frames after it
+        // in which it would have been heard.
+        let hold_frames = timing.frames_per_call + timing.look_ahead_frames + shape.overlap_frames();
         Self {
             dispatch,
-            schedule: Schedule::new(num_channels, num_stems, num_bins, hold_frames),
+            schedule: Schedule::new(hold_frames),
             shape,
-            history: (0..num_channels).map(|_| History::new(latency.mask_delay_frames * hop + window)).collect(),
-            overlap: OverlapAdd::new(grid, num_stems * num_channels),
-            stand_in: StandIn {
-                stft: Stft::new(grid),
-                synthesis: MaskedSynthesis::new(grid, num_bins),
-                frame: vec![0.0; window],
-                spectrum: vec![Complex32::default(); grid.num_bins()],
-                heard: vec![0.0; grid.synthesis_samples()],
-            },
-            mask_delay_frames: latency.mask_delay_frames,
+            stand_in: StandIn::new(shape),
+            latency: *latency,
             next_frame: 0,
             num_silent_hops: 0,
-            hops_per_window: window.div_ceil(hop),
+            hops_per_window: grid.window_samples().div_ceil(grid.hop_samples()),
+            last: None,
         }
+    }
+
+    /// Samples of the past that it reads.
+    pub fn history_samples(latency: &Latency) -> usize {
+        latency.mask_delay_frames * latency.grid.hop_samples()
+            + latency.synthesis_at_samples
+            + latency.grid.window_samples()
     }
 
     /// Back to before the first sample.
     pub fn reset(&mut self) {
         self.dispatch.reset();
         self.schedule.reset();
-        self.history.iter_mut().for_each(History::reset);
-        self.overlap.reset();
+        self.stand_in.rest();
         self.next_frame = 0;
         self.num_silent_hops = 0;
+        self.last = None;
     }
 
-    /// How far the masks are in since the last hop that was given out, 0..=1.
-    pub fn presence(&self) -> f32 {
-        self.schedule.presence()
-    }
-
-    /// Takes one hop of every channel `[channel][sample]` and hands the frame that it completes to the worker.
-    pub fn take_in(&mut self, hop_in: &[Vec<f32>], settings: StepSettings, status: &EngineStatus) {
+    /// Hands the frame that the newest hop in `history`, `[channel]`, completes to the worker.
+    pub fn take_in(&mut self, history: &[History], settings: StepSettings, status: &EngineStatus) {
         let frame_index = self.next_frame;
         self.next_frame += 1;
-        for (history, hop) in self.history.iter_mut().zip(hop_in) {
-            history.push(hop);
-        }
-        let is_silent_hop = hop_in.iter().flatten().all(|&sample| sample == 0.0);
+        let shape = self.shape;
+        let hop = shape.grid.hop_samples();
+        let is_silent_hop = history.iter().all(|history| history.is_silent(hop));
         self.num_silent_hops = if is_silent_hop { self.num_silent_hops.saturating_add(1) } else { 0 };
         // Before the first sample there is silence, too.
         let is_silent = self.num_silent_hops >= self.hops_per_window || self.num_silent_hops as u64 > frame_index;
-        let num_mask_channels = if settings.stereo_link { 1 } else { self.history.len() };
-        let (history, shape) = (&self.history, self.shape);
-        let (window, hop) = (shape.grid.window_samples(), shape.grid.hop_samples());
+        let num_mask_channels = if settings.stereo_link { 1 } else { history.len() };
         self.dispatch.push_frame(frame_index, num_mask_channels, is_silent, settings, status, |frame_idx, call| {
-            // What frames have in common lies there once: the first one brings its whole window, each other one its hop.
-            let num_new = if frame_idx == 0 { window } else { hop };
+            // What frames have in common lies there once: each brings its hop, and the first one what lies before it, too, if
+            // the worker has not got that.
+            let num_new = if frame_idx == 0 && !call.is_continued { hop + shape.before_samples() } else { hop };
             for (channel_idx, history) in history.iter().enumerate() {
-                let end = shape.samples_offset(channel_idx, frame_idx) + window;
+                let end = shape.samples_offset(channel_idx, frame_idx) + shape.grid.window_samples();
                 history.copy(0, &mut call.samples[end - num_new..end]);
             }
         });
     }
 
     /// Gives one hop of every channel of every estimated stem, `[stem][channel][sample]`: with the frame that is due, which was
-    /// handed over `mask_delay_frames` before the newest one.
-    pub fn give_out(&mut self, hop_out: &mut [Vec<Vec<f32>>], settings: StepSettings, status: &EngineStatus) {
-        let Some(frame_index) = self.next_frame.checked_sub(self.mask_delay_frames as u64 + 1) else {
+    /// handed over `mask_delay_frames` before the newest one. And how far the masks are in at its beginning and at its end; where not
+    /// at all, the hop is that of no mask and may not be used.
+    pub fn give_out(
+        &mut self,
+        history: &[History],
+        hop_out: &mut [Vec<Vec<f32>>],
+        settings: StepSettings,
+        status: &EngineStatus,
+    ) -> (f32, f32) {
+        let Some(frame_index) = self.next_frame.checked_sub(self.latency.mask_delay_frames as u64 + 1) else {
             // Output before the first input sample.
             hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0));
-            return;
+            return self.schedule.presence();
         };
         let due = self.dispatch.due(frame_index, settings.longest_wait, status);
         status.count_frame(due == Due::Late);
         match due {
-            Due::Mask { call_idx, frame_idx } => self.add_heard(call_idx, frame_idx),
-            Due::Silence => self.schedule.rest(),
-            Due::Late | Due::Unheard => self.add_without_mask(true),
-            Due::Nothing => self.add_without_mask(false),
+            Due::Mask { call_idx, frame_idx } => self.give_made(history, hop_out, frame_index, call_idx, frame_idx),
+            Due::Silence => self.give_silence(hop_out),
+            Due::Late | Due::Unheard => self.give_missing(history, hop_out, true),
+            Due::Nothing => self.give_missing(history, hop_out, false),
         }
-        self.dispatch.release(frame_index);
-        for (signal_idx, hop) in hop_out.iter_mut().flatten().enumerate() {
-            self.overlap.take_hop(signal_idx, hop);
-        }
+        self.dispatch.release(frame_index, self.last.map(|heard| heard.first_frame));
+        self.schedule.presence()
     }
 
     /// The frame that is due as the worker made it.
-    fn add_heard(&mut self, call_idx: usize, frame_idx: usize) {
-        let Self { dispatch, schedule, overlap, shape, .. } = self;
-        let call = dispatch.returned(call_idx);
-        schedule.take(call.num_mask_channels, |stem_idx, channel_idx| {
-            let offset = shape.mask_offset(call.num_mask_channels, stem_idx, channel_idx, frame_idx);
-            &call.masks[offset..offset + shape.num_bins]
-        });
-        for stem_idx in 0..shape.num_stems {
-            for channel_idx in 0..shape.num_channels {
-                let offset = shape.heard_offset(stem_idx, channel_idx, frame_idx);
-                let heard = &call.heard[offset..offset + shape.grid.synthesis_samples()];
-                overlap.add(stem_idx * shape.num_channels + channel_idx, heard, schedule.presence());
-            }
+    fn give_made(
+        &mut self,
+        history: &[History],
+        hop_out: &mut [Vec<Vec<f32>>],
+        frame_index: u64,
+        call_idx: usize,
+        frame_idx: usize,
+    ) {
+        let shape = self.shape;
+        let heard_from = self.dispatch.returned(call_idx).heard_from;
+        if heard_from > 0 && frame_index < heard_from + shape.overlap_frames() as u64 {
+            // In its hop frames are heard, too, that the worker did not make.
+            self.give_missing(history, hop_out, true);
+            return;
         }
-        self.add_dry_share();
-    }
-
-    /// The frame that is due through the last masks, as far as they are still held. `is_awaited`: its own were to come.
-    fn add_without_mask(&mut self, is_awaited: bool) {
-        self.schedule.miss(is_awaited);
-        let Self { schedule, overlap, stand_in, shape, history, .. } = self;
-        let num_newer = self.mask_delay_frames * shape.grid.hop_samples();
-        if schedule.presence() > 0.0 {
-            for (channel_idx, history) in history.iter().enumerate() {
-                history.copy(num_newer, &mut stand_in.frame);
-                stand_in.stft.analyse(&stand_in.frame, &mut stand_in.spectrum);
-                for stem_idx in 0..shape.num_stems {
-                    stand_in.synthesis.set_mask(schedule.mask(stem_idx, channel_idx));
-                    stand_in.synthesis.synthesise(&stand_in.spectrum, &mut stand_in.heard);
-                    let signal_idx = stem_idx * shape.num_channels + channel_idx;
-                    overlap.add(signal_idx, &stand_in.heard, schedule.presence());
+        let is_handed_over = self.stand_in.is_acting() && self.schedule.presence().1 > 0.0;
+        if is_handed_over {
+            self.add_to_stand_in(history);
+        }
+        self.stand_in.rest();
+        self.schedule.take();
+        let call = self.dispatch.returned(call_idx);
+        self.last = Some(Heard { first_frame: call.first_frame, frame_idx });
+        for (stem_idx, hops) in hop_out.iter_mut().enumerate() {
+            for (channel_idx, hop) in hops.iter_mut().enumerate() {
+                let offset = shape.sums_offset(stem_idx, channel_idx, frame_idx);
+                hop.copy_from_slice(&call.sums[offset..offset + shape.grid.hop_samples()]);
+                if is_handed_over {
+                    self.stand_in.hand_over(stem_idx * shape.num_channels + channel_idx, hop);
                 }
             }
         }
-        self.add_dry_share();
     }
 
-    /// For as far as the masks are not in, every stem gets an equal share of the frame that is due.
-    fn add_dry_share(&mut self) {
-        let absence = 1.0 - self.schedule.presence();
-        if absence == 0.0 {
+    /// A frame without sound: what is left of those before it.
+    fn give_silence(&mut self, hop_out: &mut [Vec<Vec<f32>>]) {
+        self.schedule.rest();
+        self.stand_in.add_silence(last(&self.dispatch, self.last));
+        self.take_from_stand_in(hop_out);
+    }
+
+    /// The frame that is due through the last mask, as far as it is still held. `is_awaited`: its own was to come.
+    fn give_missing(&mut self, history: &[History], hop_out: &mut [Vec<Vec<f32>>], is_awaited: bool) {
+        self.schedule.miss(is_awaited);
+        if self.schedule.presence() == (0.0, 0.0) {
+            self.stand_in.rest();
+            self.last = None;
             return;
         }
-        let share = absence / (self.shape.num_stems + 1) as f32;
-        let num_newer = self.mask_delay_frames * self.shape.grid.hop_samples();
-        let heard = &mut self.stand_in.heard;
-        for (channel_idx, history) in self.history.iter().enumerate() {
-            history.copy(num_newer, heard);
-            for stem_idx in 0..self.shape.num_stems {
-                self.overlap.add_untransformed(stem_idx * self.shape.num_channels + channel_idx, heard, share);
-            }
+        self.add_to_stand_in(history);
+        self.take_from_stand_in(hop_out);
+    }
+
+    fn add_to_stand_in(&mut self, history: &[History]) {
+        let num_newer =
+            self.latency.mask_delay_frames * self.shape.grid.hop_samples() + self.latency.synthesis_at_samples;
+        self.stand_in.add_frame(last(&self.dispatch, self.last), history, num_newer);
+    }
+
+    fn take_from_stand_in(&mut self, hop_out: &mut [Vec<Vec<f32>>]) {
+        for (signal_idx, hop) in hop_out.iter_mut().flatten().enumerate() {
+            self.stand_in.take_hop(signal_idx, hop);
         }
     }
+}
+
+/// The call that `heard` lies in, and its frame there.
+fn last(dispatch: &Dispatch, heard: Option<Heard>) -> Option<(&Call, usize)> {
+    let Heard { first_frame, frame_idx } = heard?;
+    dispatch.kept(first_frame).map(|call| (call, frame_idx))
 }

@@ -22,10 +22,12 @@ pub struct Dispatch {
     due_frame: u64,
     /// The call being filled.
     filling: Option<Call>,
+    /// First frame of the call that was handed over last, since the last reset.
+    sent_last: Option<u64>,
     /// The next call to be sent starts from a zero state.
     is_fresh: bool,
     /// First of the frames that were handed over without a gap; none where the next call to be sent comes after a gap. Silence
-    /// that is left out is no gap: it is as if it had been heard.
+    /// that is left out is no gap, nor is what lies before frame 0: it is as if it had been heard.
     unbroken_from: Option<u64>,
     /// Channels with a mask of their own in the call that was handed over last; none at first.
     num_mask_channels: usize,
@@ -98,8 +100,9 @@ impl Dispatch {
             epoch: 0,
             due_frame: 0,
             filling: None,
+            sent_last: None,
             is_fresh: true,
-            unbroken_from: None,
+            unbroken_from: Some(0),
             num_mask_channels: 0,
             silence: Silence { reach_frames, num_silent_frames: reach_frames },
             returned: Vec::with_capacity(num_calls + 1),
@@ -113,7 +116,8 @@ impl Dispatch {
         self.epoch += 1;
         self.due_frame = 0;
         self.is_fresh = true;
-        self.unbroken_from = None;
+        self.sent_last = None;
+        self.unbroken_from = Some(0);
         self.silence.num_silent_frames = self.silence.reach_frames;
         if let Some(call) = self.filling.take() {
             self.end.put_empty(call);
@@ -162,14 +166,17 @@ impl Dispatch {
         call.is_fresh = std::mem::take(&mut self.is_fresh);
         if self.num_mask_channels != call.num_mask_channels {
             self.num_mask_channels = call.num_mask_channels;
-            self.unbroken_from = None;
-            if self.sent[sent_idx] == Sent::WhileRunning {
-                self.sent[sent_idx] = Sent::Anew;
+            if !call.is_fresh {
+                self.unbroken_from = None;
+                if self.sent[sent_idx] == Sent::WhileRunning {
+                    self.sent[sent_idx] = Sent::Anew;
+                }
             }
         }
         let has_deadline = matches!(self.sent[sent_idx], Sent::WhileRunning | Sent::Anew) && !call.is_waited_for;
         call.deadline_from = has_deadline.then(Instant::now);
         call.heard_from = *self.unbroken_from.get_or_insert(call.first_frame);
+        self.sent_last = Some(call.first_frame);
         self.end.send(call);
     }
 
@@ -209,6 +216,7 @@ impl Dispatch {
         };
         call.epoch = self.epoch;
         call.first_frame = first_frame;
+        call.is_continued = self.sent_last.is_some_and(|last| last + self.shape.num_frames as u64 == first_frame);
         call.is_waited_for = step.longest_wait.is_some();
         call.num_mask_channels = num_mask_channels;
         call.strength = step.strength;
@@ -284,14 +292,22 @@ impl Dispatch {
         &self.returned[call_idx]
     }
 
-    /// Gives back the calls whose last mask is that of `frame_index` or earlier.
-    pub fn release(&mut self, frame_index: u64) {
-        let look_ahead = self.look_ahead_frames as u64;
-        while let Some(call) = self.returned.first()
-            && self.shape.last_frame(call.first_frame) <= frame_index + look_ahead
-        {
-            let call = self.returned.remove(0);
-            self.end.put_empty(call);
+    /// The call that begins with `first_frame`, if it is here.
+    pub fn kept(&self, first_frame: u64) -> Option<&Call> {
+        self.returned.iter().find(|call| call.first_frame == first_frame)
+    }
+
+    /// Gives back the calls whose last mask is that of `frame_index` or earlier, but for the one that begins with `in_use`.
+    pub fn release(&mut self, frame_index: u64, in_use: Option<u64>) {
+        let last_place = frame_index + self.look_ahead_frames as u64;
+        let mut call_idx = 0;
+        while let Some(call) = self.returned.get(call_idx) {
+            if self.shape.last_frame(call.first_frame) > last_place || in_use == Some(call.first_frame) {
+                call_idx += 1;
+            } else {
+                let call = self.returned.remove(call_idx);
+                self.end.put_empty(call);
+            }
         }
     }
 

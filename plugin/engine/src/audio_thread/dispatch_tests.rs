@@ -183,7 +183,7 @@ impl Rig {
             let due = assert_no_alloc(|| self.dispatch.due(due_frame, None, &self.status));
             self.check(due_frame, due);
             self.answers.push(due);
-            assert_no_alloc(|| self.dispatch.release(due_frame));
+            assert_no_alloc(|| self.dispatch.release(due_frame, None));
         }
         assert_eq!(violation_count(), before, "something was allocated");
     }
@@ -485,6 +485,7 @@ fn whatever_happens_no_frame_gets_another_one_s_mask() {
             num_masked += usize::from(rig.answers.last().is_some_and(|due| matches!(due, Due::Mask { .. })));
         }
         println!("{frames_per_call} frames a call, {look_ahead_frames} ahead: {num_masked} of 100000 frames masked");
-        assert!(num_masked > 10_000, "hardly anything was tested");
+        // Frame by frame the least: a worker that was stuck has every call in circulation to work off, all of them past.
+        assert!(num_masked > 5_000, "hardly anything was tested");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use underscore_dsp::{DelayLine, sanitise};
+use underscore_dsp::{History, s_curve, sanitise};
 
 use super::assembly::{Assembly, StepSettings};
 use super::capture::Capture;
@@ -134,8 +134,8 @@ pub struct Engine {
     model_id: String,
     /// Where the model is asked by example.
     capture: Option<Capture>,
-    /// `[channel]`
-    delay: Vec<DelayLine>,
+    /// `[channel]`: the input, back to the frame that is due and to what comes out of the delay.
+    history: Vec<History>,
     pace: Pace,
     status: Arc<EngineStatus>,
     latency: Latency,
@@ -145,8 +145,6 @@ pub struct Engine {
     num_followed_samples: usize,
     /// Samples of the current hop that are in.
     hop_fill: usize,
-    /// `[channel][sample]` of the hop being filled.
-    hop_in: Vec<Vec<f32>>,
     /// `[stem][channel][sample]` of the hop being played, the residual left out.
     hop_out: Vec<Vec<Vec<f32>>>,
     /// Presence at the start and the end of the hop being played.
@@ -232,12 +230,14 @@ impl Engine {
         let block = || vec![vec![0.0; max_block_samples]; num_channels];
         // Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the
         // first masks of a bounce in large blocks were due before the lead was seen.
+        // A hop at most goes in before as much of the delayed input is read.
+        let history_samples = Assembly::history_samples(&latency).max(latency.latency_samples + hop);
         let slack_samples = latency.deadline_samples.saturating_sub(max_block_samples);
         Self {
             assembly: Assembly::new(dispatch, shape, &config.model.timing, &latency),
             model_id: config.model.id.clone(),
             capture,
-            delay: (0..num_channels).map(|_| DelayLine::new(latency.latency_samples)).collect(),
+            history: (0..num_channels).map(|_| History::new(history_samples)).collect(),
             pace: Pace::new(slack_samples as f64 / host_rate_hz),
             status,
             latency,
@@ -245,7 +245,6 @@ impl Engine {
             num_asleep_samples: 0.0,
             num_followed_samples: 0,
             hop_fill: 0,
-            hop_in: vec![vec![0.0; hop]; num_channels],
             hop_out: vec![vec![vec![0.0; hop]; num_channels]; num_stems],
             hop_presence: (0.0, 0.0),
             input: block(),
@@ -280,9 +279,8 @@ impl Engine {
             capture.reset();
         }
         (self.num_asleep_samples, self.num_followed_samples) = (0.0, 0);
-        self.delay.iter_mut().for_each(DelayLine::reset);
+        self.history.iter_mut().for_each(History::reset);
         self.hop_fill = 0;
-        self.hop_in.iter_mut().for_each(|hop| hop.fill(0.0));
         self.hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0));
         self.hop_presence = (0.0, 0.0);
         self.pace.reset();
@@ -401,16 +399,15 @@ impl Engine {
     /// Does what is to be done at this place of the hop; see [`latency()`].
     fn work(&mut self, step: StepSettings) {
         if self.hop_fill == self.latency.synthesis_at_samples {
-            self.assembly.give_out(&mut self.hop_out, step, &self.status);
-            self.hop_presence = (self.hop_presence.1, self.assembly.presence());
+            self.hop_presence = self.assembly.give_out(&self.history, &mut self.hop_out, step, &self.status);
         }
         if self.hop_fill == self.latency.grid.hop_samples() {
             self.hop_fill = 0;
-            self.assembly.take_in(&self.hop_in, step, &self.status);
+            self.assembly.take_in(&self.history, step, &self.status);
         }
     }
 
-    /// Copies the block, replaces what is no number, and feeds the delay lines.
+    /// Copies the block and replaces what is no number.
     fn take_input(&mut self, input: &[&[f32]], num_samples: usize) {
         let mut num_replaced = 0;
         for (channel_idx, own) in self.input.iter_mut().enumerate() {
@@ -420,32 +417,42 @@ impl Engine {
                 None => own.fill(0.0),
             }
             num_replaced += sanitise(own);
-            self.delay[channel_idx].process(own, &mut self.dry[channel_idx][..num_samples]);
         }
         if num_replaced > 0 {
             self.status.count_replaced_samples(num_replaced);
         }
     }
 
-    /// Moves `take` samples of the block, from `done` on, into the hop being filled, and as many out of the hop being played.
+    /// Takes `take` samples of the block in, from `done` on, and as many out: of the delayed input, and of the hop being played as
+    /// far as the masks are in. For the rest every stem gets an equal share of the delayed input.
     fn exchange(&mut self, done: usize, take: usize) {
-        let block_range = done..done + take;
-        let fill_range = self.hop_fill..self.hop_fill + take;
+        let range = done..done + take;
+        for ((history, own), dry) in self.history.iter_mut().zip(&self.input).zip(&mut self.dry) {
+            history.push(&own[range.clone()]);
+            history.copy(self.latency.latency_samples, &mut dry[range.clone()]);
+        }
         let hop = self.latency.grid.hop_samples();
         let num_played = (self.hop_fill + hop - self.latency.synthesis_at_samples) % hop;
-        let play_range = num_played..num_played + take;
-        for (own, hop) in self.input.iter().zip(&mut self.hop_in) {
-            hop[fill_range.clone()].copy_from_slice(&own[block_range.clone()]);
-        }
-        for (stem, hops) in self.stems.iter_mut().zip(&self.hop_out) {
-            for (channel, hop) in stem.iter_mut().zip(hops) {
-                channel[block_range.clone()].copy_from_slice(&hop[play_range.clone()]);
-            }
-        }
         let (from, to) = self.hop_presence;
-        let slope = (to - from) / hop as f32;
-        for (value, place) in self.presence[block_range].iter_mut().zip(play_range) {
-            *value = if slope == 0.0 { to } else { from + slope * (place + 1) as f32 };
+        for (value, place) in self.presence[range.clone()].iter_mut().zip(num_played + 1..) {
+            *value = if from == to { to } else { from + (to - from) * s_curve(place as f32 / hop as f32) };
+        }
+        let share = 1.0 / self.stems.len() as f32;
+        for (stem, hops) in self.stems.iter_mut().zip(&self.hop_out) {
+            for ((channel, hop), dry) in stem.iter_mut().zip(hops).zip(&self.dry) {
+                let (channel, dry) = (&mut channel[range.clone()], &dry[range.clone()]);
+                let made = &hop[num_played..num_played + take];
+                if (from, to) == (1.0, 1.0) {
+                    channel.copy_from_slice(made);
+                } else if (from, to) == (0.0, 0.0) {
+                    channel.iter_mut().zip(dry).for_each(|(out, dry)| *out = share * dry);
+                } else {
+                    let presence = &self.presence[range.clone()];
+                    for (((out, made), dry), presence) in channel.iter_mut().zip(made).zip(dry).zip(presence) {
+                        *out = presence * made + (1.0 - presence) * share * dry;
+                    }
+                }
+            }
         }
         self.hop_fill += take;
     }
@@ -481,10 +488,10 @@ pub(super) fn call_shape(model: &ModelSpec, latency: &Latency, num_channels: usi
     }
 }
 
-/// Calls in circulation: every one that a frame between analysis and synthesis can be in, the one being filled, and one to
-/// spare.
+/// Calls in circulation: every one that a frame between analysis and synthesis can be in, the one being filled, the one that was
+/// heard last, and one to spare.
 pub(super) fn num_calls(latency: &Latency, timing: &ModelTiming) -> usize {
-    latency.mask_delay_frames.div_ceil(timing.frames_per_call) + 3
+    latency.mask_delay_frames.div_ceil(timing.frames_per_call) + 4
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use underscore_dsp::{Complex32, History, Stft, linking};
 
 use super::*;
 use crate::handoff::{Call, Outcome, WorkerEnd};
-use crate::worker_thread::{Spectra, Stream, Waker, double};
+use crate::worker_thread::{Past, Spectra, Stream, Waker, double};
 
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
@@ -105,15 +105,16 @@ fn call_s(timing: &ModelTiming) -> f64 {
 }
 
 /// Answers calls without a model: with a mask of one everywhere.
-struct Answers(Spectra);
+struct Answers(Spectra, Past);
 
 impl Answers {
     fn of(config: &EngineConfig) -> Self {
         let (timing, shape) = (&config.model.timing, shape_of(config));
-        Self(Spectra::new(shape, timing.look_ahead_frames, timing.scale(shape.grid)))
+        Self(Spectra::new(shape, timing.look_ahead_frames, timing.scale(shape.grid)), Past::new(shape))
     }
 
     fn answer(&mut self, mut call: Call) -> Call {
+        self.1.complete(&mut call);
         if call.is_fresh {
             self.0.reset();
         }
@@ -265,10 +266,12 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
                 let mut num_frames = 0;
                 let settings = Settings { stereo_link, ..Settings::default() };
                 let mut spectra = Spectra::new(shape, timing.look_ahead_frames, timing.scale(grid));
+                let mut past = Past::new(shape);
                 render(&mut engine, &input, 480, &settings, |_| {
                     while let Some(mut call) = worker.receive() {
                         let num_mask_channels = call.num_mask_channels;
                         assert_eq!(num_mask_channels, if stereo_link { 1 } else { 2 });
+                        past.complete(&mut call);
                         let heard = spectra.analyse(&call);
                         for channel_idx in 0..num_mask_channels {
                             for frame_idx in 0..shape.num_frames {

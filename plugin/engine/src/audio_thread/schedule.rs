@@ -1,57 +1,37 @@
-//! What a frame is heard through, and what happens when its mask is late.
+//! How far the masks are in, and what happens when one is late.
 //!
-//! A late frame first keeps the last mask, for as long as one missed call is felt; then the masks fade to the dry share within a few
-//! frames. When masks come again they fade in the same way. `presence` says how far the masks are in.
+//! A late frame is first heard through the last mask, for as long as one missed call is felt; then the masks fade to the dry share
+//! within a few frames. When masks come again they fade in the same way.
 
 /// Frames over which the masks fade in or out, each one hop long: 64 ms on the paper's grid, too slow to click.
 const FADE_FRAMES: f32 = 4.0;
 
-/// The masks that were used last, and how far they are in.
+/// How far the masks are in, `presence`, 0..=1: frame by frame, and along the hop of each.
 pub struct Schedule {
-    /// `[channel][stem][bin]`, at the model's bins.
-    masks: Vec<Vec<f32>>,
-    num_bins: usize,
-    /// Channels that have a mask of their own: 1 when linked.
-    num_mask_channels: usize,
     hold_frames: usize,
     num_missing_frames: usize,
-    presence: f32,
+    /// At the beginning and at the end of the hop.
+    presence: (f32, f32),
     has_begun: bool,
 }
 
 impl Schedule {
-    /// `num_stems` without the residual; a late mask is held for `hold_frames`.
-    pub fn new(num_channels: usize, num_stems: usize, num_bins: usize, hold_frames: usize) -> Self {
-        Self {
-            masks: vec![vec![0.0; num_stems * num_bins]; num_channels],
-            num_bins,
-            num_mask_channels: 1,
-            hold_frames,
-            num_missing_frames: usize::MAX,
-            presence: 0.0,
-            has_begun: false,
-        }
+    /// A late mask is held for `hold_frames`.
+    pub fn new(hold_frames: usize) -> Self {
+        Self { hold_frames, num_missing_frames: usize::MAX, presence: (0.0, 0.0), has_begun: false }
     }
 
     /// Back to before the first frame.
     pub fn reset(&mut self) {
-        self.num_missing_frames = usize::MAX;
-        self.presence = 0.0;
-        self.has_begun = false;
+        *self = Self::new(self.hold_frames);
     }
 
-    /// A frame whose masks are here, for `num_mask_channels` channels; `mask_of(stem, channel)` gives each.
-    pub fn take<'m>(&mut self, num_mask_channels: usize, mask_of: impl Fn(usize, usize) -> &'m [f32]) {
-        self.num_mask_channels = num_mask_channels;
-        for (channel_idx, masks) in self.masks.iter_mut().take(num_mask_channels).enumerate() {
-            for (stem_idx, mask) in masks.chunks_exact_mut(self.num_bins).enumerate() {
-                mask.copy_from_slice(mask_of(stem_idx, channel_idx));
-            }
-        }
+    /// A frame whose masks are here.
+    pub fn take(&mut self) {
         self.num_missing_frames = 0;
-        // Before the very first frame there is silence: nothing to fade from.
-        let step = if self.has_begun { 1.0 / FADE_FRAMES } else { 1.0 };
-        self.presence = (self.presence + step).min(1.0);
+        // After silence, or before the very first frame, there is nothing to fade from.
+        let to = (self.presence.1 + 1.0 / FADE_FRAMES).min(1.0);
+        self.presence = if self.has_begun { (self.presence.1, to) } else { (1.0, 1.0) };
         self.has_begun = true;
     }
 
@@ -59,25 +39,20 @@ impl Schedule {
     pub fn miss(&mut self, is_awaited: bool) {
         self.num_missing_frames = self.num_missing_frames.saturating_add(1);
         self.has_begun = true;
-        if !is_awaited || self.num_missing_frames > self.hold_frames {
-            self.presence = (self.presence - 1.0 / FADE_FRAMES).max(0.0);
-        }
+        let is_held = is_awaited && self.num_missing_frames <= self.hold_frames;
+        let from = self.presence.1;
+        self.presence = (from, if is_held { from } else { (from - 1.0 / FADE_FRAMES).max(0.0) });
     }
 
     /// A frame without sound. Whatever comes next has nothing to fade from.
     pub fn rest(&mut self) {
+        self.presence.0 = self.presence.1;
         self.has_begun = false;
     }
 
-    /// How far the masks are in, 0..=1.
-    pub fn presence(&self) -> f32 {
+    /// How far the masks are in at the beginning and at the end of the frame's hop.
+    pub fn presence(&self) -> (f32, f32) {
         self.presence
-    }
-
-    /// The mask `[bin]` that was used last for one stem of a channel.
-    pub fn mask(&self, stem_idx: usize, channel_idx: usize) -> &[f32] {
-        let with_own = channel_idx.min(self.num_mask_channels - 1);
-        &self.masks[with_own][stem_idx * self.num_bins..][..self.num_bins]
     }
 }
 
@@ -87,37 +62,38 @@ mod tests {
 
     #[test]
     fn a_late_mask_is_held_for_a_call_then_fades_and_comes_back_without_a_jump() {
-        let mut schedule = Schedule::new(1, 1, 3, 8);
-        let mask = [0.2, 0.4, 0.6];
-        schedule.take(1, |_, _| &mask);
-        assert_eq!(schedule.presence(), 1.0, "the first mask needs no fade");
+        let mut schedule = Schedule::new(8);
+        schedule.take();
+        assert_eq!(schedule.presence(), (1.0, 1.0), "the first mask needs no fade");
         for _ in 0..8 {
             schedule.miss(true);
-            assert_eq!(schedule.presence(), 1.0);
+            assert_eq!(schedule.presence(), (1.0, 1.0));
         }
         let mut before = 1.0;
+        let mut goes_on = |schedule: &Schedule| {
+            let (from, to) = schedule.presence();
+            assert!(from == before && (to - from).abs() <= 0.25 + 1e-6, "{from} to {to} after {before}");
+            before = to;
+        };
         for _ in 0..20 {
             schedule.miss(true);
-            assert!(before - schedule.presence() <= 0.25 + 1e-6);
-            before = schedule.presence();
+            goes_on(&schedule);
         }
-        assert_eq!(before, 0.0);
+        assert_eq!(schedule.presence(), (0.0, 0.0));
         for _ in 0..4 {
-            schedule.take(1, |_, _| &mask);
-            assert!(schedule.presence() - before <= 0.25 + 1e-6);
-            before = schedule.presence();
+            schedule.take();
+            goes_on(&schedule);
         }
-        assert_eq!(before, 1.0);
+        assert_eq!(schedule.presence().1, 1.0);
     }
 
     #[test]
-    fn the_last_mask_is_held_for_the_channels_that_it_was_made_for() {
-        let mut schedule = Schedule::new(2, 1, 2, 8);
-        schedule.take(2, |_, channel_idx| [&[0.1, 0.2], &[0.3, 0.4]][channel_idx]);
-        schedule.miss(true);
-        assert_eq!((schedule.mask(0, 0), schedule.mask(0, 1)), (&[0.1, 0.2][..], &[0.3, 0.4][..]));
-        schedule.take(1, |_, _| &[0.5, 0.6]);
-        schedule.miss(true);
-        assert_eq!((schedule.mask(0, 0), schedule.mask(0, 1)), (&[0.5, 0.6][..], &[0.5, 0.6][..]));
+    fn after_silence_there_is_nothing_to_fade_from() {
+        let mut schedule = Schedule::new(8);
+        schedule.miss(false);
+        schedule.rest();
+        assert_eq!(schedule.presence(), (0.0, 0.0));
+        schedule.take();
+        assert_eq!(schedule.presence(), (1.0, 1.0));
     }
 }

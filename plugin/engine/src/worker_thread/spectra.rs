@@ -1,6 +1,6 @@
-//! The worker's transforms: samples of a call to spectra, spectra through masks to what is heard.
+//! The worker's transforms: samples of a call to spectra, spectra through masks to what is heard, frame upon frame.
 
-use underscore_dsp::{Complex32, MaskedSynthesis, Stft, linking};
+use underscore_dsp::{Complex32, MaskedSynthesis, OverlapAdd, Stft, linking};
 
 use crate::handoff::{Call, CallShape};
 
@@ -12,6 +12,12 @@ pub struct Spectra {
     scale: f32,
     stft: Stft,
     synthesis: MaskedSynthesis,
+    /// One signal per stem and channel, `[stem][channel]`.
+    overlap: OverlapAdd,
+    /// The place, frames plus look-ahead, of the frame whose turn it is in `overlap`.
+    next_place: u64,
+    /// What is heard of one frame.
+    heard: Box<[f32]>,
     /// By frame index modulo their number.
     kept: Vec<Kept>,
     /// `[mask channel][frame][bin][re, im]`: a call as the model reads it.
@@ -34,6 +40,9 @@ impl Spectra {
             scale,
             stft: Stft::new(shape.grid),
             synthesis: MaskedSynthesis::new(shape.grid, shape.num_bins),
+            overlap: OverlapAdd::new(shape.grid, shape.num_stems * shape.num_channels),
+            next_place: 0,
+            heard: vec![0.0; shape.grid.synthesis_samples()].into(),
             kept: (0..look_ahead_frames + shape.num_frames).map(|_| kept()).collect(),
             features: vec![0.0; shape.spectrum_len(shape.num_channels)].into(),
         }
@@ -42,6 +51,8 @@ impl Spectra {
     /// Forgets the frames of before.
     pub fn reset(&mut self) {
         self.kept.iter_mut().for_each(|kept| kept.frame_index = None);
+        self.overlap.reset();
+        self.next_place = 0;
     }
 
     /// Analyses the frames of `call` and gives them as the model reads them, `[mask channel][frame][bin][re, im]`.
@@ -69,10 +80,16 @@ impl Spectra {
         &self.features[..shape.spectrum_len(call.num_mask_channels)]
     }
 
-    /// Writes what is heard of the frames that the masks of `call` are for: silence, where a frame was not analysed.
+    /// Writes what is heard of the frames that the masks of `call` are for, added to that of the frames before: silence, where a
+    /// frame was not analysed.
     pub fn synthesise(&mut self, call: &mut Call) {
-        let Self { shape, kept, synthesis, .. } = self;
-        let num_heard = shape.grid.synthesis_samples();
+        let Self { shape, kept, synthesis, overlap, heard, .. } = self;
+        // Of frames that were left out nothing is heard, and what was heard before them goes by.
+        let num_left_out = call.first_frame.saturating_sub(self.next_place).min(shape.overlap_frames() as u64 + 1);
+        for signal_idx in 0..shape.num_stems * shape.num_channels {
+            (0..num_left_out).for_each(|_| overlap.drop_hop(signal_idx));
+        }
+        self.next_place = call.first_frame + shape.num_frames as u64;
         for frame_idx in 0..shape.num_frames {
             let place = call.first_frame + frame_idx as u64;
             let frame_index = place.checked_sub(self.look_ahead_frames as u64);
@@ -80,17 +97,18 @@ impl Spectra {
             let spectra = kept.filter(|kept| kept.frame_index == frame_index).map(|kept| &kept.spectra);
             for stem_idx in 0..shape.num_stems {
                 for channel_idx in 0..shape.num_channels {
-                    let offset = shape.heard_offset(stem_idx, channel_idx, frame_idx);
-                    let heard = &mut call.heard[offset..offset + num_heard];
-                    let Some(spectra) = spectra else {
-                        heard.fill(0.0);
-                        continue;
-                    };
-                    if channel_idx < call.num_mask_channels {
-                        let offset = shape.mask_offset(call.num_mask_channels, stem_idx, channel_idx, frame_idx);
-                        synthesis.set_mask(&call.masks[offset..offset + shape.num_bins]);
+                    let signal_idx = stem_idx * shape.num_channels + channel_idx;
+                    if let Some(spectra) = spectra {
+                        if channel_idx < call.num_mask_channels {
+                            let offset = shape.mask_offset(call.num_mask_channels, stem_idx, channel_idx, frame_idx);
+                            synthesis.set_mask(&call.masks[offset..offset + shape.num_bins]);
+                        }
+                        synthesis.synthesise(&spectra[channel_idx], heard);
+                        overlap.add(signal_idx, heard);
                     }
-                    synthesis.synthesise(&spectra[channel_idx], heard);
+                    let offset = shape.sums_offset(stem_idx, channel_idx, frame_idx);
+                    overlap.copy_sums(signal_idx, &mut call.sums[offset..offset + heard.len()]);
+                    overlap.drop_hop(signal_idx);
                 }
             }
         }

@@ -7,6 +7,7 @@ use underscore_backend::{Backend, Device};
 
 use super::listener::Listener;
 use super::model::Model;
+use super::past::Past;
 use super::priority::Urgency;
 use super::separation::{Separate, Separation};
 use super::session::Session;
@@ -23,6 +24,7 @@ pub struct Stream<S = Separation> {
     shape: CallShape,
     status: Arc<EngineStatus>,
     separation: S,
+    past: Past,
     listener: Option<(Listener, Arc<Model>)>,
     /// Channels with a mask of their own in the call that was run last; none at first.
     num_mask_channels: usize,
@@ -100,7 +102,17 @@ impl Stream {
 impl<S: Separate> Stream<S> {
     /// Joins an engine's end of the handoff and what separates its calls.
     pub(crate) fn new(end: WorkerEnd, shape: CallShape, status: Arc<EngineStatus>, separation: S) -> Self {
-        Self { end, shape, status, separation, listener: None, num_mask_channels: 0, heard_from: 0, num_failures: 0 }
+        Self {
+            end,
+            shape,
+            status,
+            separation,
+            past: Past::new(shape),
+            listener: None,
+            num_mask_channels: 0,
+            heard_from: 0,
+            num_failures: 0,
+        }
     }
 
     /// Where the engine's figures are written.
@@ -125,9 +137,10 @@ impl<S: Separate> Stream<S> {
             // Sound first: it has a deadline.
             return self.listener.as_mut().is_some_and(|(listener, model)| listener.step(model));
         };
+        self.past.complete(&mut call);
         if call.is_fresh {
             self.separation.reset();
-            self.heard_from = call.first_frame;
+            self.heard_from = call.heard_from;
         }
         // Its masks are those of the frames `look_ahead_frames` earlier, and may be past already. But its own frames get none
         // unless the model hears them, so it is worth running until they are past, too.
@@ -156,9 +169,11 @@ impl<S: Separate> Stream<S> {
     fn run(&mut self, call: &mut Call) -> Outcome {
         let began = Instant::now();
         if call.num_mask_channels != self.num_mask_channels {
-            // The model begins anew.
             self.num_mask_channels = call.num_mask_channels;
-            self.heard_from = call.first_frame;
+            if !call.is_fresh {
+                // The model begins anew.
+                self.heard_from = call.first_frame;
+            }
         }
         match self.separation.separate(call) {
             Ok(()) => {

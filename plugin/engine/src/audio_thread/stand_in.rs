@@ -1,0 +1,121 @@
+//! Does the worker's part for frames whose masks are missing, on the audio thread.
+//!
+//! It goes on from what the last frame with a mask and those before it add up to, through that frame's mask, for at most as many
+//! frames as [`Schedule`](super::schedule::Schedule) holds a mask and fades.
+
+use underscore_dsp::{Complex32, History, MaskedSynthesis, OverlapAdd, Stft, s_curve};
+
+use crate::handoff::{Call, CallShape};
+
+/// Where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The worker's sums are heard.
+    Idle,
+    /// What the last frames left is heard to its end: nothing was missing since.
+    Ending,
+    /// A frame was missing.
+    Acting,
+}
+
+/// Transforms and sums of its own.
+pub struct StandIn {
+    shape: CallShape,
+    role: Role,
+    stft: Stft,
+    synthesis: MaskedSynthesis,
+    /// One signal per stem and channel, `[stem][channel]`.
+    overlap: OverlapAdd,
+    /// The frame's samples.
+    frame: Vec<f32>,
+    spectrum: Vec<Complex32>,
+    heard: Vec<f32>,
+}
+
+impl StandIn {
+    /// Plans the transforms and allocates everything.
+    pub fn new(shape: CallShape) -> Self {
+        let grid = shape.grid;
+        Self {
+            shape,
+            role: Role::Idle,
+            stft: Stft::new(grid),
+            synthesis: MaskedSynthesis::new(grid, shape.num_bins),
+            overlap: OverlapAdd::new(grid, shape.num_stems * shape.num_channels),
+            frame: vec![0.0; grid.window_samples()],
+            spectrum: vec![Complex32::default(); grid.num_bins()],
+            heard: vec![0.0; grid.synthesis_samples()],
+        }
+    }
+
+    /// Whether what is heard of it differs from what the worker would have made.
+    pub fn is_acting(&self) -> bool {
+        self.role == Role::Acting
+    }
+
+    /// The worker's sums are heard from now on.
+    pub fn rest(&mut self) {
+        self.role = Role::Idle;
+    }
+
+    /// The frame is silent: nothing is added to what `last`, the call and the frame in it that were heard last, left.
+    pub fn add_silence(&mut self, last: Option<(&Call, usize)>) {
+        self.begin(last);
+    }
+
+    /// Adds a frame of the samples in `history`, `[channel]`, that ends `num_newer` samples before the newest, through the mask of
+    /// `last`, the call and the frame in it that were heard last.
+    pub fn add_frame(&mut self, last: Option<(&Call, usize)>, history: &[History], num_newer: usize) {
+        self.begin(last);
+        self.role = Role::Acting;
+        let Some((call, frame_idx)) = last else { return };
+        let Self { shape, stft, synthesis, overlap, frame, spectrum, heard, .. } = self;
+        for (channel_idx, history) in history.iter().enumerate() {
+            history.copy(num_newer, frame);
+            stft.analyse(frame, spectrum);
+            // Linked channels have one mask.
+            let mask_channel_idx = channel_idx.min(call.num_mask_channels - 1);
+            for stem_idx in 0..shape.num_stems {
+                let offset = shape.mask_offset(call.num_mask_channels, stem_idx, mask_channel_idx, frame_idx);
+                synthesis.set_mask(&call.masks[offset..offset + shape.num_bins]);
+                synthesis.synthesise(spectrum, heard);
+                overlap.add(stem_idx * shape.num_channels + channel_idx, heard);
+            }
+        }
+    }
+
+    /// Writes the hop of a signal that no later frame reaches, and goes on to the next one.
+    pub fn take_hop(&mut self, signal_idx: usize, hop_out: &mut [f32]) {
+        self.overlap.take_hop(signal_idx, hop_out);
+    }
+
+    /// Moves `hop_out`, the hop of a signal as the worker made it, along the hop from its own to that, and goes on to the next one.
+    pub fn hand_over(&mut self, signal_idx: usize, hop_out: &mut [f32]) {
+        let num_samples = hop_out.len();
+        let own = &mut self.heard[..num_samples];
+        self.overlap.take_hop(signal_idx, own);
+        for (sample_idx, (out, own)) in hop_out.iter_mut().zip(own).enumerate() {
+            let share = s_curve((sample_idx + 1) as f32 / num_samples as f32);
+            *out = *own + share * (*out - *own);
+        }
+    }
+
+    fn begin(&mut self, last: Option<(&Call, usize)>) {
+        if self.role != Role::Idle {
+            return;
+        }
+        self.role = Role::Ending;
+        let Some((call, frame_idx)) = last else {
+            self.overlap.reset();
+            return;
+        };
+        let shape = self.shape;
+        for stem_idx in 0..shape.num_stems {
+            for channel_idx in 0..shape.num_channels {
+                let offset = shape.sums_offset(stem_idx, channel_idx, frame_idx);
+                let sums = &call.sums[offset..offset + shape.grid.synthesis_samples()];
+                self.overlap.go_on_from(stem_idx * shape.num_channels + channel_idx, sums);
+            }
+        }
+    }
+}
