@@ -22,6 +22,7 @@ mod process_memory;
 mod rendering;
 pub mod signals;
 mod stolen_time;
+mod yardstick;
 
 pub use audio_thread::buses::{Bus, Buses};
 pub use audio_thread::priority::{Priority, forbid_restless_threads, raise_to_real_time};
@@ -42,3 +43,4 @@ pub use rendering::{
     Frames, Pace, Rendered, Rendering, Stem, capture_example, play_and_hold, render, wait_until_loaded,
 };
 pub use stolen_time::StolenTime;
+pub use yardstick::yardstick;
