@@ -10,6 +10,7 @@ from conftest import unsettled
 from torch import nn
 
 from underscore_training import fixtures
+from underscore_training.export import __main__ as export
 from underscore_training.export import contract, file, manifest
 from underscore_training.export.contract import ExportError
 from underscore_training.nets.axes import BentAxis
@@ -138,3 +139,12 @@ def test_shipped_files_match_the_manifest() -> None:
         _, meta, _ = contract.load(path)
         assert manifest.entry(path, meta) == table
         assert contract.check_vector(path) <= contract.TOLERANCE
+
+
+def test_calls_may_be_longer_than_in_training_and_say_the_same(tmp_path: Path) -> None:
+    arguments = ["--checkpoint", "checkpoints/music-5.pt", "--id", "longer", "--weights", str(tmp_path), "--manifest", str(tmp_path / "manifest.toml")]
+    export.main([*arguments, "--frames-per-call", "12"])
+    _, meta, _ = contract.load(tmp_path / "longer.pt")
+    assert meta["frames_per_call"] == 12 and meta["look_ahead_frames"] == 8
+    with pytest.raises(SystemExit):
+        export.main([*arguments, "--frames-per-call", "0"])

@@ -8,6 +8,7 @@ use host_tests::{
     BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, Stem, delay_samples, peak_db,
     resident_bytes,
 };
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Buses that are written even where they are silent, unless what was asked for plays; others only when they carry something.
@@ -39,7 +40,7 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
         offline: true,
     };
     instance.configure(config)?;
-    set_params(&mut instance, args)?;
+    let params = set_params(&mut instance, args)?;
     // Another plugin's sidechain is no example of anything.
     if let Some(sidechain) = &sidechain
         && instance.param("query_capture").is_ok()
@@ -57,7 +58,7 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
     };
     let rendered = host_tests::render(bundle, &mut instance, &rendering)?;
 
-    let report = report_of(args, &audio, &rendered);
+    let report = Report { params, ..report_of(args, &audio, &rendered) };
     write_all(out_dir, &audio, &rendered, &report)?;
     Ok(report)
 }
@@ -91,17 +92,41 @@ fn end_of_sound(channels: &[Vec<f32>]) -> usize {
     ends.max().unwrap_or(0)
 }
 
-fn set_params(instance: &mut Instance, args: &RenderArgs) -> Result<()> {
-    if let Some(model) = &args.model {
-        instance.set("model", model)?;
-    }
+/// Sets what was asked for and tells it as the plugin shows it, by name.
+fn set_params(instance: &mut Instance, args: &RenderArgs) -> Result<BTreeMap<String, String>> {
+    let mut assignments: Vec<(&str, &str)> = args.model.iter().map(|model| ("model", model.as_str())).collect();
     for assignment in &args.params {
         let (param, value) = assignment
             .split_once('=')
             .with_context(|| format!("--set {assignment}: expected PARAM=VALUE, like music_gain=-6"))?;
-        instance.set(param.trim(), value.trim())?;
+        assignments.push((param.trim(), value.trim()));
     }
-    Ok(())
+    let mut shown = BTreeMap::new();
+    for (name, text) in assignments {
+        instance.set(name, text)?;
+        let param = instance.param(name)?;
+        let value = instance.value(param.id)?;
+        let taken = instance.text_of(param.id, value)?;
+        let (least, most) = (instance.text_of(param.id, param.min)?, instance.text_of(param.id, param.max)?);
+        let is_at_an_end = value <= param.min || value >= param.max;
+        ensure!(
+            param.is_stepped || !is_at_an_end || !is_another_number(text, &taken),
+            "--set {name}={text}: {} takes {least} to {most}",
+            param.name
+        );
+        shown.insert(param.name, taken);
+    }
+    Ok(shown)
+}
+
+/// Whether the numbers that two texts begin with differ by more than is lost in showing them.
+fn is_another_number(given: &str, shown: &str) -> bool {
+    let number = |text: &str| {
+        let digits = text.trim().trim_start_matches('+');
+        let end = digits.find(|c: char| !(c.is_ascii_digit() || "+-.".contains(c))).unwrap_or(digits.len());
+        digits[..end].parse::<f64>().ok().filter(|number| number.is_finite())
+    };
+    number(given).zip(number(shown)).is_some_and(|(given, shown)| (given - shown).abs() > 0.5)
 }
 
 fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered) -> Report {
@@ -127,6 +152,8 @@ fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered) -> Report {
         realtime_priority: rendered.priority == Priority::RealTime,
         rss_mb: resident_bytes().map(|num_bytes| num_bytes as f64 / 1e6),
         alloc_violations: diagnostics.alloc_violations,
+        sidechain: args.sidechain.clone(),
+        params: BTreeMap::new(),
         state: engine.state,
         message: engine.message,
     }
@@ -175,6 +202,15 @@ fn write_all(out_dir: &Path, audio: &Audio, rendered: &Rendered, report: &Report
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_was_cut_to_the_range_is_noticed_and_one_that_was_rounded_is_not() {
+        assert!(
+            is_another_number("40", "+12.0 dB") && is_another_number("250 %", "200%") && is_another_number("-5", "0%")
+        );
+        assert!(!is_another_number("12", "+12.0 dB") && !is_another_number("99.7", "100%"));
+        assert!(!is_another_number("-inf", "-inf dB") && !is_another_number("drums", "Drums"));
+    }
 
     #[test]
     fn an_example_ends_with_its_last_sound_and_silence_is_none() {

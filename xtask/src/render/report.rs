@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// `report.json`. The first eleven fields are a promise; the others may grow.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -46,6 +48,10 @@ pub struct Report {
     pub state: String,
     /// What the plugin says is missing.
     pub message: String,
+    /// What was set, by the params' names, as the plugin shows it.
+    pub params: BTreeMap<String, String>,
+    /// What was played into the sidechain.
+    pub sidechain: Option<PathBuf>,
 }
 
 impl Report {
