@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..corpus.errors import CorpusError
 from ..nets.asked import AskedCRN
-from ..nets.crn import CRN
 from ..nets.streaming import DoesNotStream, IdentitySeparator, streaming
 from ..nets.systems import UnknownSystem
 from ..train.checkpoint import CheckpointError, keep_average, load_network
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--keep", type=Path, metavar="FILE", help="also write the averaged weights alone, to go on from")
     parser.add_argument(
         "--frames-per-call", type=int, metavar="N",
-        help="of a recurrent network: how many frames a call takes (default: as it was trained); more cost latency and save work",
+        help="how many frames a call takes (default: as few as the network is made for); more cost latency and save work",
     )
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="of a network that is asked: whose classes' means are its presets")
     args = parser.parse_args(argv)
@@ -55,12 +54,6 @@ def main(argv: list[str] | None = None) -> None:
             loaded = load_network(args.checkpoint)
             net = loaded.net
             space = None
-            if args.frames_per_call is not None:
-                if not isinstance(net, CRN):
-                    parser.error("--frames-per-call: the calls of a dense network are as long as its pools ask for")
-                if args.frames_per_call < 1:
-                    parser.error(f"--frames-per-call: expected 1 or more, got {args.frames_per_call}")
-                net.frames_per_call = args.frames_per_call
             if isinstance(net, AskedCRN):
                 if not args.corpus:
                     parser.error("a network that is asked needs --corpus, for its presets")
@@ -71,6 +64,11 @@ def main(argv: list[str] | None = None) -> None:
         else:
             job = (IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")
         model, net, model_id, *about = job
+        if args.frames_per_call is not None:
+            multiple = getattr(net, "frame_multiple", 1)
+            if args.frames_per_call < 1 or args.frames_per_call % multiple:
+                parser.error(f"--frames-per-call: expected a multiple of {multiple}, got {args.frames_per_call}")
+            model.frames_per_call = args.frames_per_call
         meta = contract.metadata(model, model_id, *about)
         path = args.weights / f"{model_id}.pt"
         worst = file.write(model, meta, path, args.manifest, net)
