@@ -655,6 +655,54 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
 }
 
 #[test]
+fn whatever_is_missing_a_mask_of_one_gives_the_input_as_far_as_masks_are_in() {
+    for timing in [PAPER, TIMINGS[TIMINGS.len() - 1], ModelTiming { frames_per_call: 1, synthesis_s: 0.032, ..PAPER }] {
+        let block = 256;
+        let config = config_of(timing, 2, block);
+        let (mut engine, worker) = engine_and_worker(&config);
+        let mut stream = stream_for(worker, &config, &engine, |_| 1.0);
+        let mut state = 5_u64;
+        let mut below = |end: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % end
+        };
+        let mut settings = Settings::default();
+        let (mut is_silent, mut is_stuck, mut fed) = (false, false, Vec::new());
+        let (mut worst, mut num_partly, mut num_wholly) = (0.0_f32, 0, 0);
+        let latency = engine.latency_samples();
+        let sound = noise(1 << 16);
+        for block_idx in 0..6_000 {
+            is_silent = if below(40) == 0 { below(3) == 0 } else { is_silent };
+            is_stuck = if below(60) == 0 { below(3) == 0 } else { is_stuck };
+            settings.stereo_link = if below(150) == 0 { below(2) == 0 } else { settings.stereo_link };
+            settings.asleep = if below(300) == 0 { below(3) == 0 } else { settings.asleep };
+            let start = (block_idx * block) % (sound.len() - block);
+            let input = if is_silent { vec![0.0; block] } else { sound[start..start + block].to_vec() };
+            fed.extend_from_slice(&input);
+            let stems = engine.process(&[&input, &input], &settings);
+            for sample_idx in 0..block {
+                let dry = (block_idx * block + sample_idx).checked_sub(latency).map_or(0.0, |at| fed[at]);
+                assert_eq!(stems.dry(1)[sample_idx], dry);
+                let presence = stems.presence()[sample_idx];
+                num_partly += usize::from(presence > 0.0 && presence < 1.0);
+                num_wholly += usize::from(presence == 1.0);
+                let expected = (presence + 0.5 * (1.0 - presence)) * dry;
+                worst = worst.max((stems.stem(0, 1)[sample_idx] - expected).abs());
+            }
+            if !is_stuck {
+                (0..below(4)).for_each(|_| drop(stream.step()));
+            }
+        }
+        println!(
+            "{timing:?}: {:.1} dBFS; masks wholly in for {num_wholly} samples, partly for {num_partly}",
+            db(worst)
+        );
+        assert!(num_wholly > 200_000 && num_partly > 50_000, "hardly anything was tested");
+        assert!(db(worst) < -110.0, "{timing:?}: {} dBFS", db(worst));
+    }
+}
+
+#[test]
 fn silence_costs_no_call_and_sound_after_it_is_separated_from_the_first_sample() {
     for timing in TIMINGS {
         let block = 512;
