@@ -1,6 +1,6 @@
 //! What may be asked for in a slot: its example, or a preset of the catalogue's models; and the examples as sessions save them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nice_plug::params::persist::PersistentField;
 use serde::{Deserialize, Serialize};
@@ -68,25 +68,52 @@ fn query_of(catalogue: &Catalogue, id: &str, model_id: &str, slot: usize) -> Que
     if is_example { Query::Example { otherwise: embedding } } else { Query::Point(embedding) }
 }
 
-/// The example of one slot, saved with its session: nothing of its sound, only where it lies.
+/// Characters that an example's name may have; what a session holds beyond them is left out.
+pub const MAX_NAME_CHARS: usize = 24;
+
+/// The example of one slot, saved with its session: nothing of its sound, only where it lies, and what it is called.
 #[derive(Debug, Clone)]
 pub struct SavedQuery {
     /// Shared with the engines, which write there what they listened to.
     boards: Arc<QueryBoards>,
     slot: usize,
+    /// Of the editor and the host's main thread.
+    named: Arc<Mutex<Named>>,
+}
+
+/// A name, and the example that it was given to: the next one has none yet.
+#[derive(Debug, Default)]
+struct Named {
+    example: Option<Embedding>,
+    name: String,
 }
 
 impl SavedQuery {
     /// The example of `slot` on `boards`.
     #[must_use]
     pub fn of(boards: &Arc<QueryBoards>, slot: usize) -> Self {
-        Self { boards: boards.clone(), slot }
+        Self { boards: boards.clone(), slot, named: Arc::default() }
     }
 
     /// The boards of all slots.
     #[must_use]
     pub fn boards(&self) -> &Arc<QueryBoards> {
         &self.boards
+    }
+
+    /// What the example is called; none where there is no example. Not for the audio thread.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let example = self.board().settled()?;
+        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(if named.example == Some(example) { named.name.clone() } else { String::new() })
+    }
+
+    /// Calls the example `name`. Not for the audio thread.
+    pub fn set_name(&self, name: &str) {
+        let example = self.board().settled();
+        let name = name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Named { example, name };
     }
 
     fn board(&self) -> &QueryBoard {
@@ -100,12 +127,16 @@ pub struct SavedEmbedding {
     /// Empty where there never was an example.
     #[serde(default)]
     embedding: Vec<f32>,
+    /// Empty where it was given none.
+    #[serde(default)]
+    name: String,
 }
 
 impl PersistentField<'_, SavedEmbedding> for SavedQuery {
     fn set(&self, saved: SavedEmbedding) {
         let embedding = Embedding::new(&saved.embedding);
         self.board().load((!saved.embedding.is_empty()).then_some(&embedding));
+        self.set_name(&saved.name);
     }
 
     fn map<F, R>(&self, f: F) -> R
@@ -113,7 +144,7 @@ impl PersistentField<'_, SavedEmbedding> for SavedQuery {
         F: Fn(&SavedEmbedding) -> R,
     {
         let embedding = self.board().settled().map(|embedding| embedding.values().to_vec()).unwrap_or_default();
-        f(&SavedEmbedding { embedding })
+        f(&SavedEmbedding { embedding, name: self.name().unwrap_or_default() })
     }
 }
 
@@ -170,6 +201,25 @@ mod tests {
             let expected = Query::Example { otherwise: Embedding::new(otherwise) };
             assert_eq!(query_of(&catalogue, EXAMPLE_ID, model_id, slot), expected, "slot {slot} of {model_id}");
         }
+    }
+
+    #[test]
+    fn a_name_is_that_of_the_example_which_it_was_given_to_and_is_saved_with_it() {
+        let query = SavedQuery::of(&Arc::default(), 0);
+        assert_eq!(query.name(), None, "nothing is called nothing");
+        query.board().load(Some(&Embedding::new(&[0.5])));
+        assert_eq!(query.name().as_deref(), Some(""));
+        query.set_name("low\n hum");
+        assert_eq!(query.name().as_deref(), Some("low hum"));
+        let saved = query.map(|saved| serde_json::to_string(saved).expect("JSON"));
+        query.board().load(Some(&Embedding::new(&[0.75])));
+        assert_eq!(query.name().as_deref(), Some(""), "another example");
+        let other = SavedQuery::of(&Arc::default(), 0);
+        other.set(serde_json::from_str(&saved).expect("what was saved"));
+        assert_eq!(other.name().as_deref(), Some("low hum"));
+        let long = serde_json::json!({ "embedding": [1.0], "name": "x".repeat(10_000) });
+        other.set(serde_json::from_value(long).expect("a state from somewhere"));
+        assert_eq!(other.name().map(|name| name.len()), Some(MAX_NAME_CHARS));
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn a_state_from_the_future_is_read_as_far_as_it_is_understood() {
 }
 
 /// The example of slot A, as sessions hold it.
-const EXAMPLE: &str = "{\"embedding\":[0.5,-0.25]}";
+const EXAMPLE: &str = "{\"embedding\":[0.5,-0.25],\"name\":\"a low hum\"}";
 
 #[test]
 fn a_model_of_tomorrow_or_of_yesterday_is_not_a_reason_to_lose_the_rest() {
@@ -139,7 +139,7 @@ fn a_model_of_tomorrow_or_of_yesterday_is_not_a_reason_to_lose_the_rest() {
         assert_alive(&bundle, &mut other);
         edited(&other.save_state().unwrap(), |json| {
             let kept = json["fields"]["query"].as_str().unwrap();
-            assert!(kept.contains("[0.5,-0.25,"), "{model}: the example is gone: {kept}");
+            assert!(kept.contains("[0.5,-0.25,") && kept.contains("a low hum"), "{model}: the example is gone: {kept}");
         });
     }
 }

@@ -22,8 +22,11 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
     let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click_and_drag());
     ui.painter().rect_filled(rect, 4, theme::GROOVE);
     ui.painter().rect_stroke(rect, 4, Stroke::new(1.0, theme::LINE), StrokeKind::Inside);
-    let examples = params.boards().iter().zip(["A", "B"]);
-    let examples = examples.filter_map(|(board, name)| Some((map.place(&board.settled()?), name, 3.5, theme::MUSIC)));
+    let slots = [("A", &params.saved_a), ("B", &params.saved_b)];
+    let names = slots.map(|(slot, example)| format!("{slot} {}", example.name().unwrap_or_default()));
+    let examples = params.boards().iter().zip(&names);
+    let examples =
+        examples.filter_map(|(board, name)| Some((map.place(&board.settled()?), name.trim_end(), 3.5, theme::MUSIC)));
     let presets = map.named().map(|(place, name)| (place, name, 2.5, theme::DIM));
     let mut taken = Vec::new();
     for (place, name, radius, colour) in examples.chain(presets) {
