@@ -150,20 +150,30 @@ impl Assembly {
         frame_idx: usize,
     ) {
         let shape = self.shape;
-        let heard_from = self.dispatch.returned(call_idx).heard_from;
-        if heard_from > 0 && frame_index < heard_from + shape.overlap_frames() as u64 {
-            // In its hop frames are heard, too, that the worker did not make.
+        let Call { heard_from, first_frame, .. } = *self.dispatch.returned(call_idx);
+        let heard = Heard { first_frame, frame_idx };
+        // In its hop frames are heard, too, that the worker did not make. Before frame 0 there are none.
+        let is_incomplete = heard_from > 0 && frame_index < heard_from + shape.overlap_frames() as u64;
+        if is_incomplete && self.schedule.presence().1 == 0.0 && !self.schedule.is_at_rest() {
+            // Nobody has what came before: the masks come in where the worker's sums are whole.
             self.give_missing(history, hop_out, true);
+            return;
+        }
+        if is_incomplete {
+            self.add_to_stand_in(history, Some(heard));
+            self.schedule.take();
+            self.last = Some(heard);
+            self.take_from_stand_in(hop_out);
             return;
         }
         let is_handed_over = self.stand_in.is_acting() && self.schedule.presence().1 > 0.0;
         if is_handed_over {
-            self.add_to_stand_in(history);
+            self.add_to_stand_in(history, self.last);
         }
         self.stand_in.rest();
         self.schedule.take();
+        self.last = Some(heard);
         let call = self.dispatch.returned(call_idx);
-        self.last = Some(Heard { first_frame: call.first_frame, frame_idx });
         for (stem_idx, hops) in hop_out.iter_mut().enumerate() {
             for (channel_idx, hop) in hops.iter_mut().enumerate() {
                 let offset = shape.sums_offset(stem_idx, channel_idx, frame_idx);
@@ -178,7 +188,7 @@ impl Assembly {
     /// A frame without sound: what is left of those before it.
     fn give_silence(&mut self, hop_out: &mut [Vec<Vec<f32>>]) {
         self.schedule.rest();
-        self.stand_in.add_silence(last(&self.dispatch, self.last));
+        self.stand_in.add_silence(place_of(&self.dispatch, self.last));
         self.take_from_stand_in(hop_out);
     }
 
@@ -190,14 +200,16 @@ impl Assembly {
             self.last = None;
             return;
         }
-        self.add_to_stand_in(history);
+        self.add_to_stand_in(history, self.last);
         self.take_from_stand_in(hop_out);
     }
 
-    fn add_to_stand_in(&mut self, history: &[History]) {
+    /// Has the stand-in make the frame that is due through the mask of `masked`.
+    fn add_to_stand_in(&mut self, history: &[History], masked: Option<Heard>) {
         let num_newer =
             self.latency.mask_delay_frames * self.shape.grid.hop_samples() + self.latency.synthesis_at_samples;
-        self.stand_in.add_frame(last(&self.dispatch, self.last), history, num_newer);
+        let (last, masked) = (place_of(&self.dispatch, self.last), place_of(&self.dispatch, masked));
+        self.stand_in.add_frame(last, masked, history, num_newer);
     }
 
     fn take_from_stand_in(&mut self, hop_out: &mut [Vec<Vec<f32>>]) {
@@ -208,7 +220,7 @@ impl Assembly {
 }
 
 /// The call that `heard` lies in, and its frame there.
-fn last(dispatch: &Dispatch, heard: Option<Heard>) -> Option<(&Call, usize)> {
+fn place_of(dispatch: &Dispatch, heard: Option<Heard>) -> Option<(&Call, usize)> {
     let Heard { first_frame, frame_idx } = heard?;
     dispatch.kept(first_frame).map(|call| (call, frame_idx))
 }

@@ -486,6 +486,7 @@ fn whatever_happens_no_frame_gets_another_one_s_mask() {
         }
         println!("{frames_per_call} frames a call, {look_ahead_frames} ahead: {num_masked} of 100000 frames masked");
         // Frame by frame the least: a worker that was stuck has every call in circulation to work off, all of them past.
-        assert!(num_masked > 5_000, "hardly anything was tested");
+        let least = if frames_per_call == 1 { 5_000 } else { 10_000 };
+        assert!(num_masked > least, "hardly anything was tested");
     }
 }

@@ -228,10 +228,10 @@ impl Engine {
         let num_stems = shape.num_stems;
         let hop = latency.grid.hop_samples();
         let block = || vec![vec![0.0; max_block_samples]; num_channels];
-        // Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the
-        // first masks of a bounce in large blocks were due before the lead was seen.
         // A hop at most goes in before as much of the delayed input is read.
         let history_samples = Assembly::history_samples(&latency).max(latency.latency_samples + hop);
+        // Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the
+        // first masks of a bounce in large blocks were due before the lead was seen.
         let slack_samples = latency.deadline_samples.saturating_sub(max_block_samples);
         Self {
             assembly: Assembly::new(dispatch, shape, &config.model.timing, &latency),

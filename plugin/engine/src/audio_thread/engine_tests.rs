@@ -703,6 +703,86 @@ fn whatever_is_missing_a_mask_of_one_gives_the_input_as_far_as_masks_are_in() {
 }
 
 #[test]
+fn sound_after_silence_is_separated_at_once_though_the_model_was_woken_in_it() {
+    for timing in TIMINGS {
+        let block = 256;
+        let config = config_of(timing, 2, block);
+        let (mut engine, worker) = engine_and_worker(&config);
+        let mut stream = stream_for(worker, &config, &engine, |_| 1.0);
+        let input = [noise(4 * 48_000), vec![0.0; 4 * 48_000], noise(48_000)].concat();
+        // Bypassed while it sounds; woken two seconds before it sounds again.
+        let asleep_samples = 6 * 48_000;
+        let mut settings = Settings { asleep: true, ..Settings::default() };
+        let before = render(&mut engine, &input[..asleep_samples], block, &settings, |_| while stream.step() {});
+        settings.asleep = false;
+        let after = render(&mut engine, &input[asleep_samples..], block, &settings, |_| while stream.step() {});
+        let latency = engine.latency_samples();
+        let sounds_from = 2 * 48_000 + latency;
+        assert_eq!(before.presence.last(), Some(&0.0), "it slept");
+        assert!(after.presence[sounds_from..].iter().all(|&presence| presence == 1.0), "{timing:?}");
+        let sound = &input[8 * 48_000..];
+        let error = after.stems[0][sounds_from..].iter().zip(sound).map(|(a, x)| (a - x).abs()).fold(0.0, f32::max);
+        assert!(db(error) < -110.0, "{timing:?}: {} dBFS", db(error));
+    }
+}
+
+#[test]
+fn what_comes_after_silence_is_heard_through_its_own_mask_and_not_through_one_of_before() {
+    for timing in TIMINGS {
+        let block = 256;
+        let config = config_of(timing, 2, block);
+        let (mut engine, worker) = engine_and_worker(&config);
+        // Loud sounds get another mask than soft ones.
+        let mask_of = |frame: &[f32]| {
+            let level = frame.iter().map(|value| value.abs()).sum::<f32>() / frame.len() as f32;
+            if level > 0.3 { 0.9 } else { 0.2 }
+        };
+        let mut stream = stream_for(worker, &config, &engine, mask_of);
+        let loud = [noise(2 * 48_000), vec![0.0; 2 * 48_000]].concat();
+        let soft: Vec<f32> = noise(48_000).iter().map(|sample| 0.01 * sample).collect();
+        render(&mut engine, &loud, block, &Settings::default(), |_| while stream.step() {});
+        // In silence the model begins another stream.
+        let settings = Settings { stereo_link: false, ..Settings::default() };
+        let input = [vec![0.0; 48_000], soft].concat();
+        let out = render(&mut engine, &input, block, &settings, |_| while stream.step() {});
+        let latency = engine.latency_samples();
+        let worst = out.stems[0][latency..].iter().zip(&input).map(|(a, x)| (a - 0.2 * x).abs()).fold(0.0, f32::max);
+        assert!(db(worst) < -110.0, "{timing:?}: {} dBFS", db(worst));
+    }
+}
+
+#[test]
+fn where_every_second_call_comes_too_late_the_others_are_heard() {
+    let block = 256;
+    let config = config_of(ModelTiming { frames_per_call: 1, synthesis_s: 0.032, ..PAPER }, 1, block);
+    let (mut engine, mut worker) = engine_and_worker(&config);
+    let mut answers = Answers::of(&config);
+    let input = noise(4 * 48_000);
+    let (mut num_calls, mut heard_from) = (0, 0);
+    let out = render(&mut engine, &input, block, &Settings::default(), |_| {
+        while let Some(mut call) = worker.receive() {
+            num_calls += 1;
+            // As the worker says of what it did not run, and of the first call after it.
+            let last_frame = call.first_frame;
+            if num_calls > 50 && num_calls % 2 == 0 {
+                answers.1.complete(&mut call);
+                call.outcome = Outcome::TooLate;
+                heard_from = last_frame + 1;
+            } else {
+                call = answers.answer(call);
+                call.heard_from = call.heard_from.max(heard_from);
+            }
+            worker.send(call);
+        }
+    });
+    assert!(engine.status().snapshot().num_late_frames > 70, "nothing was tested");
+    let latency = engine.latency_samples();
+    assert!(out.presence[latency..].iter().all(|&presence| presence == 1.0), "a mask is held for longer than a call");
+    let error_db = error_db(&out, &input, latency);
+    assert!(error_db < -110.0, "{error_db} dBFS");
+}
+
+#[test]
 fn silence_costs_no_call_and_sound_after_it_is_separated_from_the_first_sample() {
     for timing in TIMINGS {
         let block = 512;

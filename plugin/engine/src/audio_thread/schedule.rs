@@ -50,6 +50,11 @@ impl Schedule {
         self.has_begun = false;
     }
 
+    /// Whether there is nothing to fade from: silence came before, or nothing.
+    pub fn is_at_rest(&self) -> bool {
+        !self.has_begun
+    }
+
     /// How far the masks are in at the beginning and at the end of the frame's hop.
     pub fn presence(&self) -> (f32, f32) {
         self.presence

@@ -1,7 +1,8 @@
 //! Does the worker's part for frames whose masks are missing, on the audio thread.
 //!
-//! It goes on from what the last frame with a mask and those before it add up to, through that frame's mask, for at most as many
-//! frames as [`Schedule`](super::schedule::Schedule) holds a mask and fades.
+//! It goes on from what the last frame that the worker made and those before it add up to: through that frame's mask, for at most as
+//! many frames as [`Schedule`](super::schedule::Schedule) holds a mask and fades; or through a frame's own, where the worker made it but
+//! not all that is heard with it.
 
 use underscore_dsp::{Complex32, History, MaskedSynthesis, OverlapAdd, Stft, s_curve};
 
@@ -22,6 +23,8 @@ enum Role {
 pub struct StandIn {
     shape: CallShape,
     role: Role,
+    /// Without a frame of sound in between.
+    num_silent_frames: usize,
     stft: Stft,
     synthesis: MaskedSynthesis,
     /// One signal per stem and channel, `[stem][channel]`.
@@ -39,6 +42,7 @@ impl StandIn {
         Self {
             shape,
             role: Role::Idle,
+            num_silent_frames: 0,
             stft: Stft::new(grid),
             synthesis: MaskedSynthesis::new(grid, shape.num_bins),
             overlap: OverlapAdd::new(grid, shape.num_stems * shape.num_channels),
@@ -61,14 +65,26 @@ impl StandIn {
     /// The frame is silent: nothing is added to what `last`, the call and the frame in it that were heard last, left.
     pub fn add_silence(&mut self, last: Option<(&Call, usize)>) {
         self.begin(last);
+        self.num_silent_frames = self.num_silent_frames.saturating_add(1);
+        if self.num_silent_frames > self.shape.overlap_frames() {
+            // Nothing is left of what it added.
+            self.role = Role::Ending;
+        }
     }
 
     /// Adds a frame of the samples in `history`, `[channel]`, that ends `num_newer` samples before the newest, through the mask of
-    /// `last`, the call and the frame in it that were heard last.
-    pub fn add_frame(&mut self, last: Option<(&Call, usize)>, history: &[History], num_newer: usize) {
+    /// `masked`, a call and a frame in it; `last` are those that were heard last.
+    pub fn add_frame(
+        &mut self,
+        last: Option<(&Call, usize)>,
+        masked: Option<(&Call, usize)>,
+        history: &[History],
+        num_newer: usize,
+    ) {
         self.begin(last);
         self.role = Role::Acting;
-        let Some((call, frame_idx)) = last else { return };
+        self.num_silent_frames = 0;
+        let Some((call, frame_idx)) = masked else { return };
         let Self { shape, stft, synthesis, overlap, frame, spectrum, heard, .. } = self;
         for (channel_idx, history) in history.iter().enumerate() {
             history.copy(num_newer, frame);
@@ -105,6 +121,7 @@ impl StandIn {
             return;
         }
         self.role = Role::Ending;
+        self.num_silent_frames = 0;
         let Some((call, frame_idx)) = last else {
             self.overlap.reset();
             return;
