@@ -28,7 +28,7 @@ pub fn yardstick(work: Duration, period: Duration, seconds: f64) -> Timings {
             std::thread::sleep((start + block_idx * period).saturating_duration_since(Instant::now()));
             let cpu_before = thread_cpu_time();
             let wall = time_of(num_turns);
-            timings.push(wall, thread_cpu_time().zip(cpu_before).map(|(after, before)| after - before));
+            timings.push(wall, thread_cpu_time().zip(cpu_before).map(|(after, before)| after.saturating_sub(before)));
         }
         timings
     });

@@ -690,7 +690,9 @@ fn whatever_is_missing_a_mask_of_one_gives_the_input_as_far_as_masks_are_in() {
                 worst = worst.max((stems.stem(0, 1)[sample_idx] - expected).abs());
             }
             if !is_stuck {
-                (0..below(4)).for_each(|_| drop(stream.step()));
+                for _ in 0..below(4) {
+                    stream.step();
+                }
             }
         }
         println!(
