@@ -1,18 +1,18 @@
 //! What a model that is asked by example is to look for.
 
-use egui::{Button, Response, RichText, TextEdit, Ui, vec2};
+use egui::{Button, Response, RichText, TextEdit, TextStyle, Ui, vec2};
 use nice_plug::prelude::*;
 use underscore_engine::QueryMap;
 
 use super::{choice, query_map, separation_panel, theme, toggle};
-use crate::query::{MAX_NAME_CHARS, Preset, SavedQuery};
+use crate::query::{MAX_NAME_CHARS, Preset};
 use crate::question::QuestionParams;
 
 const BUTTON_HEIGHT: f32 = 22.0;
 const BUTTON_WIDTH: f32 = 62.0;
 
-/// Of the width that the choice has alone, where a name stands beside it.
-const CHOICE_SHARE: f32 = 0.5;
+/// No higher than the heading beside it.
+const NAME_HEIGHT: f32 = 16.0;
 
 /// Longer than a block of 8192 samples at 44.1 kHz, seconds.
 const SHORTEST_HOLD_S: f64 = 0.2;
@@ -22,10 +22,13 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
     ui.horizontal(|ui| {
         query_map::draw(ui, setter, params, map);
         ui.vertical(|ui| {
-            ui.label(RichText::new("ASKED FOR").size(13.0).color(theme::TEXT))
-                .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
-            slot(ui, setter, "A", &params.preset_a, &params.capture_a, &params.saved_a);
-            slot(ui, setter, "B", &params.preset_b, &params.capture_b, &params.saved_b);
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("ASKED FOR").size(13.0).color(theme::TEXT))
+                    .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
+                name_of_nearer(ui, params);
+            });
+            slot(ui, setter, "A", &params.preset_a, &params.capture_a);
+            slot(ui, setter, "B", &params.preset_b, &params.capture_b);
             separation_panel::slider(
                 ui,
                 setter,
@@ -48,29 +51,26 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
     });
 }
 
-/// What one slot asks for, what its example is called where it asks for that, and the button that captures one.
-fn slot(
-    ui: &mut Ui,
-    setter: &ParamSetter,
-    name: &str,
-    preset: &EnumParam<Preset>,
-    capture: &BoolParam,
-    example: &SavedQuery,
-) {
+/// What the example of the nearer slot is called, where that slot asks for it.
+fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
+    let slot = params.nearer_slot();
+    let (preset, example) = [(&params.preset_a, &params.saved_a), (&params.preset_b, &params.saved_b)][slot];
+    let Some(mut name) = example.name().filter(|_| preset.value() == Preset::default()) else { return };
+    let hint = ["name of A", "name of B"][slot];
+    let field = TextEdit::singleline(&mut name).hint_text(hint).char_limit(MAX_NAME_CHARS).font(TextStyle::Small);
+    let field = ui.add_sized(vec2(ui.available_width() - 8.0, NAME_HEIGHT), field);
+    if field.on_hover_text("What the example that is asked for is called; saved with the session.").changed() {
+        example.set_name(&name);
+    }
+}
+
+/// What one slot asks for, and the button that captures its example.
+fn slot(ui: &mut Ui, setter: &ParamSetter, name: &str, preset: &EnumParam<Preset>, capture: &BoolParam) {
     ui.horizontal(|ui| {
         ui.label(RichText::new(name).color(theme::TEXT));
-        let example_name = example.name().filter(|_| preset.value() == Preset::default());
         let width = ui.available_width() - BUTTON_WIDTH - 16.0;
-        let choice_width = if example_name.is_some() { width * CHOICE_SHARE } else { width };
-        choice::draw(ui, setter, preset, name, choice_width)
+        choice::draw(ui, setter, preset, name, width)
             .on_hover_text("A class of sounds, or the example that was captured from the sidechain.");
-        if let Some(mut text) = example_name {
-            let field = TextEdit::singleline(&mut text).hint_text("name").char_limit(MAX_NAME_CHARS);
-            let field = ui.add_sized(vec2(width - choice_width - 8.0, BUTTON_HEIGHT), field);
-            if field.on_hover_text("What the example is called; saved with the session.").changed() {
-                example.set_name(&text);
-            }
-        }
         capturing(ui, setter, capture, preset, "CAPTURE", BUTTON_WIDTH)
             .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
     });
