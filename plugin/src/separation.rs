@@ -1,7 +1,7 @@
 //! The engine that separates, and the one that is about to take over from it.
 //!
 //! When the user chooses another model or device, a new engine is built off the audio thread (see [`crate::builder`]) and sent
-//! here. It gets the same input as the current one until its delay line is full and its model is loaded, or known to be
+//! here. It gets the same input as the current one until it has heard as much as its latency and its model is loaded, or known to be
 //! missing; then the stems are crossfaded. The delayed input is the same in both, so nothing but the stems changes. Engines are
 //! never freed here: the old one goes back the way the new one came.
 
@@ -50,7 +50,7 @@ impl EngineSupply {
 /// An engine that is being made ready.
 struct Next {
     engine: Box<Engine>,
-    /// Samples until its delay line is full.
+    /// Samples until it has heard as much as its latency.
     num_samples_to_fill: usize,
     /// 0 (the current engine)..=1 (this one).
     fade: Ramp,
