@@ -19,12 +19,12 @@ const MAX_PROCESS_SHARE: f64 = 0.03;
 const QUIET_P10_US: f64 = 9.0;
 
 /// At the 99th percentile by the clock, in any minute whose time was not stolen: what lies above it is mostly interrupts.
-const MAX_P99_SHARE: f64 = 0.03;
+const MAX_P99_SHARE: f64 = 0.025;
 
-/// Where a loop of 16 us alone takes this part of the limit at the 99.9th percentile, a minute that is beyond the limit there is the
-/// machine's: its interrupts and its hypervisor's work, which count as no stolen time. Section by section the slowest blocks had
-/// lost their time anywhere, and a thread that only spins was interrupted for more than 35 us a hundred times a second.
-const MACHINE_SHARE: f64 = 0.3;
+/// Where the 99.9th percentile is beyond its limit, the limit grows by so many times what a loop in the plugin's place loses there to the
+/// machine's interrupts and its hypervisor's work, which count as no stolen time. A thread that only spins was interrupted for more
+/// than 35 us a hundred times a second; the loop lost 28 to 72 us, and what it loses changes from minute to minute.
+const MACHINE_ALLOWANCE: f64 = 2.0;
 const WORK: Duration = Duration::from_micros(16);
 const PERIOD: Duration = Duration::from_nanos(5_333_333);
 
@@ -49,18 +49,18 @@ fn a_minute_at_48_khz_in_blocks_of_256_is_never_late_with_any_model() {
         a_minute_is_never_late(&model);
     }
     // Printed to tell the plugin's part of the slowest blocks from the machine's.
-    machine_p999_us(30.0);
+    lost_to_the_machine_us();
 }
 
-/// The slowest of a thousand times of a loop in the plugin's place.
-fn machine_p999_us(seconds: f64) -> f64 {
-    let machine = yardstick(WORK, PERIOD, seconds).wall();
+/// What one in a thousand turns of a loop in the plugin's place loses, µs.
+fn lost_to_the_machine_us() -> f64 {
+    let machine = yardstick(WORK, PERIOD, 30.0).wall();
     println!(
         "the machine itself, where nothing but a loop of 16 us runs in the plugin's place: median {:.0} us, p99 {:.0} us, p99.9 {:.0} us, \
          max {:.0} us",
         machine.p50_us, machine.p99_us, machine.p999_us, machine.max_us
     );
-    machine.p999_us
+    machine.p999_us - machine.p50_us
 }
 
 fn a_minute_is_never_late(model: &str) {
@@ -87,7 +87,7 @@ fn a_minute_is_never_late(model: &str) {
 
 /// What was late or slow in a minute.
 enum Fault {
-    /// While the processor was somebody else's, or interrupted so much.
+    /// While the processor was somebody else's.
     Stolen(String),
     Own(String),
 }
@@ -161,9 +161,10 @@ fn minute_at_48_khz_in_blocks_of_256(model: &str) -> Result<(), Fault> {
         return Err(fault(format!("expected p99 of process below {max_often_us:.0} us, got {often_us:.0} us")));
     }
     if p999_us >= max_us {
-        let is_the_machine_s = machine_p999_us(30.0) >= MACHINE_SHARE * max_us;
-        let fault = if is_the_machine_s { Fault::Stolen } else { fault };
-        return Err(fault(format!("expected p99.9 of process below {max_us:.0} us, got {p999_us:.0} us")));
+        let max_us = max_us + MACHINE_ALLOWANCE * lost_to_the_machine_us();
+        if p999_us >= max_us {
+            return Err(fault(format!("expected p99.9 of process below {max_us:.0} us, got {p999_us:.0} us")));
+        }
     }
     Ok(())
 }

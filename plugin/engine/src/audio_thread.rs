@@ -5,6 +5,8 @@ mod capture;
 mod dispatch;
 mod engine;
 mod pace;
+#[cfg(test)]
+mod random;
 mod schedule;
 mod stand_in;
 mod stems;

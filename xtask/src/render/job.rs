@@ -119,14 +119,17 @@ fn set_params(instance: &mut Instance, args: &RenderArgs) -> Result<BTreeMap<Str
     Ok(shown)
 }
 
-/// Whether the numbers that two texts begin with differ by more than is lost in showing them.
+/// Whether the numbers that two texts begin with differ by more than the second one's last digit: what showing it loses.
 fn is_another_number(given: &str, shown: &str) -> bool {
-    let number = |text: &str| {
+    let digits = |text: &str| {
         let digits = text.trim().trim_start_matches('+');
-        let end = digits.find(|c: char| !(c.is_ascii_digit() || "+-.".contains(c))).unwrap_or(digits.len());
-        digits[..end].parse::<f64>().ok().filter(|number| number.is_finite())
+        let end = digits.find(|c: char| !(c.is_ascii_digit() || "-.".contains(c))).unwrap_or(digits.len());
+        digits[..end].to_owned()
     };
-    number(given).zip(number(shown)).is_some_and(|(given, shown)| (given - shown).abs() > 0.5)
+    let (given, shown) = (digits(given), digits(shown));
+    let num_decimals = shown.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let lost = 10.0_f64.powi(-(num_decimals as i32));
+    given.parse::<f64>().ok().zip(shown.parse::<f64>().ok()).is_some_and(|(given, shown)| (given - shown).abs() > lost)
 }
 
 fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered) -> Report {
@@ -208,6 +211,7 @@ mod tests {
         assert!(
             is_another_number("40", "+12.0 dB") && is_another_number("250 %", "200%") && is_another_number("-5", "0%")
         );
+        assert!(is_another_number("1.3", "1.00") && is_another_number("12.2", "+12.0 dB"));
         assert!(!is_another_number("12", "+12.0 dB") && !is_another_number("99.7", "100%"));
         assert!(!is_another_number("-inf", "-inf dB") && !is_another_number("drums", "Drums"));
     }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use assert_no_alloc::{assert_no_alloc, violation_count};
 
 use super::*;
+use crate::audio_thread::random::Random;
 use crate::handoff::handoff;
 use crate::latency::latency;
 use crate::query::Embedding;
@@ -107,6 +108,8 @@ struct Rig {
     num_resets: usize,
     /// What each frame since the last reset got.
     answers: Vec<Due>,
+    /// First frame of the call with the mask that was used last: it is kept until the next one comes.
+    in_use: Option<u64>,
 }
 
 impl Rig {
@@ -136,6 +139,7 @@ impl Rig {
             frames: Vec::new(),
             num_resets: 0,
             answers: Vec::new(),
+            in_use: None,
         }
     }
 
@@ -183,7 +187,14 @@ impl Rig {
             let due = assert_no_alloc(|| self.dispatch.due(due_frame, None, &self.status));
             self.check(due_frame, due);
             self.answers.push(due);
-            assert_no_alloc(|| self.dispatch.release(due_frame, None));
+            if let Due::Mask { call_idx, .. } = due {
+                self.in_use = Some(self.dispatch.returned(call_idx).first_frame);
+            }
+            assert_no_alloc(|| self.dispatch.release(due_frame, self.in_use));
+            assert!(
+                self.in_use.is_none_or(|first_frame| self.dispatch.kept(first_frame).is_some()),
+                "the call that was used last is gone"
+            );
         }
         assert_eq!(violation_count(), before, "something was allocated");
     }
@@ -216,6 +227,7 @@ impl Rig {
         self.dispatch.reset();
         self.frames.clear();
         self.answers.clear();
+        self.in_use = None;
         self.num_resets += 1;
     }
 
@@ -230,16 +242,6 @@ impl Rig {
 
 fn work_all(stream: &mut Stream) {
     while stream.step() {}
-}
-
-/// Whole numbers from a fixed seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
 }
 
 #[test]
