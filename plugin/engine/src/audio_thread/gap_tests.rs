@@ -224,6 +224,40 @@ fn sound_after_silence_is_separated_at_once_though_the_model_was_woken_in_it() {
     }
 }
 
+#[test]
+fn masks_that_come_again_and_are_others_are_gone_over_to_without_a_click() {
+    for timing in TIMINGS {
+        let block = 256;
+        let config = config_of(timing, 1, block);
+        let (mut engine, mut stream) = engine_and_stream(&config, |_| 0.3);
+        let input: Vec<f32> = (0..4 * 48_000)
+            .map(|n| (0.5 * (f64::from(n) * 220.0 * std::f64::consts::TAU / RATE_HZ).sin()) as f32)
+            .collect();
+        let (first, rest) = input.split_at(2 * 48_000);
+        // Without strength every mask is a half; the frames that are late come with masks of 0.155.
+        let settings = |strength| Settings { strength, ..Settings::default() };
+        let before = render(&mut engine, first, block, &settings(0.0), |_| while stream.step() {});
+        let held = (timing.frames_per_call + timing.look_ahead_frames) * 768;
+        let num_stuck = (engine.latency.deadline_samples + 768 + held / 2).div_ceil(block);
+        let after = render(
+            &mut engine,
+            rest,
+            block,
+            &settings(2.0),
+            |block_idx| {
+                while block_idx >= num_stuck && stream.step() {}
+            },
+        );
+        assert!(engine.status().snapshot().num_late_frames > 0, "{timing:?}: nothing was tested");
+        let stem = [&before.stems[0][48_000..], &after.stems[0]].concat();
+        let (steady, whole) = (roughness(&stem[..40_000]), roughness(&stem));
+        assert!(whole < 1.1 * steady, "{timing:?}: {:.1} dB, {:.1} dB where steady", db(whole), db(steady));
+        let loudest = |samples: &[f32]| samples.iter().fold(0.0_f32, |most, sample| most.max(sample.abs()));
+        let (first, last) = (loudest(&stem[..40_000]), loudest(&after.stems[0][80_000..]));
+        assert!((first - 0.25).abs() < 1e-3 && (last - 0.0776).abs() < 1e-3, "masks of {first} and {last} of a half");
+    }
+}
+
 /// Loud sounds get another mask than soft ones.
 fn mask_by_level(spectrum: &[f32]) -> f32 {
     let level = spectrum.iter().map(|value| value.abs()).sum::<f32>() / spectrum.len() as f32;
