@@ -128,7 +128,7 @@ fn is_another_number(given: &str, shown: &str) -> bool {
     };
     let (given, shown) = (digits(given), digits(shown));
     let num_decimals = shown.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-    let lost = 10.0_f64.powi(-(num_decimals as i32));
+    let lost = 0.1_f64.powf(num_decimals as f64);
     given.parse::<f64>().ok().zip(shown.parse::<f64>().ok()).is_some_and(|(given, shown)| (given - shown).abs() > lost)
 }
 
