@@ -9,6 +9,8 @@
 //! ```
 
 mod choice;
+mod example_file;
+mod example_tile;
 mod fader;
 mod levels;
 mod query_map;
@@ -26,7 +28,7 @@ use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::LogicalSize;
 use nice_plug::prelude::*;
-use nice_plug_egui::baseview::HandlerError;
+use nice_plug_egui::baseview::{HandlerError, WindowContext};
 use nice_plug_egui::{
     EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor,
 };
@@ -37,10 +39,11 @@ use crate::builder::Builder;
 use crate::meters::Meters;
 use crate::model::Model;
 use crate::params::UnderscoreParams;
+use example_file::ExampleFile;
 use levels::Levels;
 
 /// Size of the window, points.
-const SIZE: LogicalSize<f32> = LogicalSize::new(560.0, 500.0);
+const SIZE: LogicalSize<f32> = LogicalSize::new(620.0, 500.0);
 
 /// Time between two pictures while the window is open.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
@@ -52,7 +55,7 @@ const HEADER_HEIGHT: f32 = 40.0;
 const STATUS_HEIGHT: f32 = 104.0;
 /// The same where a model is asked, and the rest of the row is for what it is asked.
 const QUESTION_HEIGHT: f32 = 164.0;
-const QUESTION_WIDTH: f32 = 372.0;
+const QUESTION_WIDTH: f32 = 424.0;
 const GAP: f32 = 8.0;
 
 /// The state of a window that is not open yet.
@@ -79,6 +82,7 @@ pub(crate) fn create(
         output: Levels::default(),
         status: None,
         status_at: None,
+        example_file: ExampleFile::default(),
     };
     create_egui_editor(state, RepaintNotifier::new(), settings, app)
 }
@@ -95,6 +99,7 @@ pub struct EditorApp {
     output: Levels,
     status: Option<StatusSnapshot>,
     status_at: Option<Instant>,
+    example_file: ExampleFile,
 }
 
 impl NiceEguiApp for EditorApp {
@@ -106,10 +111,10 @@ impl NiceEguiApp for EditorApp {
         Ok(())
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut Frame) {
+    fn ui(&mut self, ui: &mut Ui, frame: &mut Frame) {
         self.refresh();
         if let Some(gui) = self.gui.clone() {
-            self.draw(ui, &gui.param_setter());
+            self.draw(ui, &gui.param_setter(), frame.baseview_window());
         }
         ui.ctx().request_repaint_after(FRAME_INTERVAL);
     }
@@ -130,7 +135,7 @@ impl EditorApp {
         }
     }
 
-    fn draw(&mut self, ui: &mut Ui, setter: &ParamSetter) {
+    fn draw(&mut self, ui: &mut Ui, setter: &ParamSetter, own_window: &WindowContext) {
         let window = ui.max_rect();
         ui.painter().rect_filled(window, 0, theme::BACKGROUND);
         let header = Rect::from_min_size(window.min, vec2(window.width(), HEADER_HEIGHT));
@@ -180,12 +185,14 @@ impl EditorApp {
         if let Some(map) = model.map() {
             let (question, rest) = status.split_left_right_at_x(status.left() + QUESTION_WIDTH);
             status = rest.with_min_x(rest.left() + GAP);
-            question_panel::draw(&mut panel(ui, question), setter, &params.question, &map);
+            let ui = &mut panel(ui, question);
+            question_panel::draw(ui, setter, &params.question, &map, &mut self.example_file, own_window);
         }
         let notices = [
             params.state_version.notice(),
             params.missing_model.notice(model),
             params.question.boards().iter().find_map(QueryBoard::refusal).filter(|_| model.is_asked()),
+            params.question.offer_notice(self.status.is_some() && model.is_asked()),
             params.question.notice(model.id()),
             self.status.as_ref().and_then(|status| status_panel::restart_notice(status, model.id())),
         ];

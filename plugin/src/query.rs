@@ -1,10 +1,12 @@
 //! What may be asked for in a slot: its example, or a preset of the catalogue's models; and the examples as sessions save them.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
 use serde::{Deserialize, Serialize};
-use underscore_engine::{Catalogue, Embedding, ModelSpec, Place, Query, QueryBoard, QueryBoards};
+use underscore_engine::{
+    Catalogue, Embedding, KeptExample, ModelSpec, Place, Query, QueryBoard, QueryBoards, Recording,
+};
 
 use crate::choices::{Choice, Choices, List};
 
@@ -71,28 +73,24 @@ fn query_of(catalogue: &Catalogue, id: &str, model_id: &str, slot: usize) -> Que
 /// Characters that an example's name may have; what a session holds beyond them is left out.
 pub const MAX_NAME_CHARS: usize = 24;
 
-/// The example of one slot, saved with its session: nothing of its sound, only where it lies, and what it is called.
+/// The name, without what cannot be shown.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect()
+}
+
+/// The example of one slot, saved with its session: nothing of its sound, only where it lies, what it is called and what it looked like.
 #[derive(Debug, Clone)]
 pub struct SavedQuery {
     /// Shared with the engines, which write there what they listened to.
     boards: Arc<QueryBoards>,
     slot: usize,
-    /// Of the editor and the host's main thread.
-    named: Arc<Mutex<Named>>,
-}
-
-/// A name, and the example that it was given to: the next one has none yet.
-#[derive(Debug, Default)]
-struct Named {
-    example: Option<Embedding>,
-    name: String,
 }
 
 impl SavedQuery {
     /// The example of `slot` on `boards`.
     #[must_use]
     pub fn of(boards: &Arc<QueryBoards>, slot: usize) -> Self {
-        Self { boards: boards.clone(), slot, named: Arc::default() }
+        Self { boards: boards.clone(), slot }
     }
 
     /// The boards of all slots.
@@ -101,55 +99,65 @@ impl SavedQuery {
         &self.boards
     }
 
-    /// What the example is called; none where there is no example. Not for the audio thread.
+    /// Where it is written.
     #[must_use]
-    pub fn name(&self) -> Option<String> {
-        let example = self.board().settled()?;
-        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(if named.example == Some(example) { named.name.clone() } else { String::new() })
+    pub fn board(&self) -> &QueryBoard {
+        &self.boards[self.slot]
+    }
+
+    /// Has `recording` listened to by the next worker that can. Not for the audio thread.
+    pub fn offer(&self, recording: Recording) {
+        self.board().offer(Recording { name: shown(&recording.name), ..recording });
     }
 
     /// Calls the example `name`. Not for the audio thread.
     pub fn set_name(&self, name: &str) {
-        let example = self.board().settled();
-        let name = name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
-        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Named { example, name };
-    }
-
-    fn board(&self) -> &QueryBoard {
-        &self.boards[self.slot]
+        self.board().rename(&shown(name));
     }
 }
 
 /// As it is written into a session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct SavedEmbedding {
+pub struct SavedExample {
     /// Empty where there never was an example.
     #[serde(default)]
     embedding: Vec<f32>,
     /// Empty where it was given none.
     #[serde(default)]
     name: String,
+    /// As text; empty where there is none.
+    #[serde(default)]
+    thumbnail: String,
 }
 
-impl PersistentField<'_, SavedEmbedding> for SavedQuery {
-    fn set(&self, saved: SavedEmbedding) {
-        let embedding = Embedding::new(&saved.embedding);
-        self.board().load((!saved.embedding.is_empty()).then_some(&embedding));
-        self.set_name(&saved.name);
+impl PersistentField<'_, SavedExample> for SavedQuery {
+    fn set(&self, saved: SavedExample) {
+        let example = (!saved.embedding.is_empty()).then(|| KeptExample {
+            embedding: Embedding::new(&saved.embedding),
+            name: shown(&saved.name),
+            // Of another version, perhaps: an example is as good without.
+            thumbnail: saved.thumbnail.parse().ok(),
+        });
+        self.board().load(example);
     }
 
     fn map<F, R>(&self, f: F) -> R
     where
-        F: Fn(&SavedEmbedding) -> R,
+        F: Fn(&SavedExample) -> R,
     {
-        let embedding = self.board().settled().map(|embedding| embedding.values().to_vec()).unwrap_or_default();
-        f(&SavedEmbedding { embedding, name: self.name().unwrap_or_default() })
+        let saved = self.board().kept().map(|example| SavedExample {
+            embedding: example.embedding.values().to_vec(),
+            name: example.name,
+            thumbnail: example.thumbnail.map(|thumbnail| thumbnail.to_string()).unwrap_or_default(),
+        });
+        f(&saved.unwrap_or_default())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use underscore_engine::Thumbnail;
+
     use super::*;
 
     macro_rules! model {
@@ -203,40 +211,39 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_name_is_that_of_the_example_which_it_was_given_to_and_is_saved_with_it() {
-        let query = SavedQuery::of(&Arc::default(), 0);
-        assert_eq!(query.name(), None, "nothing is called nothing");
-        query.board().load(Some(&Embedding::new(&[0.5])));
-        assert_eq!(query.name().as_deref(), Some(""));
-        query.set_name("low\n hum");
-        assert_eq!(query.name().as_deref(), Some("low hum"));
-        let saved = query.map(|saved| serde_json::to_string(saved).expect("JSON"));
-        query.board().load(Some(&Embedding::new(&[0.75])));
-        assert_eq!(query.name().as_deref(), Some(""), "another example");
-        let other = SavedQuery::of(&Arc::default(), 0);
-        other.set(serde_json::from_str(&saved).expect("what was saved"));
-        assert_eq!(other.name().as_deref(), Some("low hum"));
-        let long = serde_json::json!({ "embedding": [1.0], "name": "x".repeat(10_000) });
-        other.set(serde_json::from_value(long).expect("a state from somewhere"));
-        assert_eq!(other.name().map(|name| name.len()), Some(MAX_NAME_CHARS));
+    fn saved(query: &SavedQuery) -> String {
+        query.map(|saved| serde_json::to_string(saved).expect("JSON"))
+    }
+
+    /// What a slot that held something else has of a session.
+    fn loaded(json: &str) -> Option<KeptExample> {
+        let query = SavedQuery::of(&Arc::default(), 1);
+        query.board().load(Some(KeptExample { name: "before".into(), ..Embedding::new(&[7.0]).into() }));
+        query.set(serde_json::from_str(json).expect("what was saved"));
+        query.board().kept()
     }
 
     #[test]
     fn an_example_is_saved_and_loaded_again_to_the_bit_and_none_is_none() {
-        let saved = |query: &SavedQuery| query.map(|saved| serde_json::to_string(saved).expect("JSON"));
-        let load = |json: &str| {
-            let query = SavedQuery::of(&Arc::default(), 1);
-            query.board().load(Some(&Embedding::new(&[7.0])));
-            query.set(serde_json::from_str(json).expect("what was saved"));
-            query.board().settled()
-        };
         let query = SavedQuery::of(&Arc::default(), 0);
-        assert_eq!(load(&saved(&query)), None, "nothing of what was there before");
-        let embedding = Embedding::new(&[0.1, -1.0 / 3.0, 1e-30]);
-        query.board().load(Some(&embedding));
-        assert_eq!(load(&saved(&query)), Some(embedding));
-        // Of another size, as another model's would be.
-        assert_eq!(load("{\"embedding\":[1.0]}"), Some(Embedding::new(&[1.0])));
+        assert_eq!(loaded(&saved(&query)), None, "nothing of what was there before");
+        let thumbnail = Thumbnail::of(&[0.5; 64 * 20], 64, 250.0);
+        let example = KeptExample {
+            embedding: Embedding::new(&[0.1, -1.0 / 3.0, 1e-30]),
+            name: "hum".into(),
+            thumbnail: Some(thumbnail),
+        };
+        query.board().load(Some(example.clone()));
+        query.set_name("low\n hum");
+        assert_eq!(loaded(&saved(&query)), Some(KeptExample { name: "low hum".into(), ..example }));
+    }
+
+    #[test]
+    fn sessions_of_other_versions_and_models_and_from_anywhere_are_loaded_as_far_as_they_make_sense() {
+        // Of another size, as another model's would be, and from before there were names.
+        assert_eq!(loaded("{\"embedding\":[1.0]}"), Some(Embedding::new(&[1.0]).into()));
+        let odd = serde_json::json!({ "embedding": [1.0], "name": "x".repeat(10_000), "thumbnail": "no picture" });
+        let found = loaded(&odd.to_string()).expect("an example");
+        assert_eq!((found.name.len(), found.thumbnail), (MAX_NAME_CHARS, None));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nice_plug::prelude::*;
-use underscore_engine::{Catalogue, ModelSpec, NUM_SLOTS, QueryBoards, Question};
+use underscore_engine::{Catalogue, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question};
 
 use crate::choices::name_of;
 use crate::params::{finite, percentage};
@@ -113,6 +113,13 @@ impl QuestionParams {
         })?;
         let (name, otherwise) = (["A", "B"][slot], name_of(&presets.get(slot)?.id));
         Some(format!("{name} has no example yet and asks for {otherwise}. Play one into the sidechain and capture it."))
+    }
+
+    /// What whoever has opened a file must know as long as no engine that listens is there to hear it. Not for the audio thread.
+    #[must_use]
+    pub fn offer_notice(&self, is_listening: bool) -> Option<String> {
+        let waits = !is_listening && self.boards().iter().any(QueryBoard::has_offer);
+        waits.then(|| "The file is listened to as soon as the host runs the plugin, with a model that is asked.".into())
     }
 
     /// The slot that what is asked for is nearer to.

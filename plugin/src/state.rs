@@ -15,7 +15,7 @@ use underscore_engine::NUM_SLOTS;
 
 use crate::model::Model;
 use crate::params::UnderscoreParams;
-use crate::query::SavedEmbedding;
+use crate::query::SavedExample;
 
 /// Version of the state's meaning. Raised when a param changes its meaning or range, with a migration in [`make_loadable`].
 pub const STATE_VERSION: u32 = 1;
@@ -122,7 +122,7 @@ pub fn make_loadable(state: &mut PluginState) {
 
     // One that cannot be read, or none, is no example.
     for field in QUERY_FIELDS {
-        let query = state.fields.get(field).and_then(|json| serde_json::from_str::<SavedEmbedding>(json).ok());
+        let query = state.fields.get(field).and_then(|json| serde_json::from_str::<SavedExample>(json).ok());
         let query = serde_json::to_string(&query.unwrap_or_default()).unwrap_or_else(|_| "{}".into());
         state.fields.insert(field.into(), query);
     }

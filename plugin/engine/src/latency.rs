@@ -33,6 +33,14 @@ impl ModelTiming {
         (self.sample_rate_hz * self.window_s).round() as usize
     }
 
+    /// The model's grid at a rate.
+    ///
+    /// # Errors
+    /// Where they make no usable one.
+    pub fn grid(&self, rate_hz: f64) -> Result<Grid, GridError> {
+        Grid::new(rate_hz, self.window_s, self.hop_s, self.synthesis_s)
+    }
+
     /// Model window over host window: brings the magnitudes of unnormalised spectra on `grid` to what the model was trained on.
     #[must_use]
     pub fn scale(&self, grid: Grid) -> f32 {
@@ -109,8 +117,7 @@ pub fn latency(timing: &ModelTiming, host_rate_hz: f64, max_block_samples: usize
     if max_block_samples == 0 {
         return Err(LatencyError::Zero { field: "max_block_samples" });
     }
-    let grid = Grid::new(host_rate_hz, timing.window_s, timing.hop_s, timing.synthesis_s)
-        .map_err(|source| LatencyError::Grid { host_rate_hz, source })?;
+    let grid = timing.grid(host_rate_hz).map_err(|source| LatencyError::Grid { host_rate_hz, source })?;
     let hop = grid.hop_samples();
     // Rounded up, so that even a hop of one sample has its place.
     let synthesis_at_samples = (3 * hop).div_ceil(8);

@@ -18,19 +18,21 @@ mod examples;
 mod handoff;
 mod latency;
 mod query;
+mod query_board;
 mod query_map;
 mod resources;
 mod status;
+mod thumbnail;
 mod worker_thread;
 
 pub use audio_thread::{ActivateError, Engine, EngineConfig, RenderMode, Settings, Stems};
 pub use catalogue::{Catalogue, CatalogueError, ModelSpec};
 pub use latency::{Latency, LatencyError, ModelTiming, latency};
-pub use query::{
-    Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryBoard, QueryBoards, QueryPreset, Question, Reading,
-};
+pub use query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryPreset, Question};
+pub use query_board::{KeptExample, QueryBoard, QueryBoards, Reading, Recording};
 pub use query_map::{Place, Projection, QueryMap};
-pub use resources::Resources;
+pub use resources::{Resources, keep_this_binary_loaded};
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
+pub use thumbnail::Thumbnail;
 pub use underscore_dsp::{Ramp, s_curve};
 pub use worker_thread::{DeviceChoice, Worker};

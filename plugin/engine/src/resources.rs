@@ -76,6 +76,17 @@ fn user_data_folder() -> Option<PathBuf> {
     }
 }
 
+/// Keeps the binary that this code is linked into in memory for as long as the process lives, whatever its host does: for code that may be
+/// in some thread when the host unloads the plugin.
+pub fn keep_this_binary_loaded() {
+    let Some(path) = own_binary() else { return };
+    // SAFETY: this very binary is loaded: nothing of it is run once more.
+    match unsafe { libloading::Library::new(&path) } {
+        Ok(library) => std::mem::forget(library),
+        Err(error) => tracing::debug!("{} cannot be kept loaded: {error}", path.display()),
+    }
+}
+
 /// The file that holds this very function.
 #[cfg(unix)]
 fn own_binary() -> Option<PathBuf> {

@@ -23,10 +23,10 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
     ui.painter().rect_filled(rect, 4, theme::GROOVE);
     ui.painter().rect_stroke(rect, 4, Stroke::new(1.0, theme::LINE), StrokeKind::Inside);
     let slots = [("A", &params.saved_a), ("B", &params.saved_b)];
-    let names = slots.map(|(slot, example)| format!("{slot} {}", example.name().unwrap_or_default()));
-    let examples = params.boards().iter().zip(&names);
-    let examples =
-        examples.filter_map(|(board, name)| Some((map.place(&board.settled()?), name.trim_end(), 3.5, theme::MUSIC)));
+    let kept = slots.map(|(slot, example)| {
+        example.board().kept().map(|kept| (map.place(&kept.embedding), format!("{slot} {}", kept.name)))
+    });
+    let examples = kept.iter().flatten().map(|(place, name)| (*place, name.trim_end(), 3.5, theme::MUSIC));
     let presets = map.named().map(|(place, name)| (place, name, 2.5, theme::DIM));
     let mut taken = Vec::new();
     for (place, name, radius, colour) in examples.chain(presets) {

@@ -2,14 +2,17 @@
 
 use egui::{Button, Response, RichText, TextEdit, TextStyle, Ui, vec2};
 use nice_plug::prelude::*;
+use nice_plug_egui::baseview::WindowContext;
 use underscore_engine::QueryMap;
 
-use super::{choice, query_map, separation_panel, theme, toggle};
-use crate::query::{MAX_NAME_CHARS, Preset};
+use super::example_file::ExampleFile;
+use super::{choice, example_tile, query_map, separation_panel, theme, toggle};
+use crate::query::{MAX_NAME_CHARS, Preset, SavedQuery};
 use crate::question::QuestionParams;
 
 const BUTTON_HEIGHT: f32 = 22.0;
-const BUTTON_WIDTH: f32 = 62.0;
+const CAPTURE_WIDTH: f32 = 62.0;
+const FILE_WIDTH: f32 = 36.0;
 
 /// No higher than the heading beside it.
 const NAME_HEIGHT: f32 = 16.0;
@@ -18,7 +21,14 @@ const NAME_HEIGHT: f32 = 16.0;
 const SHORTEST_HOLD_S: f64 = 0.2;
 
 /// Draws the map, and beside it both slots and what lies between them.
-pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &QueryMap) {
+pub fn draw(
+    ui: &mut Ui,
+    setter: &ParamSetter,
+    params: &QuestionParams,
+    map: &QueryMap,
+    file: &mut ExampleFile,
+    window: &WindowContext,
+) {
     ui.horizontal(|ui| {
         query_map::draw(ui, setter, params, map);
         ui.vertical(|ui| {
@@ -27,8 +37,16 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
                     .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
                 name_of_nearer(ui, params);
             });
-            slot(ui, setter, "A", &params.preset_a, &params.capture_a);
-            slot(ui, setter, "B", &params.preset_b, &params.capture_b);
+            let slots = [
+                Slot { name: "A", preset: &params.preset_a, capture: &params.capture_a, example: &params.saved_a },
+                Slot { name: "B", preset: &params.preset_b, capture: &params.capture_b, example: &params.saved_b },
+            ];
+            for slot in &slots {
+                if self::slot(ui, setter, slot, file.is_open()) {
+                    file.choose(slot.example, window);
+                    ask_for_example(setter, slot.preset);
+                }
+            }
             separation_panel::slider(
                 ui,
                 setter,
@@ -55,7 +73,8 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
 fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
     let slot = params.nearer_slot();
     let (preset, example) = [(&params.preset_a, &params.saved_a), (&params.preset_b, &params.saved_b)][slot];
-    let Some(mut name) = example.name().filter(|_| preset.value() == Preset::default()) else { return };
+    let kept = example.board().kept().filter(|_| preset.value() == Preset::default());
+    let Some(mut name) = kept.map(|kept| kept.name) else { return };
     let hint = ["name of A", "name of B"][slot];
     let field = TextEdit::singleline(&mut name).hint_text(hint).char_limit(MAX_NAME_CHARS).font(TextStyle::Small);
     let field = ui.add_sized(vec2(ui.available_width() - 8.0, NAME_HEIGHT), field);
@@ -64,20 +83,44 @@ fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
     }
 }
 
-/// What one slot asks for, and the button that captures its example.
-fn slot(ui: &mut Ui, setter: &ParamSetter, name: &str, preset: &EnumParam<Preset>, capture: &BoolParam) {
-    ui.horizontal(|ui| {
-        ui.label(RichText::new(name).color(theme::TEXT));
-        let width = ui.available_width() - BUTTON_WIDTH - 16.0;
-        choice::draw(ui, setter, preset, name, width)
-            .on_hover_text("A class of sounds, or the example that was captured from the sidechain.");
-        capturing(ui, setter, capture, preset, "CAPTURE", BUTTON_WIDTH)
-            .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
-    });
+struct Slot<'a> {
+    name: &'static str,
+    preset: &'a EnumParam<Preset>,
+    capture: &'a BoolParam,
+    example: &'a SavedQuery,
 }
 
-/// A button that holds `param` on while it is held down, and for a moment at least, and has `preset` ask for the example: who captures one
-/// wants to hear it.
+/// What one slot asks for, and the buttons that bring its example. `true`: its file is to be chosen.
+fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, is_choosing: bool) -> bool {
+    let Slot { name, preset, capture, example } = slot;
+    ui.horizontal(|ui| {
+        let is_asked_for = preset.value() == Preset::default();
+        if example_tile::draw(ui, name, example.board().kept().as_ref(), is_asked_for).clicked() {
+            ask_for_example(setter, preset);
+        }
+        let width = ui.available_width() - CAPTURE_WIDTH - FILE_WIDTH - 26.0;
+        choice::draw(ui, setter, preset, name, width)
+            .on_hover_text("A class of sounds, or the example: from the sidechain, or out of a file.");
+        capturing(ui, setter, capture, preset, "CAPTURE", CAPTURE_WIDTH)
+            .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
+        let button = Button::new(RichText::new("FILE").size(11.0)).min_size(vec2(FILE_WIDTH, BUTTON_HEIGHT));
+        ui.add_enabled(!is_choosing, button)
+            .on_hover_text("The loudest three seconds of an audio file are the example.")
+            .clicked()
+    })
+    .inner
+}
+
+/// Who brings an example wants to hear it.
+fn ask_for_example(setter: &ParamSetter, preset: &EnumParam<Preset>) {
+    if preset.value() != Preset::default() {
+        setter.begin_set_parameter(preset);
+        setter.set_parameter(preset, Preset::default());
+        setter.end_set_parameter(preset);
+    }
+}
+
+/// A button that holds `param` on while it is held down, and for a moment at least, and has `preset` ask for the example.
 fn capturing(
     ui: &mut Ui,
     setter: &ParamSetter,
@@ -94,11 +137,7 @@ fn capturing(
     if until_s.is_none() && (response.is_pointer_button_down_on() || response.clicked()) {
         ui.data_mut(|data| data.insert_temp(place, now_s + SHORTEST_HOLD_S));
         set(setter, param, true);
-        if preset.value() != Preset::default() {
-            setter.begin_set_parameter(preset);
-            setter.set_parameter(preset, Preset::default());
-            setter.end_set_parameter(preset);
-        }
+        ask_for_example(setter, preset);
     } else if until_s.is_some_and(|until_s| now_s > until_s) && !response.is_pointer_button_down_on() {
         ui.data_mut(|data| data.remove::<f64>(place));
         set(setter, param, false);

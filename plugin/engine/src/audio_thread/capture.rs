@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::examples::{AudioExamples, Example, FOLLOWED, NUM_OF_SIDECHAIN, NUM_OF_TARGET, NUM_PLACES};
-use crate::query::{Embedding, NUM_SLOTS, Query, QueryBoard, QueryBoards, Question, Reading};
+use crate::query::{Embedding, NUM_SLOTS, Query, Question};
+use crate::query_board::{QueryBoard, QueryBoards, Reading};
 use crate::query_map::QueryMap;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::Waker;

@@ -14,7 +14,8 @@ use crate::catalogue::ModelSpec;
 use crate::examples::examples;
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
-use crate::query::{Embedding, QueryBoard, QueryBoards, Question};
+use crate::query::{Embedding, Question};
+use crate::query_board::{QueryBoard, QueryBoards};
 use crate::resources::Resources;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::{Assignment, DeviceChoice, Listener, Worker};
@@ -208,10 +209,9 @@ impl Engine {
             boards: config.boards.clone(),
             followed: followed.clone(),
             grid,
-            num_bins: spec.timing.num_bins,
+            timing: spec.timing,
             num_frames: spec.query_frames,
             embedding_size: spec.embedding_size,
-            scale: spec.timing.scale(grid),
         };
         Some((Capture::new(audio, config.boards.clone(), followed, map, worker.waker()), listener))
     }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::examples::FOLLOWED;
-use crate::query::{NUM_SLOTS, Query, Reading};
+use crate::query::{NUM_SLOTS, Query};
+use crate::query_board::{Reading, Recording};
 use crate::query_map::Projection;
 
 #[test]
@@ -60,6 +61,40 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     assert!((gain_of(&mut next, &mut stream) - double::EXAMPLE).abs() < 0.02, "another activation has forgotten it");
 }
 
+#[test]
+fn a_recording_of_any_rate_is_listened_to_without_the_sidechain_and_a_bad_one_is_refused_by_its_name() {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
+    let (engine, worker) = engine_and_worker(&config);
+    let (_, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
+    let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
+    let board = &config.boards[1];
+    let hum = |rate_hz: f64| Recording {
+        name: "hum".into(),
+        channels: vec![(0..20_000).map(|n| (n as f32 * 0.1).sin()).collect(); 3],
+        rate_hz,
+    };
+    board.offer(hum(22_050.0));
+    assert!(board.has_offer() && board.kept().is_none());
+    while stream.step() {}
+    let kept = board.kept().unwrap();
+    assert_eq!((kept.embedding, kept.name.as_str()), (Embedding::new(&[double::EXAMPLE]), "hum"));
+    assert!(kept.thumbnail.is_some() && !board.has_offer());
+
+    let silent = Recording { channels: vec![vec![0.0; 20_000]], ..hum(48_000.0) };
+    let no_numbers = Recording { channels: vec![vec![f32::NAN; 20_000]], ..hum(48_000.0) };
+    let empty = Recording { channels: Vec::new(), ..hum(48_000.0) };
+    for bad in [silent, no_numbers, empty, hum(0.0), hum(f64::NAN), hum(20.0)] {
+        board.offer(bad);
+        while stream.step() {}
+        let refusal = board.refusal().unwrap();
+        println!("{refusal}");
+        assert!(refusal.contains("'hum'") && !board.has_offer());
+        assert_eq!(board.kept().as_ref(), Some(&kept), "what was there stays");
+        board.load(Some(kept.clone()));
+    }
+}
+
 fn map() -> Projection {
     Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }
 }
@@ -95,7 +130,7 @@ fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to
     };
     let of_both = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
     assert_eq!(place(of_both, 0.0), -1.0, "there is no example yet");
-    config.boards[0].load(Some(&Embedding::new(&[1.0])));
+    config.boards[0].load(Some(Embedding::new(&[1.0]).into()));
     for (blend, expected) in [(0.0, 1.0), (0.25, 1.5), (0.5, 2.0), (1.0, 3.0)] {
         assert_eq!(place(of_both, blend), expected, "at {blend}");
     }
@@ -143,7 +178,7 @@ fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks
             if let Some(example) = listener.examples.receive() {
                 assert_eq!((example.place, example.number as usize), (FOLLOWED, ends.len() + 1));
                 ends.push((position, example.num_filled()));
-                listener.followed.post(example.epoch, &Embedding::new(&[ends.len() as f32]));
+                listener.followed.post(example.epoch, Embedding::new(&[ends.len() as f32]).into());
                 listener.examples.give_back(example);
             }
             let samples = vec![0.1; take];

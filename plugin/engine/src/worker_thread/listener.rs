@@ -6,7 +6,10 @@ use underscore_dsp::{Complex32, Grid, Stft, link_rms};
 
 use super::model::Model;
 use crate::examples::{Example, WorkerExamples};
-use crate::query::{Embedding, QueryBoard, QueryBoards};
+use crate::latency::ModelTiming;
+use crate::query::Embedding;
+use crate::query_board::{KeptExample, QueryBoard, QueryBoards, Recording};
+use crate::thumbnail::Thumbnail;
 
 /// Hops this far below the loudest one, at either end, are silence around the example.
 const TRIM_DB: f32 = -50.0;
@@ -24,33 +27,42 @@ pub struct Listener {
     pub boards: Arc<QueryBoards>,
     /// Of the sidechain that is followed.
     pub followed: Arc<QueryBoard>,
-    /// Of the host's rate.
+    /// Of the host's rate, which the sidechain comes at.
     pub grid: Grid,
     /// Of the model.
-    pub num_bins: usize,
+    pub timing: ModelTiming,
     /// Frames of an example.
     pub num_frames: usize,
     pub embedding_size: usize,
-    /// Model window over host window: brings magnitudes to what the model knows.
-    pub scale: f32,
 }
 
 impl Listener {
-    /// Listens to one example. `false`: there was none.
+    /// Listens to one example, from the sidechain or from elsewhere. `false`: there was none.
     pub fn step(&mut self, model: &Model) -> bool {
-        let Some(example) = self.examples.receive() else { return false };
-        let board = self.boards.get(example.place).unwrap_or(&self.followed);
-        match self.embedding(&example, model) {
-            Ok(embedding) => board.post(example.epoch, &embedding),
-            Err(why) => board.refuse(example.epoch, why),
+        if let Some(example) = self.examples.receive() {
+            let board = self.boards.get(example.place).unwrap_or(&self.followed);
+            match self.kept(&example, model) {
+                Ok(kept) => board.post(example.epoch, kept),
+                Err(why) => board.refuse(example.epoch, why),
+            }
+            self.examples.give_back(example);
+            return true;
         }
-        self.examples.give_back(example);
-        true
+        for board in self.boards.iter() {
+            if let Some((epoch, recording)) = board.take_offer() {
+                match self.kept_of(recording, model) {
+                    Ok(kept) => board.post(epoch, kept),
+                    Err(why) => board.refuse(epoch, why),
+                }
+                return true;
+            }
+        }
+        false
     }
 
     /// Listens to nothing in particular: a model compiles itself during its first calls, which take many times as long.
     pub fn warm_up(&self, model: &Model) {
-        let spectrum = vec![0.0; self.num_frames * self.num_bins * 2];
+        let spectrum = vec![0.0; self.num_frames * self.timing.num_bins * 2];
         let mut values = vec![0.0; self.embedding_size];
         for _ in 0..NUM_WARM_UPS {
             if let Err(error) = model.loaded().encode(&spectrum, &mut values) {
@@ -60,23 +72,60 @@ impl Listener {
         }
     }
 
-    fn embedding(&self, example: &Example, model: &Model) -> Result<Embedding, String> {
-        let samples = example.in_order();
-        let Some(spectrum) = spectrum(&samples, self.grid, self.num_bins, self.num_frames, self.scale) else {
-            return Err(if example.is_found {
+    fn kept(&self, example: &Example, model: &Model) -> Result<KeptExample, String> {
+        let found = self.heard(&example.in_order(), self.grid, model)?;
+        found.ok_or_else(|| {
+            if example.is_found {
                 "Nothing was found in the last seconds that could be refined: ask for something that plays first."
             } else {
                 "The example is silent: play into the sidechain what is to be found, then capture it."
             }
-            .into());
+            .into()
+        })
+    }
+
+    /// Of a recording the loudest part is the example, on a grid of its own rate: nothing is resampled.
+    fn kept_of(&self, recording: Recording, model: &Model) -> Result<KeptExample, String> {
+        let Recording { name, mut channels, rate_hz } = recording;
+        let grid = self.timing.grid(rate_hz).map_err(|error| format!("'{name}' cannot be an example: {error}"))?;
+        for sample in channels.iter_mut().flatten().filter(|sample| !sample.is_finite()) {
+            *sample = 0.0;
+        }
+        let loudest = loudest(&channels, grid.hop_samples(), self.num_frames);
+        let found = self.heard(&loudest, grid, model)?;
+        let found =
+            found.ok_or_else(|| format!("'{name}' is silent: there is nothing in it that could be looked for."))?;
+        Ok(KeptExample { name, ..found })
+    }
+
+    /// What is kept of samples `[channel][sample]`; none where they are silent.
+    fn heard(&self, samples: &[Vec<f32>], grid: Grid, model: &Model) -> Result<Option<KeptExample>, String> {
+        let num_bins = self.timing.num_bins;
+        let Some(spectrum) = spectrum(samples, grid, num_bins, self.num_frames, self.timing.scale(grid)) else {
+            return Ok(None);
         };
         let mut values = vec![0.0; self.embedding_size];
         model
             .loaded()
             .encode(&spectrum, &mut values)
             .map_err(|error| format!("The example could not be listened to: {error}"))?;
-        Ok(Embedding::new(&values))
+        let thumbnail = Thumbnail::of(&spectrum, num_bins, (1.0 / self.timing.window_s) as f32);
+        let embedding = Embedding::new(&values);
+        Ok(Some(KeptExample { embedding, name: String::new(), thumbnail: Some(thumbnail) }))
     }
+}
+
+/// The loudest `num_hops` hops in a row, `[channel][sample]`; all where there are no more.
+fn loudest(samples: &[Vec<f32>], hop: usize, num_hops: usize) -> Vec<Vec<f32>> {
+    let len = samples.iter().map(Vec::len).min().unwrap_or(0);
+    let power_of = |start: usize| {
+        samples.iter().flat_map(|channel| &channel[start..start + hop]).map(|x| f64::from(*x).powi(2)).sum::<f64>()
+    };
+    let powers: Vec<f64> = (0..len / hop).map(|idx| power_of(idx * hop)).collect();
+    let Some(last) = powers.len().checked_sub(num_hops) else { return samples.to_vec() };
+    let power_from = |first: usize| powers[first..first + num_hops].iter().sum::<f64>();
+    let first = (0..=last).max_by(|a, b| power_from(*a).total_cmp(&power_from(*b))).unwrap_or(0) * hop;
+    samples.iter().map(|channel| channel[first..first + num_hops * hop].to_vec()).collect()
 }
 
 /// The spectrum of an example `[channel][sample]` as a model hears it: `[frame][bin][re, im]` of `num_frames` frames, its channels
@@ -157,6 +206,31 @@ mod tests {
         }
         let close = |other: &[f32]| plain.iter().zip(other).all(|(a, b)| (a - b).abs() < 0.1);
         assert!(close(&of(&[padded.clone()]).unwrap()) && close(&of(&[padded.clone(), padded]).unwrap()));
+    }
+
+    #[test]
+    fn a_recording_of_another_rate_is_heard_like_one_of_the_host_s() {
+        let at_44_1_khz = Grid::new(44_100.0, 0.064, 0.016, 0.064).unwrap();
+        let tone: Vec<f32> =
+            (0..60_000).map(|n| 0.1 * (std::f32::consts::TAU * 1000.0 * n as f32 / 44_100.0).sin()).collect();
+        let scale = 2048.0 / at_44_1_khz.window_samples() as f32;
+        let heard = spectrum(&[tone], at_44_1_khz, NUM_BINS, NUM_FRAMES, scale).unwrap();
+        let expected = of(&[super::tests::tone(1000.0, 60_000)]).unwrap();
+        let largest = heard.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("largest difference {largest:.3} of {:.3}", expected[128]);
+        // The tone's phase is another one.
+        assert!(largest < 0.01 * expected[128]);
+    }
+
+    #[test]
+    fn of_a_long_recording_the_loudest_part_is_the_example() {
+        let mut channel = vec![0.01; 10_000];
+        channel[5 * 768..7 * 768].fill(0.5);
+        let quiet = vec![0.01; 12_000];
+        let [found, of_other] = <[_; 2]>::try_from(loudest(&[channel.clone(), quiet.clone()], 768, 2)).unwrap();
+        assert!(found == [0.5; 2 * 768] && of_other.len() == found.len());
+        assert!(loudest(&[channel.clone()], 768, 20) == [channel], "a short one is taken whole");
+        assert!(loudest(&[], 768, 2).is_empty());
     }
 
     #[test]

@@ -1,0 +1,228 @@
+//! Audio files as channels of samples: WAV, AIFF, FLAC, Ogg Vorbis and MP3.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use symphonia::core::codecs::audio::AudioDecoderOptions;
+use symphonia::core::errors::Error;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatOptions, TrackType};
+use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::meta::MetadataOptions;
+
+/// Extensions that are taken for audio, in lower case.
+pub const EXTENSIONS: [&str; 7] = ["wav", "aiff", "aif", "flac", "ogg", "oga", "mp3"];
+
+/// A decoded file, or its beginning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Audio {
+    /// `[channel][sample]`, full scale 1.0.
+    pub channels: Vec<Vec<f32>>,
+    /// Sample rate, Hz.
+    pub rate_hz: u32,
+}
+
+impl Audio {
+    /// Samples per channel.
+    #[must_use]
+    pub fn num_samples(&self) -> usize {
+        self.channels.first().map_or(0, Vec::len)
+    }
+}
+
+/// Why a file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system says so.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// Nothing that is known.
+    #[error("{} is no audio file that can be read ({}): {source}", path.display(), EXTENSIONS.join(", "))]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// What the reader expected.
+        source: Error,
+    },
+    /// A container without sound, or without a sample of it.
+    #[error("{} holds no audio", .0.display())]
+    Empty(PathBuf),
+    /// Something in the middle cannot be decoded.
+    #[error("{} is damaged: {source}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder expected.
+        source: Error,
+    },
+    /// The rate or the number of channels changes inside the file.
+    #[error("the rate or the number of channels changes inside {}", .0.display())]
+    Changing(PathBuf),
+    /// There is less in it than it says.
+    #[error("{} is cut off: it declares {declared} samples and holds {actual}", path.display())]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// By its own count.
+        declared: u64,
+        /// Found.
+        actual: u64,
+    },
+}
+
+/// Whether the name says audio.
+#[must_use]
+pub fn has_audio_extension(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    EXTENSIONS.contains(&extension.as_str())
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// What cannot be decoded is an error, not a gap: half a file helps nobody.
+pub fn read(path: &Path) -> Result<Audio, ReadError> {
+    read_beginning(path, f64::INFINITY)
+}
+
+/// Reads a file up to `longest_s` seconds, and at most a packet more.
+///
+/// # Errors
+/// As [`read`], of what is read.
+pub fn read_beginning(path: &Path, longest_s: f64) -> Result<Audio, ReadError> {
+    let of = || path.to_path_buf();
+    let file = File::open(path).map_err(|source| ReadError::Open { path: of(), source })?;
+    let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+    let mut hint = Hint::new();
+    if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+        hint.with_extension(extension);
+    }
+    let unknown = |source| ReadError::Unknown { path: of(), source };
+    let damaged = |source| ReadError::Damaged { path: of(), source };
+    let mut format = symphonia::default::get_probe()
+        .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
+        .map_err(unknown)?;
+    let track = format.default_track(TrackType::Audio).ok_or_else(|| ReadError::Empty(of()))?;
+    let (track_id, declared_samples) = (track.id, track.num_frames);
+    let codec = track.codec_params.as_ref().and_then(|params| params.audio()).ok_or_else(|| ReadError::Empty(of()))?;
+    let mut decoder =
+        symphonia::default::get_codecs().make_audio_decoder(codec, &AudioDecoderOptions::default()).map_err(unknown)?;
+    let mut audio = Audio { channels: Vec::new(), rate_hz: 0 };
+    let mut planes: Vec<Vec<f32>> = Vec::new();
+    let mut is_whole = true;
+    loop {
+        let packet = match format.next_packet() {
+            Ok(Some(packet)) => packet,
+            Ok(None) => break,
+            // Some containers only notice their end by running into it.
+            Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(damaged(error)),
+        };
+        if packet.track_id != track_id {
+            continue;
+        }
+        let block = decoder.decode(&packet).map_err(damaged)?;
+        let spec = block.spec();
+        if audio.channels.is_empty() {
+            audio.rate_hz = spec.rate();
+            audio.channels = vec![Vec::new(); spec.channels().count()];
+        }
+        if spec.rate() != audio.rate_hz || spec.channels().count() != audio.channels.len() {
+            return Err(ReadError::Changing(of()));
+        }
+        block.copy_to_vecs_planar(&mut planes);
+        for (channel, plane) in audio.channels.iter_mut().zip(&planes) {
+            channel.extend_from_slice(plane);
+        }
+        if audio.num_samples() as f64 >= longest_s * f64::from(audio.rate_hz) {
+            is_whole = false;
+            break;
+        }
+    }
+    let actual = audio.num_samples() as u64;
+    match declared_samples {
+        _ if actual == 0 => Err(ReadError::Empty(of())),
+        Some(declared) if is_whole && actual < declared => Err(ReadError::CutOff { path: of(), declared, actual }),
+        _ => Ok(audio),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, channels: &[Vec<f32>], rate_hz: u32) {
+        let spec = hound::WavSpec {
+            channels: u16::try_from(channels.len()).unwrap(),
+            sample_rate: rate_hz,
+            bits_per_sample: 32,
+            sample_format: hound::SampleFormat::Float,
+        };
+        let mut writer = hound::WavWriter::create(path, spec).unwrap();
+        for sample_idx in 0..channels[0].len() {
+            for channel in channels {
+                writer.write_sample(channel[sample_idx]).unwrap();
+            }
+        }
+        writer.finalize().unwrap();
+    }
+
+    fn ramp(num_samples: usize) -> Vec<f32> {
+        (0..num_samples).map(|n| n as f32 / num_samples as f32).collect()
+    }
+
+    #[test]
+    fn a_file_is_read_to_the_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        let channels = vec![vec![0.0, 1.5, -0.25, 1e-9], vec![0.5, -0.5, 0.125, -1.0]];
+        write(&path, &channels, 44_100);
+        assert_eq!(read(&path).unwrap(), Audio { channels, rate_hz: 44_100 });
+    }
+
+    #[test]
+    fn of_a_long_file_only_the_beginning_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        let channel = ramp(480_000);
+        write(&path, std::slice::from_ref(&channel), 48_000);
+        let beginning = read_beginning(&path, 2.0).unwrap();
+        assert!((96_000..110_000).contains(&beginning.num_samples()), "{}", beginning.num_samples());
+        assert_eq!(beginning.channels[0], channel[..beginning.num_samples()]);
+        assert_eq!(read_beginning(&path, 60.0).unwrap(), read(&path).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_empty_missing_or_no_audio_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        write(&path, &[vec![0.5; 4_000]], 44_100);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let cut_off = read(&path).unwrap_err();
+        std::fs::write(&path, b"this is no audio").unwrap();
+        let unknown = read(&path).unwrap_err();
+        write(&path, &[vec![]], 44_100);
+        let empty = read(&path).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        let missing = read(&path).unwrap_err();
+        println!("{cut_off}\n{unknown}\n{empty}\n{missing}");
+        assert!(matches!(cut_off, ReadError::CutOff { declared: 4_000, .. }));
+        assert!(matches!(unknown, ReadError::Unknown { .. }));
+        assert!(matches!(empty, ReadError::Empty(_)));
+        assert!(matches!(missing, ReadError::Open { .. }));
+        assert!([cut_off, unknown, empty, missing].iter().all(|error| error.to_string().contains("a.wav")));
+    }
+
+    #[test]
+    fn audio_is_told_by_its_extension_in_either_case() {
+        for (name, is_audio) in [("a.wav", true), ("b.WAV", true), ("c.txt", false), ("wav", false)] {
+            assert_eq!(has_audio_extension(Path::new(name)), is_audio, "{name}");
+        }
+    }
+}

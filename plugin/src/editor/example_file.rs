@@ -1,0 +1,182 @@
+//! An example out of a file, chosen in the system's dialog.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use nice_plug_egui::baseview::WindowContext;
+use rfd::AsyncFileDialog;
+use underscore_audio_file::{EXTENSIONS, read_beginning};
+use underscore_engine::{Recording, keep_this_binary_loaded};
+
+use crate::query::SavedQuery;
+
+/// Of a long file so much is read, of which the loudest three seconds are the example.
+const LONGEST_S: f64 = 120.0;
+
+/// Pause between two looks whether the editor is still there.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Done when this binary is kept loaded.
+static KEPT: Once = Once::new();
+
+/// The dialog, while one is open, and the thread that waits for its answer.
+#[derive(Debug, Default)]
+pub struct ExampleFile {
+    waiting: Option<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl ExampleFile {
+    /// Opens the dialog above `window`. What is chosen there is offered to `query`'s workers; what cannot be read is told on its board.
+    pub fn choose(&mut self, query: &SavedQuery, window: &WindowContext) {
+        if self.is_open() {
+            return;
+        }
+        // The dialog has a thread of its own, which nobody can end: it may outlast the instance.
+        KEPT.call_once(keep_this_binary_loaded);
+        let extensions: Vec<String> = EXTENSIONS.iter().flat_map(|it| [(*it).to_owned(), it.to_uppercase()]).collect();
+        // Made here, because macOS wants its dialogs made by the main thread.
+        let dialog = AsyncFileDialog::new()
+            .set_title("An example of what is to be found")
+            .add_filter("Audio", &extensions)
+            .set_parent(window)
+            .pick_file();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (until, query) = (is_over.clone(), query.clone());
+        let wait = move || {
+            if let Some(Some(file)) = answer(dialog, &until) {
+                offer(&query, file.path());
+            }
+        };
+        match std::thread::Builder::new().name("underscore file".into()).spawn(wait) {
+            Ok(thread) => self.waiting = Some(Waiting { is_over, thread }),
+            Err(error) => tracing::error!("no file can be chosen: no thread: {error}"),
+        }
+    }
+
+    /// Whether a dialog is open.
+    pub fn is_open(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| !waiting.thread.is_finished())
+    }
+}
+
+impl Drop for ExampleFile {
+    fn drop(&mut self) {
+        if let Some(Waiting { is_over, thread }) = self.waiting.take() {
+            is_over.store(true, Ordering::Release);
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the thread of the file dialog panicked");
+            }
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for the future's end; none where `is_over` comes first.
+fn answer<T>(future: impl Future<Output = T>, is_over: &AtomicBool) -> Option<T> {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    while !is_over.load(Ordering::Acquire) {
+        if let Poll::Ready(answer) = future.as_mut().poll(&mut context) {
+            return Some(answer);
+        }
+        std::thread::park_timeout(LOOK_INTERVAL);
+    }
+    None
+}
+
+/// Has the file's sound listened to, under the file's name.
+fn offer(query: &SavedQuery, path: &Path) {
+    // A decoder that stumbles over a strange file is not to take the host along.
+    let read = catch_unwind(AssertUnwindSafe(|| read_beginning(path, LONGEST_S)));
+    let refuse = |why: String| query.board().refuse_offer(why);
+    match read {
+        Ok(Ok(audio)) => query.offer(Recording {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            channels: audio.channels,
+            rate_hz: f64::from(audio.rate_hz),
+        }),
+        Ok(Err(error)) => refuse(format!("The file cannot be an example: {error}.")),
+        Err(_) => refuse(format!("{} cannot be read: it broke its decoder. Convert it to WAV.", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot() -> SavedQuery {
+        SavedQuery::of(&Arc::default(), 1)
+    }
+
+    #[test]
+    fn a_file_is_offered_under_its_name_and_what_is_none_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("door slam with a very long name.wav");
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 22_050,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(&path, spec).expect("a file");
+        (0..4_000).for_each(|n| writer.write_sample((n % 100 * 200) as i16).expect("a sample"));
+        writer.finalize().expect("a file");
+        let query = slot();
+        offer(&query, &path);
+        assert!(query.board().has_offer());
+        assert_eq!(query.board().refusal(), None);
+
+        for (name, content) in
+            [("torn.wav", &b"RIFF\x10\0\0\0WAVEfmt "[..]), ("notes.wav", b"no sound"), ("empty.mp3", b"")]
+        {
+            let query = slot();
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).expect("a file");
+            offer(&query, &path);
+            let why = query.board().refusal().expect("a reason");
+            println!("{why}");
+            assert!(why.contains(name) && !query.board().has_offer());
+        }
+        offer(&query, &folder.path().join("gone.wav"));
+        assert!(query.board().refusal().is_some_and(|why| why.contains("gone.wav")));
+        assert!(query.board().has_offer(), "what was offered before stays");
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_until_nobody_wants_it_any_more() {
+        let is_over = AtomicBool::new(false);
+        assert_eq!(answer(async { 7 }, &is_over), Some(7));
+        let mut has_waited = false;
+        let later = std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut has_waited, true) { Poll::Ready(8) } else { Poll::Pending }
+        });
+        assert_eq!(answer(later, &is_over), Some(8));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| answer(std::future::pending::<()>(), &is_over));
+            is_over.store(true, Ordering::Release);
+            assert_eq!(waiting.join().expect("it ends"), None);
+        });
+    }
+}
