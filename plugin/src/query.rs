@@ -128,6 +128,9 @@ pub struct SavedExample {
     /// As text; empty where there is none.
     #[serde(default)]
     thumbnail: String,
+    /// Id of the model in whose space it lies; empty in sessions from before it was saved.
+    #[serde(default)]
+    model: String,
 }
 
 impl PersistentField<'_, SavedExample> for SavedQuery {
@@ -137,6 +140,7 @@ impl PersistentField<'_, SavedExample> for SavedQuery {
             name: shown(&saved.name),
             // Of another version, perhaps: an example is as good without.
             thumbnail: saved.thumbnail.parse().ok(),
+            model_id: saved.model,
         });
         self.board().load(example);
     }
@@ -149,6 +153,7 @@ impl PersistentField<'_, SavedExample> for SavedQuery {
             embedding: example.embedding.values().to_vec(),
             name: example.name,
             thumbnail: example.thumbnail.map(|thumbnail| thumbnail.to_string()).unwrap_or_default(),
+            model: example.model_id,
         });
         f(&saved.unwrap_or_default())
     }
@@ -232,6 +237,7 @@ mod tests {
             embedding: Embedding::new(&[0.1, -1.0 / 3.0, 1e-30]),
             name: "hum".into(),
             thumbnail: Some(thumbnail),
+            model_id: "query-7".into(),
         };
         query.board().load(Some(example.clone()));
         query.set_name("low\n hum");

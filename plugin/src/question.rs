@@ -98,21 +98,33 @@ impl QuestionParams {
         Question { slots, blend: self.blend.value() }
     }
 
-    /// What whoever has not captured an example yet must know: which slot asks for a preset of `model_id` instead. Not for the audio thread.
+    /// What whoever asks for an example must know: that there is none yet, and which preset of `model_id` stands for it; or that another
+    /// model listened to it, in whose space what it says means something else. Not for the audio thread.
     #[must_use]
     pub fn notice(&self, model_id: &str) -> Option<String> {
-        let presets = &Catalogue::shipped().find(model_id)?.presets;
+        let model = Catalogue::shipped().find(model_id)?;
         let asked = match self.blend.value() {
             blend if blend <= 0.0 => 0..1,
             blend if blend >= 1.0 => 1..2,
             _ => 0..2,
         };
-        let slot = asked.into_iter().find(|slot| {
-            let preset = [&self.preset_a, &self.preset_b][*slot].value();
-            preset == Preset::default() && self.boards()[*slot].settled().is_none()
-        })?;
-        let (name, otherwise) = (["A", "B"][slot], name_of(&presets.get(slot)?.id));
-        Some(format!("{name} has no example yet and asks for {otherwise}. Play one into the sidechain and capture it."))
+        asked.into_iter().find_map(|slot| {
+            let is_example = [&self.preset_a, &self.preset_b][slot].value() == Preset::default();
+            let name = ["A", "B"][slot];
+            match self.boards()[slot].kept() {
+                _ if !is_example => None,
+                None => {
+                    let otherwise = name_of(&model.presets.get(slot)?.id);
+                    Some(format!("{name} has no example yet and asks for {otherwise}. Capture one from the sidechain, or open a file."))
+                }
+                Some(kept) if kept.model_id.is_empty() || kept.model_id == model_id => None,
+                Some(kept) => Some(format!(
+                    "The example of {name} was listened to by {}, and means something else to {}: capture it anew.",
+                    name_of(&kept.model_id),
+                    name_of(model_id)
+                )),
+            }
+        })
     }
 
     /// What whoever has opened a file must know as long as no engine that listens is there to hear it. Not for the audio thread.
@@ -153,5 +165,40 @@ impl Switches {
             capture: std::array::from_fn(|slot| self.capture[slot] && !before.capture[slot]),
             refine: self.refine && !before.refine,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use underscore_engine::{Embedding, KeptExample};
+
+    use super::*;
+
+    #[test]
+    fn an_example_of_another_model_is_told_as_one_and_none_at_all_too() {
+        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let params = QuestionParams::default();
+        let notice = || params.notice(&model.id);
+        assert!(notice().is_some_and(|notice| notice.contains("no example yet")));
+        let board = &params.boards()[0];
+        let example = KeptExample { model_id: model.id.clone(), ..Embedding::new(&[1.0]).into() };
+        board.load(Some(example.clone()));
+        assert_eq!(notice(), None);
+        board.load(Some(KeptExample { model_id: "query-0".into(), ..example.clone() }));
+        let told = notice().expect("a notice");
+        println!("{told}");
+        assert!(told.contains("Query 0") && told.contains(&name_of(&model.id)));
+        board.load(Some(KeptExample { model_id: String::new(), ..example }));
+        assert_eq!(notice(), None, "nobody knows whose it is");
+    }
+
+    #[test]
+    fn a_file_that_nobody_listens_to_is_told_as_long_as_it_waits() {
+        let params = QuestionParams::default();
+        assert_eq!(params.offer_notice(false), None);
+        let recording = underscore_engine::Recording { name: "hum".into(), channels: Vec::new(), rate_hz: 48_000.0 };
+        params.saved_b.offer(recording);
+        assert!(params.offer_notice(false).is_some());
+        assert_eq!(params.offer_notice(true), None, "it is about to be heard");
     }
 }

@@ -1,20 +1,21 @@
-//! The direction of the dependencies: `plugin → engine → {dsp, backend}`, `torch → backend`, and the tools know the built
-//! bundle and the boundary of the library in it.
+//! The direction of the dependencies: `plugin → {engine → {dsp, backend}, audio_file}`, `torch → backend`, and the tools know the
+//! built bundle, the boundary of the library in it, and how audio files are read.
 
 use crate::metadata::Metadata;
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
 
 /// What each member may name of the other members.
-const MAY_NAME: [(&str, &[&str]); 7] = [
-    ("underscore", &["underscore-engine"]),
+const MAY_NAME: [(&str, &[&str]); 8] = [
+    ("underscore", &["underscore-engine", "underscore-audio-file"]),
+    ("underscore-audio-file", &[]),
     ("underscore-engine", &["underscore-dsp", "underscore-backend"]),
     ("underscore-dsp", &[]),
     ("underscore-backend", &[]),
     ("underscore-torch", &["underscore-backend"]),
     ("host-tests", &[]),
     // The boundary of the library that the bundle holds: what `bench` measures of it, it measures there.
-    ("xtask", &["host-tests", "underscore-backend"]),
+    ("xtask", &["host-tests", "underscore-backend", "underscore-audio-file"]),
 ];
 
 /// Families of crates that end up in the binaries of these members only, directly or through others.

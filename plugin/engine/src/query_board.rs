@@ -31,6 +31,8 @@ pub struct KeptExample {
     pub name: String,
     /// What it looked like; none in sessions from before there were any.
     pub thumbnail: Option<Thumbnail>,
+    /// Of the model that listened to it, in whose space it lies; empty where that is not known.
+    pub model_id: String,
 }
 
 /// A sound from elsewhere than the sidechain, to be listened to.
@@ -61,8 +63,8 @@ pub struct QueryBoard {
 /// What no audio thread needs to know.
 #[derive(Debug, Default)]
 struct About {
-    name: String,
-    thumbnail: Option<Thumbnail>,
+    /// The example that was written last.
+    kept: Option<KeptExample>,
     /// Why the last example could not be used, if it could not.
     refusal: Option<String>,
     /// Waits for a worker of a model that is asked.
@@ -79,8 +81,7 @@ impl QueryBoard {
         let mut about = self.about();
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.write(example.as_ref().map(|example| &example.embedding));
-        let (name, thumbnail) = example.map(|example| (example.name, example.thumbnail)).unwrap_or_default();
-        *about = About { name, thumbnail, ..About::default() };
+        *about = About { kept: example, ..About::default() };
     }
 
     /// Has the next worker that listens listen to this, instead of what was offered before. Not for the audio thread.
@@ -105,7 +106,7 @@ impl QueryBoard {
         let mut about = self.about();
         if self.epoch() == epoch {
             self.write(Some(&example.embedding));
-            (about.name, about.thumbnail, about.refusal) = (example.name, example.thumbnail, None);
+            (about.kept, about.refusal) = (Some(example), None);
         }
     }
 
@@ -124,7 +125,9 @@ impl QueryBoard {
 
     /// Calls the example `name`. Not for the audio thread.
     pub fn rename(&self, name: &str) {
-        name.clone_into(&mut self.about().name);
+        if let Some(kept) = &mut self.about().kept {
+            name.clone_into(&mut kept.name);
+        }
     }
 
     /// What an example that is taken now is to be posted with.
@@ -166,12 +169,8 @@ impl QueryBoard {
     #[must_use]
     pub fn kept(&self) -> Option<KeptExample> {
         let about = self.about();
-        match self.read() {
-            Reading::Example(embedding) => {
-                Some(KeptExample { embedding, name: about.name.clone(), thumbnail: about.thumbnail.clone() })
-            }
-            Reading::Empty | Reading::Busy => None,
-        }
+        // It may have been forgotten since.
+        matches!(self.read(), Reading::Example(_)).then(|| about.kept.clone())?
     }
 
     /// Where the example lies. Real-time safe.
@@ -195,9 +194,9 @@ impl QueryBoard {
 }
 
 impl From<Embedding> for KeptExample {
-    /// Without a name and unseen.
+    /// Without a name, unseen, and nobody knows where from.
     fn from(embedding: Embedding) -> Self {
-        Self { embedding, name: String::new(), thumbnail: None }
+        Self { embedding, name: String::new(), thumbnail: None, model_id: String::new() }
     }
 }
 

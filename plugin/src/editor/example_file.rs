@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nice_plug_egui::baseview::WindowContext;
 use rfd::AsyncFileDialog;
@@ -21,6 +21,12 @@ const LONGEST_S: f64 = 120.0;
 
 /// Pause between two looks whether the editor is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A dialog that is gone sooner was never there.
+const FASTEST_ANSWER: Duration = Duration::from_millis(300);
+
+const NO_DIALOG: &str =
+    "The system opened no file dialog. On Linux it takes a desktop portal (xdg-desktop-portal) or zenity: install one.";
 
 /// Done when this binary is kept loaded.
 static KEPT: Once = Once::new();
@@ -54,10 +60,12 @@ impl ExampleFile {
             .pick_file();
         let is_over = Arc::new(AtomicBool::new(false));
         let (until, query) = (is_over.clone(), query.clone());
-        let wait = move || {
-            if let Some(Some(file)) = answer(dialog, &until) {
-                offer(&query, file.path());
-            }
+        let opened = Instant::now();
+        let wait = move || match answer(dialog, &until) {
+            Some(Some(file)) => offer(&query, file.path()),
+            // Nobody closes a dialog as fast as that.
+            Some(None) if opened.elapsed() < FASTEST_ANSWER => query.board().refuse_offer(NO_DIALOG.into()),
+            Some(None) | None => {}
         };
         match std::thread::Builder::new().name("underscore file".into()).spawn(wait) {
             Ok(thread) => self.waiting = Some(Waiting { is_over, thread }),

@@ -208,6 +208,7 @@ impl Engine {
             examples,
             boards: config.boards.clone(),
             followed: followed.clone(),
+            model_id: spec.id.clone(),
             grid,
             timing: spec.timing,
             num_frames: spec.query_frames,

@@ -27,6 +27,8 @@ pub struct Listener {
     pub boards: Arc<QueryBoards>,
     /// Of the sidechain that is followed.
     pub followed: Arc<QueryBoard>,
+    /// Of the model that listens.
+    pub model_id: String,
     /// Of the host's rate, which the sidechain comes at.
     pub grid: Grid,
     /// Of the model.
@@ -111,7 +113,8 @@ impl Listener {
             .map_err(|error| format!("The example could not be listened to: {error}"))?;
         let thumbnail = Thumbnail::of(&spectrum, num_bins, (1.0 / self.timing.window_s) as f32);
         let embedding = Embedding::new(&values);
-        Ok(Some(KeptExample { embedding, name: String::new(), thumbnail: Some(thumbnail) }))
+        let model_id = self.model_id.clone();
+        Ok(Some(KeptExample { embedding, name: String::new(), thumbnail: Some(thumbnail), model_id }))
     }
 }
 
