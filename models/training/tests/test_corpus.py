@@ -1,17 +1,21 @@
 """The corpus builder on real files made here: splits, layouts, resumption, refusals."""
 
+import io
 import json
 import os
+import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import soundfile
 
 from conftest import sound, write_corpus
-from underscore_training.corpus import debian, layouts, scores, store, voices
+from underscore_training.corpus import debian, fluidsynth, layouts, scores, stems, store, voices
 from underscore_training.corpus.__main__ import main
 from underscore_training.corpus.build import build
 from underscore_training.corpus.debian import Source
@@ -260,3 +264,25 @@ def test_a_composed_song_is_a_midi_file_and_the_same_again() -> None:
     assert one == two
     assert 80 < mido.MidiFile(file=io.BytesIO(one)).length < 140
     assert json.dumps([track.name for track in voices.tracks(7)])
+
+
+def organ_note(is_ended: bool) -> bytes:
+    score = mido.MidiFile(ticks_per_beat=480)
+    score.tracks.append(track := mido.MidiTrack())
+    track.append(mido.Message("program_change", program=19))
+    track.append(mido.Message("note_on", note=60, velocity=90))
+    if is_ended:
+        track.append(mido.Message("note_off", note=60, time=960))
+    file = io.BytesIO()
+    score.save(file=file)
+    return file.getvalue()
+
+
+@pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="fluidsynth is not installed")
+def test_a_score_that_never_ends_is_given_up_by_what_it_has_played() -> None:
+    soundfont = stems.soundfonts("valid")[0]
+    assert fluidsynth.played(organ_note(is_ended=True), soundfont, "a note", 5.0, limit_s=100).size > 48_000
+    began_s = time.monotonic()
+    with pytest.raises(Undecodable, match="a note"):
+        fluidsynth.played(organ_note(is_ended=False), soundfont, "a note", 5.0, limit_s=100)
+    assert time.monotonic() - began_s < 50, "it was waited for"

@@ -98,7 +98,7 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, is_choosing: bool) -> bo
         if example_tile::draw(ui, name, example.board().kept().as_ref(), is_asked_for).clicked() {
             ask_for_example(setter, preset);
         }
-        let width = ui.available_width() - CAPTURE_WIDTH - FILE_WIDTH - 26.0;
+        let width = ui.available_width() - CAPTURE_WIDTH - FILE_WIDTH - 14.0;
         choice::draw(ui, setter, preset, name, width)
             .on_hover_text("A class of sounds, or the example: from the sidechain, or out of a file.");
         capturing(ui, setter, capture, preset, "CAPTURE", CAPTURE_WIDTH)
