@@ -12,10 +12,12 @@ mod choice;
 mod example_file;
 mod example_tile;
 mod fader;
+mod gesture;
 mod levels;
 mod query_map;
 mod question_panel;
 mod separation_panel;
+mod session_watch;
 mod status_panel;
 mod strip;
 mod theme;
@@ -41,6 +43,7 @@ use crate::model::Model;
 use crate::params::UnderscoreParams;
 use example_file::ExampleFile;
 use levels::Levels;
+use session_watch::SessionWatch;
 
 /// Size of the window, points.
 const SIZE: LogicalSize<f32> = LogicalSize::new(620.0, 500.0);
@@ -83,6 +86,7 @@ pub(crate) fn create(
         status: None,
         status_at: None,
         example_file: ExampleFile::default(),
+        session_watch: SessionWatch::default(),
     };
     create_egui_editor(state, RepaintNotifier::new(), settings, app)
 }
@@ -100,6 +104,7 @@ pub struct EditorApp {
     status: Option<StatusSnapshot>,
     status_at: Option<Instant>,
     example_file: ExampleFile,
+    session_watch: SessionWatch,
 }
 
 impl NiceEguiApp for EditorApp {
@@ -112,8 +117,11 @@ impl NiceEguiApp for EditorApp {
     }
 
     fn ui(&mut self, ui: &mut Ui, frame: &mut Frame) {
-        self.refresh();
+        let is_status_new = self.refresh();
         if let Some(gui) = self.gui.clone() {
+            if is_status_new {
+                self.tell_of_examples(&gui.param_setter());
+            }
             self.draw(ui, &gui.param_setter(), frame.baseview_window());
         }
         ui.ctx().request_repaint_after(FRAME_INTERVAL);
@@ -121,7 +129,8 @@ impl NiceEguiApp for EditorApp {
 }
 
 impl EditorApp {
-    fn refresh(&mut self) {
+    /// Returns whether the figures were looked at again, too.
+    fn refresh(&mut self) -> bool {
         let now = Instant::now();
         let peaks = self.meters.take();
         for (levels, stem) in self.strips.iter_mut().zip(peaks.stems) {
@@ -129,9 +138,22 @@ impl EditorApp {
         }
         self.input.update(peaks.input, now);
         self.output.update(peaks.output, now);
-        if self.status_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL) {
+        let is_status_old = self.status_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL);
+        if is_status_old {
             self.status = self.builder.status().map(|status| status.snapshot());
             self.status_at = Some(now);
+        }
+        is_status_old
+    }
+
+    /// The framework cannot tell a host that its session changed; a param that is set to what it is does.
+    fn tell_of_examples(&mut self, setter: &ParamSetter) {
+        let question = &self.params.question;
+        let changed = self.session_watch.changed(question.boards());
+        for (preset, has_changed) in [&question.preset_a, &question.preset_b].into_iter().zip(changed) {
+            if has_changed {
+                gesture::set(setter, preset, preset.value());
+            }
         }
     }
 

@@ -130,8 +130,9 @@ impl QueryBoard {
         }
     }
 
-    /// What an example that is taken now is to be posted with.
-    pub(crate) fn epoch(&self) -> u32 {
+    /// Rises with every session that is loaded: what an example that is taken now is to be posted with.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::Acquire)
     }
 

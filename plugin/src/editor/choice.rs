@@ -3,6 +3,8 @@
 use egui::{ComboBox, Response, Ui};
 use nice_plug::prelude::*;
 
+use super::gesture::set;
+
 /// A list of all variants of `param`, `width` points wide.
 pub fn draw<T: Enum + PartialEq + Copy + 'static>(
     ui: &mut Ui,
@@ -18,9 +20,7 @@ pub fn draw<T: Enum + PartialEq + Copy + 'static>(
         .show_ui(ui, |ui| {
             for variant in (0..T::variants().len()).map(T::from_index) {
                 if ui.selectable_label(param.value() == variant, name(variant)).clicked() {
-                    setter.begin_set_parameter(param);
-                    setter.set_parameter(param, variant);
-                    setter.end_set_parameter(param);
+                    set(setter, param, variant);
                 }
             }
         })

@@ -4,6 +4,7 @@ use egui::{Align2, Color32, FontId, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, p
 use nice_plug::prelude::*;
 use underscore_engine::{Place, QueryMap};
 
+use super::gesture::set;
 use super::theme;
 use crate::query::Preset;
 use crate::question::QuestionParams;
@@ -57,9 +58,7 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
     if is_held && !was_held {
         let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
         if let Some(map) = Preset::map().filter(|map| preset.value() != *map) {
-            setter.begin_set_parameter(preset);
-            setter.set_parameter(preset, map);
-            setter.end_set_parameter(preset);
+            set(setter, preset, map);
         }
         for param in coordinates {
             setter.begin_set_parameter(param);

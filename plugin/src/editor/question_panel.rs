@@ -6,6 +6,7 @@ use nice_plug_egui::baseview::WindowContext;
 use underscore_engine::QueryMap;
 
 use super::example_file::ExampleFile;
+use super::gesture::set;
 use super::{choice, example_tile, query_map, separation_panel, theme, toggle};
 use crate::query::{MAX_NAME_CHARS, Preset, SavedQuery};
 use crate::question::QuestionParams;
@@ -114,9 +115,7 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, is_choosing: bool) -> bo
 /// Who brings an example wants to hear it.
 fn ask_for_example(setter: &ParamSetter, preset: &EnumParam<Preset>) {
     if preset.value() != Preset::default() {
-        setter.begin_set_parameter(preset);
-        setter.set_parameter(preset, Preset::default());
-        setter.end_set_parameter(preset);
+        set(setter, preset, Preset::default());
     }
 }
 
@@ -143,10 +142,4 @@ fn capturing(
         set(setter, param, false);
     }
     response
-}
-
-fn set(setter: &ParamSetter, param: &BoolParam, value: bool) {
-    setter.begin_set_parameter(param);
-    setter.set_parameter(param, value);
-    setter.end_set_parameter(param);
 }

@@ -3,6 +3,7 @@
 use egui::{Align2, Color32, Response, Sense, Stroke, StrokeKind, Ui, Vec2};
 use nice_plug::prelude::*;
 
+use super::gesture::set;
 use super::theme;
 
 /// A button for `param`, filled with `colour` while it is on.
@@ -16,9 +17,7 @@ pub fn draw(
 ) -> Response {
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
     if response.clicked() {
-        setter.begin_set_parameter(param);
-        setter.set_parameter(param, !param.value());
-        setter.end_set_parameter(param);
+        set(setter, param, !param.value());
     }
     let is_on = param.value();
     let (fill, text) = if is_on { (colour, theme::GROOVE) } else { (theme::GROOVE, theme::DIM) };
