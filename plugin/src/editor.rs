@@ -34,7 +34,7 @@ use nice_plug_egui::baseview::{HandlerError, WindowContext};
 use nice_plug_egui::{
     EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor,
 };
-use underscore_engine::{QueryBoard, StatusSnapshot};
+use underscore_engine::{QueryBoard, State, StatusSnapshot};
 
 use crate::block::NUM_STEMS;
 use crate::builder::Builder;
@@ -146,14 +146,11 @@ impl EditorApp {
         is_status_old
     }
 
-    /// The framework cannot tell a host that its session changed; a param that is set to what it is does.
+    /// Moves a param of which the host knows.
     fn tell_of_examples(&mut self, setter: &ParamSetter) {
         let question = &self.params.question;
-        let changed = self.session_watch.changed(question.boards());
-        for (preset, has_changed) in [&question.preset_a, &question.preset_b].into_iter().zip(changed) {
-            if has_changed {
-                gesture::set(setter, preset, preset.value());
-            }
+        if self.session_watch.has_changed(question.boards()) {
+            gesture::set(setter, &question.revision, 1 - question.revision.value());
         }
     }
 
@@ -214,7 +211,9 @@ impl EditorApp {
             params.state_version.notice(),
             params.missing_model.notice(model),
             params.question.boards().iter().find_map(QueryBoard::refusal).filter(|_| model.is_asked()),
-            params.question.offer_notice(self.status.is_some() && model.is_asked()),
+            params.question.offer_notice(
+                model.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
+            ),
             params.question.notice(model.id()),
             self.status.as_ref().and_then(|status| status_panel::restart_notice(status, model.id())),
         ];

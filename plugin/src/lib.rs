@@ -5,7 +5,8 @@
 //! * the host's main thread: [`Underscore`]'s `activate` and `deactivate`, the [`editor`];
 //! * the host's audio thread: `process` and `reset`, with [`separation`] and [`mixer`]; nothing there allocates, locks or waits
 //!   (but for a host that renders ahead of real time);
-//! * a thread of its own: [`builder`], which makes another engine when the user chooses another model or device.
+//! * a thread of its own: [`builder`], which makes another engine when the user chooses another model or device;
+//! * and another for as long as a file dialog is open: it reads the example that is chosen there.
 
 pub mod block;
 pub mod builder;

@@ -180,6 +180,7 @@ mod tests {
         "query_y",
         "query_refine",
         "query_follow",
+        "query_revision",
     ];
 
     #[test]

@@ -74,7 +74,8 @@ fn query_of(catalogue: &Catalogue, id: &str, model_id: &str, slot: usize) -> Que
 pub const MAX_NAME_CHARS: usize = 24;
 
 /// The name, without what cannot be shown.
-fn shown(name: &str) -> String {
+#[must_use]
+pub fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect()
 }
 
@@ -107,7 +108,7 @@ impl SavedQuery {
 
     /// Has `recording` listened to by the next worker that can. Not for the audio thread.
     pub fn offer(&self, recording: Recording) {
-        self.board().offer(Recording { name: shown(&recording.name), ..recording });
+        self.board().offer(recording);
     }
 
     /// Calls the example `name`. Not for the audio thread.
@@ -140,7 +141,7 @@ impl PersistentField<'_, SavedExample> for SavedQuery {
             name: shown(&saved.name),
             // Of another version, perhaps: an example is as good without.
             thumbnail: saved.thumbnail.parse().ok(),
-            model_id: saved.model,
+            model_id: shown(&saved.model),
         });
         self.board().load(example);
     }

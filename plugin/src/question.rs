@@ -46,6 +46,9 @@ pub struct QuestionParams {
     /// Slot A asks for what the sidechain plays, listened to anew every second. Nothing of it is kept.
     #[id = "query_follow"]
     pub follow: BoolParam,
+    /// Says nothing itself: it moves when an example changes, which the framework cannot tell the host.
+    #[id = "query_revision"]
+    pub revision: IntParam,
 }
 
 impl Default for QuestionParams {
@@ -79,6 +82,7 @@ impl Default for QuestionParams {
             map_y: coordinate("Map Y"),
             refine: switch("Refine Query"),
             follow: switch("Follow Sidechain"),
+            revision: IntParam::new("Examples", 0, IntRange::Linear { min: 0, max: 1 }).non_automatable().hide(),
         }
     }
 }
@@ -119,7 +123,7 @@ impl QuestionParams {
                 }
                 Some(kept) if kept.model_id.is_empty() || kept.model_id == model_id => None,
                 Some(kept) => Some(format!(
-                    "The example of {name} was listened to by {}, and means something else to {}: capture it anew.",
+                    "The example of {name} was listened to by {}, and means something else to {}: capture it anew, or open its file again.",
                     name_of(&kept.model_id),
                     name_of(model_id)
                 )),
@@ -196,7 +200,7 @@ mod tests {
     fn a_file_that_nobody_listens_to_is_told_as_long_as_it_waits() {
         let params = QuestionParams::default();
         assert_eq!(params.offer_notice(false), None);
-        let recording = underscore_engine::Recording { name: "hum".into(), channels: Vec::new(), rate_hz: 48_000.0 };
+        let recording = underscore_engine::Recording::new("hum".into(), vec![vec![0.5; 100]], 48_000.0);
         params.saved_b.offer(recording);
         assert!(params.offer_notice(false).is_some());
         assert_eq!(params.offer_notice(true), None, "it is about to be heard");

@@ -17,7 +17,7 @@ pub use report::Report;
 /// What to render, and how a host would set the plugin up for it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RenderArgs {
-    /// An audio file (WAV, FLAC, Ogg Vorbis, MP3), or a folder of them
+    /// An audio file (WAV, AIFF, FLAC, Ogg Vorbis, MP3), or a folder of them
     pub input: PathBuf,
     /// Where the stems, main.wav and report.json go; for a folder: one folder per file in it
     pub out_dir: PathBuf,

@@ -13,6 +13,9 @@ use symphonia::core::meta::MetadataOptions;
 /// Extensions that are taken for audio, in lower case.
 pub const EXTENSIONS: [&str; 7] = ["wav", "aiff", "aif", "flac", "ogg", "oga", "mp3"];
 
+/// Of a beginning: samples of all channels, 128 MB.
+const MOST_VALUES: usize = 1 << 25;
+
 /// A decoded file, or its beginning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Audio {
@@ -27,6 +30,11 @@ impl Audio {
     #[must_use]
     pub fn num_samples(&self) -> usize {
         self.channels.first().map_or(0, Vec::len)
+    }
+
+    fn is_longer_than(&self, longest_s: f64) -> bool {
+        self.num_samples() as f64 >= longest_s * f64::from(self.rate_hz).max(1.0)
+            || self.num_samples() * self.channels.len() >= MOST_VALUES
     }
 }
 
@@ -85,16 +93,22 @@ pub fn has_audio_extension(path: &Path) -> bool {
 /// Reads a whole file.
 ///
 /// # Errors
-/// What cannot be decoded is an error, not a gap: half a file helps nobody.
+/// What cannot be decoded is an error, not a gap: a render of half a file helps nobody.
 pub fn read(path: &Path) -> Result<Audio, ReadError> {
-    read_beginning(path, f64::INFINITY)
+    decoded(path, None)
 }
 
-/// Reads a file up to `longest_s` seconds, and at most a packet more.
+/// Reads what there is of a file's first `longest_s` seconds, for a listener and not for a render: what cannot be decoded is left out, and nobody
+/// minds that there is less than the file says. Of many channels or a very high rate less, so that it fits into 128 MB.
 ///
 /// # Errors
-/// As [`read`], of what is read.
+/// Where nothing at all can be read.
 pub fn read_beginning(path: &Path, longest_s: f64) -> Result<Audio, ReadError> {
+    decoded(path, Some(longest_s))
+}
+
+/// The whole file, or what there is of its beginning.
+fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
     let of = || path.to_path_buf();
     let file = File::open(path).map_err(|source| ReadError::Open { path: of(), source })?;
     let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
@@ -114,19 +128,23 @@ pub fn read_beginning(path: &Path, longest_s: f64) -> Result<Audio, ReadError> {
         symphonia::default::get_codecs().make_audio_decoder(codec, &AudioDecoderOptions::default()).map_err(unknown)?;
     let mut audio = Audio { channels: Vec::new(), rate_hz: 0 };
     let mut planes: Vec<Vec<f32>> = Vec::new();
-    let mut is_whole = true;
-    loop {
+    while !longest_s.is_some_and(|longest_s| audio.is_longer_than(longest_s)) {
         let packet = match format.next_packet() {
             Ok(Some(packet)) => packet,
             Ok(None) => break,
             // Some containers only notice their end by running into it.
             Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+            Err(_) if longest_s.is_some() => break,
             Err(error) => return Err(damaged(error)),
         };
         if packet.track_id != track_id {
             continue;
         }
-        let block = decoder.decode(&packet).map_err(damaged)?;
+        let block = match decoder.decode(&packet) {
+            Ok(block) => block,
+            Err(Error::DecodeError(_)) if longest_s.is_some() => continue,
+            Err(error) => return Err(damaged(error)),
+        };
         let spec = block.spec();
         if audio.channels.is_empty() {
             audio.rate_hz = spec.rate();
@@ -139,15 +157,13 @@ pub fn read_beginning(path: &Path, longest_s: f64) -> Result<Audio, ReadError> {
         for (channel, plane) in audio.channels.iter_mut().zip(&planes) {
             channel.extend_from_slice(plane);
         }
-        if audio.num_samples() as f64 >= longest_s * f64::from(audio.rate_hz) {
-            is_whole = false;
-            break;
-        }
     }
     let actual = audio.num_samples() as u64;
     match declared_samples {
         _ if actual == 0 => Err(ReadError::Empty(of())),
-        Some(declared) if is_whole && actual < declared => Err(ReadError::CutOff { path: of(), declared, actual }),
+        Some(declared) if longest_s.is_none() && actual < declared => {
+            Err(ReadError::CutOff { path: of(), declared, actual })
+        }
         _ => Ok(audio),
     }
 }
@@ -205,6 +221,8 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         let cut_off = read(&path).unwrap_err();
+        let heard = read_beginning(&path, 60.0).unwrap().num_samples();
+        assert!((1_900..2_100).contains(&heard), "{heard} of it can be listened to");
         std::fs::write(&path, b"this is no audio").unwrap();
         let unknown = read(&path).unwrap_err();
         write(&path, &[vec![]], 44_100);

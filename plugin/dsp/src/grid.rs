@@ -79,6 +79,12 @@ impl Grid {
         self.synthesis_samples
     }
 
+    /// Hops that so many frames in a row are made of: one each, and what the first one's window reaches back.
+    #[must_use]
+    pub fn frames_reach_hops(self, num_frames: usize) -> usize {
+        num_frames + self.window_samples.div_ceil(self.hop_samples) - 1
+    }
+
     /// The windows of these lengths.
     #[must_use]
     pub fn windows(self) -> WindowPair {

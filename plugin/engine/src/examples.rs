@@ -30,8 +30,8 @@ pub struct Example {
     pub place: usize,
     /// Which one of that place it is, from 1 on.
     pub number: u32,
-    /// Of the board when it was taken.
-    pub epoch: u32,
+    /// Its number on the board.
+    pub ticket: u64,
     /// What was found, and no sidechain.
     pub is_found: bool,
     /// `[channel][sample]`, written round and round.
@@ -47,7 +47,7 @@ impl Example {
         Self {
             place: 0,
             number: 0,
-            epoch: 0,
+            ticket: 0,
             is_found: false,
             samples: vec![vec![0.0; num_samples]; num_channels],
             next: 0,

@@ -20,6 +20,7 @@ mod latency;
 mod query;
 mod query_board;
 mod query_map;
+mod recording;
 mod resources;
 mod status;
 mod thumbnail;
@@ -29,8 +30,9 @@ pub use audio_thread::{ActivateError, Engine, EngineConfig, RenderMode, Settings
 pub use catalogue::{Catalogue, CatalogueError, ModelSpec};
 pub use latency::{Latency, LatencyError, ModelTiming, latency};
 pub use query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryPreset, Question};
-pub use query_board::{KeptExample, QueryBoard, QueryBoards, Reading, Recording};
+pub use query_board::{KeptExample, QueryBoard, QueryBoards, Reading};
 pub use query_map::{Place, Projection, QueryMap};
+pub use recording::Recording;
 pub use resources::{Resources, keep_this_binary_loaded};
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
 pub use thumbnail::Thumbnail;

@@ -1,11 +1,12 @@
 //! Where the example of one slot lies, for all who ask, and what is known of it besides.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use atomic_float::AtomicF32;
 
 use crate::query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS};
+use crate::recording::Recording;
 use crate::thumbnail::Thumbnail;
 
 /// Boards of one instance, by slot.
@@ -35,17 +36,6 @@ pub struct KeptExample {
     pub model_id: String,
 }
 
-/// A sound from elsewhere than the sidechain, to be listened to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recording {
-    /// What the example is to be called.
-    pub name: String,
-    /// `[channel][sample]`, full scale 1.0.
-    pub channels: Vec<Vec<f32>>,
-    /// Of the samples, Hz; whatever the host's is.
-    pub rate_hz: f64,
-}
-
 /// Where the example of one slot lies: written when one was listened to or a session is loaded, read by the audio thread
 /// without a lock and by whoever saves the session. Outlives activations.
 #[derive(Debug, Default)]
@@ -54,8 +44,12 @@ pub struct QueryBoard {
     version: AtomicU32,
     has_example: AtomicBool,
     values: [AtomicF32; MAX_EMBEDDING_SIZE],
-    /// Rises when something else than an example decides what is here: what was taken before then says nothing any more.
-    epoch: AtomicU32,
+    /// Number of what was taken, offered or loaded last.
+    tickets: AtomicU64,
+    /// Number of what is here: what has a lower one comes too late.
+    newest: AtomicU64,
+    /// Something was offered that nobody has answered yet.
+    is_offered: AtomicBool,
     /// Held by who writes; never locked on an audio thread.
     about: Mutex<About>,
 }
@@ -67,8 +61,10 @@ struct About {
     kept: Option<KeptExample>,
     /// Why the last example could not be used, if it could not.
     refusal: Option<String>,
-    /// Waits for a worker of a model that is asked.
-    offered: Option<Recording>,
+    /// Waits for a worker of a model that is asked, with its number.
+    offered: Option<(u64, Recording)>,
+    /// Sessions that were loaded.
+    num_loads: u64,
 }
 
 impl QueryBoard {
@@ -76,51 +72,58 @@ impl QueryBoard {
         self.about.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number of an example that is taken now. Real-time safe.
+    pub(crate) fn take_ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
     /// This is the example now, or there is none, whatever was taken or offered before: a session was loaded. Not for the audio thread.
     pub fn load(&self, example: Option<KeptExample>) {
         let mut about = self.about();
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.newest.store(self.take_ticket(), Ordering::Release);
+        self.is_offered.store(false, Ordering::Release);
         self.write(example.as_ref().map(|example| &example.embedding));
-        *about = About { kept: example, ..About::default() };
+        *about = About { kept: example, num_loads: about.num_loads + 1, ..About::default() };
     }
 
     /// Has the next worker that listens listen to this, instead of what was offered before. Not for the audio thread.
     pub fn offer(&self, recording: Recording) {
-        self.about().offered = Some(recording);
-    }
-
-    /// Whether something was offered that nobody has listened to yet. Not for the audio thread.
-    #[must_use]
-    pub fn has_offer(&self) -> bool {
-        self.about().offered.is_some()
-    }
-
-    /// What was offered, and the epoch to post it with. Not for the audio thread.
-    pub(crate) fn take_offer(&self) -> Option<(u32, Recording)> {
         let mut about = self.about();
-        about.offered.take().map(|recording| (self.epoch(), recording))
-    }
-
-    /// The example that was taken in `epoch` is this, unless that is over. Not for the audio thread.
-    pub(crate) fn post(&self, epoch: u32, example: KeptExample) {
-        let mut about = self.about();
-        if self.epoch() == epoch {
-            self.write(Some(&example.embedding));
-            (about.kept, about.refusal) = (Some(example), None);
-        }
-    }
-
-    /// The example that was taken in `epoch` could not be used. What was there stays. Not for the audio thread.
-    pub(crate) fn refuse(&self, epoch: u32, why: String) {
-        let mut about = self.about();
-        if self.epoch() == epoch {
-            about.refusal = Some(why);
-        }
+        (about.offered, about.refusal) = (Some((self.take_ticket(), recording)), None);
+        self.is_offered.store(true, Ordering::Release);
     }
 
     /// What was to be offered could not be read. What was there stays. Not for the audio thread.
     pub fn refuse_offer(&self, why: String) {
         self.about().refusal = Some(why);
+    }
+
+    /// Whether something was offered that nobody has answered yet. Real-time safe.
+    #[must_use]
+    pub fn has_offer(&self) -> bool {
+        self.is_offered.load(Ordering::Acquire)
+    }
+
+    /// What was offered, and the number to answer it with. Not for the audio thread.
+    pub(crate) fn take_offer(&self) -> Option<(u64, Recording)> {
+        if self.has_offer() { self.about().offered.take() } else { None }
+    }
+
+    /// What was taken or offered with this number is this example, or cannot be used, and why: then what was there stays. Nothing happens where
+    /// something newer is here. Not for the audio thread.
+    pub(crate) fn answer(&self, ticket: u64, answer: Result<KeptExample, String>) {
+        let mut about = self.about();
+        if ticket > self.newest.load(Ordering::Acquire) {
+            match answer {
+                Ok(example) => {
+                    self.newest.store(ticket, Ordering::Release);
+                    self.write(Some(&example.embedding));
+                    (about.kept, about.refusal) = (Some(example), None);
+                }
+                Err(why) => about.refusal = Some(why),
+            }
+        }
+        self.is_offered.store(about.offered.is_some(), Ordering::Release);
     }
 
     /// Calls the example `name`. Not for the audio thread.
@@ -130,15 +133,15 @@ impl QueryBoard {
         }
     }
 
-    /// Rises with every session that is loaded: what an example that is taken now is to be posted with.
+    /// Sessions that were loaded. Not for the audio thread.
     #[must_use]
-    pub fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Acquire)
+    pub fn num_loads(&self) -> u64 {
+        self.about().num_loads
     }
 
     /// Forgets the example, and what was taken up to now. Real-time safe; only where nobody but workers writes.
     pub(crate) fn forget(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.newest.store(self.take_ticket(), Ordering::Release);
         self.has_example.store(false, Ordering::Release);
     }
 
@@ -213,7 +216,8 @@ mod tests {
             let board = board.clone();
             std::thread::spawn(move || {
                 for number in 0..20_000_u16 {
-                    board.post(0, Embedding::new(&[f32::from(number) / 200.0; MAX_EMBEDDING_SIZE]).into());
+                    let example = Embedding::new(&[f32::from(number) / 200.0; MAX_EMBEDDING_SIZE]).into();
+                    board.answer(board.take_ticket(), Ok(example));
                 }
             })
         };
@@ -233,45 +237,71 @@ mod tests {
         assert_eq!((board.read(), board.settled()), (Reading::Empty, None));
     }
 
+    fn post(board: &QueryBoard, value: f32) {
+        board.answer(board.take_ticket(), Ok(Embedding::new(&[value]).into()));
+    }
+
+    fn value(board: &QueryBoard) -> Option<f32> {
+        board.settled().map(|embedding| embedding.values()[0])
+    }
+
+    fn hum() -> Recording {
+        Recording::new("hum".into(), vec![vec![0.5; 4_800]], 48_000.0)
+    }
+
     #[test]
     fn a_refused_example_leaves_the_one_before_and_says_why_until_another_comes() {
         let board = QueryBoard::default();
-        let first = Embedding::new(&[1.0]);
-        board.post(0, first.into());
-        board.refuse(0, "it is silent".into());
-        assert_eq!((board.settled(), board.refusal().as_deref()), (Some(first), Some("it is silent")));
-        board.post(0, Embedding::new(&[2.0]).into());
-        assert_eq!(board.refusal(), None);
+        post(&board, 1.0);
+        board.answer(board.take_ticket(), Err("it is silent".into()));
+        assert_eq!((value(&board), board.refusal().as_deref()), (Some(1.0), Some("it is silent")));
+        post(&board, 2.0);
+        assert_eq!((value(&board), board.refusal()), (Some(2.0), None));
         board.refuse_offer("it is no audio file".into());
         assert_eq!(board.refusal().as_deref(), Some("it is no audio file"));
+        board.offer(hum());
+        assert_eq!(board.refusal(), None);
     }
 
     #[test]
     fn what_was_taken_before_a_session_was_loaded_changes_nothing_of_it() {
         let board = QueryBoard::default();
-        let (taken, loaded) = (Embedding::new(&[1.0]), Embedding::new(&[2.0]));
-        let recording = Recording { name: "a file".into(), channels: Vec::new(), rate_hz: 48_000.0 };
-        board.offer(recording.clone());
-        let (epoch, offered) = board.take_offer().unwrap();
-        assert_eq!((offered, board.has_offer()), (recording.clone(), false));
-        board.offer(recording);
-        board.load(Some(loaded.into()));
-        board.post(epoch, taken.into());
-        board.refuse(epoch, "it is silent".into());
-        assert_eq!((board.settled(), board.refusal(), board.has_offer()), (Some(loaded), None, false));
-        board.post(board.epoch(), taken.into());
-        assert_eq!(board.settled(), Some(taken));
+        let taken = board.take_ticket();
+        board.offer(hum());
+        let (offered, _) = board.take_offer().unwrap();
+        board.offer(hum());
+        board.load(Some(Embedding::new(&[2.0]).into()));
+        assert!(!board.has_offer() && board.take_offer().is_none());
+        board.answer(taken, Ok(Embedding::new(&[1.0]).into()));
+        board.answer(offered, Err("it is silent".into()));
+        assert_eq!((value(&board), board.refusal(), board.num_loads()), (Some(2.0), None, 1));
+        post(&board, 3.0);
+        assert_eq!(value(&board), Some(3.0));
         board.forget();
-        assert_eq!(board.settled(), None);
+        assert_eq!(value(&board), None);
+    }
+
+    #[test]
+    fn of_what_was_taken_and_offered_the_newest_stays_in_whatever_order_it_is_answered() {
+        let board = QueryBoard::default();
+        board.offer(hum());
+        let captured = board.take_ticket();
+        board.answer(captured, Ok(Embedding::new(&[2.0]).into()));
+        assert!(board.has_offer(), "it waits still");
+        let (offered, _) = board.take_offer().unwrap();
+        assert!(board.has_offer(), "and is not answered yet");
+        board.answer(offered, Ok(Embedding::new(&[1.0]).into()));
+        assert_eq!((value(&board), board.has_offer()), (Some(2.0), false));
     }
 
     #[test]
     fn a_name_is_that_of_the_example_which_it_was_given_to() {
         let board = QueryBoard::default();
-        board.post(0, KeptExample { name: "hum".into(), ..Embedding::new(&[1.0]).into() });
+        let hum = KeptExample { name: "hum".into(), ..Embedding::new(&[1.0]).into() };
+        board.answer(board.take_ticket(), Ok(hum));
         board.rename("low hum");
         assert_eq!(board.kept().unwrap().name, "low hum");
-        board.post(0, Embedding::new(&[2.0]).into());
+        post(&board, 2.0);
         assert_eq!(board.kept().unwrap().name, "", "another example");
     }
 }

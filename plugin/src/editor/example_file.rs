@@ -6,15 +6,15 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use nice_plug_egui::baseview::WindowContext;
 use rfd::AsyncFileDialog;
-use underscore_audio_file::{EXTENSIONS, read_beginning};
+use underscore_audio_file::{EXTENSIONS, ReadError, read_beginning};
 use underscore_engine::{Recording, keep_this_binary_loaded};
 
-use crate::query::SavedQuery;
+use crate::query::{SavedQuery, shown};
 
 /// Of a long file so much is read, of which the loudest three seconds are the example.
 const LONGEST_S: f64 = 120.0;
@@ -31,7 +31,7 @@ const NO_DIALOG: &str =
 /// Done when this binary is kept loaded.
 static KEPT: Once = Once::new();
 
-/// The dialog, while one is open, and the thread that waits for its answer.
+/// The dialog, while one is open.
 #[derive(Debug, Default)]
 pub struct ExampleFile {
     waiting: Option<Waiting>,
@@ -39,17 +39,21 @@ pub struct ExampleFile {
 
 #[derive(Debug)]
 struct Waiting {
+    /// Whom the example is for.
+    slot: usize,
+    /// Nobody waits for the answer any more.
     is_over: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    /// A file was chosen and could be read.
+    was_offered: Arc<AtomicBool>,
 }
 
 impl ExampleFile {
-    /// Opens the dialog above `window`. What is chosen there is offered to `query`'s workers; what cannot be read is told on its board.
-    pub fn choose(&mut self, query: &SavedQuery, window: &WindowContext) {
-        if self.is_open() {
-            return;
-        }
-        // The dialog has a thread of its own, which nobody can end: it may outlast the instance.
+    /// Opens the dialog above `window`; one that is open already is not waited for any more. What is chosen there is offered as the example of
+    /// `slot`; what cannot be read is told on its board.
+    pub fn choose(&mut self, slot: usize, query: &SavedQuery, window: &WindowContext) {
+        self.give_up();
+        // The dialog has a thread of its own, which nobody can end, and a file may lie where reading takes for ever: both may outlast the
+        // instance.
         KEPT.call_once(keep_this_binary_loaded);
         let extensions: Vec<String> = EXTENSIONS.iter().flat_map(|it| [(*it).to_owned(), it.to_uppercase()]).collect();
         // Made here, because macOS wants its dialogs made by the main thread.
@@ -58,36 +62,43 @@ impl ExampleFile {
             .add_filter("Audio", &extensions)
             .set_parent(window)
             .pick_file();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let (until, query) = (is_over.clone(), query.clone());
-        let opened = Instant::now();
-        let wait = move || match answer(dialog, &until) {
-            Some(Some(file)) => offer(&query, file.path()),
+        let waiting = Waiting { slot, is_over: Arc::default(), was_offered: Arc::default() };
+        let (is_over, was_offered) = (waiting.is_over.clone(), waiting.was_offered.clone());
+        let (query, opened) = (query.clone(), Instant::now());
+        let wait = move || match answer(dialog, &is_over) {
+            Some(Some(file)) => {
+                if let Some(recording) = recording(&query, file.path())
+                    && !is_over.load(Ordering::Acquire)
+                {
+                    query.offer(recording);
+                    was_offered.store(true, Ordering::Release);
+                }
+            }
             // Nobody closes a dialog as fast as that.
             Some(None) if opened.elapsed() < FASTEST_ANSWER => query.board().refuse_offer(NO_DIALOG.into()),
             Some(None) | None => {}
         };
         match std::thread::Builder::new().name("underscore file".into()).spawn(wait) {
-            Ok(thread) => self.waiting = Some(Waiting { is_over, thread }),
+            Ok(_) => self.waiting = Some(waiting),
             Err(error) => tracing::error!("no file can be chosen: no thread: {error}"),
         }
     }
 
-    /// Whether a dialog is open.
-    pub fn is_open(&self) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| !waiting.thread.is_finished())
+    /// The slot for which a file was chosen and read, once.
+    pub fn take_offered(&mut self) -> Option<usize> {
+        self.waiting.take_if(|waiting| waiting.was_offered.load(Ordering::Acquire)).map(|waiting| waiting.slot)
+    }
+
+    fn give_up(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            waiting.is_over.store(true, Ordering::Release);
+        }
     }
 }
 
 impl Drop for ExampleFile {
     fn drop(&mut self) {
-        if let Some(Waiting { is_over, thread }) = self.waiting.take() {
-            is_over.store(true, Ordering::Release);
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!("the thread of the file dialog panicked");
-            }
-        }
+        self.give_up();
     }
 }
 
@@ -113,20 +124,21 @@ fn answer<T>(future: impl Future<Output = T>, is_over: &AtomicBool) -> Option<T>
     None
 }
 
-/// Has the file's sound listened to, under the file's name.
-fn offer(query: &SavedQuery, path: &Path) {
+/// The file's loudest seconds, under its name; none, and a word on the board, where it cannot be read.
+fn recording(query: &SavedQuery, path: &Path) -> Option<Recording> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
     // A decoder that stumbles over a strange file is not to take the host along.
-    let read = catch_unwind(AssertUnwindSafe(|| read_beginning(path, LONGEST_S)));
-    let refuse = |why: String| query.board().refuse_offer(why);
-    match read {
-        Ok(Ok(audio)) => query.offer(Recording {
-            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            channels: audio.channels,
-            rate_hz: f64::from(audio.rate_hz),
-        }),
-        Ok(Err(error)) => refuse(format!("The file cannot be an example: {error}.")),
-        Err(_) => refuse(format!("{} cannot be read: it broke its decoder. Convert it to WAV.", path.display())),
-    }
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        let audio = read_beginning(path, LONGEST_S)?;
+        Ok(Recording::new(shown(&name), audio.channels, f64::from(audio.rate_hz)))
+    }));
+    let why = match read {
+        Ok(Ok(recording)) => return Some(recording),
+        Ok(Err::<_, ReadError>(error)) => format!("The file cannot be an example: {error}."),
+        Err(_) => format!("{} cannot be read: it broke its decoder. Convert it to WAV.", path.display()),
+    };
+    query.board().refuse_offer(why);
+    None
 }
 
 #[cfg(test)]
@@ -138,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_offered_under_its_name_and_what_is_none_is_told() {
+    fn a_file_is_taken_under_its_name_and_what_is_none_is_told() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("door slam with a very long name.wav");
         let spec = hound::WavSpec {
@@ -151,24 +163,22 @@ mod tests {
         (0..4_000).for_each(|n| writer.write_sample((n % 100 * 200) as i16).expect("a sample"));
         writer.finalize().expect("a file");
         let query = slot();
-        offer(&query, &path);
-        assert!(query.board().has_offer());
+        let found = recording(&query, &path).expect("a recording");
+        assert_eq!((found.name(), found.rate_hz()), ("door slam with a very lo", 22_050.0));
         assert_eq!(query.board().refusal(), None);
 
         for (name, content) in
             [("torn.wav", &b"RIFF\x10\0\0\0WAVEfmt "[..]), ("notes.wav", b"no sound"), ("empty.mp3", b"")]
         {
-            let query = slot();
             let path = folder.path().join(name);
             std::fs::write(&path, content).expect("a file");
-            offer(&query, &path);
+            assert_eq!(recording(&query, &path), None);
             let why = query.board().refusal().expect("a reason");
             println!("{why}");
-            assert!(why.contains(name) && !query.board().has_offer());
+            assert!(why.contains(name));
         }
-        offer(&query, &folder.path().join("gone.wav"));
+        assert_eq!(recording(&query, &folder.path().join("gone.wav")), None);
         assert!(query.board().refusal().is_some_and(|why| why.contains("gone.wav")));
-        assert!(query.board().has_offer(), "what was offered before stays");
     }
 
     #[test]
@@ -183,6 +193,8 @@ mod tests {
         assert_eq!(answer(later, &is_over), Some(8));
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| answer(std::future::pending::<()>(), &is_over));
+            std::thread::sleep(LOOK_INTERVAL / 2);
+            assert!(!waiting.is_finished());
             is_over.store(true, Ordering::Release);
             assert_eq!(waiting.join().expect("it ends"), None);
         });

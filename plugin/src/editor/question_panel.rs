@@ -42,10 +42,12 @@ pub fn draw(
                 Slot { name: "A", preset: &params.preset_a, capture: &params.capture_a, example: &params.saved_a },
                 Slot { name: "B", preset: &params.preset_b, capture: &params.capture_b, example: &params.saved_b },
             ];
-            for slot in &slots {
-                if self::slot(ui, setter, slot, file.is_open()) {
-                    file.choose(slot.example, window);
-                    ask_for_example(setter, slot.preset);
+            if let Some(slot) = file.take_offered() {
+                ask_for_example(setter, slots[slot].preset);
+            }
+            for (slot_idx, slot) in slots.iter().enumerate() {
+                if self::slot(ui, setter, slot) {
+                    file.choose(slot_idx, slot.example, window);
                 }
             }
             separation_panel::slider(
@@ -75,11 +77,18 @@ fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
     let slot = params.nearer_slot();
     let (preset, example) = [(&params.preset_a, &params.saved_a), (&params.preset_b, &params.saved_b)][slot];
     let kept = example.board().kept().filter(|_| preset.value() == Preset::default());
-    let Some(mut name) = kept.map(|kept| kept.name) else { return };
+    let Some(kept) = kept else { return };
+    let place = ui.make_persistent_id(("name", slot));
+    // What is being typed is nobody else's yet.
+    let mut name = ui.data(|data| data.get_temp(place)).unwrap_or(kept.name);
     let hint = ["name of A", "name of B"][slot];
     let field = TextEdit::singleline(&mut name).hint_text(hint).char_limit(MAX_NAME_CHARS).font(TextStyle::Small);
     let field = ui.add_sized(vec2(ui.available_width() - 8.0, NAME_HEIGHT), field);
-    if field.on_hover_text("What the example that is asked for is called; saved with the session.").changed() {
+    let field = field.on_hover_text("What the example that is asked for is called; saved with the session.");
+    if field.has_focus() {
+        ui.data_mut(|data| data.insert_temp(place, name));
+    } else if field.lost_focus() {
+        ui.data_mut(|data| data.remove::<String>(place));
         example.set_name(&name);
     }
 }
@@ -92,7 +101,7 @@ struct Slot<'a> {
 }
 
 /// What one slot asks for, and the buttons that bring its example. `true`: its file is to be chosen.
-fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, is_choosing: bool) -> bool {
+fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot) -> bool {
     let Slot { name, preset, capture, example } = slot;
     ui.horizontal(|ui| {
         let is_asked_for = preset.value() == Preset::default();
@@ -105,9 +114,7 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, is_choosing: bool) -> bo
         capturing(ui, setter, capture, preset, "CAPTURE", CAPTURE_WIDTH)
             .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
         let button = Button::new(RichText::new("FILE").size(11.0)).min_size(vec2(FILE_WIDTH, BUTTON_HEIGHT));
-        ui.add_enabled(!is_choosing, button)
-            .on_hover_text("The loudest three seconds of an audio file are the example.")
-            .clicked()
+        ui.add(button).on_hover_text("The loudest three seconds of an audio file are the example.").clicked()
     })
     .inner
 }

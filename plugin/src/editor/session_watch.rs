@@ -5,19 +5,21 @@ use underscore_engine::{KeptExample, NUM_SLOTS, QueryBoards};
 /// What was on the boards at the last look.
 #[derive(Debug, Default)]
 pub struct SessionWatch {
-    /// By slot: the board's epoch, and the example.
-    seen: [Option<(u32, Option<KeptExample>)>; NUM_SLOTS],
+    /// By slot: how many sessions were loaded, and the example.
+    seen: [Option<(u64, Option<KeptExample>)>; NUM_SLOTS],
 }
 
 impl SessionWatch {
-    /// Slots whose example is another one than at the last look, or has another name, `[slot]`. Not because a session was loaded: that is as the
-    /// host knows it.
-    pub fn changed(&mut self, boards: &QueryBoards) -> [bool; NUM_SLOTS] {
-        std::array::from_fn(|slot| {
-            let now = (boards[slot].epoch(), boards[slot].kept());
-            let before = self.seen[slot].replace(now.clone());
-            before.is_some_and(|before| before.0 == now.0 && before.1 != now.1)
-        })
+    /// Whether an example is another one than at the last look, or has another name. Not because a session was loaded: that is as the host
+    /// knows it.
+    pub fn has_changed(&mut self, boards: &QueryBoards) -> bool {
+        let mut has_changed = false;
+        for (seen, board) in self.seen.iter_mut().zip(boards) {
+            let now = (board.num_loads(), board.kept());
+            let before = seen.replace(now.clone());
+            has_changed |= before.is_some_and(|before| before.0 == now.0 && before.1 != now.1);
+        }
+        has_changed
     }
 }
 
@@ -32,11 +34,11 @@ mod tests {
         let boards = QueryBoards::default();
         boards[1].load(Some(Embedding::new(&[1.0]).into()));
         let mut watch = SessionWatch::default();
-        assert_eq!(watch.changed(&boards), [false; 2], "it is there already");
+        assert!(!watch.has_changed(&boards), "it is there already");
         boards[1].rename("hum");
-        assert_eq!(watch.changed(&boards), [false, true]);
-        assert_eq!(watch.changed(&boards), [false; 2]);
+        assert!(watch.has_changed(&boards));
+        assert!(!watch.has_changed(&boards));
         boards[0].load(Some(Embedding::new(&[2.0]).into()));
-        assert_eq!(watch.changed(&boards), [false; 2], "the host knows");
+        assert!(!watch.has_changed(&boards), "the host knows");
     }
 }

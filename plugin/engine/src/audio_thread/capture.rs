@@ -93,7 +93,7 @@ impl Capture {
         let Some(mut example) = example else { return };
         self.numbers[place] += 1;
         (example.place, example.number, example.is_found) = (place, self.numbers[place], is_found);
-        example.epoch = self.board(place).epoch();
+        example.ticket = self.board(place).take_ticket();
         self.end.send(example);
     }
 
@@ -117,7 +117,7 @@ impl Capture {
     }
 
     /// Where what is asked for lies; slot A asks for what the sidechain says where that is followed. While the host renders ahead of real
-    /// time examples that were taken are waited for, asked for or not: the render may end before anybody asks.
+    /// time examples that were taken or offered are waited for, asked for or not: the render may end before anybody asks.
     pub fn place(
         &mut self,
         question: &Question,
@@ -153,7 +153,10 @@ impl Capture {
     }
 
     fn wait(&self, until: Instant, status: &EngineStatus) {
-        let is_dealt_with = || (0..NUM_PLACES).all(|place| self.end.answered(place) >= self.numbers[place]);
+        let is_dealt_with = || {
+            (0..NUM_PLACES).all(|place| self.end.answered(place) >= self.numbers[place])
+                && !self.boards.iter().any(QueryBoard::has_offer)
+        };
         while !is_dealt_with() && status.state() != State::Unavailable && Instant::now() < until {
             self.waker.wake();
             std::thread::sleep(WAIT_STEP);

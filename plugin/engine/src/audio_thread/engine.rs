@@ -201,7 +201,7 @@ impl Engine {
     fn ears(config: &EngineConfig, latency: &Latency, worker: &Worker) -> Option<(Capture, Listener)> {
         let (spec, grid) = (&config.model, latency.grid);
         let map = spec.query_map()?;
-        let num_hops = spec.query_frames + grid.window_samples().div_ceil(grid.hop_samples()) - 1;
+        let num_hops = grid.frames_reach_hops(spec.query_frames);
         let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * grid.hop_samples());
         let followed = Arc::<QueryBoard>::default();
         let listener = Listener {

@@ -3,8 +3,9 @@
 use super::*;
 use crate::examples::FOLLOWED;
 use crate::query::{NUM_SLOTS, Query};
-use crate::query_board::{Reading, Recording};
+use crate::query_board::Reading;
 use crate::query_map::Projection;
+use crate::recording::Recording;
 
 #[test]
 fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine() {
@@ -69,21 +70,17 @@ fn a_recording_of_any_rate_is_listened_to_without_the_sidechain_and_a_bad_one_is
     let (_, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     let board = &config.boards[1];
-    let hum = |rate_hz: f64| Recording {
-        name: "hum".into(),
-        channels: vec![(0..20_000).map(|n| (n as f32 * 0.1).sin()).collect(); 3],
-        rate_hz,
-    };
+    let named = |channels, rate_hz| Recording::new("hum".into(), channels, rate_hz);
+    let hum = |rate_hz: f64| named(vec![(0..20_000).map(|n| (n as f32 * 0.1).sin()).collect(); 3], rate_hz);
     board.offer(hum(22_050.0));
     assert!(board.has_offer() && board.kept().is_none());
     while stream.step() {}
     let kept = board.kept().unwrap();
     assert_eq!((kept.embedding, kept.name.as_str()), (Embedding::new(&[double::EXAMPLE]), "hum"));
-    assert!(kept.thumbnail.is_some() && !board.has_offer());
+    assert!(kept.thumbnail.is_some() && kept.model_id == config.model.id && !board.has_offer());
 
-    let silent = Recording { channels: vec![vec![0.0; 20_000]], ..hum(48_000.0) };
-    let no_numbers = Recording { channels: vec![vec![f32::NAN; 20_000]], ..hum(48_000.0) };
-    let empty = Recording { channels: Vec::new(), ..hum(48_000.0) };
+    let [silent, no_numbers] = [0.0, f32::NAN].map(|sample| named(vec![vec![sample; 20_000]], 48_000.0));
+    let empty = named(Vec::new(), 48_000.0);
     for bad in [silent, no_numbers, empty, hum(0.0), hum(f64::NAN), hum(20.0)] {
         board.offer(bad);
         while stream.step() {}
@@ -93,6 +90,24 @@ fn a_recording_of_any_rate_is_listened_to_without_the_sidechain_and_a_bad_one_is
         assert_eq!(board.kept().as_ref(), Some(&kept), "what was there stays");
         board.load(Some(kept.clone()));
     }
+}
+
+#[test]
+fn an_offline_host_waits_for_a_recording_that_was_offered() {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
+    let (mut engine, worker) = engine_and_worker(&config);
+    let (capture, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
+    engine.capture = capture;
+    let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
+    config.boards[0].offer(Recording::new("hum".into(), vec![vec![0.5; 20_000]], 48_000.0));
+    let worker = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        while stream.step() {}
+    });
+    engine.process(&[&[0.1; 512]], &Settings { render: RenderMode::Offline, ..Settings::default() });
+    assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[double::EXAMPLE])));
+    worker.join().unwrap();
 }
 
 fn map() -> Projection {
@@ -178,7 +193,7 @@ fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks
             if let Some(example) = listener.examples.receive() {
                 assert_eq!((example.place, example.number as usize), (FOLLOWED, ends.len() + 1));
                 ends.push((position, example.num_filled()));
-                listener.followed.post(example.epoch, Embedding::new(&[ends.len() as f32]).into());
+                listener.followed.answer(example.ticket, Ok(Embedding::new(&[ends.len() as f32]).into()));
                 listener.examples.give_back(example);
             }
             let samples = vec![0.1; take];

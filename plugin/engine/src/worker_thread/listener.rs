@@ -8,7 +8,8 @@ use super::model::Model;
 use crate::examples::{Example, WorkerExamples};
 use crate::latency::ModelTiming;
 use crate::query::Embedding;
-use crate::query_board::{KeptExample, QueryBoard, QueryBoards, Recording};
+use crate::query_board::{KeptExample, QueryBoard, QueryBoards};
+use crate::recording::Recording;
 use crate::thumbnail::Thumbnail;
 
 /// Hops this far below the loudest one, at either end, are silence around the example.
@@ -43,19 +44,13 @@ impl Listener {
     pub fn step(&mut self, model: &Model) -> bool {
         if let Some(example) = self.examples.receive() {
             let board = self.boards.get(example.place).unwrap_or(&self.followed);
-            match self.kept(&example, model) {
-                Ok(kept) => board.post(example.epoch, kept),
-                Err(why) => board.refuse(example.epoch, why),
-            }
+            board.answer(example.ticket, self.kept(&example, model));
             self.examples.give_back(example);
             return true;
         }
         for board in self.boards.iter() {
-            if let Some((epoch, recording)) = board.take_offer() {
-                match self.kept_of(recording, model) {
-                    Ok(kept) => board.post(epoch, kept),
-                    Err(why) => board.refuse(epoch, why),
-                }
+            if let Some((ticket, recording)) = board.take_offer() {
+                board.answer(ticket, self.kept_of(&recording, model));
                 return true;
             }
         }
@@ -87,17 +82,16 @@ impl Listener {
     }
 
     /// Of a recording the loudest part is the example, on a grid of its own rate: nothing is resampled.
-    fn kept_of(&self, recording: Recording, model: &Model) -> Result<KeptExample, String> {
-        let Recording { name, mut channels, rate_hz } = recording;
-        let grid = self.timing.grid(rate_hz).map_err(|error| format!("'{name}' cannot be an example: {error}"))?;
-        for sample in channels.iter_mut().flatten().filter(|sample| !sample.is_finite()) {
-            *sample = 0.0;
-        }
-        let loudest = loudest(&channels, grid.hop_samples(), self.num_frames);
-        let found = self.heard(&loudest, grid, model)?;
+    fn kept_of(&self, recording: &Recording, model: &Model) -> Result<KeptExample, String> {
+        let (name, rate_hz) = (recording.name(), recording.rate_hz());
+        let grid = self.timing.grid(rate_hz);
+        let grid =
+            grid.map_err(|_| format!("'{name}' cannot be an example: its sample rate, {rate_hz} Hz, is too odd."))?;
+        let num_hops = grid.frames_reach_hops(self.num_frames);
+        let found = self.heard(&recording.loudest(grid.hop_samples(), num_hops), grid, model)?;
         let found =
             found.ok_or_else(|| format!("'{name}' is silent: there is nothing in it that could be looked for."))?;
-        Ok(KeptExample { name, ..found })
+        Ok(KeptExample { name: name.to_owned(), ..found })
     }
 
     /// What is kept of samples `[channel][sample]`; none where they are silent.
@@ -116,19 +110,6 @@ impl Listener {
         let model_id = self.model_id.clone();
         Ok(Some(KeptExample { embedding, name: String::new(), thumbnail: Some(thumbnail), model_id }))
     }
-}
-
-/// The loudest `num_hops` hops in a row, `[channel][sample]`; all where there are no more.
-fn loudest(samples: &[Vec<f32>], hop: usize, num_hops: usize) -> Vec<Vec<f32>> {
-    let len = samples.iter().map(Vec::len).min().unwrap_or(0);
-    let power_of = |start: usize| {
-        samples.iter().flat_map(|channel| &channel[start..start + hop]).map(|x| f64::from(*x).powi(2)).sum::<f64>()
-    };
-    let powers: Vec<f64> = (0..len / hop).map(|idx| power_of(idx * hop)).collect();
-    let Some(last) = powers.len().checked_sub(num_hops) else { return samples.to_vec() };
-    let power_from = |first: usize| powers[first..first + num_hops].iter().sum::<f64>();
-    let first = (0..=last).max_by(|a, b| power_from(*a).total_cmp(&power_from(*b))).unwrap_or(0) * hop;
-    samples.iter().map(|channel| channel[first..first + num_hops * hop].to_vec()).collect()
 }
 
 /// The spectrum of an example `[channel][sample]` as a model hears it: `[frame][bin][re, im]` of `num_frames` frames, its channels
@@ -150,9 +131,8 @@ fn spectrum(samples: &[Vec<f32>], grid: Grid, num_bins: usize, num_frames: usize
     let first = powers.iter().position(is_heard)? * hop;
     let end = ((powers.iter().rposition(is_heard)? + 1) * hop).min(len);
 
-    // As many hops before the first frame as its window reaches back.
-    let num_before = grid.window_samples().div_ceil(hop) - 1;
-    let num_hops = num_before + num_frames;
+    let num_hops = grid.frames_reach_hops(num_frames);
+    let num_before = num_hops - num_frames;
     // The newest samples of a long example.
     let first = first.max(end.saturating_sub(num_hops * hop));
     let (mut stft, window) = (Stft::new(grid), grid.window_samples());
@@ -223,17 +203,6 @@ mod tests {
         println!("largest difference {largest:.3} of {:.3}", expected[128]);
         // The tone's phase is another one.
         assert!(largest < 0.01 * expected[128]);
-    }
-
-    #[test]
-    fn of_a_long_recording_the_loudest_part_is_the_example() {
-        let mut channel = vec![0.01; 10_000];
-        channel[5 * 768..7 * 768].fill(0.5);
-        let quiet = vec![0.01; 12_000];
-        let [found, of_other] = <[_; 2]>::try_from(loudest(&[channel.clone(), quiet.clone()], 768, 2)).unwrap();
-        assert!(found == [0.5; 2 * 768] && of_other.len() == found.len());
-        assert!(loudest(&[channel.clone()], 768, 20) == [channel], "a short one is taken whole");
-        assert!(loudest(&[], 768, 2).is_empty());
     }
 
     #[test]
