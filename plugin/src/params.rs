@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     /// Every saved session and every automation lane refers to these. The list only ever grows.
-    const PERMANENT_IDS: [&str; 21] = [
+    const PERMANENT_IDS: [&str; 22] = [
         "model",
         "music_gain",
         "music_solo",
