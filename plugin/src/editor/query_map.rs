@@ -34,7 +34,7 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &Qu
         let centre = at(rect, place);
         ui.painter().circle_filled(centre, radius, colour);
         let is_pointed_at = response.hover_pos().is_some_and(|hand| hand.distance(centre) < POINTED_AT);
-        label(ui, centre, name, colour, is_pointed_at, &mut taken);
+        label(ui, rect, centre, name, colour, is_pointed_at, &mut taken);
     }
     let here = at(rect, [params.map_x.value(), params.map_y.value()]);
     if is_asked(params) {
@@ -76,10 +76,12 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
     }
 }
 
-/// Writes the name above its place, unless that would cover another one; always where the hand is.
-fn label(ui: &Ui, at: Pos2, name: &str, colour: Color32, is_pointed_at: bool, taken: &mut Vec<Rect>) {
+/// Writes the name above its place, within the map, unless that would cover another one; always where the hand is.
+fn label(ui: &Ui, map: Rect, at: Pos2, name: &str, colour: Color32, is_pointed_at: bool, taken: &mut Vec<Rect>) {
     let text = ui.painter().layout_no_wrap(name.to_owned(), FontId::proportional(9.0), colour);
     let place = Align2::CENTER_BOTTOM.anchor_size(at + vec2(0.0, -3.0), text.size());
+    let inside = (map.left() + 2.0 - place.left()).max(0.0) + (map.right() - 2.0 - place.right()).min(0.0);
+    let place = place.translate(vec2(inside, 0.0));
     if is_pointed_at {
         ui.painter().rect_filled(place, 2, theme::GROOVE);
     } else if taken.iter().any(|other| other.intersects(place)) {
