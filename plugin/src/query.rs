@@ -4,9 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
 use serde::{Deserialize, Serialize};
-use underscore_engine::{
-    Catalogue, Embedding, KeptExample, ModelSpec, Place, Query, QueryBoard, QueryBoards, Recording,
-};
+use underscore_engine::{Catalogue, Embedding, KeptExample, ModelSpec, Place, Query, QueryBoard, QueryBoards};
 
 use crate::choices::{Choice, Choices, List};
 
@@ -104,11 +102,6 @@ impl SavedQuery {
     #[must_use]
     pub fn board(&self) -> &QueryBoard {
         &self.boards[self.slot]
-    }
-
-    /// Has `recording` listened to by the next worker that can. Not for the audio thread.
-    pub fn offer(&self, recording: Recording) {
-        self.board().offer(recording);
     }
 
     /// Calls the example `name`. Not for the audio thread.

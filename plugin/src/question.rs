@@ -201,7 +201,7 @@ mod tests {
         let params = QuestionParams::default();
         assert_eq!(params.offer_notice(false), None);
         let recording = underscore_engine::Recording::new("hum".into(), vec![vec![0.5; 100]], 48_000.0);
-        params.saved_b.offer(recording);
+        params.boards()[1].offer(recording);
         assert!(params.offer_notice(false).is_some());
         assert_eq!(params.offer_notice(true), None, "it is about to be heard");
     }

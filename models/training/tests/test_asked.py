@@ -232,3 +232,17 @@ def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: 
     rows = protocols.coarse_against_fine(net, by_class, means, 2)
     assert [row["class"] for row in rows] == ["brass", "brass", "reed", "reed"]
     assert {row["coarse class"] for row in rows} == {"winds"}
+
+
+def test_the_order_of_queries_is_told_class_by_class() -> None:
+    def rows(kind: str, own: float, mean: float, other: float) -> list[dict]:
+        # Twice, around what they are in the mean.
+        return [{"class": kind, "mixture": -5.0, "GQ": own - 5 + d, "mean": mean - 5 - d, "RQ": other - 5} for d in (-1.0, 1.0)]
+
+    told = evaluation.order([
+        *rows("speech", 8.0, 7.0, 6.0), *rows("drums", 9.0, 8.9, 8.8), *rows("brass", 8.0, 6.0, 7.0),
+        {"class": "mallets", "mixture": 0.0, "GQ": 1.0, "RQ": 2.0},
+    ])
+    assert told.startswith("GQ >= mean >= RQ in 2 of 3 classes, GQ - RQ >= 0.5 dB in 2;")
+    assert "brass 8.00, 6.00, 7.00" in told and "drums 9.00, 8.90, 8.80" in told and "speech" not in told
+    assert "mean +7.30 dB, GQ +7.29 dB, RQ +6.51 dB" in told and "RQ again" not in told

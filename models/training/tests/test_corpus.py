@@ -278,7 +278,10 @@ def organ_note(is_ended: bool) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="fluidsynth is not installed")
+@pytest.mark.skipif(
+    shutil.which("fluidsynth") is None or not any(Path(path).exists() for path in stems.SPLIT_SOUNDFONTS["valid"]),
+    reason="fluidsynth or its soundfont is not installed",
+)
 def test_a_score_that_never_ends_is_given_up_by_what_it_has_played() -> None:
     soundfont = stems.soundfonts("valid")[0]
     assert fluidsynth.played(organ_note(is_ended=True), soundfont, "a note", 5.0, limit_s=100).size > 48_000

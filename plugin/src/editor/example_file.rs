@@ -70,7 +70,7 @@ impl ExampleFile {
                 if let Some(recording) = recording(&query, file.path())
                     && !is_over.load(Ordering::Acquire)
                 {
-                    query.offer(recording);
+                    query.board().offer(recording);
                     was_offered.store(true, Ordering::Release);
                 }
             }

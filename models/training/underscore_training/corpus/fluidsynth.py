@@ -39,5 +39,6 @@ def played(midi: bytes, soundfont: str, name: str, length_s: float, limit_s: flo
         if done.returncode == -signal.SIGXFSZ:
             raise Undecodable(f"{name}: fluidsynth is not done after {LONGEST_S:.0f} s of sound")
         if done.returncode != 0:
-            raise CorpusError(f"{name}: fluidsynth ended with {done.returncode}: apt install fluidsynth, or pass --no-scores")
+            reason = done.stderr.decode(errors="replace").strip().splitlines()
+            raise CorpusError(f"{name}: {reason[-1] if reason else 'fluidsynth failed'}: apt install fluidsynth, or pass --no-scores")
         return decode(sound, length_s)

@@ -44,6 +44,8 @@ VOICE = "speech"
 PRESENT = 0.02
 """Of a part's RMS over the whole song: what is softer in a clip does not play there."""
 NUM_STEPS = 11
+CLEARLY_DB = 0.5
+"""By which the sound's own example is to be better than another recording of its class."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,28 @@ def score_table(rows: list[dict]) -> str:
     return table(["Class", "Clips", "Mixture", *QUERIES], lines)
 
 
+def order(rows: list[dict]) -> str:
+    """Whether the sound's own example is the best query and another recording the last one, class by class, and the means over all clips."""
+    def mean(query: str, kind: str) -> float:
+        return float(np.mean([row[query] - row["mixture"] for row in rows if row["class"] == kind and query in row]))
+
+    def has(query: str, kind: str) -> bool:
+        return any(row["class"] == kind and query in row for row in rows)
+
+    kinds = [kind for kind in (VOICE, *CLASSES) if all(has(query, kind) for query in ("GQ", "mean", "RQ"))]
+    gains = {kind: tuple(mean(query, kind) for query in ("GQ", "mean", "RQ")) for kind in kinds}
+    out_of_order = [kind for kind, (own, middle, other) in gains.items() if not own >= middle >= other]
+    too_close = [kind for kind, (own, _, other) in gains.items() if own - other < CLEARLY_DB]
+    told = [f"{kind} " + ", ".join(f"{gain:.2f}" for gain in gains[kind]) for kind in dict.fromkeys([*out_of_order, *too_close])]
+    means = ", ".join(
+        f"{query} {np.mean([row[query] - row['mixture'] for row in rows if query in row]):+.2f} dB" for query in QUERIES if any(query in row for row in rows)
+    )
+    return (
+        f"GQ >= mean >= RQ in {len(kinds) - len(out_of_order)} of {len(kinds)} classes, GQ - RQ >= {CLEARLY_DB} dB in {len(kinds) - len(too_close)}"
+        f"{'; not so (GQ, mean, RQ, dB above the mixture): ' + '; '.join(told) if told else ''}\nOver all clips: {means}"
+    )
+
+
 def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> list[float]:
     """What a class leads to that does not play: level of the estimate against the mixture, dB, one class per song."""
     levels = []
@@ -259,7 +283,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     rows = scores(net, found, by_class, means)
     ways = interpolation(net, found, means, 20)
-    print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n")
+    print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n")
     ripples = sorted(way["ripple_db"] for way in ways)
     if ripples:
         within = sum(ripple <= 1.0 for ripple in ripples)
