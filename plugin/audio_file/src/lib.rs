@@ -50,7 +50,7 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// Nothing that is known.
-    #[error("{} is no audio file that can be read ({}): {source}", path.display(), EXTENSIONS.join(", "))]
+    #[error("{} is no audio file that can be read ({})", path.display(), EXTENSIONS.join(", "))]
     Unknown {
         /// The file.
         path: PathBuf,
