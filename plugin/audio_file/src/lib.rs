@@ -42,12 +42,12 @@ impl Audio {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The system says so.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}: {reason}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
         /// The system's word.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// Nothing that is known.
     #[error("{} is no audio file that can be read ({})", path.display(), EXTENSIONS.join(", "))]
@@ -61,12 +61,12 @@ pub enum ReadError {
     #[error("{} holds no audio", .0.display())]
     Empty(PathBuf),
     /// Something in the middle cannot be decoded.
-    #[error("{} is damaged: {source}", path.display())]
+    #[error("{} is damaged: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What the decoder expected.
-        source: Error,
+        reason: Error,
     },
     /// The rate or the number of channels changes inside the file.
     #[error("the rate or the number of channels changes inside {}", .0.display())]
@@ -110,14 +110,14 @@ pub fn read_beginning(path: &Path, longest_s: f64) -> Result<Audio, ReadError> {
 /// The whole file, or what there is of its beginning.
 fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
     let of = || path.to_path_buf();
-    let file = File::open(path).map_err(|source| ReadError::Open { path: of(), source })?;
+    let file = File::open(path).map_err(|reason| ReadError::Open { path: of(), reason })?;
     let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
     let mut hint = Hint::new();
     if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
         hint.with_extension(extension);
     }
     let unknown = |source| ReadError::Unknown { path: of(), source };
-    let damaged = |source| ReadError::Damaged { path: of(), source };
+    let damaged = |reason| ReadError::Damaged { path: of(), reason };
     let mut format = symphonia::default::get_probe()
         .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
         .map_err(unknown)?;
