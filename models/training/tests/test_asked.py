@@ -1,15 +1,18 @@
 """A network that is asked: the same in calls as at once, level-free queries, and an export that knows its embedding."""
 
+import io
 import random
 import tomllib
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from underscore_training.corpus.scores import composed_song
-from underscore_training.corpus.stems import CLASSES, UNHEARD, ambience, arranged
+from underscore_training.corpus.stems import CLASSES, DRUM_PIECES, UNHEARD, ambience, arranged
 from underscore_training.evaluate import asked as evaluation
 from underscore_training.evaluate import query_protocols as protocols
 from underscore_training.export import contract, file
@@ -23,7 +26,8 @@ from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.query import QUERY_FRAMES
 from underscore_training.nets.sphere import between
 from underscore_training.nets.streaming import StreamingAskedCRN, streaming
-from underscore_training.train import config
+from underscore_training.train import config, losses
+from underscore_training.train.class_means import ClassMeans
 from underscore_training.train.halfway import some_halfway
 from underscore_training.train.run import Run
 
@@ -136,9 +140,12 @@ def test_a_run_learns_from_what_it_is_asked_and_says_when_nobody_asks(tiny_stems
 
 
 def test_a_score_comes_apart_by_class_and_each_part_plays_alone() -> None:
-    parts = arranged(composed_song("7/songs/1003"), random.Random(1))
-    assert len(parts) >= 2 and set(parts) <= set(CLASSES)
+    parts = arranged(composed_song("7/songs/1001"), random.Random(1))
+    assert len(parts) >= 5 and set(parts) <= {*CLASSES, *DRUM_PIECES}
     assert all(content.startswith(b"MThd") for content in parts.values())
+    for piece, notes in DRUM_PIECES.items():
+        hit = [message.note for message in mido.MidiFile(file=io.BytesIO(parts[piece])) if message.type == "note_on"]
+        assert len(hit) >= 12 and set(hit) <= set(notes), "of a drum kit also the pieces"
     noise = ambience("7/x")
     assert np.isfinite(noise).all() and 0.05 < noise.std() < 0.2
 
@@ -157,26 +164,73 @@ def test_on_the_way_between_two_things_as_much_of_either_is_asked_for_as_the_way
     points, music = torch.randn(40, 6), torch.randn(40, 200)
     mixture = (music[0::2] + music[1::2]).repeat_interleave(2, dim=0)
     mixture[1] = mixture[1] + 1.0
-    asked, found, is_whole = some_halfway(points, music, mixture, 0.5)
-    assert is_whole[0::2].all() and is_whole[1], "the first question of each, and one that is asked of two mixtures"
-    assert 4 <= int((~is_whole).sum()) <= 16
-    assert torch.equal(asked[is_whole], points[is_whole]) and torch.equal(found[is_whole], music[is_whole])
-    for second in (~is_whole).nonzero()[:, 0]:
-        pair = music[second - 1 : second + 1].t()
-        shares = torch.linalg.lstsq(pair, found[second, :, None]).solution[:, 0]
+    asked = some_halfway(points, music, mixture, 0.5)
+    assert not asked.is_on_a_way[:2].any() and asked.is_whole[:2].all(), "one that is asked of two mixtures"
+    assert 6 <= int(asked.is_on_a_way[0::2].sum()) <= 14 and torch.equal(asked.is_on_a_way[0::2], asked.is_on_a_way[1::2])
+    assert not (asked.is_on_a_way & asked.is_whole).all() and (asked.is_on_a_way & asked.is_whole).any(), "some begin or end where a thing lies"
+    assert torch.equal(asked.points[asked.is_whole], points[asked.is_whole]) and torch.equal(asked.music[asked.is_whole], music[asked.is_whole])
+    places = []
+    for number in range(40):
+        ends = slice(number // 2 * 2, number // 2 * 2 + 2)
+        assert torch.equal(asked.sounds[number], music[ends])
+        shares = torch.linalg.lstsq(music[ends].t(), asked.music[number, :, None]).solution[:, 0]
         assert torch.allclose(shares.square().sum(), torch.tensor(1.0), atol=1e-4), "equal power on all of the way"
         along = torch.atan2(shares[1], shares[0]) / (torch.pi / 2)
-        assert torch.allclose(asked[second], between(points[second - 1], points[second], along), atol=1e-3)
+        assert torch.allclose(asked.points[number], between(*points[ends], along), atol=1e-3)
+        places.append(along.item())
+    assert all(second > first + 0.09 for first, second in zip(places[0::2], places[1::2]))
+
+
+def test_who_turns_back_on_the_way_is_told_by_how_many_db() -> None:
+    sounds = torch.randn(2, 5, 8, dtype=torch.complex64).expand(4, 2, 5, 8)
+    far_in_db = torch.tensor([[-1.0, -9.0], [-4.0, -6.0]])  # by question and sound: the one comes down by 3, the other up by 3
+
+    def logits(level_db: Tensor) -> Tensor:
+        return torch.special.logit(10 ** (level_db / 20)).expand(5, 8)
+
+    # The sounds are told apart by bands, so that each has its level.
+    apart = torch.zeros(4, 2, 5, 8, dtype=torch.complex64)
+    apart[:, 0, :, :4], apart[:, 1, :, 4:] = sounds[:, 0, :, :4], sounds[:, 1, :, 4:]
+    one_way = torch.stack([torch.cat([logits(levels[0])[:, :4], logits(levels[1])[:, 4:]], dim=1) for levels in far_in_db])
+    onward, back = one_way, one_way.flip(0)
+    on_it = torch.tensor([True, True, True, True])
+    told = losses.turning_back(torch.cat([onward, back]), losses.Way(apart, on_it))
+    # Each sound comes back by 3 dB on one of two ways, beside the margin.
+    assert told.item() == pytest.approx((0 + 2 * (3 + losses.WAY_MARGIN_DB)) / 2, abs=0.05)
+    assert losses.turning_back(torch.cat([onward, back]), losses.Way(apart, on_it & torch.tensor([True, True, False, False]))) == 0
+    assert losses.turning_back(torch.cat([onward, back]), losses.Way(apart, ~on_it)) == 0
+
+
+def test_a_class_is_asked_by_its_mean_once_enough_of_it_was_heard() -> None:
+    torch.manual_seed(1)
+    heard = ClassMeans()
+    kind = torch.tensor([0, 1, 2, 2, 3, -1])
+    where = torch.tensor([1.0, 5.0, 0.0, 0.0, 7.0, 0.0])[:, None].expand(6, 4)
+    for times in range(12):
+        points = torch.randn(6, 4)
+        asked = heard.some(points, where, kind, 1.0)
+        is_moved = (asked != points).any(dim=1)
+        if times < 7:
+            assert not is_moved.any()
+    assert is_moved.tolist() == [True, True, False, False, True, False], "not two of one class, and nothing of none"
+    assert torch.allclose(asked[is_moved], where[is_moved])
+    again = ClassMeans()
+    again.load(heard.state())
+    assert torch.allclose(again.some(points, where, kind, 1.0)[:2], where[:2])
+    assert torch.equal(again.some(points, where, kind, 0.0), points)
 
 
 def test_a_run_asks_for_what_lies_between_and_for_voices_over_recorded_pieces(tiny_stems: Path) -> None:
     values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 4}, "loss": "asked", "precision": "float32"}
-    data = {"recipe": "asked_of_recordings", "batch": 8, "halfway_share": 1.0}
+    data = {"recipe": "asked_of_kits", "batch": 8, "halfway_share": 1.0, "class_mean_share": 1.0}
+    values["system"]["options"] = {**SMALL, "num_kinds": len(recipe.KINDS) + len(recipe.PIECES)}
     run = Run(config.from_dict({**values, "data": data}, "test"))
-    batches = MixtureBatches(tiny_stems, "train", "asked_of_recordings", run.sample_rate_hz, 2.0, 8, 3, 4)
-    kinds = torch.cat([batches[idx][3] for idx in range(4)])
+    batches = MixtureBatches(tiny_stems, "train", "asked_of_kits", run.sample_rate_hz, 2.0, 8, 3, 16)
+    kinds = torch.cat([batches[idx][3] for idx in range(16)])
     assert (kinds == recipe.KINDS.index("speech")).any() and (kinds == -1).any(), "a piece that was recorded has no class"
-    assert np.isfinite(run.step(*batches[0]))
+    assert {int(kind) - len(recipe.KINDS) for kind in kinds} >= {0, 1, 2}, "the drums piece by piece"
+    assert np.isfinite([run.step(*batches[idx]) for idx in range(3)]).all()
+    assert run.class_means.counts
 
 
 def test_the_example_is_the_loudest_stretch_and_a_short_one_comes_round_again() -> None:

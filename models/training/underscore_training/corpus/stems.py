@@ -42,6 +42,12 @@ PROGRAMS: dict[str, tuple[int, ...]] = {
 DRUM_KITS = (0, 8, 16, 24, 25, 32, 40)
 """Programs of channel 10: standard, room, power, electronic, analogue, jazz, brushes."""
 CLASSES = (*PROGRAMS, "drums", "ambience")
+DRUM_PIECES: dict[str, tuple[int, ...]] = {
+    "kick": (35, 36),
+    "snare": (37, 38, 39, 40),
+    "cymbals": (42, 44, 46, 49, 51, 52, 53, 55, 57, 59),
+}
+"""Notes of channel 10 by what is hit: parts of `drums` that can be asked for alone. Toms and the rest seldom play."""
 UNHEARD = ("mallets",)
 """Never trained on: what asking for a new sound is measured with."""
 
@@ -63,7 +69,7 @@ SPLIT_SOUNDFONTS: dict[Split, tuple[str, ...]] = {
 
 
 def arranged(content: bytes, rng: random.Random) -> dict[str, bytes]:
-    """The parts of a score as MIDI files by class; each channel's program is drawn anew."""
+    """The parts of a score as MIDI files by class, and by piece of the drum kit; each channel's program is drawn anew."""
     song = _shortened(mido.MidiFile(file=io.BytesIO(content), clip=True))
     pitches: dict[int, list[int]] = {}
     before: dict[int, int] = {}
@@ -90,6 +96,12 @@ def arranged(content: bytes, rng: random.Random) -> dict[str, bytes]:
     for name in sorted({name for name, _ in drawn.values()}):
         programs = {channel: program for channel, (of, program) in drawn.items() if of == name}
         parts[name] = _only(song, programs)
+        if name == "drums":
+            hit = pitches[DRUM_CHANNEL]
+            parts |= {
+                piece: _only(song, programs, notes)
+                for piece, notes in DRUM_PIECES.items() if sum(note in notes for note in hit) >= FEWEST_NOTES
+            }
     return parts
 
 
@@ -115,14 +127,16 @@ def _shortened(song: mido.MidiFile) -> mido.MidiFile:
     return short
 
 
-def _only(song: mido.MidiFile, programs: dict[int, int]) -> bytes:
-    """The channels of `programs` alone, played by these."""
+def _only(song: mido.MidiFile, programs: dict[int, int], notes: tuple[int, ...] | None = None) -> bytes:
+    """The channels of `programs` alone, played by these; of their notes only `notes`, where some are named."""
     part = mido.MidiFile(ticks_per_beat=song.ticks_per_beat, type=song.type)
     for track in song.tracks:
         kept, waited = mido.MidiTrack(), 0
         for message in track:
             waited += message.time
             if message.type == "program_change" or (hasattr(message, "channel") and message.channel not in programs):
+                continue
+            if notes is not None and hasattr(message, "note") and message.note not in notes:
                 continue
             kept.append(message.copy(time=waited))
             waited = 0

@@ -8,8 +8,9 @@ of its parts at gains of their own, and a voice over them. Each class in it is a
 - by another song's recording of its class (`RQ`, a random query), and by the estimate that this led to (`RQ again`).
 
 Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals
-over songs. Then what lies between two classes: the energy of either in the estimate on the way from one
-mean to the other along the sphere, and by how much it ever turns back; and what `query_protocols` has: one of two of a class,
+over songs; then the same of the pieces of a drum kit, in songs whose kit comes apart. Then what lies between two sounds: the energy of
+either in the estimate on the way from one class' mean to the other's along the sphere, and from one sound's own example to the other's, and by
+how much it ever turns back; and what `query_protocols` has: one of two of a class,
 coarse means against fine ones, what a query loses by its distance, and neighbours in the space, which `--figure` draws.
 """
 
@@ -17,6 +18,7 @@ import argparse
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ import numpy as np
 import torch
 
 from ..corpus.errors import CorpusError
-from ..corpus.stems import CLASSES, UNHEARD
+from ..corpus.stems import CLASSES, DRUM_PIECES, UNHEARD
 from ..mixtures import examples
 from ..mixtures.asked import GAINS
 from ..mixtures.recipe import at_unit_rms
@@ -41,9 +43,14 @@ from .statistics import interval
 CLIP_S = 10.0
 SEED = 31
 VOICE = "speech"
+IN_ORDER = (VOICE, *CLASSES, *DRUM_PIECES)
 PRESENT = 0.02
 """Of a part's RMS over the whole song: what is softer in a clip does not play there."""
 NUM_STEPS = 11
+NUM_WAYS = 20
+NUM_KITS = 24
+"""Songs that are scored with their kit apart."""
+RIPPLE_DB = 1.0
 CLEARLY_DB = 0.5
 """By which the sound's own example is to be better than another recording of its class."""
 
@@ -63,10 +70,10 @@ class Song:
         return np.sum(list(self.parts.values()), axis=0)
 
 
-def shelves(corpus: Path, split: str, rate_hz: int) -> dict[str, Shelf]:
+def shelves(corpus: Path, split: str, rate_hz: int, kinds: Iterable[str] = (VOICE, *CLASSES)) -> dict[str, Shelf]:
     """Those of the split's classes that it has recordings of."""
     found = {}
-    for kind in (VOICE, *CLASSES):
+    for kind in kinds:
         try:
             found[kind] = Shelf(corpus, split, kind, rate_hz)
         except CorpusError as error:
@@ -109,12 +116,16 @@ def _clips(recordings: dict[str, Recording], start: int, length: int) -> dict[st
     return found
 
 
-def scores(net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor]) -> list[dict]:
-    """A row per song and class: SDR in dB by kind of query."""
+def scores(
+    net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor], kinds: Collection[str] = IN_ORDER
+) -> list[dict]:
+    """A row per song and class, of `kinds`: SDR in dB by kind of query."""
     rows = []
     for number, song in enumerate(found):
         mixture = song.mixture
         for kind, part in song.parts.items():
+            if kind not in kinds:
+                continue
             row = {"song": song.name, "group": song.group, "class": kind, "mixture": sdr_db(part, mixture)}
             rng = np.random.default_rng([SEED, number, len(rows)])
             own = examples.embedding(net, part)
@@ -139,7 +150,7 @@ QUERIES = ("mean", "GQ", "RQ", "RQ again")
 
 def score_table(rows: list[dict]) -> str:
     lines = []
-    for kind in (VOICE, *CLASSES):
+    for kind in IN_ORDER:
         own = [row for row in rows if row["class"] == kind]
         if not own:
             continue
@@ -167,7 +178,7 @@ def order(rows: list[dict]) -> str:
     def has(query: str, kind: str) -> bool:
         return any(row["class"] == kind and query in row for row in rows)
 
-    kinds = [kind for kind in (VOICE, *CLASSES) if all(has(query, kind) for query in ("GQ", "mean", "RQ"))]
+    kinds = [kind for kind in IN_ORDER if all(has(query, kind) for query in ("GQ", "mean", "RQ"))]
     gains = {kind: tuple(mean(query, kind) for query in ("GQ", "mean", "RQ")) for kind in kinds}
     out_of_order = [kind for kind, (own, middle, other) in gains.items() if not own >= middle >= other]
     too_close = [kind for kind, (own, _, other) in gains.items() if own - other < CLEARLY_DB]
@@ -195,16 +206,17 @@ def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> 
     return levels
 
 
-def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], most: int) -> list[dict]:
-    """A row per song: energies of its two loudest classes in the estimate, dB, on the way from one mean to the other."""
+def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], most: int, by_own: bool = False) -> list[dict]:
+    """A row per song: energies of its two loudest classes in the estimate, dB, on the way from one mean to the other, or `by_own` examples."""
     rows = []
     for song in found[:most]:
         kinds = sorted((kind for kind in song.parts if kind in means), key=lambda kind: -energy(song.parts[kind]))[:2]
         if len(kinds) < 2:
             continue
+        ends = [examples.embedding(net, song.parts[kind]) if by_own else means[kind] for kind in kinds]
         mixture, row = song.mixture, {"song": song.name, "classes": kinds, "energies_db": [[], []]}
         for share in np.linspace(0, 1, NUM_STEPS):
-            heard = protocols.separated(net, mixture, between(means[kinds[0]], means[kinds[1]], float(share)))
+            heard = protocols.separated(net, mixture, between(*ends, float(share)))
             for place, kind in enumerate(kinds):
                 part = song.parts[kind]
                 along = float(np.vdot(heard, part)) / energy(part)
@@ -215,6 +227,16 @@ def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tenso
         )
         rows.append(row)
     return rows
+
+
+def ripples(ways: list[dict], ends: str) -> str:
+    """How far the energies of `interpolation` turn back."""
+    found = sorted(way["ripple_db"] for way in ways)
+    within = sum(ripple <= RIPPLE_DB for ripple in found)
+    return (
+        f"Between {ends}, {len(found)} songs: {within} monotone within {RIPPLE_DB:.0f} dB, "
+        f"median ripple {np.median(found):.2f} dB, largest {found[-1]:.2f} dB"
+    )
 
 
 def further(
@@ -279,20 +301,30 @@ def main(argv: list[str] | None = None) -> None:
         heard = {f"stems/{name}" for name in loaded.heard or set()}
         found = [song for song in songs(by_class, net.sample_rate_hz) if song.group not in heard][: args.songs]
         means = {kind: examples.class_mean(net, args.corpus, kind) for kind in (VOICE, *CLASSES) if kind not in UNHEARD}
+        of_kits = shelves(args.corpus, "test", net.sample_rate_hz, DRUM_PIECES)
+        kits = {kind: shelf for kind, shelf in by_class.items() if kind != "drums"} | of_kits
+        means_of_pieces = {kind: examples.class_mean(net, args.corpus, kind) for kind in of_kits}
     except (CheckpointError, CorpusError) as error:
         sys.exit(f"error: {error}")
     rows = scores(net, found, by_class, means)
-    ways = interpolation(net, found, means, 20)
+    ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
     print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n")
-    ripples = sorted(way["ripple_db"] for way in ways)
-    if ripples:
-        within = sum(ripple <= 1.0 for ripple in ripples)
-        print(f"Between two classes, {len(ripples)} songs: {within} monotone within 1 dB, median ripple {np.median(ripples):.2f} dB, largest {ripples[-1]:.2f} dB")
+    apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
+    # Of as many scores as there are: arrangements of one lie side by side.
+    apart = apart[:: max(len(apart) // NUM_KITS, 1)][: min(args.songs, NUM_KITS)]
+    rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
+    if rows_of_pieces:
+        print(f"Kits apart, {len(apart)} songs\n\n{score_table(rows_of_pieces)}\n\n{order(rows_of_pieces)}\n")
+    if ways:
+        print(ripples(ways, "the means of two classes"))
+        print(ripples(own_ways, "two sounds' own examples"))
     levels = absent(net, found, means)
     if levels:
         print(f"Asked for a class that does not play, {len(levels)} songs: the target lies {np.median(levels):.1f} dB from the mixture (median), {max(levels):.1f} dB at most")
     if args.out:
-        args.out.write_text(json.dumps({"scores": rows, "interpolation": ways, "absent_db": levels}, indent=1))
+        args.out.write_text(json.dumps({
+            "scores": rows, "scores of pieces": rows_of_pieces, "interpolation": ways, "interpolation between examples": own_ways, "absent_db": levels,
+        }, indent=1))
     try:
         print(further(net, rows, by_class, means, args))
     except CorpusError as error:

@@ -12,7 +12,7 @@ then cancels out of a step: from questions one at a time nothing was learnt of t
 import numpy as np
 
 from ..corpus.errors import CorpusError
-from ..corpus.stems import CLASSES, UNHEARD
+from ..corpus.stems import CLASSES, DRUM_PIECES, UNHEARD
 from ..grid import HOP_S, WINDOW_S
 from ..nets.query import QUERY_FRAMES
 from . import augment
@@ -20,6 +20,7 @@ from .recipe import Context, Pair, at_unit_rms, levelled
 from .shelf import Drawn
 
 KINDS = ("speech", *(name for name in CLASSES if name not in UNHEARD))
+PIECES = tuple(DRUM_PIECES)
 ASKED_MOST = {"speech": 3.0, "drums": 1.5, "bass": 1.5}
 """How often a class is drawn, where not once: what people ask for most."""
 _ODDS = np.array([ASKED_MOST.get(kind, 1.0) for kind in KINDS])
@@ -35,9 +36,14 @@ NUM_ASKS = 2
 TWO_TARGETS_SHARE = 0.2
 RIVALS_SHARE = 0.2
 """The two that are asked for are of one class."""
+MORE_RIVALS_SHARE = 0.3
 ABSENT_SHARE = 0.08
 """What is asked for is not there. Only for a network that knows what it is asked for: one that does not yet finds nothing at all then, in
 all clips, because exact silence in these is worth more than anything that it can learn soon (300 steps ended in masks of 0.01)."""
+KIT_SHARE = 0.15
+"""Of mixtures in which the drums are asked for piece by piece."""
+THIRD_PIECE_SHARE = 0.6
+"""Of these, in which three pieces are hit, not two."""
 RECORDED = "music"
 """Pieces as they were recorded, in which any class may play: beside one a voice alone can be asked for, or the piece itself."""
 RECORDED_SHARE = 0.2
@@ -96,20 +102,33 @@ def _of_class(
     return sound, query, drawn.recording.piece
 
 
-def _kinds(rng: np.random.Generator, recorded_share: float) -> list[str]:
+def _kinds(rng: np.random.Generator, recorded_share: float, kit_share: float) -> list[str]:
     if recorded_share > 0 and rng.random() < recorded_share:
         return ["speech", RECORDED]
     num_sounds = 2 + rng.choice(3, p=NUM_CLASSES_SHARES)
-    return [str(kind) for kind in rng.choice(KINDS, num_sounds, replace=False, p=ODDS)]
+    kinds = [str(kind) for kind in rng.choice(KINDS, num_sounds, replace=False, p=ODDS)]
+    if kit_share == 0 or rng.random() >= kit_share:
+        return kinds
+    hit = [str(piece) for piece in rng.permutation(PIECES)][: 3 if rng.random() < THIRD_PIECE_SHARE else 2]
+    beside = [kind for kind in kinds if kind != "drums"][: 4 - len(hit)]
+    # One of the kit against another, or against what plays beside it.
+    return [*hit, *beside] if rng.random() < 0.5 else [hit[0], *beside[:1], *hit[1:], *beside[1:]]
 
 
-def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0, recorded_share: float = 0.0) -> list[Pair]:
+def asked(
+    context: Context,
+    rng: np.random.Generator,
+    absent_share: float = 0.0,
+    recorded_share: float = 0.0,
+    kit_share: float = 0.0,
+    rivals_share: float = RIVALS_SHARE,
+) -> list[Pair]:
     """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first.
-    Or a voice over a recorded piece."""
-    kinds = _kinds(rng, recorded_share)
+    Or a voice over a recorded piece, or a drum kit whose pieces are asked for one by one."""
+    kinds = _kinds(rng, recorded_share, kit_share)
     is_recorded = RECORDED in kinds
     num_pieces = len({recording.piece for recording in context.shelves[kinds[0]].recordings})
-    is_rivalry = not is_recorded and rng.random() < RIVALS_SHARE and num_pieces > 1
+    is_rivalry = not is_recorded and kinds[0] not in PIECES and rng.random() < rivals_share and num_pieces > 1
     if is_rivalry:
         kinds[1] = kinds[0]
     sounds, examples = [], []
@@ -124,7 +143,7 @@ def asked(context: Context, rng: np.random.Generator, absent_share: float = 0.0,
         sounds.append(gain * sound)
         examples.append(gain * example)
     targets = [[0], [1]]
-    if len(kinds) > 2 and rng.random() < TWO_TARGETS_SHARE:
+    if len(kinds) > 2 and kinds[0] not in PIECES and rng.random() < TWO_TARGETS_SHARE:
         targets[0].append(2)
     level_rng_seed = int(rng.integers(1 << 31))
     pairs = []

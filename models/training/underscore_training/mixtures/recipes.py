@@ -16,4 +16,12 @@ RECIPES: dict[str, Recipe] = {
         (*asked.KINDS, asked.RECORDED),
         asked.NUM_ASKS,
     ),
+    "asked_of_kits": Recipe(
+        partial(
+            asked.asked, absent_share=asked.ABSENT_SHARE, recorded_share=asked.RECORDED_SHARE, kit_share=asked.KIT_SHARE,
+            rivals_share=asked.MORE_RIVALS_SHARE,
+        ),
+        (*asked.KINDS, *asked.PIECES, asked.RECORDED),
+        asked.NUM_ASKS,
+    ),
 }

@@ -12,7 +12,8 @@ def grown(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """`weights` in the shapes of `net`.
 
     A layer may have more inputs, behind those that it had: they begin at zero, and the network computes what it did. It may have
-    layers that are not in `weights`, which stay as they are. All that is in them must be in the network.
+    more outputs, behind those that it had, and layers that are not in `weights`, which stay as they are. All that is in them must be in
+    the network.
     """
     state = net.state_dict()
     strange = sorted(weights.keys() - state.keys())
@@ -23,9 +24,13 @@ def grown(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         if own.shape == value.shape:
             state[name] = value
             continue
-        is_wider = own.dim() == value.dim() > 1 and own.shape[1] > value.shape[1]
-        if not is_wider or own.shape[0] != value.shape[0] or own.shape[2:] != value.shape[2:]:
+        has_room = own.dim() == value.dim() > 0 and own.shape[0] >= value.shape[0] and own.shape[2:] == value.shape[2:]
+        if not has_room or own.shape[1:2] < value.shape[1:2]:
             raise DoesNotGrow(f"{name} is {list(value.shape)}, and {list(own.shape)} in it")
-        state[name] = torch.zeros_like(own)
-        state[name][:, : value.shape[1]] = value
+        state[name] = own.clone()
+        if own.dim() == 1:
+            state[name][: len(value)] = value
+            continue
+        state[name][: len(value)] = 0
+        state[name][: len(value), : value.shape[1]] = value
     return state

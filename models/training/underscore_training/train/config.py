@@ -34,7 +34,9 @@ class DataConfig:
     batch: int = 4
     """Clips per step."""
     halfway_share: float = 0.0
-    """Of mixtures that are asked twice: the second time for what lies between the two (`train.halfway`)."""
+    """Of mixtures that are asked twice: both times for what lies between the two (`train.halfway`)."""
+    class_mean_share: float = 0.0
+    """Of questions that have one class: asked by its mean instead of by the example (`train.class_means`)."""
 
 
 @dataclass(frozen=True)

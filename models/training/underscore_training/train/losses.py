@@ -25,6 +25,18 @@ class Latent:
     """What it is of, `[batch]`; -1: several kinds."""
     is_whole: Tensor | None = None
     """Whether the network was asked for just what the example is of, `[batch]`; none: always."""
+    way: "Way | None" = None
+    """Where some questions are points on the way from one sound to another."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Questions side by side, of which each two may be points on the way from one sound to another, the second further along."""
+
+    sounds: Tensor
+    """Complex `[batch, 2, frame, bin]`: what lies at its ends."""
+    is_on_it: Tensor
+    """`[batch]`, the same for both points."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,25 @@ def divergence(latent: Latent) -> Tensor:
     return 0.5 * (latent.mean.square() + latent.log_var.exp() - 1.0 - latent.log_var).mean()
 
 
+WAY_WEIGHT = 0.03
+WAY_FLOOR = 1e-4
+"""Of a sound's energy: what is softer than -40 dB may come and go."""
+WAY_MARGIN_DB = 0.5
+"""By which a sound is to be softer, or louder, further along."""
+
+
+def turning_back(logits: Tensor, way: Way) -> Tensor:
+    """By how many dB either sound comes back on the way to the other, in the mean over all ways; 0 where there are none."""
+    mask = torch.sigmoid(logits)[:, None]
+    found, whole = (torch.view_as_real(sounds).square().sum(dim=(2, 3, 4)) for sounds in (mask * way.sounds, way.sounds))
+    levels_db = 10 * torch.log10(found / (whole + 1e-9) + WAY_FLOOR)
+    first, second = levels_db.unflatten(0, (-1, 2)).unbind(1)
+    sign = torch.tensor([1.0, -1.0], device=levels_db.device)
+    back_db = (sign * (second - first) + WAY_MARGIN_DB).clamp_min(0).sum(dim=1)
+    is_on_it = way.is_on_it[0::2]
+    return (back_db * is_on_it).sum() / is_on_it.sum().clamp_min(1)
+
+
 def asked(outcome: Outcome) -> Tensor:
     """`separation`, and what makes a space of the examples (Lee, Choi and Lee 2019).
 
@@ -129,6 +160,7 @@ def asked(outcome: Outcome) -> Tensor:
     an example and the estimate that it led to, so that what was found may be asked for again. The example stays where it is for
     that: the shortest distance is between points that are all one. And, which the thesis does without, that a plain layer can name
     what an example is of: from the masks alone it took hundreds of steps until examples lay apart, and nothing was found till then.
+    And, on the way from one sound to another, that neither turns back.
     """
     latent = outcome.latent
     if latent is None:
@@ -140,7 +172,8 @@ def asked(outcome: Outcome) -> Tensor:
     regression = (distance * is_present).sum() / is_present.sum().clamp_min(1)
     naming = nn.functional.cross_entropy(latent.kind_logits, latent.kind, ignore_index=-1, reduction="sum")
     naming = naming / (latent.kind >= 0).sum().clamp_min(1)
-    return separation(outcome) + DIVERGENCE_WEIGHT * divergence(latent) + REGRESSION_WEIGHT * regression + NAMING_WEIGHT * naming
+    loss = separation(outcome) + DIVERGENCE_WEIGHT * divergence(latent) + REGRESSION_WEIGHT * regression + NAMING_WEIGHT * naming
+    return loss if latent.way is None else loss + WAY_WEIGHT * turning_back(outcome.logits, latent.way)
 
 
 LIKENESS_WEIGHT = 0.3

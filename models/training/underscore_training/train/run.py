@@ -14,9 +14,10 @@ from ..nets.growth import DoesNotGrow, grown
 from ..nets.mask_separator import MaskSeparator
 from ..nets.systems import build
 from . import checkpoint, together
+from .class_means import ClassMeans
 from .config import Config, ConfigError, OptimiserConfig
 from .halfway import some_halfway
-from .losses import LOSSES, WITHOUT_ESTIMATE, Latent, Outcome
+from .losses import LOSSES, WITHOUT_ESTIMATE, Latent, Outcome, Way
 
 
 def rate_at(step: int, config: OptimiserConfig) -> float:
@@ -66,6 +67,7 @@ class Run:
         )
         self.loss = LOSSES[config.loss]
         self.logits = torch.compile(self.net.logits, dynamic=False) if compiled else None
+        self.class_means = ClassMeans()
         self.steps = 0
         self.steps_before = 0
         self.heard: set[str] | None = set()
@@ -105,15 +107,19 @@ class Run:
             with amp:
                 mean, log_var = (value.float() for value in net.query(example.abs()))
                 drawn = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean) if net.training else mean
-                is_whole = None
+                is_whole = way = None
+                if net.training and self.config.data.class_mean_share > 0:
+                    drawn = self.class_means.some(drawn, mean.detach(), kind, self.config.data.class_mean_share)
                 if net.training and self.config.data.halfway_share > 0:
-                    drawn, music, is_whole = some_halfway(drawn, music, mixture, self.config.data.halfway_share)
+                    questions = some_halfway(drawn, music, mixture, self.config.data.halfway_share)
+                    drawn, music, is_whole = questions.points, questions.music, questions.is_whole
+                    way = Way(stft(questions.sounds.flatten(0, 1), net.grid).unflatten(0, (-1, 2)), questions.is_on_a_way)
                     kind = torch.where(is_whole, kind, -1)
                 wanted = stft(music, net.grid)
                 logits = None if self.config.loss in WITHOUT_ESTIMATE else net.logits(mixed.abs(), drawn).float()
                 estimate = wanted if logits is None else torch.sigmoid(logits) * mixed
                 again, _ = net.query((estimate.abs().square() + 1e-12).sqrt())
-            return Outcome(logits, estimate, wanted, mixed, Latent(mean, log_var, again.float(), net.named(drawn).float(), kind, is_whole))
+            return Outcome(logits, estimate, wanted, mixed, Latent(mean, log_var, again.float(), net.named(drawn).float(), kind, is_whole, way))
         if isinstance(net, MaskSeparator):
             mixed = stft(mixture, net.grid)
             with amp:
@@ -187,6 +193,7 @@ class Run:
                 "net": self.net.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
+                "class_means": self.class_means.state(),
                 "steps": self.steps,
                 "steps_before": self.steps_before,
                 "heard": None if self.heard is None else sorted(self.heard),
@@ -209,6 +216,7 @@ class Run:
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.class_means.load(state.get("class_means", {}))
         self.steps, self.spent_s, self.losses = state["steps"], state["spent_s"], state["losses"]
         self.steps_before, self.sittings = state.get("steps_before", 0), state.get("sittings", [])
         self.heard = checkpoint.heard(state)
