@@ -13,7 +13,7 @@ from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.crn import CRN, LONG_FRAMES, SHORT_FRAMES, Holding
 from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.streaming import StreamingCRN
-from underscore_training.nets.streaming.recurrent import PackLSTM, StreamingLSTM
+from underscore_training.nets.streaming.recurrent import PackLSTM, StreamingLSTM, WholeLSTM
 
 LOOK_AHEAD_FRAMES = 3
 
@@ -109,6 +109,24 @@ def test_packed_weights_change_no_bit(crn: CRN, frames_per_call: int, tmp_path: 
 def test_a_recurrent_layer_that_cannot_be_packed_is_refused() -> None:
     with pytest.raises(ValueError, match="one layer"):
         StreamingLSTM(nn.LSTM(4, 4, num_layers=2))
+    with pytest.raises(ValueError, match="one direction"):
+        StreamingLSTM(nn.LSTM(4, 4, bidirectional=True))
+    with pytest.raises(ValueError, match="both directions"):
+        WholeLSTM(nn.LSTM(4, 4, batch_first=True))
+
+
+def test_a_slice_of_all_there_is_costs_no_call_and_every_other_slice_stays() -> None:
+    class Slices(nn.Module):
+        def forward(self, x: torch.Tensor, words: list[torch.Tensor]) -> torch.Tensor:
+            kept = x[:, 1:-1] + x[:, ::1][:, :-2] + x[:, 0 : x.shape[1] - 2]
+            return kept if x.shape[0] > 1 else kept * words[0:1][0]
+
+    script = scripted(Slices().eval())
+    left = [node for node in script.graph.findAllNodes("aten::slice") if isinstance(next(node.inputs()).type(), torch.TensorType)]
+    assert len(left) == 3, "of nine"
+    for num_channels in (1, 2):
+        given = torch.randn(num_channels, 6)
+        assert torch.equal(script(given, [torch.tensor(3.0)]), Slices()(given, [torch.tensor(3.0)]))
 
 
 def test_the_mask_does_not_depend_on_level(crn: CRN) -> None:

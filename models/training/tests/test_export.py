@@ -72,7 +72,7 @@ def test_a_written_file_is_the_network_call_by_call(which: str, request: pytest.
     _, meta, vector = contract.load(path)
     assert meta["version"] == "1.2.3" and meta["schema_version"] == 2
     assert meta["look_ahead_frames"] == streaming(net).look_ahead_frames
-    assert (meta["frames_per_call"], meta["synthesis_s"]) == {"live": (1, 0.032), "crn": (4, 0.064)}.get(which, (8, 0.064))
+    assert (meta["frames_per_call"], meta["synthesis_s"]) == {"live": (1, 0.032)}.get(which, (8, 0.064))
     heard_frames = meta["test_vector"]["num_calls"] * meta["frames_per_call"] - meta["look_ahead_frames"]
     assert heard_frames >= contract.NUM_TEST_FRAMES, "a vector that ends before the first mask would prove nothing"
     assert len(vector) == 4 * meta["test_vector"]["num_calls"] * meta["frames_per_call"] * meta["num_bins"] * (2 + 1)

@@ -22,7 +22,7 @@ Frames before the first are zero in every cache, in both forms.
 import torch
 from torch import Tensor, nn
 
-from ..grid import WINDOW_S
+from ..grid import FRAMES_PER_CALL, WINDOW_S
 from .axes import BentAxis
 from .band_convolution import BandConvolution
 from .level import RunningMean, keep_per
@@ -155,13 +155,14 @@ class CRN(MaskSeparator):
         look_ahead_frames: int = 8,
         dropout: float = 0.0,
         synthesis_s: float = WINDOW_S,
-        frames_per_call: int = 4,
+        frames_per_call: int = FRAMES_PER_CALL,
     ):
         super().__init__("bent", synthesis_s)
         # TorchScript knows attributes and not the module's constants.
         self.num_bands: int = BentAxis.num_bands
         self.look_ahead_frames: int = look_ahead_frames
-        # Of the streaming form: frames share each layer's overhead, and the first waits for the last.
+        # Of the streaming form: frames share each layer's overhead, and the first waits for the last. Eight are a few percent dearer than a
+        # clip at once, four a third; and 96 ms later.
         self.frames_per_call: int = frames_per_call
         self.time_memory: int = time_memory
         self.core_bands: int = self.num_bands // CORE_DIVISOR

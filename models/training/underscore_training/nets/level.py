@@ -32,24 +32,27 @@ class RunningMean(nn.Module):
         kernel = torch.where(reach >= 0, keep ** reach.clamp_min(0).double(), 0.0) * (1.0 - keep)
         self.block_steps: int = BLOCK_STEPS
         # In double precision, and rounded to what comes in: blocks of other lengths must not differ by more than that.
-        self.register_buffer("kernel", kernel, persistent=False)
+        self.register_buffer("kernel", kernel.t().contiguous(), persistent=False)
         self.register_buffer("kernel_sum", kernel.sum(dim=1), persistent=False)
         self.register_buffer("fade", keep ** (age + 1).double(), persistent=False)
 
     def forward(self, values: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """`[channel, step]` and state `[channel, 2]` -> the same two."""
-        weighted, weight = state[:, :1], state[:, 1:]
-        longest = min(values.shape[1], self.block_steps)
-        kernel, kernel_sum = self.kernel[:longest, :longest].to(values.dtype), self.kernel_sum[:longest].to(values.dtype)
-        fades = self.fade[:longest].to(values.dtype)
+        if values.shape[1] <= self.block_steps:
+            return self.block(values, state)
         means: list[Tensor] = []
         for start in range(0, values.shape[1], self.block_steps):
-            block = values[:, start : start + self.block_steps]
-            num_steps = block.shape[1]
-            fade = fades[:num_steps]
-            sums = block @ kernel[:num_steps, :num_steps].t() + weighted * fade
-            weights = weight * fade + kernel_sum[:num_steps]
-            means.append(sums / weights)
-            weighted, weight = sums[:, -1:], weights[:, -1:]
-        mean = means[0] if len(means) == 1 else torch.cat(means, dim=1)
-        return mean, torch.cat([weighted, weight], dim=1)
+            mean, state = self.block(values[:, start : start + self.block_steps], state)
+            means.append(mean)
+        return torch.cat(means, dim=1), state
+
+    def block(self, values: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, at most `BLOCK_STEPS` steps."""
+        num_steps = values.shape[1]
+        kernel, kernel_sum, fade = self.kernel[:num_steps, :num_steps], self.kernel_sum[:num_steps], self.fade[:num_steps]
+        if kernel.dtype != values.dtype:
+            kernel, kernel_sum, fade = kernel.to(values.dtype), kernel_sum.to(values.dtype), fade.to(values.dtype)
+        before = state[:, :, None] * fade
+        sums = torch.addmm(before[:, 0], values, kernel)
+        weights = before[:, 1] + kernel_sum
+        return sums / weights, torch.stack([sums[:, -1], weights[:, -1]], dim=1)

@@ -7,14 +7,16 @@ from torch import Tensor, nn
 
 from ..crn import CRN
 from ..query import EMBEDDING_SIZE, QUERY_FRAMES
-from .recurrent import StreamingLSTM
+from .recurrent import StreamingLSTM, WholeLSTM
 
 
-def with_streaming_lstms(net: CRN) -> CRN:
-    """A copy whose recurrent layers take packed weights."""
+def for_calls(net: CRN) -> CRN:
+    """A copy whose recurrent layers take packed weights, and whose running means are rounded once instead of at every call."""
     net = copy.deepcopy(net)
+    net.axis.mean_power.float()
+    net.holding.mean.float()
     for block in net.core:
-        block.over_bands = StreamingLSTM(block.over_bands)
+        block.over_bands = WholeLSTM(block.over_bands)
         block.over_time = StreamingLSTM(block.over_time)
     return net
 
@@ -30,7 +32,7 @@ class StreamingCRN(nn.Module):
 
     def __init__(self, net: CRN):
         super().__init__()
-        self.net = with_streaming_lstms(net)
+        self.net = for_calls(net)
         self.grid = net.grid
         self.frames_per_call = net.frames_per_call
         self.look_ahead_frames = net.look_ahead_frames

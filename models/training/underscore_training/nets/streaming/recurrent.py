@@ -15,8 +15,8 @@ PER_DIRECTION = 4
 """Weights for input and memory, biases for input and memory."""
 
 
-class StreamingLSTM(nn.Module):
-    """A trained layer of `nn.LSTM`, one direction or both, which takes packed weights or does without: the same bit for bit."""
+class PackedLSTM(nn.Module):
+    """The weights of a trained `nn.LSTM`, as they are and, once it was given them, packed. What runs them are the two below."""
 
     packed: list[Tensor]
     """Per direction the weights for input and memory as oneDNN has them, or nothing."""
@@ -42,36 +42,55 @@ class StreamingLSTM(nn.Module):
             weights += self.flat[self.per_direction * direction : self.per_direction * direction + 2]
         return weights
 
-    def forward(
-        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """`[step, sequence, feature]`, or `[sequence, step, feature]` where `batch_first`, as `nn.LSTM` takes it."""
-        if state is None:
-            num_sequences = x.shape[0] if self.batch_first else x.shape[1]
-            zeros = x.new_zeros([self.num_directions, num_sequences, self.num_memory])
-            state = (zeros, zeros)
+    def is_packed(self) -> bool:
+        return len(self.packed) == 2 * self.num_directions
+
+    def run_packed(self, steps: Tensor, hidden: Tensor, cell: Tensor, direction: int) -> tuple[Tensor, Tensor, Tensor]:
+        """One direction over `[step, sequence, feature]` from `[1, sequence, memory]` each."""
+        biases = self.flat[self.per_direction * direction + 2 : self.per_direction * (direction + 1)]
+        y, hidden, cell, _ = torch.ops.aten.mkldnn_rnn_layer(
+            steps, self.packed[2 * direction], self.packed[2 * direction + 1], biases[0], biases[1], hidden, cell, direction == 1, [],
+            self.mode, self.num_memory, 1, True, False, False, False,
+        )
+        return y, hidden, cell
+
+
+class StreamingLSTM(PackedLSTM):
+    """A trained layer of `nn.LSTM` of one direction, which goes on from call to call; takes packed weights or does without: the same bit
+    for bit."""
+
+    def __init__(self, lstm: nn.LSTM):
+        super().__init__(lstm)
+        if lstm.bidirectional or lstm.batch_first:
+            raise ValueError("expected one direction, and steps first")
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """`[step, sequence, feature]`, `[1, sequence, memory]` each, as `nn.LSTM`."""
         hidden, cell = state
-        if len(self.packed) != 2 * self.num_directions:
-            y, hidden, cell = torch.lstm(
-                x, [hidden, cell], self.flat, True, 1, 0.0, False, self.num_directions == 2, self.batch_first
-            )
+        if not self.is_packed():
+            y, hidden, cell = torch.lstm(x, [hidden, cell], self.flat, True, 1, 0.0, False, False, False)
             return y, (hidden, cell)
-        steps = (x.transpose(0, 1) if self.batch_first else x).contiguous()
-        found: list[Tensor] = []
-        last: list[Tensor] = []
-        last_cell: list[Tensor] = []
-        for direction in range(self.num_directions):
-            biases = self.flat[self.per_direction * direction + 2 : self.per_direction * (direction + 1)]
-            weights = self.packed[2 * direction : 2 * direction + 2]
-            y, h, c, _ = torch.ops.aten.mkldnn_rnn_layer(
-                steps, weights[0], weights[1], biases[0], biases[1], hidden[direction : direction + 1],
-                cell[direction : direction + 1], direction == 1, [], self.mode, self.num_memory, 1, True, False, False, False,
-            )
-            found.append(y)
-            last.append(h.reshape(1, -1, self.num_memory))
-            last_cell.append(c.reshape(1, -1, self.num_memory))
-        y = found[0] if len(found) == 1 else torch.cat(found, dim=2)
-        return y.transpose(0, 1) if self.batch_first else y, (torch.cat(last), torch.cat(last_cell))
+        y, hidden, cell = self.run_packed(x.contiguous(), hidden, cell, 0)
+        return y, (hidden, cell)
+
+
+class WholeLSTM(PackedLSTM):
+    """A trained layer of `nn.LSTM` of both directions, over sequences that lie whole in one call: nothing is remembered after it."""
+
+    def __init__(self, lstm: nn.LSTM):
+        super().__init__(lstm)
+        if not lstm.bidirectional or not lstm.batch_first:
+            raise ValueError("expected both directions, and sequences first")
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """`[sequence, step, feature]` -> the first of what `nn.LSTM` gives."""
+        zeros = x.new_zeros([1, x.shape[0], self.num_memory])
+        if not self.is_packed():
+            both = zeros.expand(2, -1, -1)
+            return (torch.lstm(x, [both, both], self.flat, True, 1, 0.0, False, True, True)[0],)
+        steps = x.transpose(0, 1).contiguous()
+        found = [self.run_packed(steps, zeros, zeros, direction)[0] for direction in range(2)]
+        return (torch.cat(found, dim=2).transpose(0, 1),)
 
 
 class PackLSTM(nn.Module):
