@@ -23,6 +23,7 @@ from underscore_training.mixtures.batches import MixtureBatches
 from underscore_training.mixtures.shelf import Shelf
 from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm
 from underscore_training.nets.axes import BentAxis
+from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.query import QUERY_FRAMES
 from underscore_training.nets.sphere import between
 from underscore_training.nets.streaming import StreamingAskedCRN, streaming
@@ -163,17 +164,16 @@ def test_on_the_way_between_two_things_as_much_of_either_is_asked_for_as_the_way
     torch.manual_seed(5)
     points, music = torch.randn(40, 6), torch.randn(40, 200)
     mixture = (music[0::2] + music[1::2]).repeat_interleave(2, dim=0)
-    mixture[1] = mixture[1] + 1.0
     asked = some_halfway(points, music, mixture, 0.5)
-    assert not asked.is_on_a_way[:2].any() and asked.is_whole[:2].all(), "one that is asked of two mixtures"
-    assert 6 <= int(asked.is_on_a_way[0::2].sum()) <= 14 and torch.equal(asked.is_on_a_way[0::2], asked.is_on_a_way[1::2])
-    assert not (asked.is_on_a_way & asked.is_whole).all() and (asked.is_on_a_way & asked.is_whole).any(), "some begin or end where a thing lies"
-    assert torch.equal(asked.points[asked.is_whole], points[asked.is_whole]) and torch.equal(asked.music[asked.is_whole], music[asked.is_whole])
+    assert 6 <= int(asked.is_way.sum()) <= 14 and torch.equal(asked.sounds, music.unflatten(0, (20, 2)))
+    is_on_a_way = asked.is_way.repeat_interleave(2)
+    assert asked.is_whole[~is_on_a_way].all(), "a mixture that is left alone"
+    assert 0 < asked.is_whole[is_on_a_way].sum() < is_on_a_way.sum(), "some begin or end where a thing lies"
+    assert torch.equal(asked.points[asked.is_whole], points[asked.is_whole]) and torch.equal(asked.wanted[asked.is_whole], music[asked.is_whole])
     places = []
     for number in range(40):
         ends = slice(number // 2 * 2, number // 2 * 2 + 2)
-        assert torch.equal(asked.sounds[number], music[ends])
-        shares = torch.linalg.lstsq(music[ends].t(), asked.music[number, :, None]).solution[:, 0]
+        shares = torch.linalg.lstsq(music[ends].t(), asked.wanted[number, :, None]).solution[:, 0]
         assert torch.allclose(shares.square().sum(), torch.tensor(1.0), atol=1e-4), "equal power on all of the way"
         along = torch.atan2(shares[1], shares[0]) / (torch.pi / 2)
         assert torch.allclose(asked.points[number], between(*points[ends], along), atol=1e-3)
@@ -181,56 +181,80 @@ def test_on_the_way_between_two_things_as_much_of_either_is_asked_for_as_the_way
     assert all(second > first + 0.09 for first, second in zip(places[0::2], places[1::2]))
 
 
+def test_of_two_mixtures_nothing_lies_between() -> None:
+    points, music = torch.randn(4, 6), torch.randn(4, 200)
+    same = torch.randn(200)
+    asked = some_halfway(points, music, torch.stack([same, same + 1.0, same, same]), 1.0)
+    assert asked.is_way.tolist() == [False, True]
+    assert torch.equal(asked.points[:2], points[:2]) and torch.equal(asked.wanted[:2], music[:2])
+
+
 def test_who_turns_back_on_the_way_is_told_by_how_many_db() -> None:
-    sounds = torch.randn(2, 5, 8, dtype=torch.complex64).expand(4, 2, 5, 8)
-    far_in_db = torch.tensor([[-1.0, -9.0], [-4.0, -6.0]])  # by question and sound: the one comes down by 3, the other up by 3
+    # Two sounds in bands of their own, so that each has its level: on the way the first comes down by 3 dB, the other up by 3.
+    sounds = torch.randn(2, 5, 8, dtype=torch.complex64)
+    sounds[0, :, 4:], sounds[1, :, :4] = 0, 0
+    levels_db = torch.tensor([[-1.0, -9.0], [-4.0, -6.0]])
+    onward = torch.special.logit(10 ** (levels_db / 20)).repeat_interleave(4, dim=1)[:, None].expand(2, 5, 8)
+    both_ways = torch.cat([onward, onward.flip(0)])
 
-    def logits(level_db: Tensor) -> Tensor:
-        return torch.special.logit(10 ** (level_db / 20)).expand(5, 8)
+    def told(*is_gone: bool) -> float:
+        return losses.turning_back(both_ways, losses.Way(sounds.expand(2, 2, 5, 8), torch.tensor(is_gone))).item()
 
-    # The sounds are told apart by bands, so that each has its level.
-    apart = torch.zeros(4, 2, 5, 8, dtype=torch.complex64)
-    apart[:, 0, :, :4], apart[:, 1, :, 4:] = sounds[:, 0, :, :4], sounds[:, 1, :, 4:]
-    one_way = torch.stack([torch.cat([logits(levels[0])[:, :4], logits(levels[1])[:, 4:]], dim=1) for levels in far_in_db])
-    onward, back = one_way, one_way.flip(0)
-    on_it = torch.tensor([True, True, True, True])
-    told = losses.turning_back(torch.cat([onward, back]), losses.Way(apart, on_it))
-    # Each sound comes back by 3 dB on one of two ways, beside the margin.
-    assert told.item() == pytest.approx((0 + 2 * (3 + losses.WAY_MARGIN_DB)) / 2, abs=0.05)
-    assert losses.turning_back(torch.cat([onward, back]), losses.Way(apart, on_it & torch.tensor([True, True, False, False]))) == 0
-    assert losses.turning_back(torch.cat([onward, back]), losses.Way(apart, ~on_it)) == 0
+    back_db = 2 * (3 + losses.WAY_MARGIN_DB)
+    assert told(True, False) == told(False, False) == 0 and told(False, True) == pytest.approx(back_db, abs=0.05)
+    assert told(True, True) == pytest.approx(back_db / 2, abs=0.05)
 
 
 def test_a_class_is_asked_by_its_mean_once_enough_of_it_was_heard() -> None:
     torch.manual_seed(1)
-    heard = ClassMeans()
+    heard = ClassMeans(4, 6)
     kind = torch.tensor([0, 1, 2, 2, 3, -1])
-    where = torch.tensor([1.0, 5.0, 0.0, 0.0, 7.0, 0.0])[:, None].expand(6, 4)
-    for times in range(12):
-        points = torch.randn(6, 4)
-        asked = heard.some(points, where, kind, 1.0)
-        is_moved = (asked != points).any(dim=1)
-        if times < 7:
-            assert not is_moved.any()
-    assert is_moved.tolist() == [True, True, False, False, True, False], "not two of one class, and nothing of none"
-    assert torch.allclose(asked[is_moved], where[is_moved])
-    again = ClassMeans()
+    where = torch.tensor([1.0, 5.0, 0.0, 0.0, 7.0, 2.0])[:, None].expand(6, 6)
+    points = torch.randn(6, 6)
+    for _ in range(8):
+        heard.listen(where, kind)
+        assert torch.equal(heard.some(points, kind, 1.0), points)
+    heard.listen(where.clone().index_fill_(0, torch.tensor([1]), torch.nan), kind)
+    heard.listen(where, kind)
+    asked = heard.some(points, kind, 1.0)
+    assert (asked != points).any(dim=1).tolist() == [True, True, False, False, True, False], "not two of one class, and nothing of none"
+    assert torch.allclose(asked[[0, 1, 4]], where[[0, 1, 4]])
+    again = ClassMeans(4, 6)
     again.load(heard.state())
-    assert torch.allclose(again.some(points, where, kind, 1.0)[:2], where[:2])
-    assert torch.equal(again.some(points, where, kind, 0.0), points)
+    assert torch.equal(again.some(points, kind, 1.0), asked) and torch.equal(again.some(points, kind, 0.0), points)
+    heard.listen(torch.full((60, 6), 3.0), torch.zeros(60, dtype=torch.long))
+    assert 1.8 < heard.some(points, kind, 1.0)[0, 0] < 3.0, "what was heard long ago counts less"
 
 
-def test_a_run_asks_for_what_lies_between_and_for_voices_over_recorded_pieces(tiny_stems: Path) -> None:
+def test_a_run_asks_for_what_lies_between_for_voices_over_pieces_and_for_pieces_of_kits(tiny_stems: Path, tmp_path: Path) -> None:
     values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 4}, "loss": "asked", "precision": "float32"}
-    data = {"recipe": "asked_of_kits", "batch": 8, "halfway_share": 1.0, "class_mean_share": 1.0}
-    values["system"]["options"] = {**SMALL, "num_kinds": len(recipe.KINDS) + len(recipe.PIECES)}
-    run = Run(config.from_dict({**values, "data": data}, "test"))
+    values["data"] = {"recipe": "asked_of_kits", "batch": 8, "halfway_share": 1.0, "class_mean_share": 1.0}
+    num_kinds = len(recipe.KINDS) + len(recipe.PIECES)
+    with pytest.raises(config.ConfigError, match=f"num_kinds is {NUM_KINDS}, expected {num_kinds}"):
+        Run(config.from_dict(values, "test"))
+    values["system"]["options"] = {**SMALL, "num_kinds": num_kinds}
+    run, again = (Run(config.from_dict(values, "test")) for _ in range(2))
     batches = MixtureBatches(tiny_stems, "train", "asked_of_kits", run.sample_rate_hz, 2.0, 8, 3, 16)
     kinds = torch.cat([batches[idx][3] for idx in range(16)])
     assert (kinds == recipe.KINDS.index("speech")).any() and (kinds == -1).any(), "a piece that was recorded has no class"
     assert {int(kind) - len(recipe.KINDS) for kind in kinds} >= {0, 1, 2}, "the drums piece by piece"
     assert np.isfinite([run.step(*batches[idx]) for idx in range(3)]).all()
-    assert run.class_means.counts
+    assert 0 < run.class_means.counts.sum() <= 24
+    run.save(tmp_path / "latest.pt")
+    again.load(tmp_path / "latest.pt")
+    assert torch.equal(again.class_means.sums, run.class_means.sums), "a run that is gone on with has heard what it heard"
+    assert again.step(*batches[3]) == run.step(*batches[3])
+
+
+def test_more_outputs_have_only_layers_that_may_have_them() -> None:
+    few, many = (AskedCRN(**SMALL, num_kinds=num_kinds) for num_kinds in (5, 7))
+    untouched = many.named.bias[5:].clone()
+    many.load_state_dict(grown(many, few.state_dict()))
+    asked = torch.randn(3, few.embedding_size)
+    assert torch.allclose(many.named(asked)[:, :5], few.named(asked)) and torch.equal(many.named.bias[5:], untouched)
+    # The gates of a memory lie one after the other.
+    with pytest.raises(DoesNotGrow, match="over_time"):
+        grown(AskedCRN(**{**SMALL, "time_memory": 20}), few.state_dict())
 
 
 def test_the_example_is_the_loudest_stretch_and_a_short_one_comes_round_again() -> None:

@@ -2,7 +2,7 @@
 
 A separator that is asked for one sound must have heard mixtures of many whose parts are
 known. The same scores as in `scores`, each with its channels' programs drawn anew a few
-times; a track is all that one class plays in one of these arrangements. All tracks of a
+times; a track is all that one class plays in one of these arrangements, or one piece of its drum kit. All tracks of a
 score are one group, so they are in one split. Training alternates between its own soundfont and that of validation; the test's is heard
 nowhere else. Splits are drawn anew: a score may be heard whole in the training of a network that takes speech and music apart.
 
@@ -185,7 +185,7 @@ def ambience(seed: str) -> np.ndarray:
 
 
 def tracks(packages: Path, seed: int) -> Iterator[Track]:
-    """Every class of every arrangement, kind by class."""
+    """Every class of every arrangement, and the pieces of its drum kit, kind by class."""
     for idx in range(NUM_AMBIENCES):
         name = f"ambience/{idx:03}"
         yield Track(

@@ -311,7 +311,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
     # Of as many scores as there are: arrangements of one lie side by side.
-    apart = apart[:: max(len(apart) // NUM_KITS, 1)][: min(args.songs, NUM_KITS)]
+    apart = [apart[idx] for idx in sorted({round(place) for place in np.linspace(0, len(apart) - 1, min(args.songs, NUM_KITS))}) if apart]
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
     if rows_of_pieces:
         print(f"Kits apart, {len(apart)} songs\n\n{score_table(rows_of_pieces)}\n\n{order(rows_of_pieces)}\n")
@@ -323,7 +323,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"Asked for a class that does not play, {len(levels)} songs: the target lies {np.median(levels):.1f} dB from the mixture (median), {max(levels):.1f} dB at most")
     if args.out:
         args.out.write_text(json.dumps({
-            "scores": rows, "scores of pieces": rows_of_pieces, "interpolation": ways, "interpolation between examples": own_ways, "absent_db": levels,
+            "scores": rows, "piece_scores": rows_of_pieces, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels,
         }, indent=1))
     try:
         print(further(net, rows, by_class, means, args))

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--keep", type=Path, metavar="FILE", help="also write the averaged weights alone, to go on from")
     parser.add_argument(
         "--frames-per-call", type=int, metavar="N",
-        help="how many frames a call takes (default: as few as the network is made for); more cost latency and save work",
+        help="how many frames a call takes (default: what the network is made for); more cost latency and save work",
     )
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="of a network that is asked: whose classes' means are its presets")
     args = parser.parse_args(argv)

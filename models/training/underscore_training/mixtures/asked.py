@@ -41,7 +41,7 @@ ABSENT_SHARE = 0.08
 """What is asked for is not there. Only for a network that knows what it is asked for: one that does not yet finds nothing at all then, in
 all clips, because exact silence in these is worth more than anything that it can learn soon (300 steps ended in masks of 0.01)."""
 KIT_SHARE = 0.15
-"""Of mixtures in which the drums are asked for piece by piece."""
+"""Of mixtures without a recorded piece: in which the drums are asked for piece by piece."""
 THIRD_PIECE_SHARE = 0.6
 """Of these, in which three pieces are hit, not two."""
 RECORDED = "music"
@@ -143,7 +143,8 @@ def asked(
         sounds.append(gain * sound)
         examples.append(gain * example)
     targets = [[0], [1]]
-    if len(kinds) > 2 and kinds[0] not in PIECES and rng.random() < TWO_TARGETS_SHARE:
+    # A rival that is asked for together with something else would leave its class to the other.
+    if len(kinds) > 2 and not is_rivalry and kinds[0] not in PIECES and rng.random() < TWO_TARGETS_SHARE:
         targets[0].append(2)
     level_rng_seed = int(rng.integers(1 << 31))
     pairs = []

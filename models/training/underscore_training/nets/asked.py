@@ -21,7 +21,7 @@ from .level import RunningMean, keep_per
 from .query import EMBEDDING_SIZE, QueryNet
 
 NUM_KINDS = 14
-"""Of `mixtures.asked`."""
+"""The classes of `mixtures.asked`; the pieces of a drum kit come after them."""
 STATISTICS_S = 5.0
 VARIANCE_FLOOR = 1e-4
 FIRST_TOLD = 0.15
@@ -91,6 +91,8 @@ class AdaptiveNorm(nn.Module):
 
 class AskedCRN(CRN):
     """Magnitudes of the mixture, state, embedding -> logits of the target's mask and state."""
+
+    open_ended = ("named",)
 
     def __init__(self, embedding_size: int = EMBEDDING_SIZE, num_kinds: int = NUM_KINDS, **options):
         super().__init__(**options)

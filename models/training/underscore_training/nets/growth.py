@@ -12,8 +12,9 @@ def grown(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """`weights` in the shapes of `net`.
 
     A layer may have more inputs, behind those that it had: they begin at zero, and the network computes what it did. It may have
-    more outputs, behind those that it had, and layers that are not in `weights`, which stay as they are. All that is in them must be in
-    the network.
+    layers that are not in `weights`, which stay as they are; so do further outputs of the layers that the network says may have some
+    (`open_ended`): of others, gates of a recurrent one say, the outputs that it had would not be the first. All that is in `weights` must be
+    in the network.
     """
     state = net.state_dict()
     strange = sorted(weights.keys() - state.keys())
@@ -24,13 +25,12 @@ def grown(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         if own.shape == value.shape:
             state[name] = value
             continue
-        has_room = own.dim() == value.dim() > 0 and own.shape[0] >= value.shape[0] and own.shape[2:] == value.shape[2:]
-        if not has_room or own.shape[1:2] < value.shape[1:2]:
-            raise DoesNotGrow(f"{name} is {list(value.shape)}, and {list(own.shape)} in it")
-        state[name] = own.clone()
-        if own.dim() == 1:
-            state[name][: len(value)] = value
+        if name.rpartition(".")[0] in getattr(net, "open_ended", ()) and own.shape[1:] == value.shape[1:] and len(own) > len(value):
+            state[name] = torch.cat([value, own[len(value) :]])
             continue
-        state[name][: len(value)] = 0
-        state[name][: len(value), : value.shape[1]] = value
+        is_wider = own.dim() == value.dim() > 1 and own.shape[1] > value.shape[1]
+        if not is_wider or own.shape[0] != value.shape[0] or own.shape[2:] != value.shape[2:]:
+            raise DoesNotGrow(f"{name} is {list(value.shape)}, and {list(own.shape)} in it")
+        state[name] = torch.zeros_like(own)
+        state[name][:, : value.shape[1]] = value
     return state

@@ -7,39 +7,46 @@ begins where a sound may hardly be found.
 import torch
 from torch import Tensor
 
+from . import together
+
 KEEP = 0.99
-"""Share of the past that stays when another example of a class is heard."""
+"""Share of a class' past that stays when another example of it is heard."""
 ENOUGH = 8
 """Examples of a class, as they count now, from which on there is a mean of it."""
 
 
 class ClassMeans:
-    """Running means of examples by class, those of one process."""
+    """Running means of examples by class, the same in all processes that share the batches."""
 
-    def __init__(self) -> None:
-        self.sums: dict[int, Tensor] = {}
-        self.counts: dict[int, float] = {}
+    def __init__(self, num_kinds: int, embedding_size: int, device: torch.device | None = None):
+        self.sums = torch.zeros(num_kinds, embedding_size, device=device)
+        """`[kind, embedding]`."""
+        self.counts = torch.zeros(num_kinds, device=device)
 
-    def some(self, points: Tensor, means: Tensor, kind: Tensor, share: float) -> Tensor:
-        """Points `[batch, embedding]` of examples of `kind` `[batch]` (-1: of no class), `share` of them moved to their class' mean, which
-        those of `means` count in. Two questions side by side that are of one class stay: their mean would not tell them apart."""
-        for mean, place in zip(means, kind.tolist()):
-            if place >= 0:
-                self.sums[place] = KEEP * self.sums.get(place, torch.zeros_like(mean)) + mean
-                self.counts[place] = KEEP * self.counts.get(place, 0.0) + 1.0
+    def listen(self, means: Tensor, kind: Tensor) -> None:
+        """Counts examples in, `[batch, embedding]` of `kind` `[batch]` (-1: of no class); what is no number is left out."""
+        counts_in = (kind >= 0) & torch.isfinite(means).all(dim=1)
+        place = torch.where(counts_in, kind, 0)
+        heard = torch.cat([means, torch.ones_like(means[:, :1])], dim=1)
+        heard = torch.where(counts_in[:, None], heard, 0.0)
+        total = torch.zeros(len(self.sums), heard.shape[1], device=heard.device).index_add_(0, place, heard)
+        together.add_up(total)
+        keep = KEEP ** total[:, -1]
+        self.sums = keep[:, None] * self.sums + total[:, :-1]
+        self.counts = keep * self.counts + total[:, -1]
+
+    def some(self, points: Tensor, kind: Tensor, share: float) -> Tensor:
+        """Points `[batch, embedding]` of examples of `kind`, `share` of them moved to their class' mean. Two questions side by side that are
+        of one class stay: their mean would not tell them apart."""
         pairs = kind.unflatten(0, (-1, 2))
         is_alone = (pairs[:, 0] != pairs[:, 1]).repeat_interleave(2)
-        is_moved = is_alone & (torch.rand(len(points), device=points.device) < share)
-        moved = [
-            self.sums[place] / self.counts[place] if is_one and self.counts.get(place, 0.0) >= ENOUGH else point
-            for point, place, is_one in zip(points, kind.tolist(), is_moved.tolist())
-        ]
-        return torch.stack(moved)
+        is_known = (kind >= 0) & (self.counts[kind] >= ENOUGH)
+        is_moved = is_alone & is_known & (torch.rand(len(points), device=points.device) < share)
+        return torch.where(is_moved[:, None], self.sums[kind] / self.counts[kind].clamp_min(1)[:, None], points)
 
-    def state(self) -> dict[int, tuple[Tensor, float]]:
+    def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
-        return {place: (total, self.counts[place]) for place, total in self.sums.items()}
+        return {"sums": self.sums, "counts": self.counts}
 
-    def load(self, state: dict[int, tuple[Tensor, float]]) -> None:
-        self.sums = {place: total for place, (total, _) in state.items()}
-        self.counts = {place: count for place, (_, count) in state.items()}
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.sums, self.counts = state["sums"].to(self.sums.device), state["counts"].to(self.counts.device)

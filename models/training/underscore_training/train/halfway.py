@@ -26,20 +26,20 @@ class Questions:
 
     points: Tensor
     """`[batch, embedding]`."""
-    music: Tensor
-    """What is to be found, `[batch, sample]`."""
-    sounds: Tensor
-    """What lies at the ends of each question's way, `[batch, 2, sample]`, the same for both questions of a mixture."""
-    is_on_a_way: Tensor
-    """Of each question, whether it and its neighbour are points of one way, `[batch]`."""
+    wanted: Tensor
+    """What is to be found, `[batch, ...]`."""
     is_whole: Tensor
-    """Whether just one thing is asked for, `[batch]`."""
+    """Whether just one sound is asked for, `[batch]`."""
+    sounds: Tensor
+    """What lies at the ends of each mixture's way, `[mixture, 2, ...]`."""
+    is_way: Tensor
+    """Whether its questions lie on that way, `[mixture]`."""
 
 
-def some_halfway(points: Tensor, music: Tensor, mixture: Tensor, share: float) -> Questions:
-    """Points `[batch, embedding]`, targets and mixtures `[batch, sample]` -> questions. A mixture that is not the same for both is left
-    alone."""
-    ends, sounds = points.unflatten(0, (-1, 2)), music.unflatten(0, (-1, 2))
+def some_halfway(points: Tensor, sounds: Tensor, mixture: Tensor, share: float) -> Questions:
+    """Points `[batch, embedding]` and what lies there, `[batch, ...]`, signals or spectra; mixtures `[batch, sample]`. One that is not the
+    same for both questions is left alone."""
+    ends, sounds = points.unflatten(0, (-1, 2)), sounds.unflatten(0, (-1, 2))
     mixtures = mixture.unflatten(0, (-1, 2))
     num_mixtures, device = len(ends), points.device
     is_way = (torch.rand(num_mixtures, device=device) < share) & (mixtures[:, 0] == mixtures[:, 1]).all(dim=1)
@@ -48,15 +48,16 @@ def some_halfway(points: Tensor, music: Tensor, mixture: Tensor, share: float) -
     second = first + SHORTEST + torch.rand(num_mixtures, device=device) * (1 - SHORTEST - first)
     second = torch.where(torch.rand(num_mixtures, device=device) < END_SHARE, 1.0, second)
     along = torch.stack([first, second], dim=1)
-    along = torch.where(is_way[:, None], along, torch.tensor([0.0, 1.0], device=device))[:, :, None]
+    along = torch.where(is_way[:, None], along, torch.tensor([0.0, 1.0], device=device))
     is_whole = (along == 0) | (along == 1)
-    way = between(ends[:, :1], ends[:, 1:], along)
-    angle = along * (math.pi / 2)
+    way = between(ends[:, :1], ends[:, 1:], along[:, :, None])
+    # The axes of what lies there, whatever they are.
+    angle, is_whole_sound = (value.reshape(*value.shape, *[1] * (sounds.dim() - 2)) for value in (along * (math.pi / 2), is_whole))
     halfway = torch.cos(angle) * sounds[:, :1] + torch.sin(angle) * sounds[:, 1:]
     return Questions(
-        torch.where(is_whole, ends, way).flatten(0, 1),
-        torch.where(is_whole, sounds, halfway).flatten(0, 1),
-        sounds.repeat_interleave(2, dim=0),
-        is_way.repeat_interleave(2),
+        torch.where(is_whole[:, :, None], ends, way).flatten(0, 1),
+        torch.where(is_whole_sound, sounds, halfway).flatten(0, 1),
         is_whole.flatten(),
+        sounds,
+        is_way,
     )

@@ -31,12 +31,12 @@ class Latent:
 
 @dataclass(frozen=True)
 class Way:
-    """Questions side by side, of which each two may be points on the way from one sound to another, the second further along."""
+    """From one sound of a mixture to another: of a batch whose mixtures are asked twice, side by side, the second time further along."""
 
     sounds: Tensor
-    """Complex `[batch, 2, frame, bin]`: what lies at its ends."""
-    is_on_it: Tensor
-    """`[batch]`, the same for both points."""
+    """Complex `[mixture, 2, frame, bin]`: what lies at its ends."""
+    is_gone: Tensor
+    """Whether the mixture's questions lie on it, `[mixture]`."""
 
 
 @dataclass(frozen=True)
@@ -142,15 +142,19 @@ WAY_MARGIN_DB = 0.5
 
 
 def turning_back(logits: Tensor, way: Way) -> Tensor:
-    """By how many dB either sound comes back on the way to the other, in the mean over all ways; 0 where there are none."""
-    mask = torch.sigmoid(logits)[:, None]
-    found, whole = (torch.view_as_real(sounds).square().sum(dim=(2, 3, 4)) for sounds in (mask * way.sounds, way.sounds))
-    levels_db = 10 * torch.log10(found / (whole + 1e-9) + WAY_FLOOR)
-    first, second = levels_db.unflatten(0, (-1, 2)).unbind(1)
+    """By how many dB, and the margin, either sound comes back on the way to the other, in the mean over all ways; 0 where there are none.
+
+    Near either end the margin is more than what is asked for there: it keeps both sounds moving where little is to move.
+    """
+    power = torch.view_as_real(way.sounds).square().sum(dim=4)
+    mask = torch.sigmoid(logits).unflatten(0, (-1, 2))
+    # `[mixture, question, sound]`.
+    found = (mask.square()[:, :, None] * power[:, None]).sum(dim=(3, 4))
+    levels_db = 10 * torch.log10(found / (power.sum(dim=(2, 3))[:, None] + 1e-9) + WAY_FLOOR)
+    further = levels_db[:, 1] - levels_db[:, 0]
     sign = torch.tensor([1.0, -1.0], device=levels_db.device)
-    back_db = (sign * (second - first) + WAY_MARGIN_DB).clamp_min(0).sum(dim=1)
-    is_on_it = way.is_on_it[0::2]
-    return (back_db * is_on_it).sum() / is_on_it.sum().clamp_min(1)
+    back_db = (sign * further + WAY_MARGIN_DB).clamp_min(0).sum(dim=1)
+    return (back_db * way.is_gone).sum() / way.is_gone.sum().clamp_min(1)
 
 
 def asked(outcome: Outcome) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..grid import Grid, grid_at, istft, stft
+from ..mixtures.asked import RECORDED
+from ..mixtures.recipes import RECIPES
 from ..nets.asked import AskedCRN
 from ..nets.growth import DoesNotGrow, grown
 from ..nets.mask_separator import MaskSeparator
@@ -67,13 +69,23 @@ class Run:
         )
         self.loss = LOSSES[config.loss]
         self.logits = torch.compile(self.net.logits, dynamic=False) if compiled else None
-        self.class_means = ClassMeans()
+        self.class_means = self._class_means()
         self.steps = 0
         self.steps_before = 0
         self.heard: set[str] | None = set()
         self.sittings: list[dict[str, int | str]] = []
         self.spent_s = 0.0
         self.losses: list[dict[str, float]] = []
+
+    def _class_means(self) -> ClassMeans | None:
+        """Of the classes that the recipe asks for, which the network is to have names for."""
+        if not isinstance(self.net, AskedCRN):
+            return None
+        num_kinds, data = self.net.named.out_features, self.config.data
+        num_asked = sum(kind != RECORDED for kind in RECIPES[data.recipe].kinds)
+        if num_kinds < num_asked:
+            raise ConfigError(f"[system] options: num_kinds is {num_kinds}, expected {num_asked}: recipe {data.recipe!r} asks for as many classes")
+        return ClassMeans(num_kinds, self.net.embedding_size, self.device) if data.class_mean_share > 0 else None
 
     def begin(self, heard: set[str]) -> None:
         """A sitting begins, from the configuration's `initial` where nothing was learnt yet; `heard`: names of tracks."""
@@ -108,14 +120,15 @@ class Run:
                 mean, log_var = (value.float() for value in net.query(example.abs()))
                 drawn = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean) if net.training else mean
                 is_whole = way = None
-                if net.training and self.config.data.class_mean_share > 0:
-                    drawn = self.class_means.some(drawn, mean.detach(), kind, self.config.data.class_mean_share)
-                if net.training and self.config.data.halfway_share > 0:
-                    questions = some_halfway(drawn, music, mixture, self.config.data.halfway_share)
-                    drawn, music, is_whole = questions.points, questions.music, questions.is_whole
-                    way = Way(stft(questions.sounds.flatten(0, 1), net.grid).unflatten(0, (-1, 2)), questions.is_on_a_way)
-                    kind = torch.where(is_whole, kind, -1)
+                if net.training and self.class_means is not None:
+                    self.class_means.listen(mean.detach(), kind)
+                    drawn = self.class_means.some(drawn, kind, self.config.data.class_mean_share)
                 wanted = stft(music, net.grid)
+                if net.training and self.config.data.halfway_share > 0:
+                    questions = some_halfway(drawn, wanted, mixture, self.config.data.halfway_share)
+                    drawn, wanted, is_whole = questions.points, questions.wanted, questions.is_whole
+                    way = Way(questions.sounds, questions.is_way)
+                    kind = torch.where(is_whole, kind, -1)
                 logits = None if self.config.loss in WITHOUT_ESTIMATE else net.logits(mixed.abs(), drawn).float()
                 estimate = wanted if logits is None else torch.sigmoid(logits) * mixed
                 again, _ = net.query((estimate.abs().square() + 1e-12).sqrt())
@@ -193,7 +206,7 @@ class Run:
                 "net": self.net.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
-                "class_means": self.class_means.state(),
+                "class_means": None if self.class_means is None else self.class_means.state(),
                 "steps": self.steps,
                 "steps_before": self.steps_before,
                 "heard": None if self.heard is None else sorted(self.heard),
@@ -216,7 +229,8 @@ class Run:
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.class_means.load(state.get("class_means", {}))
+        if self.class_means is not None:
+            self.class_means.load(state["class_means"])
         self.steps, self.spent_s, self.losses = state["steps"], state["spent_s"], state["losses"]
         self.steps_before, self.sittings = state.get("steps_before", 0), state.get("sittings", [])
         self.heard = checkpoint.heard(state)

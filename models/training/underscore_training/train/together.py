@@ -93,6 +93,12 @@ def processes(count: int, work: Callable[..., None], *arguments: object) -> Iter
                 distributed.destroy_process_group()
 
 
+def add_up(values: Tensor) -> None:
+    """`values` become the sum of those of all processes."""
+    if num_processes() > 1:
+        distributed.all_reduce(values)
+
+
 def average(net: nn.Module, loss: Tensor) -> Tensor:
     """Gradients, statistics of normalisations and the loss become their means over all processes; returns the loss."""
     if num_processes() == 1:
