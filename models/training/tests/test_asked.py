@@ -312,6 +312,12 @@ def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: 
     assert {row["coarse class"] for row in rows} == {"winds"}
 
 
+def test_a_few_songs_are_of_many_scores() -> None:
+    found = [evaluation.Song(f"{score}/{arrangement}", score, {}, {}) for score in "abcdefgh" for arrangement in range(6)]
+    assert {song.group for song in evaluation.spread(found, 8)} == set("abcdefgh")
+    assert evaluation.spread(found, 100) == found and evaluation.spread([], 3) == []
+
+
 def test_the_order_of_queries_is_told_class_by_class() -> None:
     def rows(kind: str, own: float, mean: float, other: float) -> list[dict]:
         # Twice, around what they are in the mean.

@@ -105,6 +105,11 @@ def songs(by_class: dict[str, Shelf], rate_hz: int) -> list[Song]:
     return found
 
 
+def spread(found: list[Song], most: int) -> list[Song]:
+    """At most so many, of as many scores as there are: arrangements of one lie side by side."""
+    return [found[idx] for idx in sorted({round(place) for place in np.linspace(0, len(found) - 1, min(most, len(found)))})]
+
+
 def _clips(recordings: dict[str, Recording], start: int, length: int) -> dict[str, np.ndarray]:
     """The parts that play from `start` on."""
     found = {}
@@ -209,7 +214,7 @@ def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> 
 def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], most: int, by_own: bool = False) -> list[dict]:
     """A row per song: energies of its two loudest classes in the estimate, dB, on the way from one mean to the other, or `by_own` examples."""
     rows = []
-    for song in found[:most]:
+    for song in spread(found, most):
         kinds = sorted((kind for kind in song.parts if kind in means), key=lambda kind: -energy(song.parts[kind]))[:2]
         if len(kinds) < 2:
             continue
@@ -310,8 +315,7 @@ def main(argv: list[str] | None = None) -> None:
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
     print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
-    # Of as many scores as there are: arrangements of one lie side by side.
-    apart = [apart[idx] for idx in sorted({round(place) for place in np.linspace(0, len(apart) - 1, min(args.songs, NUM_KITS))}) if apart]
+    apart = spread(apart, min(args.songs, NUM_KITS))
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
     if rows_of_pieces:
         print(f"Kits apart, {len(apart)} songs\n\n{score_table(rows_of_pieces)}\n\n{order(rows_of_pieces)}\n")
