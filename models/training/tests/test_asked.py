@@ -50,7 +50,7 @@ def magnitude(num_frames: int, num_channels: int = 1) -> torch.Tensor:
     return torch.view_as_complex(contract.test_spectrum(BentAxis.grid, num_frames, num_channels)).abs()
 
 
-@pytest.mark.parametrize("frames_per_call", [1, 4])
+@pytest.mark.parametrize("frames_per_call", [1, LOOK_AHEAD_FRAMES, 4])
 def test_calls_equal_the_whole_clip_whatever_is_asked_for(net: AskedCRN, frames_per_call: int) -> None:
     given, asked = magnitude(60, 2), torch.randn(2, net.embedding_size)
     state, parts = net.zero_state(2, given), []

@@ -50,7 +50,7 @@ def test_a_sample_waits_for_the_look_ahead_and_the_synthesis_window_and_for_noth
     assert at - net.look_ahead_samples < first <= at - net.look_ahead_samples + 512 + 64
 
 
-@pytest.mark.parametrize("frames_per_call", [1, 4, 7])
+@pytest.mark.parametrize("frames_per_call", [1, LOOK_AHEAD_FRAMES, 4, 7])
 @pytest.mark.parametrize("num_channels", [1, 2])
 def test_calls_of_any_length_equal_the_whole_clip(crn: CRN, frames_per_call: int, num_channels: int) -> None:
     given = magnitude(60, num_channels)

@@ -12,7 +12,7 @@ const NUM_SPECTRA: usize = 16;
 /// The clip of the offline pass, seconds.
 const OFFLINE_S: f64 = 12.0;
 /// Of repeated passes the fastest counts: what makes one slower is the machine.
-const NUM_PASSES: usize = 5;
+const NUM_PASSES: usize = 12;
 /// Streams whose memory is measured, after as many that fill what the system's allocator had left over.
 const NUM_STREAMS: usize = 32;
 
