@@ -1,18 +1,24 @@
 """A network that is asked: the same in calls as at once, level-free queries, and an export that knows its embedding."""
 
 import io
+import json
 import random
+import shutil
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
 import torch
+from conftest import sound
 from torch import Tensor
 
+from underscore_training.corpus import store
 from underscore_training.corpus.scores import composed_song
 from underscore_training.corpus.stems import CLASSES, DRUM_PIECES, UNHEARD, ambience, arranged
+from underscore_training.corpus.track import Track
 from underscore_training.evaluate import asked as evaluation
 from underscore_training.evaluate import query_protocols as protocols
 from underscore_training.export import contract, file
@@ -27,7 +33,7 @@ from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.query import QUERY_FRAMES
 from underscore_training.nets.sphere import between
 from underscore_training.nets.streaming import StreamingAskedCRN, streaming
-from underscore_training.train import config, losses
+from underscore_training.train import config, losses, together
 from underscore_training.train.class_means import ClassMeans
 from underscore_training.train.halfway import some_halfway
 from underscore_training.train.run import Run
@@ -197,8 +203,8 @@ def test_who_turns_back_on_the_way_is_told_by_how_many_db() -> None:
     onward = torch.special.logit(10 ** (levels_db / 20)).repeat_interleave(4, dim=1)[:, None].expand(2, 5, 8)
     both_ways = torch.cat([onward, onward.flip(0)])
 
-    def told(*is_gone: bool) -> float:
-        return losses.turning_back(both_ways, losses.Way(sounds.expand(2, 2, 5, 8), torch.tensor(is_gone))).item()
+    def told(*is_way: bool) -> float:
+        return losses.turning_back(both_ways, losses.Way(sounds.expand(2, 2, 5, 8), torch.tensor(is_way))).item()
 
     back_db = 2 * (3 + losses.WAY_MARGIN_DB)
     assert told(True, False) == told(False, False) == 0 and told(False, True) == pytest.approx(back_db, abs=0.05)
@@ -224,6 +230,27 @@ def test_a_class_is_asked_by_its_mean_once_enough_of_it_was_heard() -> None:
     assert torch.equal(again.some(points, kind, 1.0), asked) and torch.equal(again.some(points, kind, 0.0), points)
     heard.listen(torch.full((60, 6), 3.0), torch.zeros(60, dtype=torch.long))
     assert 1.8 < heard.some(points, kind, 1.0)[0, 0] < 3.0, "what was heard long ago counts less"
+
+
+def test_processes_that_share_a_batch_know_the_same_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    where, kind = torch.randn(8, 6), torch.tensor([0, 1, 0, 2, 0, 1, -1, 2])
+    alone = ClassMeans(3, 6)
+    alone.listen(where, kind)
+    sent: list[Tensor] = []
+    monkeypatch.setattr(together, "add_up", lambda values: sent.append(values.clone()))
+    ClassMeans(3, 6).listen(where[4:], kind[4:])
+    first = ClassMeans(3, 6)
+    monkeypatch.setattr(together, "add_up", lambda values: values.add_(sent[0]))
+    first.listen(where[:4], kind[:4])
+    assert torch.allclose(first.sums, alone.sums) and torch.equal(first.counts, alone.counts)
+
+
+@pytest.mark.parametrize(("share", "recipe_name", "reason"), [(0.5, "deployed", "does not ask each mixture twice"), (1.5, "asked", "expected 0 to 1")])
+@pytest.mark.parametrize("name", ["halfway_share", "class_mean_share"])
+def test_a_share_that_nothing_can_be_taken_of_is_refused(name: str, share: float, recipe_name: str, reason: str) -> None:
+    values = {"system": {"name": "asked"}, "optimiser": {"steps": 1}, "data": {"recipe": recipe_name, name: share}}
+    with pytest.raises(config.ConfigError, match=f"{name} is {share}.*{reason}"):
+        config.from_dict(values, "test")
 
 
 def test_a_run_asks_for_what_lies_between_for_voices_over_pieces_and_for_pieces_of_kits(tiny_stems: Path, tmp_path: Path) -> None:
@@ -310,6 +337,46 @@ def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: 
     rows = protocols.coarse_against_fine(net, by_class, means, 2)
     assert [row["class"] for row in rows] == ["brass", "brass", "reed", "reed"]
     assert {row["coarse class"] for row in rows} == {"winds"}
+
+
+def test_how_far_energies_turn_back_is_told_for_every_way() -> None:
+    told = evaluation.ripples([{"ripple_db": ripple} for ripple in (0.2, 3.0, 0.9, 1.0)], "two sounds")
+    assert told == "Between two sounds, 4 songs: 3 monotone within 1 dB, median ripple 0.95 dB, largest 3.00 dB"
+
+
+@pytest.fixture(scope="module")
+def tiny_songs(tmp_path_factory: pytest.TempPathFactory, tiny_stems: Path) -> Path:
+    """With two test songs whose kits come apart, and every class to train on."""
+    folder = tmp_path_factory.mktemp("songs") / "corpus"
+    shutil.copytree(tiny_stems / "tracks" / "train", folder / "tracks" / "train")
+    for number in range(2):
+        for kind in ("speech", "bass", "drums", "mallets", *DRUM_PIECES):
+            name, group = (f"voice{number}", "") if kind == "speech" else (f"song{number}/0/{kind}", f"stems/song{number}")
+            make = partial(sound, kind, 10 * number + len(kind))
+            store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, group), make())
+    return folder
+
+
+def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
+    tiny_songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluation, "CLIP_S", 2.0)
+    monkeypatch.setattr(protocols, "CLIP_S", 2.0)
+    values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 1}, "loss": "asked", "data": {"recipe": "asked"}}
+    Run(config.from_dict(values, "test")).save(tmp_path / "latest.pt")
+    found = tmp_path / "found.json"
+    evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--pairs", "1", "--out", str(found)])
+    told = capsys.readouterr().out
+    for line in ("2 songs, SDR in dB", "| drums | 2 |", "Kits apart, 2 songs", "| snare | 2 |", "the means of two classes, 2 songs", "own examples, 2 songs",
+                 "does not play, 2 songs", "mallets, never asked for in training"):
+        assert line in told, line
+    rows = json.loads(found.read_text())
+    assert {row["class"] for row in rows["scores"]} == {"speech", "bass", "drums", "mallets"}
+    assert {row["class"] for row in rows["piece_scores"]} == set(DRUM_PIECES), "of songs with kits apart only the pieces are asked for"
+    for row in rows["scores"] + rows["piece_scores"]:
+        assert np.isfinite([row["GQ"], row["RQ"], row["mixture"]]).all() and ("mean" in row) == (row["class"] != "mallets")
+    for way, own in zip(rows["interpolation"], rows["own_interpolation"]):
+        assert way["classes"] == own["classes"] and way["energies_db"] != own["energies_db"] and len(way["energies_db"][0]) == 11
 
 
 def test_a_few_songs_are_of_many_scores() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..mixtures.asked import KINDS, PIECES
+from ..mixtures.asked import ASKED_FOR
 from ..mixtures.examples import class_mean
 from ..nets.asked import AskedCRN
 
@@ -45,7 +45,7 @@ class Space:
     @classmethod
     def learnt(cls, net: AskedCRN, corpus: Path) -> "Space":
         """The means of the classes that a network was trained on."""
-        kinds = (*KINDS, *PIECES)[: net.named.out_features]
+        kinds = ASKED_FOR[: net.named.out_features]
         return cls.of({PRESET_NAMES.get(kind, kind): class_mean(net, corpus, kind) for kind in kinds})
 
     def as_dict(self) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from .shelf import Drawn
 
 KINDS = ("speech", *(name for name in CLASSES if name not in UNHEARD))
 PIECES = tuple(DRUM_PIECES)
+ASKED_FOR = (*KINDS, *PIECES)
+"""All that a network can have names for, in this order: one of before there were pieces has the first of them."""
 ASKED_MOST = {"speech": 3.0, "drums": 1.5, "bass": 1.5}
 """How often a class is drawn, where not once: what people ask for most."""
 _ODDS = np.array([ASKED_MOST.get(kind, 1.0) for kind in KINDS])
@@ -37,6 +39,7 @@ TWO_TARGETS_SHARE = 0.2
 RIVALS_SHARE = 0.2
 """The two that are asked for are of one class."""
 MORE_RIVALS_SHARE = 0.3
+"""The same, for a network that finds classes and is to tell two of one apart."""
 ABSENT_SHARE = 0.08
 """What is asked for is not there. Only for a network that knows what it is asked for: one that does not yet finds nothing at all then, in
 all clips, because exact silence in these is worth more than anything that it can learn soon (300 steps ended in masks of 0.01)."""
@@ -126,9 +129,10 @@ def asked(
     """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first.
     Or a voice over a recorded piece, or a drum kit whose pieces are asked for one by one."""
     kinds = _kinds(rng, recorded_share, kit_share)
-    is_recorded = RECORDED in kinds
+    # Classes alone: two of one, or two at once, may be asked for.
+    is_plain = RECORDED not in kinds and kinds[0] not in PIECES
     num_pieces = len({recording.piece for recording in context.shelves[kinds[0]].recordings})
-    is_rivalry = not is_recorded and kinds[0] not in PIECES and rng.random() < rivals_share and num_pieces > 1
+    is_rivalry = is_plain and rng.random() < rivals_share and num_pieces > 1
     if is_rivalry:
         kinds[1] = kinds[0]
     sounds, examples = [], []
@@ -144,7 +148,7 @@ def asked(
         examples.append(gain * example)
     targets = [[0], [1]]
     # A rival that is asked for together with something else would leave its class to the other.
-    if len(kinds) > 2 and not is_rivalry and kinds[0] not in PIECES and rng.random() < TWO_TARGETS_SHARE:
+    if is_plain and len(kinds) > 2 and not is_rivalry and rng.random() < TWO_TARGETS_SHARE:
         targets[0].append(2)
     level_rng_seed = int(rng.integers(1 << 31))
     pairs = []

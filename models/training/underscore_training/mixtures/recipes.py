@@ -21,7 +21,7 @@ RECIPES: dict[str, Recipe] = {
             asked.asked, absent_share=asked.ABSENT_SHARE, recorded_share=asked.RECORDED_SHARE, kit_share=asked.KIT_SHARE,
             rivals_share=asked.MORE_RIVALS_SHARE,
         ),
-        (*asked.KINDS, *asked.PIECES, asked.RECORDED),
+        (*asked.ASKED_FOR, asked.RECORDED),
         asked.NUM_ASKS,
     ),
 }

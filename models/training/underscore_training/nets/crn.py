@@ -161,8 +161,8 @@ class CRN(MaskSeparator):
         # TorchScript knows attributes and not the module's constants.
         self.num_bands: int = BentAxis.num_bands
         self.look_ahead_frames: int = look_ahead_frames
-        # Of the streaming form: frames share each layer's overhead, and the first waits for the last. Eight are an eighth to a third dearer
-        # than a clip at once, four twice that, and 96 ms earlier in the plugin.
+        # Of the streaming form: frames share each layer's overhead, and the first waits for the last.
+        # `training/README.md` has what other lengths cost.
         self.frames_per_call: int = frames_per_call
         self.time_memory: int = time_memory
         self.core_bands: int = self.num_bands // CORE_DIVISOR

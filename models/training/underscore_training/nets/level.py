@@ -31,7 +31,8 @@ class RunningMean(nn.Module):
         # What step `row` makes of step `column`, and of all that came before the block.
         kernel = torch.where(reach >= 0, keep ** reach.clamp_min(0).double(), 0.0) * (1.0 - keep)
         self.block_steps: int = BLOCK_STEPS
-        # In double precision, and rounded to what comes in: blocks of other lengths must not differ by more than that.
+        # In double precision, and rounded to what comes in: blocks of other lengths must not differ by more than that. Rows and columns of
+        # the first changed places, for values stand before it in the product.
         self.register_buffer("kernel", kernel.t().contiguous(), persistent=False)
         self.register_buffer("kernel_sum", kernel.sum(dim=1), persistent=False)
         self.register_buffer("fade", keep ** (age + 1).double(), persistent=False)

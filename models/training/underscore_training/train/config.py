@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin
 
+from ..mixtures.asked import NUM_ASKS
 from ..mixtures.recipes import RECIPES
 from .losses import LOSSES
 
@@ -122,6 +123,12 @@ def from_dict(values: dict[str, Any], where: str) -> Config:
     num_pairs = RECIPES[config.data.recipe].num_pairs
     if config.data.batch % num_pairs:
         raise ConfigError(f"{where}: [data] batch is {config.data.batch}, expected a multiple of {num_pairs}: recipe {config.data.recipe!r} gives {num_pairs} pairs at once")
+    for name in ("halfway_share", "class_mean_share"):
+        share = getattr(config.data, name)
+        if not 0 <= share <= 1:
+            raise ConfigError(f"{where}: [data] {name} is {share}, expected 0 to 1")
+        if share > 0 and num_pairs != NUM_ASKS:
+            raise ConfigError(f"{where}: [data] {name} is {share}, expected 0: recipe {config.data.recipe!r} does not ask each mixture twice")
     for name, value in (
         ("[optimiser] steps", config.optimiser.steps), ("[data] batch", config.data.batch), ("[data] clip_s", config.data.clip_s)
     ):

@@ -35,8 +35,8 @@ class Way:
 
     sounds: Tensor
     """Complex `[mixture, 2, frame, bin]`: what lies at its ends."""
-    is_gone: Tensor
-    """Whether the mixture's questions lie on it, `[mixture]`."""
+    is_way: Tensor
+    """Whether the mixture's questions lie on one, `[mixture]`."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def turning_back(logits: Tensor, way: Way) -> Tensor:
     further = levels_db[:, 1] - levels_db[:, 0]
     sign = torch.tensor([1.0, -1.0], device=levels_db.device)
     back_db = (sign * further + WAY_MARGIN_DB).clamp_min(0).sum(dim=1)
-    return (back_db * way.is_gone).sum() / way.is_gone.sum().clamp_min(1)
+    return (back_db * way.is_way).sum() / way.is_way.sum().clamp_min(1)
 
 
 def asked(outcome: Outcome) -> Tensor:
