@@ -228,6 +228,8 @@ def test_a_class_is_asked_by_its_mean_once_enough_of_it_was_heard() -> None:
     again = ClassMeans(4, 6)
     again.load(heard.state())
     assert torch.equal(again.some(points, kind, 1.0), asked) and torch.equal(again.some(points, kind, 0.0), points)
+    half = (heard.some(points.repeat(100, 1), kind.repeat(100), 0.5) != points.repeat(100, 1)).any(dim=1)
+    assert torch.equal(half[0::6], half[1::6]) and 30 < half[0::6].sum() < 70, "both questions of a mixture, or neither"
     heard.listen(torch.full((60, 6), 3.0), torch.zeros(60, dtype=torch.long))
     assert 1.8 < heard.some(points, kind, 1.0)[0, 0] < 3.0, "what was heard long ago counts less"
 

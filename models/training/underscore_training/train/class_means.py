@@ -36,12 +36,13 @@ class ClassMeans:
         self.counts = keep * self.counts + total[:, -1]
 
     def some(self, points: Tensor, kind: Tensor, share: float) -> Tensor:
-        """Points `[batch, embedding]` of examples of `kind`, `share` of them moved to their class' mean. Two questions side by side that are
-        of one class stay: their mean would not tell them apart."""
+        """Points `[batch, embedding]` of examples of `kind`, those of `share` of the mixtures moved to their class' mean: both questions, so
+        that the way from mean to mean is asked for, too. Two that are of one class stay: their mean would not tell them apart."""
         pairs = kind.unflatten(0, (-1, 2))
         is_alone = (pairs[:, 0] != pairs[:, 1]).repeat_interleave(2)
         is_known = (kind >= 0) & (self.counts[kind] >= ENOUGH)
-        is_moved = is_alone & is_known & (torch.rand(len(points), device=points.device) < share)
+        is_drawn = (torch.rand(len(pairs), device=points.device) < share).repeat_interleave(2)
+        is_moved = is_alone & is_known & is_drawn
         return torch.where(is_moved[:, None], self.sums[kind] / self.counts[kind].clamp_min(1)[:, None], points)
 
     def state(self) -> dict[str, Tensor]:

@@ -37,7 +37,7 @@ class DataConfig:
     halfway_share: float = 0.0
     """Of mixtures that are asked twice: both times for what lies between the two (`train.halfway`)."""
     class_mean_share: float = 0.0
-    """Of questions that have one class: asked by its mean instead of by the example (`train.class_means`)."""
+    """Of mixtures that are asked twice: by the means of the classes instead of by examples (`train.class_means`)."""
 
 
 @dataclass(frozen=True)
