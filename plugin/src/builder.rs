@@ -91,7 +91,7 @@ impl Builder {
         self.needs_restart.store(false, Ordering::Relaxed);
         let engine = state.build(self.catalogue, &self.boards, host, key)?;
         let latency_samples = engine.latency_samples();
-        let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz);
+        let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz, host.max_block_samples);
         let (newest, left_to_activation) = (key, None);
         state.active =
             Some(Active { host, latency_samples, newest, left_to_activation, supply, is_taking_over: false });

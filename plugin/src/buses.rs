@@ -1,6 +1,7 @@
 //! The audio ports, which never change, and what goes out of them.
 
 use nice_plug::prelude::*;
+use underscore_engine::Control;
 
 use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
 
@@ -38,17 +39,18 @@ pub const LAYOUTS: &[AudioIOLayout] = &[layout("Stereo", STEREO), layout("Mono",
 /// Writes samples `done..` of the auxiliary outputs: the stems, before any gain, so that they sum to the delayed input; a mono
 /// stem on both channels. Stems of a model that is asked go to the query buses, others to theirs, and from one to the other while
 /// one model takes over from another. A bus that has no share in a block stays silent, as the framework hands it over.
-pub fn write_stems(block: &StemBlock, done: usize, outputs: &mut [Buffer]) {
-    let asked = &block.asked[..block.num_samples];
+pub fn write_stems(block: &StemBlock<'_>, done: usize, outputs: &mut [Buffer]) {
     for (output_idx, output) in outputs.iter_mut().enumerate().take(2 * NUM_STEMS) {
         let share = |asked: f32| if output_idx >= NUM_STEMS { asked } else { 1.0 - asked };
-        if asked.iter().all(|asked| share(*asked) == 0.0) {
+        if let Control::Constant(asked) = block.asked
+            && share(asked) == 0.0
+        {
             continue;
         }
         for (channel_idx, channel) in output.as_slice().iter_mut().enumerate().take(MAX_CHANNELS) {
-            let from = block.stem(output_idx % NUM_STEMS, channel_idx.min(block.num_channels - 1));
-            for ((out, sample), asked) in channel[done..].iter_mut().zip(from).zip(asked) {
-                *out = sample * share(*asked);
+            let from = block.stems[output_idx % NUM_STEMS][channel_idx.min(block.num_channels - 1)];
+            for (sample_idx, (out, sample)) in channel[done..].iter_mut().zip(from).enumerate() {
+                *out = sample * share(block.asked.at(sample_idx));
             }
         }
     }
@@ -57,6 +59,7 @@ pub fn write_stems(block: &StemBlock, done: usize, outputs: &mut [Buffer]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::StemMemory;
 
     #[test]
     fn the_ports_are_the_permanent_ones_in_both_layouts() {
@@ -75,11 +78,13 @@ mod tests {
 
     /// What `[bus, channel]` plays of three samples of two mono stems, written one sample into the buffers.
     fn written(asked: [f32; 3]) -> Vec<Vec<f32>> {
-        let mut block = StemBlock::new(4, 1);
-        block.num_samples = 3;
-        block.stems[0][0] = vec![0.1, 0.2, 0.3, 9.0];
-        block.stems[1][0] = vec![0.4, 0.5, 0.6, 9.0];
-        block.asked[..3].copy_from_slice(&asked);
+        let mut stems = StemMemory::new(4, 1);
+        stems.begin(3);
+        stems.stems[0][0] = vec![0.1, 0.2, 0.3, 9.0];
+        stems.stems[1][0] = vec![0.4, 0.5, 0.6, 9.0];
+        for asked in asked {
+            stems.asked.push_constant(asked, 1);
+        }
         let mut memory = vec![vec![0.0_f32; 5]; 8];
         let mut channels = memory.iter_mut();
         let mut outputs: Vec<Buffer> = (0..4)
@@ -91,7 +96,7 @@ mod tests {
                 buffer
             })
             .collect();
-        write_stems(&block, 1, &mut outputs);
+        write_stems(&stems.block(), 1, &mut outputs);
         drop(outputs);
         memory
     }

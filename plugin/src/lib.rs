@@ -32,7 +32,7 @@ use nice_plug::prelude::*;
 use nice_plug_egui::{EguiEditor, EguiEditorState};
 use underscore_engine::{NUM_SLOTS, RenderMode, Settings, StatusSnapshot};
 
-use block::{MAX_CHANNELS, StemBlock};
+use block::MAX_CHANNELS;
 use builder::{Builder, HostConfig, Tender, wanted};
 use editor::EditorApp;
 use meters::Meters;
@@ -63,7 +63,7 @@ struct Active {
     _tender: Tender,
     separation: Separation,
     mixer: Mixer,
-    block: StemBlock,
+    num_channels: usize,
     max_block_samples: usize,
     render: RenderMode,
     switches: Switches,
@@ -140,7 +140,7 @@ impl Plugin for Underscore {
             _tender: Tender::start(self.builder.clone(), self.params.clone()),
             separation,
             mixer: Mixer::new(host.rate_hz),
-            block: StemBlock::new(host.max_block_samples, num_channels),
+            num_channels,
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode, context.plugin_api()),
             switches: Switches::of(&self.params.question),
@@ -204,7 +204,7 @@ impl Active {
     ) {
         let num_samples = buffer.samples();
         let main = buffer.as_slice();
-        let num_channels = main.len().min(self.block.num_channels);
+        let num_channels = main.len().min(self.num_channels);
         self.mixer.set(&mix_settings(params));
         self.take_examples(&params.question);
         let is_following = params.question.follow.value();
@@ -235,7 +235,7 @@ impl Active {
             let input = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|_| {
                 channels.next().map(|channel| &channel[done..end]).unwrap_or_default()
             });
-            self.separation.process(&input[..num_channels], &settings, question_of, &mut self.block);
+            let stems = self.separation.process(&input[..num_channels], &settings, question_of);
 
             let mut channels = main.iter_mut();
             let mut part = std::array::from_fn::<&mut [f32], MAX_CHANNELS, _>(|_| match channels.next() {
@@ -243,11 +243,11 @@ impl Active {
                 None => Default::default(),
             });
             let part = &mut part[..num_channels];
-            self.mixer.mix(&self.block, part);
+            self.mixer.mix(&stems, part);
             if let Some(meters) = meters {
-                meters.add(&self.block, self.mixer.gains(), part);
+                meters.add(&stems, self.mixer.gains(), part);
             }
-            buses::write_stems(&self.block, done, aux.outputs);
+            buses::write_stems(&stems, done, aux.outputs);
             done = end;
         }
     }

@@ -30,15 +30,17 @@ pub struct Peaks {
 
 impl Meters {
     /// Adds one block: its stems at `gains`, `[stem]`, and the main output made of it, `[channel][sample]`. Real-time safe.
-    pub fn add(&self, block: &StemBlock, gains: [f32; NUM_STEMS], main: &[&mut [f32]]) {
+    pub fn add(&self, block: &StemBlock<'_>, gains: [f32; NUM_STEMS], main: &[&mut [f32]]) {
         for channel_idx in 0..MAX_CHANNELS {
             let from_idx = channel_idx.min(block.num_channels - 1);
             for (stem_idx, gain) in gains.iter().enumerate() {
-                let audible = block.stem(stem_idx, from_idx).iter().zip(&block.presence);
-                let peak = audible.fold(0.0_f32, |peak, (sample, presence)| peak.max((sample * presence).abs()));
+                let audible = block.stems[stem_idx][from_idx].iter().enumerate();
+                let peak = audible.fold(0.0_f32, |peak, (sample_idx, sample)| {
+                    peak.max((sample * block.presence.at(sample_idx)).abs())
+                });
                 self.stems[stem_idx][channel_idx].fetch_max(peak * gain, Ordering::Relaxed);
             }
-            self.input[channel_idx].fetch_max(peak(block.dry(from_idx)), Ordering::Relaxed);
+            self.input[channel_idx].fetch_max(peak(block.dry[from_idx]), Ordering::Relaxed);
             if let Some(channel) = main.get(from_idx) {
                 self.output[channel_idx].fetch_max(peak(channel), Ordering::Relaxed);
             }
@@ -66,21 +68,21 @@ fn peak(signal: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::StemMemory;
 
     #[test]
     fn peaks_are_the_largest_since_the_last_look() {
         let meters = Meters::default();
-        let mut block = StemBlock::new(4, 2);
-        block.num_samples = 3;
-        block.presence.fill(0.5);
-        block.stems[0][1] = vec![0.2, -0.8, 0.1, 9.0];
-        block.dry[0] = vec![0.3, 0.1, 0.0, 9.0];
-        meters.add(&block, [2.0, 1.0], &[&mut [0.0, -0.7, 0.0], &mut [0.0; 3]]);
-        meters.add(
-            &StemBlock { num_samples: 1, num_channels: 2, ..StemBlock::new(1, 2) },
-            [1.0; 2],
-            &[&mut [0.1], &mut [0.1]],
-        );
+        let mut memory = StemMemory::new(4, 2);
+        memory.begin(3);
+        memory.presence.push_constant(0.5, 3);
+        memory.stems[0][1] = vec![0.2, -0.8, 0.1, 9.0];
+        memory.dry[0] = vec![0.3, 0.1, 0.0, 9.0];
+        meters.add(&memory.block(), [2.0, 1.0], &[&mut [0.0, -0.7, 0.0], &mut [0.0; 3]]);
+        let mut silence = StemMemory::new(1, 2);
+        silence.begin(1);
+        silence.presence.push_constant(1.0, 1);
+        meters.add(&silence.block(), [1.0; 2], &[&mut [0.1], &mut [0.1]]);
         let peaks = meters.take();
         assert_eq!(peaks.stems, [[0.0, 0.8], [0.0, 0.0]]);
         assert_eq!(peaks.input, [0.3, 0.0]);

@@ -6,7 +6,7 @@
 mod glide;
 
 use glide::Glide;
-use underscore_engine::{Ramp, s_curve};
+use underscore_engine::{Control, Ramp, s_curve};
 
 use crate::block::{NUM_STEMS, StemBlock};
 
@@ -90,22 +90,59 @@ impl Mixer {
     }
 
     /// Writes the main output, `[channel][sample]`, each as long as the block.
-    pub fn mix(&mut self, block: &StemBlock, main: &mut [&mut [f32]]) {
-        for sample_idx in 0..block.num_samples {
-            let gains = std::array::from_fn::<f32, NUM_STEMS, _>(|stem_idx| self.gains[stem_idx].next());
-            let active = 1.0 - s_curve(self.bypass.next());
-            let amount = block.presence[sample_idx] * self.wet.next() * active;
-            for (channel_idx, channel) in main.iter_mut().enumerate().take(block.num_channels) {
-                let dry = block.dry[channel_idx][sample_idx];
-                channel[sample_idx] = if amount == 0.0 {
-                    dry
-                } else {
-                    let mix: f32 =
-                        gains.iter().zip(&block.stems).map(|(gain, stem)| gain * stem[channel_idx][sample_idx]).sum();
-                    (1.0 - amount) * dry + amount * mix
-                };
+    pub fn mix(&mut self, block: &StemBlock<'_>, main: &mut [&mut [f32]]) {
+        let main = main.iter_mut().take(block.num_channels).enumerate();
+        if let (true, Control::Constant(presence)) = (self.is_settled(), block.presence) {
+            // Nothing moves: the same sum for all samples.
+            let controls = self.next();
+            for (channel_idx, channel) in main {
+                let [one, other] = block.stems.map(|stem| stem[channel_idx]);
+                for (((out, dry), one), other) in channel.iter_mut().zip(block.dry[channel_idx]).zip(one).zip(other) {
+                    *out = controls.mix(presence, *dry, [*one, *other]);
+                }
+            }
+            return;
+        }
+        let before = self.clone();
+        for (channel_idx, channel) in main {
+            self.clone_from(&before);
+            for (sample_idx, out) in channel.iter_mut().enumerate().take(block.num_samples) {
+                let stems = block.stems.map(|stem| stem[channel_idx][sample_idx]);
+                *out = self.next().mix(block.presence.at(sample_idx), block.dry[channel_idx][sample_idx], stems);
             }
         }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.gains.iter().all(Glide::is_settled) && self.wet.is_settled() && self.bypass.is_settled()
+    }
+
+    /// The controls of the next sample.
+    fn next(&mut self) -> Controls {
+        let gains = std::array::from_fn(|stem_idx| self.gains[stem_idx].next());
+        let active = 1.0 - s_curve(self.bypass.next());
+        Controls { gains, separated: self.wet.next() * active }
+    }
+}
+
+/// What a sample is mixed by.
+struct Controls {
+    /// `[stem]`
+    gains: [f32; NUM_STEMS],
+    /// Share of the separated mix where the masks are in, 0..=1.
+    separated: f32,
+}
+
+impl Controls {
+    /// A sample of the delayed input, and of the stems, `[stem]`, whose masks are in as far as `presence` says.
+    #[inline]
+    fn mix(&self, presence: f32, dry: f32, stems: [f32; NUM_STEMS]) -> f32 {
+        let amount = presence * self.separated;
+        if amount == 0.0 {
+            return dry;
+        }
+        let mix: f32 = self.gains.iter().zip(stems).map(|(gain, stem)| gain * stem).sum();
+        (1.0 - amount) * dry + amount * mix
     }
 }
 

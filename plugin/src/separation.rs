@@ -7,9 +7,9 @@
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
-use underscore_engine::{DeviceChoice, Engine, Question, Ramp, Settings, State, Stems};
+use underscore_engine::{DeviceChoice, Engine, Question, Ramp, Settings, State};
 
-use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
+use crate::block::{NUM_STEMS, StemBlock, StemMemory};
 
 /// Duration of the crossfade between two engines, seconds.
 const CROSSFADE_S: f64 = 0.020;
@@ -63,16 +63,19 @@ pub struct Separation {
     new: HeapCons<Box<Engine>>,
     old: HeapProd<Box<Engine>>,
     crossfade_samples: usize,
+    /// What lies between two engines.
+    between: StemMemory,
 }
 
 impl Separation {
-    /// Starts with `engine`. The other end is for the builder.
+    /// Starts with `engine`, for blocks of at most `max_block_samples`. The other end is for the builder.
     #[must_use]
-    pub fn new(engine: Box<Engine>, rate_hz: f64) -> (Self, EngineSupply) {
+    pub fn new(engine: Box<Engine>, rate_hz: f64, max_block_samples: usize) -> (Self, EngineSupply) {
         let (new_in, new_out) = HeapRb::new(NUM_ON_THE_WAY).split();
         let (old_in, old_out) = HeapRb::new(NUM_ON_THE_WAY).split();
         let crossfade_samples = ((rate_hz * CROSSFADE_S).round() as usize).max(1);
-        let own = Self { current: engine, next: None, new: new_out, old: old_in, crossfade_samples };
+        let between = StemMemory::new(max_block_samples, engine.num_channels());
+        let own = Self { current: engine, next: None, new: new_out, old: old_in, crossfade_samples, between };
         (own, EngineSupply { new: new_in, old: old_out })
     }
 
@@ -140,33 +143,29 @@ impl Separation {
         }
     }
 
-    /// Separates one block, `[channel][sample]`, of any length up to the largest, into `block`. `question_of` says what a model, by its
+    /// Separates one block, `[channel][sample]`, of any length up to the largest. `question_of` says what a model that is asked, by its
     /// id, is asked for: engines may have different ones.
     pub fn process(
         &mut self,
         input: &[&[f32]],
         settings: &Settings,
         question_of: impl Fn(&str) -> Question,
-        block: &mut StemBlock,
-    ) {
-        self.take_new();
-        let settings_of = |engine: &Engine| Settings { question: question_of(engine.model_id()), ..*settings };
-        let is_asked = share_of(&self.current);
-        let own = settings_of(&self.current);
-        copy(&self.current.process(input, &own), is_asked, block);
-        if let Some(next) = &mut self.next {
-            let is_asked = share_of(&next.engine);
-            let own = settings_of(&next.engine);
-            let stems = next.engine.process(input, &own);
-            if next.num_samples_to_fill == 0 {
-                crossfade(&stems, is_asked, &mut next.fade, block);
-            }
-            next.num_samples_to_fill = next.num_samples_to_fill.saturating_sub(block.num_samples);
-            if next.num_samples_to_fill == 0 && next.engine.status().state() != State::Loading {
-                next.fade.set_target(1.0, self.crossfade_samples);
-            }
-        }
+    ) -> StemBlock<'_> {
         self.finish_crossfade();
+        self.take_new();
+        let Self { current, next, between, crossfade_samples, .. } = self;
+        let block = separated(current, input, settings, &question_of);
+        let Some(next) = next else { return block };
+        let other = separated(&mut next.engine, input, settings, &question_of);
+        let is_fading = next.num_samples_to_fill == 0;
+        if is_fading {
+            crossfade(&block, &other, &mut next.fade, between);
+        }
+        next.num_samples_to_fill = next.num_samples_to_fill.saturating_sub(block.num_samples);
+        if next.num_samples_to_fill == 0 && next.engine.status().state() != State::Loading {
+            next.fade.set_target(1.0, *crossfade_samples);
+        }
+        if is_fading { between.block() } else { block }
     }
 
     /// The newest engine that has arrived becomes the next one. Only as many are taken as can be given back.
@@ -200,35 +199,39 @@ impl Separation {
     }
 }
 
-/// Of the stems of an engine, those of a model that is asked: all or none.
-fn share_of(engine: &Engine) -> f32 {
-    if engine.is_asked() { 1.0 } else { 0.0 }
+/// The block as one engine makes it.
+fn separated<'a>(
+    engine: &'a mut Engine,
+    input: &[&[f32]],
+    settings: &Settings,
+    question_of: impl Fn(&str) -> Question,
+) -> StemBlock<'a> {
+    let is_asked = engine.is_asked();
+    let question = if is_asked { question_of(engine.model_id()) } else { Question::default() };
+    StemBlock::of(&engine.process(input, &Settings { question, ..*settings }), is_asked)
 }
 
-fn copy(stems: &Stems<'_>, is_asked: f32, block: &mut StemBlock) {
-    let num_samples = stems.num_samples();
-    block.num_samples = num_samples;
-    for channel_idx in 0..block.num_channels {
+/// Moves from one block to another of the same sound, into memory. Both sum to the same delayed input, and so does every mix of them.
+fn crossfade(from: &StemBlock<'_>, to: &StemBlock<'_>, fade: &mut Ramp, between: &mut StemMemory) {
+    let num_samples = from.num_samples.min(to.num_samples);
+    between.begin(num_samples);
+    let fade_before = *fade;
+    let mixed = |from: f32, to: f32, share: f32| from + share * (to - from);
+    for channel_idx in 0..from.num_channels.min(to.num_channels) {
+        between.dry[channel_idx][..num_samples].copy_from_slice(&from.dry[channel_idx][..num_samples]);
         for stem_idx in 0..NUM_STEMS {
-            block.stems[stem_idx][channel_idx][..num_samples].copy_from_slice(stems.stem(stem_idx, channel_idx));
-        }
-        block.dry[channel_idx][..num_samples].copy_from_slice(stems.dry(channel_idx));
-    }
-    block.presence[..num_samples].copy_from_slice(stems.presence());
-    block.asked[..num_samples].fill(is_asked);
-}
-
-/// Moves the block from the stems it holds towards `stems`. Both sum to the same delayed input, and so does every mix of them.
-fn crossfade(stems: &Stems<'_>, is_asked: f32, fade: &mut Ramp, block: &mut StemBlock) {
-    for sample_idx in 0..stems.num_samples().min(block.num_samples) {
-        let share = fade.next();
-        let mix = |value: &mut f32, other: f32| *value += share * (other - *value);
-        for channel_idx in 0..block.num_channels.min(MAX_CHANNELS) {
-            for stem_idx in 0..NUM_STEMS {
-                mix(&mut block.stems[stem_idx][channel_idx][sample_idx], stems.stem(stem_idx, channel_idx)[sample_idx]);
+            *fade = fade_before;
+            let (from, to) = (from.stems[stem_idx][channel_idx], to.stems[stem_idx][channel_idx]);
+            let own = &mut between.stems[stem_idx][channel_idx][..num_samples];
+            for ((own, from), to) in own.iter_mut().zip(from).zip(to) {
+                *own = mixed(*from, *to, fade.next());
             }
         }
-        mix(&mut block.presence[sample_idx], stems.presence()[sample_idx]);
-        mix(&mut block.asked[sample_idx], is_asked);
+    }
+    for (own, from, to) in
+        [(&mut between.presence, from.presence, to.presence), (&mut between.asked, from.asked, to.asked)]
+    {
+        *fade = fade_before;
+        own.push((0..num_samples).map(|sample_idx| mixed(from.at(sample_idx), to.at(sample_idx), fade.next())));
     }
 }

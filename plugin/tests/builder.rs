@@ -3,7 +3,6 @@
 mod common;
 
 use common::hide_libtorch;
-use underscore::block::StemBlock;
 use underscore::builder::{Builder, HostConfig};
 use underscore::separation::{EngineKey, Separation};
 use underscore_engine::{Catalogue, DeviceChoice, Question, Settings};
@@ -70,14 +69,13 @@ fn a_wish_that_is_withdrawn_in_time_costs_no_restart_and_may_come_again() {
 #[test]
 fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next() {
     let (builder, mut separation) = active();
-    let mut block = StemBlock::new(HOST.max_block_samples, HOST.num_channels);
     let silence = vec![0.0; HOST.max_block_samples];
     for next in ["b", "a", "b"] {
         let start = std::time::Instant::now();
         while model_in_use(&builder) != next {
             assert!(start.elapsed().as_secs() < 20, "no engine for {next} after 20 s");
             builder.tend(key(next));
-            separation.process(&[&silence], &Settings::default(), |_| Question::default(), &mut block);
+            separation.process(&[&silence], &Settings::default(), |_| Question::default());
         }
     }
     assert!(!builder.take_needs_restart());

@@ -1,6 +1,7 @@
 //! The newest samples of one channel.
 
 use crate::memory::touched_zeros;
+use crate::sanitise::sanitise;
 
 /// A ring of the newest samples, to be read as one piece. Before sample 0 there is silence.
 pub struct History {
@@ -16,15 +17,36 @@ impl History {
         Self { ring: touched_zeros(num_samples), oldest_idx: 0 }
     }
 
-    /// Takes samples in, of which those beyond the room are forgotten at once.
-    pub fn push(&mut self, samples: &[f32]) {
+    /// Takes samples in, of which those beyond the room are forgotten at once; returns how many of the others were no sound and were
+    /// replaced ([`sanitise`]).
+    pub fn push(&mut self, samples: &[f32]) -> usize {
         let mut rest = &samples[samples.len().saturating_sub(self.ring.len())..];
+        let mut num_replaced = 0;
         while !rest.is_empty() {
-            let (part, next) = rest.split_at(rest.len().min(self.ring.len() - self.oldest_idx));
-            self.ring[self.oldest_idx..][..part.len()].copy_from_slice(part);
-            self.oldest_idx = (self.oldest_idx + part.len()) % self.ring.len();
-            rest = next;
+            let part;
+            (part, rest) = rest.split_at(rest.len().min(self.ring.len() - self.oldest_idx));
+            let own = self.next_part(part.len());
+            own.copy_from_slice(part);
+            num_replaced += sanitise(own);
         }
+        num_replaced
+    }
+
+    /// Takes in samples of silence.
+    pub fn push_silence(&mut self, num_samples: usize) {
+        let mut num_left = num_samples.min(self.ring.len());
+        while num_left > 0 {
+            let part = num_left.min(self.ring.len() - self.oldest_idx);
+            self.next_part(part).fill(0.0);
+            num_left -= part;
+        }
+    }
+
+    /// The memory of the next so many samples, which do not reach beyond the ring's end.
+    fn next_part(&mut self, num_samples: usize) -> &mut [f32] {
+        let start = self.oldest_idx;
+        self.oldest_idx = (start + num_samples) % self.ring.len();
+        &mut self.ring[start..start + num_samples]
     }
 
     /// Whether the newest `num_samples`, or all that there is room for, are zero.
@@ -82,9 +104,8 @@ mod tests {
                     }
                 }
             }
-            for num_silent in [1, 5] {
-                history.push(&vec![0.0; num_silent]);
-            }
+            assert_eq!(history.push(&[f32::NAN, 0.0]), 1, "what is no sound is silence");
+            history.push_silence(4);
             assert!(history.is_silent(0) && history.is_silent(6) && !history.is_silent(7) && !history.is_silent(99));
             history.reset();
             let mut out = [f32::NAN; 16];

@@ -33,6 +33,7 @@
 //! # Ok::<(), underscore_dsp::GridError>(())
 //! ```
 
+pub mod control;
 pub mod grid;
 pub mod history;
 pub mod istft;
@@ -46,6 +47,7 @@ pub mod sanitise;
 pub mod stft;
 pub mod window;
 
+pub use control::{Control, ControlBuffer};
 pub use grid::{Grid, GridError};
 pub use history::History;
 pub use istft::Istft;

@@ -51,6 +51,11 @@ impl Glide {
         self.value as f32
     }
 
+    /// Whether the target is reached, so that [`Glide::next`] would return the same value for ever.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
     /// The value [`Glide::next`] returned last.
     pub fn value(&self) -> f32 {
         self.value as f32

@@ -1,4 +1,5 @@
 use super::*;
+use crate::block::StemMemory;
 
 const RATE_HZ: f64 = 48_000.0;
 const SINE_HZ: f64 = 997.0;
@@ -17,9 +18,9 @@ fn sine(num_samples: usize) -> Vec<f32> {
 }
 
 /// A block whose stems are shares of a full-scale sine on both channels.
-fn block_of(num_samples: usize, shares: [f32; NUM_STEMS], presence: f32) -> StemBlock {
-    let mut block = StemBlock::new(num_samples, 2);
-    block.num_samples = num_samples;
+fn block_of(num_samples: usize, shares: [f32; NUM_STEMS], presence: f32) -> StemMemory {
+    let mut block = StemMemory::new(num_samples, 2);
+    block.begin(num_samples);
     let sine = sine(num_samples);
     for channel_idx in 0..2 {
         block.dry[channel_idx].copy_from_slice(&sine);
@@ -29,18 +30,19 @@ fn block_of(num_samples: usize, shares: [f32; NUM_STEMS], presence: f32) -> Stem
             }
         }
     }
-    block.presence.fill(presence);
+    block.presence.push_constant(presence, num_samples);
     block
 }
 
-fn mix(mixer: &mut Mixer, block: &StemBlock) -> Vec<f32> {
+fn mix(mixer: &mut Mixer, block: &StemMemory) -> Vec<f32> {
+    let block = &block.block();
     let (mut left, mut right) = (vec![0.0; block.num_samples], vec![0.0; block.num_samples]);
     mixer.mix(block, &mut [&mut left, &mut right]);
     assert_eq!(left, right);
     left
 }
 
-fn mix_settled(settings: &MixSettings, block: &StemBlock) -> Vec<f32> {
+fn mix_settled(settings: &MixSettings, block: &StemMemory) -> Vec<f32> {
     let mut mixer = Mixer::new(RATE_HZ);
     mixer.set(settings);
     mix(&mut mixer, block)
@@ -65,7 +67,7 @@ fn worst_step_db(signal: &[f32]) -> f32 {
 fn all_stems_at_unity_are_the_dry_signal() {
     let block = block_of(4800, [0.3, 0.7], 1.0);
     let out = mix_settled(&unity(), &block);
-    let residual: Vec<f32> = out.iter().zip(block.dry(0)).map(|(a, b)| a - b).collect();
+    let residual: Vec<f32> = out.iter().zip(&block.dry[0]).map(|(a, b)| a - b).collect();
     assert!(db(peak(&residual)) < -120.0, "{} dBFS", db(peak(&residual)));
 }
 
@@ -75,7 +77,7 @@ fn the_main_output_is_the_formula() {
     let settings = MixSettings { strips: [strip(0.5, false, false), strip(2.0, false, false)], wet: 0.8, ..unity() };
     let out = mix_settled(&settings, &block);
     let amount = 0.6 * 0.8;
-    for (value, dry) in out.iter().zip(block.dry(0)) {
+    for (value, dry) in out.iter().zip(&block.dry[0]) {
         let expected = (1.0 - amount) * dry + amount * (0.5 * 0.3 + 2.0 * 0.7) * dry;
         assert!((value - expected).abs() < 1e-6, "expected {expected}, got {value}");
     }
@@ -110,8 +112,8 @@ fn a_bypass_is_the_dry_signal_bit_for_bit_once_it_has_faded() {
     mix(&mut mixer, &block);
     mixer.set(&MixSettings { is_bypassed: true, ..unity() });
     let out = mix(&mut mixer, &block);
-    assert_ne!(out[100], block.dry(0)[100], "the fade takes its time");
-    for (value, dry) in out.iter().zip(block.dry(0)).skip(480) {
+    assert_ne!(out[100], block.dry[0][100], "the fade takes its time");
+    for (value, dry) in out.iter().zip(&block.dry[0]).skip(480) {
         assert_eq!(value.to_bits(), dry.to_bits());
     }
 }
@@ -120,7 +122,7 @@ fn a_bypass_is_the_dry_signal_bit_for_bit_once_it_has_faded() {
 fn without_masks_the_main_output_is_the_dry_signal_bit_for_bit_whatever_the_gains() {
     let block = block_of(480, [0.5, 0.5], 0.0);
     let settings = MixSettings { strips: [strip(0.1, false, true), strip(3.0, true, false)], ..unity() };
-    for (value, dry) in mix_settled(&settings, &block).iter().zip(block.dry(0)) {
+    for (value, dry) in mix_settled(&settings, &block).iter().zip(&block.dry[0]) {
         assert_eq!(value.to_bits(), dry.to_bits());
     }
 }
@@ -180,21 +182,21 @@ fn the_result_does_not_depend_on_the_block_size() {
     let render = |block_samples: usize| {
         let mut mixer = Mixer::new(RATE_HZ);
         mixer.set(&settings[0]);
-        mixer.mix(&block_of(1, [0.2, 0.8], 1.0), &mut [&mut [0.0], &mut [0.0]]);
+        mixer.mix(&block_of(1, [0.2, 0.8], 1.0).block(), &mut [&mut [0.0], &mut [0.0]]);
         let mut out = Vec::new();
         for start in (0..4800).step_by(block_samples) {
             mixer.set(&settings[1]);
-            let mut part = StemBlock::new(block_samples, 2);
-            part.num_samples = block_samples.min(4800 - start);
-            let range = start..start + part.num_samples;
+            let mut part = StemMemory::new(block_samples, 2);
+            let range = start..(start + block_samples).min(4800);
+            part.begin(range.len());
             for channel_idx in 0..2 {
-                part.dry[channel_idx][..part.num_samples].copy_from_slice(&whole.dry[channel_idx][range.clone()]);
+                part.dry[channel_idx][..range.len()].copy_from_slice(&whole.dry[channel_idx][range.clone()]);
                 for stem_idx in 0..NUM_STEMS {
-                    part.stems[stem_idx][channel_idx][..part.num_samples]
+                    part.stems[stem_idx][channel_idx][..range.len()]
                         .copy_from_slice(&whole.stems[stem_idx][channel_idx][range.clone()]);
                 }
             }
-            part.presence.fill(1.0);
+            part.presence.push_constant(1.0, range.len());
             out.extend(mix(&mut mixer, &part));
         }
         out
@@ -209,7 +211,7 @@ fn the_result_does_not_depend_on_the_block_size() {
 fn a_gain_that_is_no_number_is_silence_and_not_noise() {
     let settings = MixSettings { strips: [strip(f32::NAN, false, false), strip(1.0, false, false)], ..unity() };
     let block = block_of(480, [0.5, 0.5], 1.0);
-    for (value, dry) in mix_settled(&settings, &block).iter().zip(block.dry(0)) {
+    for (value, dry) in mix_settled(&settings, &block).iter().zip(&block.dry[0]) {
         assert!((value - 0.5 * dry).abs() < 1e-6);
     }
 }
@@ -223,4 +225,15 @@ fn after_a_reset_the_settings_hold_from_the_first_sample() {
     mixer.reset();
     mixer.set(&MixSettings { strips: [strip(0.0, false, false); NUM_STEMS], ..unity() });
     assert!(mix(&mut mixer, &block).iter().all(|sample| *sample == 0.0));
+}
+
+#[test]
+fn a_presence_that_is_told_sample_by_sample_sounds_as_one_that_is_told_once() {
+    let settings = MixSettings { wet: 0.7, strips: [strip(0.5, false, false), strip(2.0, false, false)], ..unity() };
+    let constant = block_of(480, [0.3, 0.7], 0.6);
+    let mut varying = constant.clone();
+    varying.presence.clear();
+    varying.presence.push(std::iter::repeat_n(0.6, 480));
+    assert!(matches!((constant.presence.get(), varying.presence.get()), (Control::Constant(_), Control::Varying(_))));
+    assert_eq!(mix_settled(&settings, &constant), mix_settled(&settings, &varying));
 }

@@ -44,6 +44,10 @@ pub struct Assembly {
     hops_per_window: usize,
     /// The frame that was heard last of those that the worker made.
     last: Option<Heard>,
+    /// Whether the hop being played is that of `last`, where the worker wrote it.
+    plays_last: bool,
+    /// `[stem][channel][sample]`: the hop being played, where it is another one.
+    own_hop: Box<[f32]>,
 }
 
 /// A frame that the worker made, by its place.
@@ -71,6 +75,8 @@ impl Assembly {
             num_silent_hops: 0,
             hops_per_window: grid.window_samples().div_ceil(grid.hop_samples()),
             last: None,
+            plays_last: false,
+            own_hop: vec![0.0; shape.num_stems * shape.num_channels * grid.hop_samples()].into(),
         }
     }
 
@@ -89,6 +95,12 @@ impl Assembly {
         self.next_frame = 0;
         self.num_silent_hops = 0;
         self.last = None;
+        self.silence_hop();
+    }
+
+    fn silence_hop(&mut self) {
+        self.plays_last = false;
+        self.own_hop.fill(0.0);
     }
 
     /// Hands the frame that the newest hop in `history`, `[channel]`, completes to the worker.
@@ -113,42 +125,42 @@ impl Assembly {
         });
     }
 
-    /// Gives one hop of every channel of every estimated stem, `[stem][channel][sample]`: with the frame that is due, which was
-    /// handed over `mask_delay_frames` before the newest one. And how far the masks are in at its beginning and at its end; where not
-    /// at all, the hop is that of no mask and may not be used.
-    pub fn give_out(
-        &mut self,
-        history: &[History],
-        hop_out: &mut [Vec<Vec<f32>>],
-        settings: StepSettings,
-        status: &EngineStatus,
-    ) -> (f32, f32) {
+    /// Goes on to the next [`Assembly::hop`]: with the frame that is due, which was handed over `mask_delay_frames` before the newest
+    /// one. Says how far the masks are in at its beginning and at its end; where not at all, the hop is that of no mask and may not be
+    /// used.
+    pub fn give_out(&mut self, history: &[History], settings: StepSettings, status: &EngineStatus) -> (f32, f32) {
         let Some(frame_index) = self.next_frame.checked_sub(self.latency.mask_delay_frames as u64 + 1) else {
             // Output before the first input sample.
-            hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0));
+            self.silence_hop();
             return self.schedule.presence();
         };
         let due = self.dispatch.due(frame_index, settings.longest_wait, status);
         status.count_frame(due == Due::Late);
         match due {
-            Due::Mask { call_idx, frame_idx } => self.give_made(history, hop_out, frame_index, call_idx, frame_idx),
-            Due::Silence => self.give_silence(hop_out),
-            Due::Late | Due::Unheard => self.give_missing(history, hop_out, true),
-            Due::Nothing => self.give_missing(history, hop_out, false),
+            Due::Mask { call_idx, frame_idx } => self.give_made(history, frame_index, call_idx, frame_idx),
+            Due::Silence => self.give_silence(),
+            Due::Late | Due::Unheard => self.give_missing(history, true),
+            Due::Nothing => self.give_missing(history, false),
         }
         self.dispatch.release(frame_index, self.last.map(|heard| heard.first_frame));
         self.schedule.presence()
     }
 
+    /// One channel of one estimated stem, `[sample]`, of the hop being played. What the worker made is read where it lies, block by
+    /// block: the call is kept for as long.
+    pub fn hop(&self, stem_idx: usize, channel_idx: usize) -> &[f32] {
+        let Self { shape, .. } = self;
+        let hop = shape.grid.hop_samples();
+        if self.plays_last
+            && let Some((call, frame_idx)) = place_of(&self.dispatch, self.last)
+        {
+            return &call.sums[shape.sums_offset(stem_idx, channel_idx, frame_idx)..][..hop];
+        }
+        &self.own_hop[(stem_idx * shape.num_channels + channel_idx) * hop..][..hop]
+    }
+
     /// The frame that is due as the worker made it.
-    fn give_made(
-        &mut self,
-        history: &[History],
-        hop_out: &mut [Vec<Vec<f32>>],
-        frame_index: u64,
-        call_idx: usize,
-        frame_idx: usize,
-    ) {
+    fn give_made(&mut self, history: &[History], frame_index: u64, call_idx: usize, frame_idx: usize) {
         let shape = self.shape;
         let Call { heard_from, first_frame, .. } = *self.dispatch.returned(call_idx);
         let heard = Heard { first_frame, frame_idx };
@@ -156,14 +168,14 @@ impl Assembly {
         let is_incomplete = heard_from > 0 && frame_index < heard_from + shape.overlap_frames() as u64;
         if is_incomplete && self.schedule.presence().1 == 0.0 && !self.schedule.is_at_rest() {
             // Nobody has what came before: the masks come in where the worker's sums are whole.
-            self.give_missing(history, hop_out, true);
+            self.give_missing(history, true);
             return;
         }
         if is_incomplete {
             self.add_to_stand_in(history, Some(heard));
             self.schedule.take();
             self.last = Some(heard);
-            self.take_from_stand_in(hop_out);
+            self.take_from_stand_in();
             return;
         }
         let is_handed_over = self.stand_in.is_acting() && self.schedule.presence().1 > 0.0;
@@ -173,27 +185,28 @@ impl Assembly {
         self.stand_in.rest();
         self.schedule.take();
         self.last = Some(heard);
-        let call = self.dispatch.returned(call_idx);
-        for (stem_idx, hops) in hop_out.iter_mut().enumerate() {
-            for (channel_idx, hop) in hops.iter_mut().enumerate() {
+        self.plays_last = !is_handed_over;
+        if is_handed_over {
+            let call = self.dispatch.returned(call_idx);
+            let hops = self.own_hop.chunks_exact_mut(shape.grid.hop_samples());
+            for (signal_idx, hop) in hops.enumerate() {
+                let (stem_idx, channel_idx) = (signal_idx / shape.num_channels, signal_idx % shape.num_channels);
                 let offset = shape.sums_offset(stem_idx, channel_idx, frame_idx);
-                hop.copy_from_slice(&call.sums[offset..offset + shape.grid.hop_samples()]);
-                if is_handed_over {
-                    self.stand_in.hand_over(stem_idx * shape.num_channels + channel_idx, hop);
-                }
+                hop.copy_from_slice(&call.sums[offset..offset + hop.len()]);
+                self.stand_in.hand_over(signal_idx, hop);
             }
         }
     }
 
     /// A frame without sound: what is left of those before it.
-    fn give_silence(&mut self, hop_out: &mut [Vec<Vec<f32>>]) {
+    fn give_silence(&mut self) {
         self.schedule.rest();
         self.stand_in.add_silence(place_of(&self.dispatch, self.last));
-        self.take_from_stand_in(hop_out);
+        self.take_from_stand_in();
     }
 
     /// The frame that is due through the last mask, as far as it is still held. `is_awaited`: its own was to come.
-    fn give_missing(&mut self, history: &[History], hop_out: &mut [Vec<Vec<f32>>], is_awaited: bool) {
+    fn give_missing(&mut self, history: &[History], is_awaited: bool) {
         self.schedule.miss(is_awaited);
         if self.schedule.presence() == (0.0, 0.0) {
             self.stand_in.rest();
@@ -201,7 +214,7 @@ impl Assembly {
             return;
         }
         self.add_to_stand_in(history, self.last);
-        self.take_from_stand_in(hop_out);
+        self.take_from_stand_in();
     }
 
     /// Has the stand-in make the frame that is due through the mask of `masked`.
@@ -212,8 +225,9 @@ impl Assembly {
         self.stand_in.add_frame(last, masked, history, num_newer);
     }
 
-    fn take_from_stand_in(&mut self, hop_out: &mut [Vec<Vec<f32>>]) {
-        for (signal_idx, hop) in hop_out.iter_mut().flatten().enumerate() {
+    fn take_from_stand_in(&mut self) {
+        self.plays_last = false;
+        for (signal_idx, hop) in self.own_hop.chunks_exact_mut(self.shape.grid.hop_samples()).enumerate() {
             self.stand_in.take_hop(signal_idx, hop);
         }
     }

@@ -1,9 +1,10 @@
 //! The engine: host blocks in, stems out.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use underscore_dsp::{History, s_curve, sanitise};
+use underscore_dsp::{Control, ControlBuffer, History, s_curve};
 
 use super::assembly::{Assembly, StepSettings};
 use super::capture::Capture;
@@ -146,18 +147,15 @@ pub struct Engine {
     num_followed_samples: usize,
     /// Samples of the current hop that are in.
     hop_fill: usize,
-    /// `[stem][channel][sample]` of the hop being played, the residual left out.
-    hop_out: Vec<Vec<Vec<f32>>>,
     /// Presence at the start and the end of the hop being played.
     hop_presence: (f32, f32),
-    /// `[channel][sample]` of the block.
-    input: Vec<Vec<f32>>,
+    max_block_samples: usize,
     /// `[channel][sample]` of the block.
     dry: Vec<Vec<f32>>,
     /// `[stem][channel][sample]` of the block, the residual last.
     stems: Vec<Vec<Vec<f32>>>,
-    /// `[sample]` of the block.
-    presence: Vec<f32>,
+    /// Of the block.
+    presence: ControlBuffer,
 }
 
 impl Engine {
@@ -246,12 +244,11 @@ impl Engine {
             num_asleep_samples: 0.0,
             num_followed_samples: 0,
             hop_fill: 0,
-            hop_out: vec![vec![vec![0.0; hop]; num_channels]; num_stems],
             hop_presence: (0.0, 0.0),
-            input: block(),
+            max_block_samples,
             dry: block(),
             stems: (0..=num_stems).map(|_| block()).collect(),
-            presence: vec![0.0; max_block_samples],
+            presence: ControlBuffer::new(max_block_samples),
         }
     }
 
@@ -259,6 +256,12 @@ impl Engine {
     #[must_use]
     pub fn latency_samples(&self) -> usize {
         self.latency.latency_samples
+    }
+
+    /// Channels of the main bus.
+    #[must_use]
+    pub fn num_channels(&self) -> usize {
+        self.history.len()
     }
 
     /// Whether its model is asked by example, so that its stems are a target and what it leaves.
@@ -282,7 +285,6 @@ impl Engine {
         (self.num_asleep_samples, self.num_followed_samples) = (0.0, 0);
         self.history.iter_mut().for_each(History::reset);
         self.hop_fill = 0;
-        self.hop_out.iter_mut().flatten().for_each(|hop| hop.fill(0.0));
         self.hop_presence = (0.0, 0.0);
         self.pace.reset();
     }
@@ -341,8 +343,7 @@ impl Engine {
     /// Processes one block of any length up to the largest: `input` is `[channel][sample]`. A longer block, or channels of
     /// unequal length, are cut to what fits; the caller is to split them.
     pub fn process(&mut self, input: &[&[f32]], settings: &Settings) -> Stems<'_> {
-        let num_samples = input.iter().map(|channel| channel.len()).min().unwrap_or(0).min(self.presence.len());
-        self.take_input(input, num_samples);
+        let num_samples = input.iter().map(|channel| channel.len()).min().unwrap_or(0).min(self.max_block_samples);
         let block_s = num_samples as f64 / self.host_rate_hz;
         self.pace.note_block(Instant::now(), block_s);
         let is_loading = self.status.state() == State::Loading;
@@ -358,11 +359,12 @@ impl Engine {
         };
         let may_wait_for_model = longest_wait.is_some() && is_loading;
         let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
-        let mut done = 0;
+        self.presence.clear();
+        let (mut done, mut num_replaced) = (0, 0);
         while done < num_samples {
             let next_place = if self.hop_fill < synthesis_at { synthesis_at } else { hop };
             let take = (num_samples - done).min(next_place - self.hop_fill);
-            self.exchange(done, take);
+            num_replaced += self.exchange(input, done..done + take);
             done += take;
             // Counted and decided place by place, so that it does not depend on where blocks end.
             self.num_asleep_samples = if settings.asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
@@ -370,37 +372,47 @@ impl Engine {
             let Settings { strength, stereo_link, .. } = *settings;
             self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait });
         }
+        if num_replaced > 0 {
+            self.status.count_replaced_samples(num_replaced);
+        }
         if may_wait_for_model {
             self.pace.forgive_until(Instant::now());
         }
         self.note_found(num_samples);
         self.compute_residual(num_samples);
-        Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: &self.presence }
+        Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: self.presence.get() }
     }
 
     /// The target of a model that is asked may be the next example.
     fn note_found(&mut self, num_samples: usize) {
         let (Some(capture), Some(target)) = (&mut self.capture, self.stems.first()) else { return };
-        let mut done = 0;
-        for run in self.presence[..num_samples].chunk_by(|a, b| (*a < 1.0) == (*b < 1.0)) {
-            let range = done..done + run.len();
-            done = range.end;
-            // Where masks are missing the target is a share of what went in.
-            if run[0] < 1.0 {
-                continue;
-            }
+        let mut note = |range: Range<usize>| {
             let mut channels = target.iter();
             let found = std::array::from_fn::<&[f32], EXAMPLE_CHANNELS, _>(|_| {
                 channels.next().map(|channel| &channel[range.clone()]).unwrap_or_default()
             });
             capture.note_found(&found);
+        };
+        // Where masks are missing the target is a share of what went in.
+        match self.presence.get() {
+            Control::Constant(presence) if presence < 1.0 => {}
+            Control::Constant(_) => note(0..num_samples),
+            Control::Varying(presence) => {
+                let mut done = 0;
+                for run in presence.chunk_by(|a, b| (*a < 1.0) == (*b < 1.0)) {
+                    if run[0] >= 1.0 {
+                        note(done..done + run.len());
+                    }
+                    done += run.len();
+                }
+            }
         }
     }
 
     /// Does what is to be done at this place of the hop; see [`latency()`].
     fn work(&mut self, step: StepSettings) {
         if self.hop_fill == self.latency.synthesis_at_samples {
-            self.hop_presence = self.assembly.give_out(&self.history, &mut self.hop_out, step, &self.status);
+            self.hop_presence = self.assembly.give_out(&self.history, step, &self.status);
         }
         if self.hop_fill == self.latency.grid.hop_samples() {
             self.hop_fill = 0;
@@ -408,54 +420,48 @@ impl Engine {
         }
     }
 
-    /// Copies the block and replaces what is no number.
-    fn take_input(&mut self, input: &[&[f32]], num_samples: usize) {
+    /// Takes samples `range` of the block in, and as many out: of the delayed input, and of the hop being played as far as the masks are in.
+    /// For the rest every stem gets an equal share of the delayed input. Returns how many samples were no sound and were replaced.
+    fn exchange(&mut self, input: &[&[f32]], range: Range<usize>) -> usize {
         let mut num_replaced = 0;
-        for (channel_idx, own) in self.input.iter_mut().enumerate() {
-            let own = &mut own[..num_samples];
+        for (channel_idx, (history, dry)) in self.history.iter_mut().zip(&mut self.dry).enumerate() {
             match input.get(channel_idx) {
-                Some(channel) => own.copy_from_slice(&channel[..num_samples]),
-                None => own.fill(0.0),
+                Some(channel) => num_replaced += history.push(&channel[range.clone()]),
+                None => history.push_silence(range.len()),
             }
-            num_replaced += sanitise(own);
-        }
-        if num_replaced > 0 {
-            self.status.count_replaced_samples(num_replaced);
-        }
-    }
-
-    /// Takes `take` samples of the block in, from `done` on, and as many out: of the delayed input, and of the hop being played as
-    /// far as the masks are in. For the rest every stem gets an equal share of the delayed input.
-    fn exchange(&mut self, done: usize, take: usize) {
-        let range = done..done + take;
-        for ((history, own), dry) in self.history.iter_mut().zip(&self.input).zip(&mut self.dry) {
-            history.push(&own[range.clone()]);
             history.copy(self.latency.latency_samples, &mut dry[range.clone()]);
         }
         let hop = self.latency.grid.hop_samples();
         let num_played = (self.hop_fill + hop - self.latency.synthesis_at_samples) % hop;
         let (from, to) = self.hop_presence;
-        for (value, place) in self.presence[range.clone()].iter_mut().zip(num_played + 1..) {
-            *value = if from == to { to } else { from + (to - from) * s_curve(place as f32 / hop as f32) };
+        let presence_at = |place: usize| from + (to - from) * s_curve((place + 1) as f32 / hop as f32);
+        if from == to {
+            self.presence.push_constant(to, range.len());
+        } else {
+            self.presence.push((num_played..num_played + range.len()).map(presence_at));
         }
         let share = 1.0 / self.stems.len() as f32;
-        for (stem, hops) in self.stems.iter_mut().zip(&self.hop_out) {
-            for ((channel, hop), dry) in stem.iter_mut().zip(hops).zip(&self.dry) {
+        let num_estimated = self.stems.len() - 1;
+        for (stem_idx, stem) in self.stems.iter_mut().enumerate().take(num_estimated) {
+            for (channel_idx, (channel, dry)) in stem.iter_mut().zip(&self.dry).enumerate() {
                 let (channel, dry) = (&mut channel[range.clone()], &dry[range.clone()]);
-                let made = &hop[num_played..num_played + take];
+                if (from, to) == (0.0, 0.0) {
+                    channel.iter_mut().zip(dry).for_each(|(out, dry)| *out = share * dry);
+                    continue;
+                }
+                let made = &self.assembly.hop(stem_idx, channel_idx)[num_played..][..range.len()];
                 if (from, to) == (1.0, 1.0) {
                     channel.copy_from_slice(made);
-                } else if (from, to) == (0.0, 0.0) {
-                    channel.iter_mut().zip(dry).for_each(|(out, dry)| *out = share * dry);
-                } else {
-                    let presence = &self.presence[range.clone()];
-                    for (((out, made), dry), presence) in channel.iter_mut().zip(made).zip(dry).zip(presence) {
-                        *out = presence * made + (1.0 - presence) * share * dry;
-                    }
+                    continue;
+                }
+                for (place, ((out, made), dry)) in channel.iter_mut().zip(made).zip(dry).enumerate() {
+                    let presence = if from == to { to } else { presence_at(num_played + place) };
+                    *out = presence * made + (1.0 - presence) * share * dry;
                 }
             }
         }
-        self.hop_fill += take;
+        self.hop_fill += range.len();
+        num_replaced
     }
 
     /// The last stem is what the others leave of the mixture, so that all of them sum to it.

@@ -170,7 +170,7 @@ fn render(
     mut work: impl FnMut(usize),
 ) -> Rendered {
     let mut out = Rendered { stems: vec![Vec::new(); 2], dry: Vec::new(), presence: Vec::new() };
-    let num_channels = engine.input.len();
+    let num_channels = engine.dry.len();
     for (block_idx, samples) in input.chunks(block).enumerate() {
         let channels = [samples; 2];
         let before = violation_count();
@@ -180,7 +180,7 @@ fn render(
             stem.extend_from_slice(stems.stem(stem_idx, 0));
         }
         out.dry.extend_from_slice(stems.dry(0));
-        out.presence.extend_from_slice(stems.presence());
+        out.presence.extend((0..stems.num_samples()).map(|sample_idx| stems.presence().at(sample_idx)));
         work(block_idx);
     }
     out

@@ -180,7 +180,7 @@ fn whatever_is_missing_a_mask_of_one_gives_the_input_as_far_as_masks_are_in() {
             for sample_idx in 0..block {
                 let dry = (block_idx * block + sample_idx).checked_sub(latency).map_or(0.0, |at| fed[at]);
                 assert_eq!(stems.dry(1)[sample_idx], dry);
-                let presence = stems.presence()[sample_idx];
+                let presence = stems.presence().at(sample_idx);
                 num_partly += usize::from(presence > 0.0 && presence < 1.0);
                 num_wholly += usize::from(presence == 1.0);
                 let expected = (presence + 0.5 * (1.0 - presence)) * dry;
