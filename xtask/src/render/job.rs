@@ -57,6 +57,12 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
         changes: &[],
     };
     let rendered = host_tests::render(bundle, &mut instance, &rendering)?;
+    if sidechain.is_none() && is_asked(&rendered) && asks_for_example(&mut instance)? {
+        eprintln!(
+            "note: Query A asks for an example, and there is none: the model's first preset stands for it. Pass --sidechain FILE, or --set \
+             query_preset=drums"
+        );
+    }
 
     let report = Report { params, ..report_of(args, &audio, &rendered) };
     write_all(out_dir, &audio, &rendered, &report)?;
@@ -70,13 +76,19 @@ fn show(instance: &mut Instance, sidechain: &Audio) -> Result<()> {
     let heard: Vec<Vec<f32>> =
         sidechain.channels.iter().map(|channel| channel[..end.min(channel.len())].to_vec()).collect();
     host_tests::capture_example(instance, &heard)?;
-    let param = instance.param("query_preset")?;
-    let value = instance.value(param.id)?;
-    let asked = instance.text_of(param.id, value)?;
-    if value != param.default {
+    if !asks_for_example(instance)? {
+        let param = instance.param("query_preset")?;
+        let value = instance.value(param.id)?;
+        let asked = instance.text_of(param.id, value)?;
         eprintln!("note: {} is {asked}: the example was captured, but it is not what is asked for", param.name);
     }
     Ok(())
+}
+
+/// Whether slot A asks for its example, and for no preset.
+fn asks_for_example(instance: &mut Instance) -> Result<bool> {
+    let param = instance.param("query_preset")?;
+    Ok(instance.value(param.id)? == param.default)
 }
 
 /// Samples up to the last one that is heard: what a file ends with is often silence, and the plugin captures what it heard last.
@@ -180,12 +192,23 @@ fn measured_latency_samples(audio: &Audio, rendered: &Rendered) -> Option<usize>
     delay_samples(&input[start..start + stretch], &output[start..end], max_delay_samples)
 }
 
+fn is_silent(stem: &Stem) -> bool {
+    peak_db(&stem.channels) == f64::NEG_INFINITY
+}
+
+/// The file's name of a bus on which what was asked for plays, or what that leaves.
+fn name_of_asked(stem: &Stem) -> Option<&'static str> {
+    ASKED.iter().find(|(bus, _)| stem.name == *bus).map(|(_, name)| *name)
+}
+
+fn is_asked(rendered: &Rendered) -> bool {
+    rendered.stems.iter().any(|stem| name_of_asked(stem).is_some() && !is_silent(stem))
+}
+
 fn write_all(out_dir: &Path, audio: &Audio, rendered: &Rendered, report: &Report) -> Result<()> {
     std::fs::create_dir_all(out_dir).with_context(|| format!("cannot make the folder {}", out_dir.display()))?;
     audio_file::write(&out_dir.join("main.wav"), &rendered.aligned_main(), audio.rate_hz)?;
-    let is_silent = |stem: &Stem| peak_db(&stem.channels) == f64::NEG_INFINITY;
-    let name_of_asked = |stem: &Stem| ASKED.iter().find(|(bus, _)| stem.name == *bus).map(|(_, name)| *name);
-    let is_asked = rendered.stems.iter().any(|stem| name_of_asked(stem).is_some() && !is_silent(stem));
+    let is_asked = is_asked(rendered);
     for stem in &rendered.stems {
         let is_expected = if is_asked { name_of_asked(stem).is_some() } else { STEMS.contains(&stem.name.as_str()) };
         if !is_expected && is_silent(stem) {
