@@ -1,6 +1,6 @@
 //! The stems of one block: where they lie, and memory for those that lie nowhere yet.
 
-use underscore_engine::{Control, ControlBuffer, Stems};
+use underscore_engine::{Control, ControlBuffer, Stems, touched_zeros};
 
 /// Stems of every model: music and dialogue, or target and residual of one that is asked.
 pub const NUM_STEMS: usize = 2;
@@ -64,7 +64,7 @@ impl StemMemory {
     /// Room for `max_samples` samples on `num_channels` channels.
     #[must_use]
     pub fn new(max_samples: usize, num_channels: usize) -> Self {
-        let silence = || vec![0.0; max_samples];
+        let silence = || touched_zeros(max_samples);
         Self {
             num_channels: num_channels.clamp(1, MAX_CHANNELS),
             num_samples: 0,

@@ -94,11 +94,11 @@ impl Mixer {
         let main = main.iter_mut().take(block.num_channels).enumerate();
         if let (true, Control::Constant(presence)) = (self.is_settled(), block.presence) {
             // Nothing moves: the same sum for all samples.
-            let controls = self.next();
+            let shares = self.next();
             for (channel_idx, channel) in main {
                 let [one, other] = block.stems.map(|stem| stem[channel_idx]);
                 for (((out, dry), one), other) in channel.iter_mut().zip(block.dry[channel_idx]).zip(one).zip(other) {
-                    *out = controls.mix(presence, *dry, [*one, *other]);
+                    *out = shares.mix(presence, *dry, [*one, *other]);
                 }
             }
             return;
@@ -117,23 +117,23 @@ impl Mixer {
         self.gains.iter().all(Glide::is_settled) && self.wet.is_settled() && self.bypass.is_settled()
     }
 
-    /// The controls of the next sample.
-    fn next(&mut self) -> Controls {
+    /// The shares of the next sample.
+    fn next(&mut self) -> Shares {
         let gains = std::array::from_fn(|stem_idx| self.gains[stem_idx].next());
         let active = 1.0 - s_curve(self.bypass.next());
-        Controls { gains, separated: self.wet.next() * active }
+        Shares { gains, separated: self.wet.next() * active }
     }
 }
 
 /// What a sample is mixed by.
-struct Controls {
+struct Shares {
     /// `[stem]`
     gains: [f32; NUM_STEMS],
     /// Share of the separated mix where the masks are in, 0..=1.
     separated: f32,
 }
 
-impl Controls {
+impl Shares {
     /// A sample of the delayed input, and of the stems, `[stem]`, whose masks are in as far as `presence` says.
     #[inline]
     fn mix(&self, presence: f32, dry: f32, stems: [f32; NUM_STEMS]) -> f32 {

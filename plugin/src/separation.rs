@@ -7,7 +7,7 @@
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
-use underscore_engine::{DeviceChoice, Engine, Question, Ramp, Settings, State};
+use underscore_engine::{Control, DeviceChoice, Engine, Question, Ramp, Settings, State};
 
 use crate::block::{NUM_STEMS, StemBlock, StemMemory};
 
@@ -137,6 +137,7 @@ impl Separation {
 
     /// The one engine that takes examples to keep: what two find would be written over each other.
     fn asked(&mut self) -> &mut Engine {
+        self.finish_crossfade();
         match &mut self.next {
             Some(next) if !self.current.is_asked() => &mut next.engine,
             _ => &mut self.current,
@@ -157,7 +158,8 @@ impl Separation {
         let block = separated(current, input, settings, &question_of);
         let Some(next) = next else { return block };
         let other = separated(&mut next.engine, input, settings, &question_of);
-        let is_fading = next.num_samples_to_fill == 0;
+        // Until its model is loaded nothing of it is heard.
+        let is_fading = next.num_samples_to_fill == 0 && !(next.fade.is_settled() && next.fade.value() == 0.0);
         if is_fading {
             crossfade(&block, &other, &mut next.fade, between);
         }
@@ -180,6 +182,8 @@ impl Separation {
         }
     }
 
+    /// The next engine becomes the current one where the fade to it is over. In the block after it: what the one before gave back may lie
+    /// in either of them.
     fn finish_crossfade(&mut self) {
         let is_over = self.next.as_ref().is_some_and(|next| next.fade.is_settled() && next.fade.value() >= 1.0);
         if !is_over || self.old.is_full() {
@@ -231,7 +235,11 @@ fn crossfade(from: &StemBlock<'_>, to: &StemBlock<'_>, fade: &mut Ramp, between:
     for (own, from, to) in
         [(&mut between.presence, from.presence, to.presence), (&mut between.asked, from.asked, to.asked)]
     {
-        *fade = fade_before;
+        if let (Control::Constant(value), true) = (from, from == to) {
+            own.push_constant(value, num_samples);
+            continue;
+        }
+        let mut fade = fade_before;
         own.push((0..num_samples).map(|sample_idx| mixed(from.at(sample_idx), to.at(sample_idx), fade.next())));
     }
 }

@@ -3,6 +3,8 @@
 //! Most of the time a value is the same for a whole block. It is told once then: memory that an audio thread has not touched since the
 //! block before is dear, however little is computed with it.
 
+use crate::memory::touched_zeros;
+
 /// A value for each sample of a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Control<'a> {
@@ -41,7 +43,7 @@ impl ControlBuffer {
     /// For blocks of at most `max_samples`.
     #[must_use]
     pub fn new(max_samples: usize) -> Self {
-        Self { values: vec![0.0; max_samples], num_samples: 0, constant: None }
+        Self { values: touched_zeros(max_samples), num_samples: 0, constant: None }
     }
 
     /// Begins a block.

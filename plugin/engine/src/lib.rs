@@ -36,5 +36,5 @@ pub use recording::Recording;
 pub use resources::{Resources, keep_this_binary_loaded};
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
 pub use thumbnail::Thumbnail;
-pub use underscore_dsp::{Control, ControlBuffer, Ramp, s_curve};
+pub use underscore_dsp::{Control, ControlBuffer, Ramp, s_curve, touched_zeros};
 pub use worker_thread::{DeviceChoice, Worker};

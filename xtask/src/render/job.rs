@@ -59,8 +59,8 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
     let rendered = host_tests::render(bundle, &mut instance, &rendering)?;
     if sidechain.is_none() && is_asked(&rendered) && asks_for_example(&mut instance)? {
         eprintln!(
-            "note: Query A asks for an example, and there is none: the model's first preset stands for it. Pass --sidechain FILE, or --set \
-             query_preset=drums"
+            "note: Query A asks for an example, and there is none: the model's first preset stands for it, as far as A is what is asked \
+             for. Pass --sidechain FILE, or --set query_preset=drums"
         );
     }
 

@@ -36,8 +36,9 @@ class ClassMeans:
         self.counts = keep * self.counts + total[:, -1]
 
     def some(self, points: Tensor, kind: Tensor, share: float) -> Tensor:
-        """Points `[batch, embedding]` of examples of `kind`, those of `share` of the mixtures moved to their class' mean: both questions, so
-        that the way from mean to mean is asked for, too. Two that are of one class stay: their mean would not tell them apart."""
+        """Points `[batch, embedding]` of examples of `kind`, those of `share` of the mixtures moved to their class' mean: both questions, as
+        far as their classes have one, so that the way from mean to mean is asked for, too. Two that are of one class stay: their mean
+        would not tell them apart."""
         pairs = kind.unflatten(0, (-1, 2))
         is_alone = (pairs[:, 0] != pairs[:, 1]).repeat_interleave(2)
         is_known = (kind >= 0) & (self.counts[kind] >= ENOUGH)

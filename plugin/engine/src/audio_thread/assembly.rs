@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use underscore_dsp::History;
+use underscore_dsp::{History, touched_zeros};
 
 use super::dispatch::{Dispatch, Due};
 use super::schedule::Schedule;
@@ -76,7 +76,7 @@ impl Assembly {
             hops_per_window: grid.window_samples().div_ceil(grid.hop_samples()),
             last: None,
             plays_last: false,
-            own_hop: vec![0.0; shape.num_stems * shape.num_channels * grid.hop_samples()].into(),
+            own_hop: touched_zeros(shape.num_stems * shape.num_channels * grid.hop_samples()).into(),
         }
     }
 

@@ -44,9 +44,12 @@ impl Stream {
                 let device = if stream.separation.model().device() == Device::CUDA { "cuda" } else { "cpu" };
                 let load_ms = began.elapsed().as_secs_f32() * 1e3;
                 // What came in meanwhile first: until the past calls are given back the audio thread has none to fill, and it
-                // would count as late what only waited for the model. But for the newest one: a host that waits for its masks is to
+                // would count as late what only waited for the model. But for the newest one where a host waits for its masks: it is to
                 // find the model running when they are there.
-                for _ in 1..stream.end.num_waiting() {
+                for num_left in (1..=stream.end.num_waiting()).rev() {
+                    if num_left == 1 && stream.end.next().is_some_and(|call| call.is_waited_for) {
+                        break;
+                    }
                     stream.step();
                 }
                 status.set_running(device, load_ms);
