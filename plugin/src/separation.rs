@@ -243,3 +243,47 @@ fn crossfade(from: &StemBlock<'_>, to: &StemBlock<'_>, fade: &mut Ramp, between:
         own.push((0..num_samples).map(|sample_idx| mixed(from.at(sample_idx), to.at(sample_idx), fade.next())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUM_SAMPLES: usize = 8;
+
+    fn memory(stems: [f32; NUM_STEMS], presence: f32, asked: f32) -> StemMemory {
+        let mut memory = StemMemory::new(NUM_SAMPLES, 2);
+        memory.begin(NUM_SAMPLES);
+        for channel_idx in 0..2 {
+            memory.dry[channel_idx].fill(1.0);
+            for (stem, value) in memory.stems.iter_mut().zip(stems) {
+                stem[channel_idx].fill(value);
+            }
+        }
+        memory.presence.push_constant(presence, NUM_SAMPLES);
+        memory.asked.push_constant(asked, NUM_SAMPLES);
+        memory
+    }
+
+    #[test]
+    fn everything_of_a_crossfade_moves_by_the_same_share_from_block_to_block() {
+        let (from, to) = (memory([0.25, 0.75], 0.5, 0.0), memory([1.0, 0.0], 1.0, 0.0));
+        let mut between = StemMemory::new(NUM_SAMPLES, 2);
+        let mut fade = Ramp::new(0.0);
+        fade.set_target(1.0, 2 * NUM_SAMPLES);
+        for block_idx in 0..2 {
+            crossfade(&from.block(), &to.block(), &mut fade, &mut between);
+            let block = between.block();
+            for sample_idx in 0..NUM_SAMPLES {
+                let share = (block_idx * NUM_SAMPLES + sample_idx + 1) as f32 / (2 * NUM_SAMPLES) as f32;
+                for channel_idx in 0..2 {
+                    let stems = block.stems.map(|stem| stem[channel_idx][sample_idx]);
+                    assert!((stems[0] - (0.25 + 0.75 * share)).abs() < 1e-6, "{stems:?} at {share}");
+                    assert!((stems[0] + stems[1] - block.dry[channel_idx][sample_idx]).abs() < 1e-6);
+                }
+                assert!((block.presence.at(sample_idx) - (0.5 + 0.5 * share)).abs() < 1e-6);
+            }
+            assert_eq!(block.asked, Control::Constant(0.0), "a bus without a share is not written");
+        }
+        assert!(fade.is_settled() && fade.value() >= 1.0);
+    }
+}
