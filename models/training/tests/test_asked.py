@@ -195,7 +195,7 @@ def test_of_two_mixtures_nothing_lies_between() -> None:
     assert torch.equal(asked.points[:2], points[:2]) and torch.equal(asked.wanted[:2], music[:2])
 
 
-def test_who_turns_back_on_the_way_is_told_by_how_many_db() -> None:
+def test_who_turns_back_on_the_way_is_charged_by_how_many_db() -> None:
     # Two sounds in bands of their own, so that each has its level: on the way the first comes down by 3 dB, the other up by 3.
     sounds = torch.randn(2, 5, 8, dtype=torch.complex64)
     sounds[0, :, 4:], sounds[1, :, :4] = 0, 0
@@ -206,9 +206,10 @@ def test_who_turns_back_on_the_way_is_told_by_how_many_db() -> None:
     def told(*is_way: bool) -> float:
         return losses.turning_back(both_ways, losses.Way(sounds.expand(2, 2, 5, 8), torch.tensor(is_way))).item()
 
-    back_db = 2 * (3 + losses.WAY_MARGIN_DB)
-    assert told(True, False) == told(False, False) == 0 and told(False, True) == pytest.approx(back_db, abs=0.05)
-    assert told(True, True) == pytest.approx(back_db / 2, abs=0.05)
+    back_db = 3 + losses.WAY_MARGIN_DB
+    charge = 2 * back_db * (1 + back_db / losses.WAY_DOUBLED_DB)
+    assert told(True, False) == told(False, False) == 0 and told(False, True) == pytest.approx(charge, rel=0.02)
+    assert told(True, True) == pytest.approx(charge / 2, rel=0.02)
 
 
 def test_a_class_is_asked_by_its_mean_once_enough_of_it_was_heard() -> None:

@@ -33,6 +33,9 @@ GAINS = (0.25, 1.25)
 SAME_RECORDING_SHARE = 0.5
 SAME_STRETCH_SHARE = 0.15
 """The example is the target itself: what an estimate is encoded as must lead back to it."""
+MORE_SAME_RECORDING_SHARE = 0.6
+MORE_SAME_STRETCH_SHARE = 0.3
+"""The same two, for a network that means lead almost as far as examples: what an example alone can tell is to be heard in it."""
 NUM_ASKS = 2
 """For how many things each mixture is asked."""
 TWO_TARGETS_SHARE = 0.2
@@ -79,7 +82,12 @@ def _coloured(signal: np.ndarray, context: Context, rng: np.random.Generator) ->
 
 
 def _of_class(
-    context: Context, kind: str, rng: np.random.Generator, same_recording_share: float, other_than: str | None = None
+    context: Context,
+    kind: str,
+    rng: np.random.Generator,
+    same_recording_share: float,
+    same_stretch_share: float = SAME_STRETCH_SHARE,
+    other_than: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """A sound of a class and an example of it, `[sample]` and `[query sample]`, RMS 1, and the piece that it is of, which is not
     `other_than`."""
@@ -100,7 +108,7 @@ def _of_class(
     query_seed = colour_seed if rng.random() < 0.6 else int(rng.integers(1 << 31))
     sound = _coloured(sound, context, np.random.default_rng(colour_seed))
     query = _coloured(query, context, np.random.default_rng(query_seed))
-    if context.num_samples >= length and rng.random() < SAME_STRETCH_SHARE:
+    if context.num_samples >= length and rng.random() < same_stretch_share:
         query = sound[:length]
     return sound, query, drawn.recording.piece
 
@@ -125,6 +133,8 @@ def asked(
     recorded_share: float = 0.0,
     kit_share: float = 0.0,
     rivals_share: float = RIVALS_SHARE,
+    same_recording_share: float = SAME_RECORDING_SHARE,
+    same_stretch_share: float = SAME_STRETCH_SHARE,
 ) -> list[Pair]:
     """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first.
     Or a voice over a recorded piece, or a drum kit whose pieces are asked for one by one."""
@@ -141,8 +151,8 @@ def asked(
         is_rival = is_rivalry and place < NUM_ASKS
         # Of two of one piece no example could tell which is asked for.
         # Another piece says nothing of this one.
-        same_recording_share = 1.0 if is_rival or kind == RECORDED else SAME_RECORDING_SHARE
-        sound, example, piece = _of_class(context, kind, rng, same_recording_share, piece if is_rival else None)
+        from_same = 1.0 if is_rival or kind == RECORDED else same_recording_share
+        sound, example, piece = _of_class(context, kind, rng, from_same, same_stretch_share, piece if is_rival else None)
         gain = np.float32(rng.uniform(*GAINS))
         sounds.append(gain * sound)
         examples.append(gain * example)

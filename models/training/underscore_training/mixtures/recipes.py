@@ -24,4 +24,13 @@ RECIPES: dict[str, Recipe] = {
         (*asked.ASKED_FOR, asked.RECORDED),
         asked.NUM_ASKS,
     ),
+    "asked_by_their_own": Recipe(
+        partial(
+            asked.asked, absent_share=asked.ABSENT_SHARE, recorded_share=asked.RECORDED_SHARE, kit_share=asked.KIT_SHARE,
+            rivals_share=asked.MORE_RIVALS_SHARE, same_recording_share=asked.MORE_SAME_RECORDING_SHARE,
+            same_stretch_share=asked.MORE_SAME_STRETCH_SHARE,
+        ),
+        (*asked.ASKED_FOR, asked.RECORDED),
+        asked.NUM_ASKS,
+    ),
 }

@@ -139,10 +139,13 @@ WAY_FLOOR = 1e-4
 """Of a sound's energy: what is softer than -40 dB may come and go."""
 WAY_MARGIN_DB = 0.5
 """By which a sound is to be softer, or louder, further along."""
+WAY_DOUBLED_DB = 2.0
+"""Turning back by as much is charged twice what it would be in proportion: a few mixtures turn back by much, and most hardly at all."""
 
 
 def turning_back(logits: Tensor, way: Way) -> Tensor:
-    """By how many dB, and the margin, either sound comes back on the way to the other, in the mean over all ways; 0 where there are none.
+    """By how many dB, and the margin, either sound comes back on the way to the other, in the mean over all ways; more than in proportion
+    where it is much, and 0 where there are no ways.
 
     Near either end the margin is more than what is asked for there: it keeps both sounds moving where little is to move.
     """
@@ -153,8 +156,9 @@ def turning_back(logits: Tensor, way: Way) -> Tensor:
     levels_db = 10 * torch.log10(found / (power.sum(dim=(2, 3))[:, None] + 1e-9) + WAY_FLOOR)
     further = levels_db[:, 1] - levels_db[:, 0]
     sign = torch.tensor([1.0, -1.0], device=levels_db.device)
-    back_db = (sign * further + WAY_MARGIN_DB).clamp_min(0).sum(dim=1)
-    return (back_db * way.is_way).sum() / way.is_way.sum().clamp_min(1)
+    back_db = (sign * further + WAY_MARGIN_DB).clamp_min(0)
+    charge = (back_db * (1 + back_db / WAY_DOUBLED_DB)).sum(dim=1)
+    return (charge * way.is_way).sum() / way.is_way.sum().clamp_min(1)
 
 
 def asked(outcome: Outcome) -> Tensor:
