@@ -10,6 +10,7 @@ from underscore_training.export import contract
 from underscore_training.export.file import scripted
 from underscore_training.nets import host_grid
 from underscore_training.nets.axes import BentAxis
+from underscore_training.nets.band_convolution import BandConvolution, ToOne, features_last
 from underscore_training.nets.crn import CRN, LONG_FRAMES, SHORT_FRAMES, Holding
 from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.streaming import StreamingCRN
@@ -112,7 +113,7 @@ def test_a_recurrent_layer_that_cannot_be_packed_is_refused() -> None:
     with pytest.raises(ValueError, match="one direction"):
         StreamingLSTM(nn.LSTM(4, 4, bidirectional=True))
     with pytest.raises(ValueError, match="both directions"):
-        WholeLSTM(nn.LSTM(4, 4, batch_first=True))
+        WholeLSTM(nn.LSTM(4, 4, bidirectional=True, batch_first=True))
 
 
 def test_a_slice_of_all_there_is_costs_no_call_and_every_other_slice_stays() -> None:
@@ -143,8 +144,24 @@ def test_what_is_held_is_the_mean_and_the_least_of_the_past_and_of_nothing_befor
     for frame in (0, 9, 40, 149):
         for place, window in ((1, SHORT_FRAMES), (2, LONG_FRAMES)):
             least = given[0, max(frame + 1 - window, 0) : frame + 1].amin(dim=0)
-            assert torch.allclose(held[0, frame, :, place], least, atol=1e-5), (frame, window)
-    assert torch.allclose(held[0, 0, :, 0], given[0, 0]) and held[0, 149, :, 0].sub(1.0).abs().max() < 0.3
+            assert torch.allclose(held[place][0, frame], least, atol=1e-5), (frame, window)
+    assert torch.allclose(held[0][0, 0], given[0, 0]) and held[0][0, 149].sub(1.0).abs().max() < 0.3
+
+
+@pytest.mark.parametrize("num_channels", [1, 2])
+def test_every_way_over_the_bands_gives_the_sums_of_the_library(num_channels: int) -> None:
+    planes = torch.randn(num_channels, 5, 3, 12)
+    one, plain = ToOne(5, 5), nn.Conv2d(5, 1, (1, 5), padding=(0, 2))
+    plain.load_state_dict(one.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(one(planes), plain(planes)[:, 0], atol=1e-6)
+        for taps, stride in ((3, 1), (6, 2)):
+            over = BandConvolution(5, 7, taps, stride).eval()
+            x = features_last(planes)
+            ways = []
+            for over.few_frames in (0, planes.shape[0] * planes.shape[2]):
+                ways.append(over(x))
+            assert torch.allclose(*ways, atol=1e-6) and ways[0].is_contiguous()
 
 
 def test_a_larger_network_begins_as_the_smaller_one_whose_weights_it_is_given() -> None:

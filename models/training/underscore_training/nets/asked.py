@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..grid import stft
+from .band_convolution import features_last
 from .crn import CRN
 from .level import RunningMean, keep_per
 from .query import EMBEDDING_SIZE, QueryNet
@@ -113,9 +114,9 @@ class AskedCRN(CRN):
 
     def forward(self, magnitude: Tensor, state: list[Tensor], embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As `CRN`, asked by `embedding` `[channel, embedding]`."""
-        x, held, next_state = self.seen(magnitude, state)
-        skips = [x]
-        x = torch.cat([x, held], dim=3)
+        seen, seen_late, next_state = self.seen(magnitude, state)
+        x = features_last(seen)
+        skips: list[Tensor] = []
         for layer, told in zip(self.down, self.told_down):
             x = told(layer(x), embedding)
             skips.append(x)
@@ -125,7 +126,7 @@ class AskedCRN(CRN):
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=3))
             x, statistics = told(x, state[len(next_state)], embedding)
             next_state.append(statistics)
-        return self.decided(x, delayed.pop(), held), next_state
+        return self.decided(x, seen_late), next_state
 
     def embedding_of(self, example: Tensor) -> Tensor:
         """Waveform `[query, sample]` of `QUERY_FRAMES` frames -> mean of its embedding `[query, embedding]`."""

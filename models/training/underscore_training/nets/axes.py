@@ -69,6 +69,7 @@ class BentAxis(nn.Module):
         self.mean_power = RunningMean(keep_per(self.grid.hop_samples / self.grid.sample_rate_hz))
         self.floor: float = LEVEL_FLOOR
         # TorchScript knows attributes and not the class's.
+        self.wide_bins: int = self.wide_bins
         self.num_narrow: int = self.num_narrow
         self.num_wide: int = self.num_wide
         # Programmes fall by some 6 dB an octave; what is soft above is lifted into the logarithm's curved part.
@@ -91,9 +92,9 @@ class BentAxis(nn.Module):
         """Magnitude `[channel, frame, bin]` -> `[channel, frame, band]`, power of each frame below 8 kHz `[channel, frame]`."""
         narrow = magnitude[:, :, : self.num_narrow]
         # Nyquist, the last bin, is left out here and takes the topmost value in `to_bins`.
-        wide = magnitude[:, :, self.num_narrow : -1].square()
-        wide = wide.reshape(magnitude.shape[0], magnitude.shape[1], self.num_wide, -1).mean(dim=3).sqrt()
-        return torch.cat([narrow, wide], dim=2), narrow.square().mean(dim=2)
+        wide = nn.functional.avg_pool1d(magnitude[:, :, self.num_narrow : -1].square(), self.wide_bins).sqrt()
+        power = torch.linalg.vector_norm(narrow, dim=2).square() / self.num_narrow
+        return torch.cat([narrow, wide], dim=2), power
 
     def forward(self, magnitude: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Magnitude `[channel, frame, bin]`, state of `RunningMean` -> `[channel, frame, band]`, state."""

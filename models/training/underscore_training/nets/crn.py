@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ..grid import FRAMES_PER_CALL, WINDOW_S
 from .axes import BentAxis
-from .band_convolution import BandConvolution
+from .band_convolution import BandConvolution, ToOne, features_last
 from .level import RunningMean, keep_per
 from .mask_separator import MaskSeparator
 
@@ -55,7 +55,7 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[channel, frame, band, in]` -> `[channel, frame, band / 2, out]`."""
-        return torch.relu(self.conv(x))
+        return torch.relu_(self.conv(x))
 
 
 class Up(nn.Module):
@@ -68,7 +68,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[channel, frame, band, in]` -> `[channel, frame, 2 band, out]`."""
-        y = torch.relu(self.conv(x))
+        y = torch.relu_(self.conv(x))
         # The same memory, read otherwise.
         return y.reshape(y.shape[0], y.shape[1], 2 * y.shape[2], self.out_features)
 
@@ -92,14 +92,14 @@ class Holding(nn.Module):
     def state_shapes(self) -> list[list[int]]:
         return [[-1, self.num_bands, 2], [-1, self.long_frames - 1, self.num_bands]]
 
-    def forward(self, x: Tensor, mean_state: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`[channel, frame, band]` and the two states -> `[channel, frame, band, 3]` and the two states."""
+    def forward(self, x: Tensor, mean_state: Tensor, before: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """`[channel, frame, band]` and the two states -> mean, short and long minimum, shaped as `x`, and the two states."""
         x = x.detach()
         frame = x.shape[1]
         by_band = x.transpose(1, 2).reshape(-1, frame)
         mean, mean_state = self.mean(by_band, mean_state.reshape(-1, 2))
         mean = mean.reshape(x.shape[0], self.num_bands, frame).transpose(1, 2)
-        left = torch.cat([before, (self.ceiling - x).clamp_min(0.0)], dim=1)
+        left = torch.cat([before, torch.rsub(x, self.ceiling).clamp_min(0.0)], dim=1)
         # Doubled: of two windows side by side the larger is that of both.
         largest, span = left, 1
         short = left
@@ -108,8 +108,7 @@ class Holding(nn.Module):
                 short = largest
             largest = torch.maximum(largest[:, span:], largest[:, : largest.shape[1] - span])
             span *= 2
-        minima = [self.ceiling - window[:, window.shape[1] - frame :] for window in (short, largest)]
-        held = torch.stack([mean, minima[0], minima[1]], dim=3)
+        held = [mean] + [torch.rsub(window[:, window.shape[1] - frame :], self.ceiling) for window in (short, largest)]
         return held, mean_state.reshape(-1, self.num_bands, 2), left[:, frame:]
 
 
@@ -119,7 +118,7 @@ class DualPath(nn.Module):
     def __init__(self, features: int, time_memory: int, band_memory: int, dropout: float):
         super().__init__()
         self.band_norm = nn.LayerNorm(features)
-        self.over_bands = nn.LSTM(features, band_memory, batch_first=True, bidirectional=True)
+        self.over_bands = nn.LSTM(features, band_memory, bidirectional=True)
         self.from_bands = nn.Linear(2 * band_memory, features)
         self.time_norm = nn.LayerNorm(features)
         self.over_time = nn.LSTM(features, time_memory)
@@ -129,10 +128,10 @@ class DualPath(nn.Module):
     def forward(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`[channel, frame, band, feature]`, memories `[channel, band, memory]` -> the same three."""
         channel, frame, band, features = x.shape
-        y = self.band_norm(x).reshape(channel * frame, band, features)
+        # The axis that a layer goes along comes first, as it works: what it gives is one piece of memory then, and a matrix.
+        y = self.band_norm(x).reshape(channel * frame, band, features).transpose(0, 1)
         y = self.from_bands(self.dropout(self.over_bands(y)[0]))
-        x = x + y.reshape(channel, frame, band, features)
-        # Frames first, as the layer works; of one channel it is the same memory.
+        x = x + y.transpose(0, 1).reshape(channel, frame, band, features)
         y = self.time_norm(x).transpose(0, 1).reshape(frame, channel * band, features)
         before = (hidden.reshape(1, channel * band, -1), cell.reshape(1, channel * band, -1))
         y, after = self.over_time(y, before)
@@ -172,12 +171,13 @@ class CRN(MaskSeparator):
         self.core = nn.ModuleList(DualPath(features[-1], time_memory, band_memory, dropout) for _ in range(num_blocks))
         raised = [*reversed(features[:-1]), last_features]
         self.up = nn.ModuleList(Up(2 * before, after) for before, after in zip(reversed(features), raised))
-        self.last = BandConvolution(last_features + NUM_RECENT + NUM_HELD, 1, 5)
+        self.last = ToOne(last_features + NUM_RECENT + NUM_HELD, 5)
+        self.num_recent: int = NUM_RECENT
 
     def state_shapes(self) -> list[list[int]]:
-        """Level; the two frames before; what is held; delayed skips, recent frames first; memories of each block. -1: channels."""
+        """Level; the frames before, as far back as the delayed ones see; what is held; delayed skips; memories of each block. -1: channels."""
         delay, bands = self.look_ahead_frames, self.num_bands
-        shapes = [[-1, 2], [-1, NUM_RECENT - 1, bands], *self.holding.state_shapes(), [-1, delay, bands, NUM_RECENT]]
+        shapes = [[-1, 2], [-1, delay + NUM_RECENT - 1, bands], *self.holding.state_shapes()]
         for layer in self.down:
             bands //= 2
             shapes.append([-1, delay, bands, layer.conv.out_channels])
@@ -189,9 +189,9 @@ class CRN(MaskSeparator):
         The logits at place `j` belong to the frame `look_ahead_frames` before place `j`.
         Between the two, features are the last axis: the order in which all layers work.
         """
-        x, held, next_state = self.seen(magnitude, state)
-        skips = [x]
-        x = torch.cat([x, held], dim=3)
+        seen, seen_late, next_state = self.seen(magnitude, state)
+        x = features_last(seen)
+        skips: list[Tensor] = []
         for layer in self.down:
             x = layer(x)
             skips.append(x)
@@ -199,29 +199,42 @@ class CRN(MaskSeparator):
         x = self.remember(x, state, next_state)
         for layer in self.up:
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=3))
-        return self.decided(x, delayed.pop(), held), next_state
+        return self.decided(x, seen_late), next_state
 
     def seen(self, magnitude: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """A frame and the two before it, side by side `[channel, frame, band, 3]`; what is held, likewise; the first states."""
+        """What the first layer sees, `[channel, 6, frame, band]`: a frame, the two before it, and what is held. What the last one sees beside
+        its features: the same with frames that are `look_ahead_frames` older, so that what is held lies on both sides of them. And
+        the first states.
+
+        Both as planes: to lay single values side by side takes several times as long.
+        """
         levelled, level = self.axis(magnitude, state[0])
-        recent = torch.cat([state[1], levelled], dim=1)
+        frame, ahead = magnitude.shape[1], self.look_ahead_frames
+        frames = torch.cat([state[1], levelled], dim=1)
         held, mean, before = self.holding(levelled, state[2], state[3])
-        x = torch.stack([recent[:, 2:], recent[:, 1:-1], recent[:, :-2]], dim=3)
-        return x, held, [level, recent[:, magnitude.shape[1] :], mean, before]
+        now: list[Tensor] = []
+        late: list[Tensor] = []
+        for start in range(self.num_recent - 1, -1, -1):
+            now.append(frames[:, ahead + start : ahead + start + frame])
+            late.append(frames[:, start : start + frame])
+        return torch.stack(now + held, dim=1), torch.stack(late + held, dim=1), [level, frames[:, frame:], mean, before]
 
     def wait(self, skips: list[Tensor], state: list[Tensor], next_state: list[Tensor]) -> list[Tensor]:
         """The skips of `look_ahead_frames` before."""
         delayed: list[Tensor] = []
         for skip in skips:
             before = state[len(next_state)].to(skip.dtype)
-            if skip.shape[1] == self.look_ahead_frames:
+            if self.look_ahead_frames == 0:
+                delayed.append(skip)
+                next_state.append(before)
+            elif skip.shape[1] == self.look_ahead_frames:
                 # What a call was given comes out with the next one: nothing is moved.
                 delayed.append(before)
                 next_state.append(skip)
-                continue
-            line = torch.cat([before, skip], dim=1)
-            delayed.append(line[:, : skip.shape[1]])
-            next_state.append(line[:, skip.shape[1] :])
+            else:
+                line = torch.cat([before, skip], dim=1)
+                delayed.append(line[:, : skip.shape[1]])
+                next_state.append(line[:, skip.shape[1] :])
         return delayed
 
     def remember(self, x: Tensor, state: list[Tensor], next_state: list[Tensor]) -> Tensor:
@@ -232,10 +245,9 @@ class CRN(MaskSeparator):
             next_state.append(cell)
         return x
 
-    def decided(self, x: Tensor, recent: Tensor, held: Tensor) -> Tensor:
-        """Logits `[channel, frame, bin]`. What is held is not delayed: here it lies on both sides of the frame."""
-        logits = self.last(torch.cat([x, recent.to(x.dtype), held.to(x.dtype)], dim=3))[..., 0]
-        return self.axis.to_bins(logits)
+    def decided(self, x: Tensor, seen_late: Tensor) -> Tensor:
+        """`[channel, frame, band, feature]` and what is seen beside it -> logits `[channel, frame, bin]`."""
+        return self.axis.to_bins(self.last(torch.cat([x.permute(0, 3, 1, 2), seen_late.to(x.dtype)], dim=1)))
 
     def latest_frame(self, frame: int) -> int:
         return frame + self.look_ahead_frames

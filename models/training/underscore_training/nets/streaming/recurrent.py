@@ -78,19 +78,18 @@ class WholeLSTM(PackedLSTM):
 
     def __init__(self, lstm: nn.LSTM):
         super().__init__(lstm)
-        if not lstm.bidirectional or not lstm.batch_first:
-            raise ValueError("expected both directions, and sequences first")
+        if not lstm.bidirectional or lstm.batch_first:
+            raise ValueError("expected both directions, and steps first")
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """`[sequence, step, feature]` -> the first of what `nn.LSTM` gives."""
+        """`[step, sequence, feature]` -> the first of what `nn.LSTM` gives."""
         if not self.is_packed():
             # One for each direction, and not one seen twice: cuDNN takes contiguous memory only.
-            zeros = x.new_zeros([2, x.shape[0], self.num_memory])
-            return (torch.lstm(x, [zeros, zeros], self.flat, True, 1, 0.0, False, True, True)[0],)
-        zeros = x.new_zeros([1, x.shape[0], self.num_memory])
-        steps = x.transpose(0, 1).contiguous()
-        found = [self.run_packed(steps, zeros, zeros, direction)[0] for direction in range(2)]
-        return (torch.cat(found, dim=2).transpose(0, 1),)
+            zeros = x.new_zeros([2, x.shape[1], self.num_memory])
+            return (torch.lstm(x, [zeros, zeros], self.flat, True, 1, 0.0, False, True, False)[0],)
+        zeros = x.new_zeros([1, x.shape[1], self.num_memory])
+        steps = x.contiguous()
+        return (torch.cat([self.run_packed(steps, zeros, zeros, direction)[0] for direction in range(2)], dim=2),)
 
 
 class PackLSTM(nn.Module):
