@@ -57,6 +57,11 @@ def grid_at(sample_rate_hz: int, synthesis_s: float = WINDOW_S) -> Grid:
 MODEL_GRID = grid_at(SAMPLE_RATE_HZ)
 
 
+def magnitude_of(spectrum: Tensor) -> Tensor:
+    """Real and imaginary parts `[..., 2]` -> `[...]`. Two tensors are added up faster than an axis of two."""
+    return torch.sqrt(spectrum[..., 0].square() + spectrum[..., 1].square())
+
+
 def windows(grid: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
     """For analysis and synthesis, each `[window_samples]`, where and as exact as `like`; made in float64."""
     synthesis = torch.hann_window(grid.synthesis_samples, periodic=True, dtype=torch.float64)

@@ -39,7 +39,7 @@ class ToOne(nn.Conv2d):
     """The same to one feature and of planes, `[channel, in, frame, band]` -> `[channel, frame, band]`.
 
     First what each band has for each of its neighbours, a product with many columns; then the neighbours' shares are added up.
-    A convolution with a single output goes through its input tap by tap, and takes half as long again.
+    A convolution with a single output goes through its input tap by tap, and takes longer.
     """
 
     def __init__(self, in_features: int, taps: int):

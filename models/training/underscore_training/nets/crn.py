@@ -206,7 +206,7 @@ class CRN(MaskSeparator):
         its features: the same with frames that are `look_ahead_frames` older, so that what is held lies on both sides of them. And
         the first states.
 
-        Both as planes: to lay single values side by side takes several times as long.
+        Both as planes: to lay single values side by side takes longer.
         """
         levelled, level = self.axis(magnitude, state[0])
         frame, ahead = magnitude.shape[1], self.look_ahead_frames

@@ -5,14 +5,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ...grid import magnitude_of
 from ..crn import CRN
 from ..query import EMBEDDING_SIZE, QUERY_FRAMES
 from .recurrent import StreamingLSTM, WholeLSTM
-
-
-def magnitude_of(spectrum: Tensor) -> Tensor:
-    """`[..., 2]` -> `[...]`. A sum over an axis of two takes twice as long as one of two tensors."""
-    return torch.sqrt(spectrum[..., 0].square() + spectrum[..., 1].square())
 
 
 def for_calls(net: CRN) -> CRN:

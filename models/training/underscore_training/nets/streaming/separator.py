@@ -5,7 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from ...grid import FRAMES_PER_CALL
+from ...grid import FRAMES_PER_CALL, magnitude_of
 from ..axes import SPLIT_BAND
 from ..dmmdensenet import DMMDenseNet
 from .delay import Delay
@@ -66,7 +66,7 @@ class StreamingSeparator(nn.Module):
         The mask at place `j` belongs to the frame `look_ahead_frames` before place `j`.
         """
         first_frame = int(state[0][0, 0].item())
-        magnitude = torch.sqrt(spectrum.square().sum(dim=3))
+        magnitude = magnitude_of(spectrum)
         levelled, level = self.axis(magnitude, state[1])
         next_state = [(state[0] + magnitude.shape[1]).clamp_max(float(self.counted_frames)), level]
         x = levelled[:, None]
