@@ -46,6 +46,8 @@ MORE_RIVALS_SHARE = 0.3
 ABSENT_SHARE = 0.08
 """What is asked for is not there. Only for a network that knows what it is asked for: one that does not yet finds nothing at all then, in
 all clips, because exact silence in these is worth more than anything that it can learn soon (300 steps ended in masks of 0.01)."""
+MORE_ABSENT_SHARE = 0.14
+"""The same, for a network whose questions are so often answered that it finds something whatever is asked for."""
 KIT_SHARE = 0.15
 """Of mixtures without a recorded piece: in which the drums are asked for piece by piece."""
 THIRD_PIECE_SHARE = 0.6

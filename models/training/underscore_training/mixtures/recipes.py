@@ -5,32 +5,28 @@ from functools import partial
 from . import asked
 from .recipe import Recipe, alone, deployed, paper
 
+# What mixtures that are asked twice are made with; each builds on the one before.
+OR_ABSENT = {"absent_share": asked.ABSENT_SHARE}
+OF_RECORDINGS = OR_ABSENT | {"recorded_share": asked.RECORDED_SHARE}
+OF_KITS = OF_RECORDINGS | {"kit_share": asked.KIT_SHARE, "rivals_share": asked.MORE_RIVALS_SHARE}
+BY_THEIR_OWN = OF_KITS | {
+    "same_recording_share": asked.MORE_SAME_RECORDING_SHARE, "same_stretch_share": asked.MORE_SAME_STRETCH_SHARE
+}
+AND_OFTEN_ABSENT = BY_THEIR_OWN | {"absent_share": asked.MORE_ABSENT_SHARE}
+
+
+def _asked(kinds: tuple[str, ...] = asked.KINDS, **shares: float) -> Recipe:
+    return Recipe(partial(asked.asked, **shares), kinds, asked.NUM_ASKS)
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(partial(alone, paper)),
     "deployed": Recipe(partial(alone, deployed)),
     "examples": Recipe(partial(alone, asked.examples), asked.KINDS),
-    "asked": Recipe(asked.asked, asked.KINDS, asked.NUM_ASKS),
-    "asked_or_absent": Recipe(partial(asked.asked, absent_share=asked.ABSENT_SHARE), asked.KINDS, asked.NUM_ASKS),
-    "asked_of_recordings": Recipe(
-        partial(asked.asked, absent_share=asked.ABSENT_SHARE, recorded_share=asked.RECORDED_SHARE),
-        (*asked.KINDS, asked.RECORDED),
-        asked.NUM_ASKS,
-    ),
-    "asked_of_kits": Recipe(
-        partial(
-            asked.asked, absent_share=asked.ABSENT_SHARE, recorded_share=asked.RECORDED_SHARE, kit_share=asked.KIT_SHARE,
-            rivals_share=asked.MORE_RIVALS_SHARE,
-        ),
-        (*asked.ASKED_FOR, asked.RECORDED),
-        asked.NUM_ASKS,
-    ),
-    "asked_by_their_own": Recipe(
-        partial(
-            asked.asked, absent_share=asked.ABSENT_SHARE, recorded_share=asked.RECORDED_SHARE, kit_share=asked.KIT_SHARE,
-            rivals_share=asked.MORE_RIVALS_SHARE, same_recording_share=asked.MORE_SAME_RECORDING_SHARE,
-            same_stretch_share=asked.MORE_SAME_STRETCH_SHARE,
-        ),
-        (*asked.ASKED_FOR, asked.RECORDED),
-        asked.NUM_ASKS,
-    ),
+    "asked": _asked(),
+    "asked_or_absent": _asked(**OR_ABSENT),
+    "asked_of_recordings": _asked((*asked.KINDS, asked.RECORDED), **OF_RECORDINGS),
+    "asked_of_kits": _asked((*asked.ASKED_FOR, asked.RECORDED), **OF_KITS),
+    "asked_by_their_own": _asked((*asked.ASKED_FOR, asked.RECORDED), **BY_THEIR_OWN),
+    "asked_and_often_absent": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_OFTEN_ABSENT),
 }

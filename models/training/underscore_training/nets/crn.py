@@ -220,21 +220,25 @@ class CRN(MaskSeparator):
         return torch.stack(now + held, dim=1), torch.stack(late + held, dim=1), [level, frames[:, frame:], mean, before]
 
     def wait(self, skips: list[Tensor], state: list[Tensor], next_state: list[Tensor]) -> list[Tensor]:
-        """The skips of `look_ahead_frames` before."""
+        """The skips of `look_ahead_frames` before. Only what comes out is laid side by side: what stays is a part of what came."""
         delayed: list[Tensor] = []
+        ahead = self.look_ahead_frames
         for skip in skips:
             before = state[len(next_state)].to(skip.dtype)
-            if self.look_ahead_frames == 0:
+            frame = skip.shape[1]
+            if ahead == 0:
                 delayed.append(skip)
                 next_state.append(before)
-            elif skip.shape[1] == self.look_ahead_frames:
+            elif frame == ahead:
                 # What a call was given comes out with the next one: nothing is moved.
                 delayed.append(before)
                 next_state.append(skip)
+            elif frame > ahead:
+                delayed.append(torch.cat([before, skip[:, : frame - ahead]], dim=1))
+                next_state.append(skip[:, frame - ahead :])
             else:
-                line = torch.cat([before, skip], dim=1)
-                delayed.append(line[:, : skip.shape[1]])
-                next_state.append(line[:, skip.shape[1] :])
+                delayed.append(before[:, :frame])
+                next_state.append(torch.cat([before[:, frame:], skip], dim=1))
         return delayed
 
     def remember(self, x: Tensor, state: list[Tensor], next_state: list[Tensor]) -> Tensor:
