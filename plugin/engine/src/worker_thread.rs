@@ -89,10 +89,20 @@ struct Running {
 
 #[derive(Default)]
 struct Mailbox {
-    /// Newest first served: an assignment that was never begun is of no use once there is a newer one.
+    /// Newest first served: an assignment that was never begun is of no use once there is a newer one. That there is one is said
+    /// nowhere else: a flag beside it would be behind it at times, and announce what the worker has taken already.
     next: Mutex<Option<Assignment>>,
-    has_next: AtomicBool,
     is_over: AtomicBool,
+}
+
+impl Mailbox {
+    fn post(&self, assignment: Assignment) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(assignment);
+    }
+
+    fn take(&self) -> Option<Assignment> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Ends the worker's pause. A system call: only for an audio thread that may wait.
@@ -143,8 +153,7 @@ impl Worker {
             );
             return;
         };
-        *running.mailbox.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(assignment);
-        running.mailbox.has_next.store(true, Ordering::Release);
+        running.mailbox.post(assignment);
         self.waker().wake();
     }
 
@@ -169,46 +178,72 @@ impl Drop for Worker {
 }
 
 fn work(mailbox: &Mailbox) {
-    let mut stream: Option<Stream> = None;
-    let mut priority = Priority::of_this_thread();
-    let mut last_call = Instant::now();
+    let mut desk = Desk::new(Stream::open);
     while !mailbox.is_over.load(Ordering::Acquire) {
-        if mailbox.has_next.swap(false, Ordering::AcqRel) {
-            let next = mailbox.next.lock().unwrap_or_else(PoisonError::into_inner).take();
-            priority.set(Urgency::Ordinary);
-            // The weights are kept until the new stream is open: hosts activate again and again with the same model.
-            let weights = stream.take().map(Stream::into_model);
-            stream = next.and_then(|next| guarded(&next.status.clone(), || Stream::open(next)).flatten());
-            drop(weights);
-        }
-        match &mut stream {
-            Some(open) if open.is_abandoned() => {
-                priority.set(Urgency::Ordinary);
-                stream = None;
-            }
-            Some(open) => {
-                if let Some(urgency) = open.urgency() {
-                    priority.set(urgency);
-                }
-                let status = open.status();
-                match guarded(&status, || open.step()) {
-                    Some(true) => last_call = Instant::now(),
-                    Some(false) if last_call.elapsed() < IDLE_AFTER => std::thread::park_timeout(POLL_INTERVAL),
-                    Some(false) => {
-                        priority.rest();
-                        std::thread::park_timeout(IDLE_POLL_INTERVAL);
-                    }
-                    None => {
-                        priority.set(Urgency::Ordinary);
-                        stream = None;
-                    }
-                }
-            }
-            None => std::thread::park_timeout(IDLE_INTERVAL),
+        if let Some(pause) = desk.turn(mailbox.take()) {
+            std::thread::park_timeout(pause);
         }
     }
-    // Closing a model may take its time.
-    priority.set(Urgency::Ordinary);
+}
+
+/// What the worker has before it.
+struct Desk {
+    open: fn(Assignment) -> Option<Stream>,
+    stream: Option<Stream>,
+    priority: Priority,
+    last_call: Instant,
+}
+
+impl Desk {
+    fn new(open: fn(Assignment) -> Option<Stream>) -> Self {
+        Self { open, stream: None, priority: Priority::of_this_thread(), last_call: Instant::now() }
+    }
+
+    /// Begins what is `next`, where there is something, and works one call off. Returns how long to pause, if at all.
+    fn turn(&mut self, next: Option<Assignment>) -> Option<Duration> {
+        if let Some(next) = next {
+            self.priority.set(Urgency::Ordinary);
+            // The weights are kept until the new stream is open: hosts activate again and again with the same model.
+            let weights = self.stream.take().map(Stream::into_model);
+            self.stream = guarded(&next.status.clone(), || (self.open)(next)).flatten();
+            drop(weights);
+        }
+        let Some(open) = &mut self.stream else { return Some(IDLE_INTERVAL) };
+        if open.is_abandoned() {
+            self.end_stream();
+            return None;
+        }
+        if let Some(urgency) = open.urgency() {
+            self.priority.set(urgency);
+        }
+        match guarded(&open.status(), || open.step()) {
+            Some(true) => {
+                self.last_call = Instant::now();
+                None
+            }
+            Some(false) if self.last_call.elapsed() < IDLE_AFTER => Some(POLL_INTERVAL),
+            Some(false) => {
+                self.priority.rest();
+                Some(IDLE_POLL_INTERVAL)
+            }
+            None => {
+                self.end_stream();
+                None
+            }
+        }
+    }
+
+    fn end_stream(&mut self) {
+        // Closing a model may take its time.
+        self.priority.set(Urgency::Ordinary);
+        self.stream = None;
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.end_stream();
+    }
 }
 
 /// Runs `work`; a panic in it ends the engine's separation and is told, but neither the thread nor the host.
@@ -222,4 +257,98 @@ fn guarded<T>(status: &EngineStatus, work: impl FnOnce() -> T) -> Option<T> {
             );
         })
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handoff::{AudioEnd, Outcome, handoff};
+    use crate::latency::{ModelTiming, latency};
+
+    const RATE_HZ: f64 = 48_000.0;
+
+    fn spec() -> ModelSpec {
+        let stems = ["music", "dialogue"].map(String::from);
+        ModelSpec {
+            id: "test".into(),
+            name: "Test".into(),
+            file: "test.pt".into(),
+            sha256: String::new(),
+            licence: "CC0-1.0".into(),
+            timing: ModelTiming {
+                sample_rate_hz: 16_000.0,
+                window_s: 0.064,
+                hop_s: 0.016,
+                synthesis_s: 0.032,
+                num_bins: 513,
+                frames_per_call: 1,
+                look_ahead_frames: 0,
+                look_back_frames: 0,
+            },
+            residual: stems[1].clone(),
+            stems: stems.into(),
+            embedding_size: 0,
+            query_frames: 0,
+            map: None,
+            presets: Vec::new(),
+        }
+    }
+
+    /// What an engine gives its worker, and the engine's end of it.
+    fn assignment() -> (AudioEnd, Assignment) {
+        let model = spec();
+        let latency = latency(&model.timing, RATE_HZ, 512).unwrap();
+        let shape = CallShape {
+            grid: latency.grid,
+            num_channels: 1,
+            num_frames: 1,
+            num_bins: model.timing.num_bins,
+            num_stems: 1,
+            embedding_size: 0,
+        };
+        let status = EngineStatus::register(&model.id, RATE_HZ, 512, latency, 1);
+        let (audio_end, end) = handoff(&shape, 4);
+        let (device, resources) = (DeviceChoice::Cpu, Resources::at("/nowhere"));
+        (audio_end, Assignment { end, shape, status, listener: None, model, device, resources })
+    }
+
+    fn open_double(assignment: Assignment) -> Stream {
+        let Assignment { end, shape, status, model, .. } = assignment;
+        double::stream(end, shape, &model.timing, status, |_| 1.0)
+    }
+
+    fn is_answered(audio: &mut AudioEnd, desk: &mut Desk) -> bool {
+        let call = audio.take_empty().expect("an empty call");
+        audio.send(call);
+        desk.turn(None);
+        let Some(call) = audio.receive() else { return false };
+        let is_answered = call.outcome == Outcome::Masked;
+        audio.put_empty(call);
+        is_answered
+    }
+
+    #[test]
+    fn a_mailbox_gives_the_newest_assignment_once() {
+        let mailbox = Mailbox::default();
+        let ((_first_end, first), (_second_end, second)) = (assignment(), assignment());
+        let newest = second.status.clone();
+        mailbox.post(first);
+        mailbox.post(second);
+        assert!(mailbox.take().is_some_and(|taken| Arc::ptr_eq(&taken.status, &newest)));
+        assert!(mailbox.take().is_none());
+    }
+
+    #[test]
+    fn an_engine_is_served_however_often_nothing_new_is_found_and_until_another_takes_its_place() {
+        let mut desk = Desk::new(|assignment| Some(open_double(assignment)));
+        let (mut first_end, first) = assignment();
+        desk.turn(Some(first));
+        for _ in 0..10 {
+            desk.turn(None);
+            assert!(is_answered(&mut first_end, &mut desk));
+        }
+        let (mut second_end, second) = assignment();
+        desk.turn(Some(second));
+        assert!(is_answered(&mut second_end, &mut desk) && !is_answered(&mut first_end, &mut desk));
+    }
 }
