@@ -59,6 +59,9 @@ pub struct EngineStatus {
 #[derive(Debug, Default, Clone)]
 struct Text {
     device: String,
+    /// A fallback that was taken: holds as long as the device.
+    notice: String,
+    /// Trouble: holds until it is over.
     message: String,
 }
 
@@ -73,7 +76,7 @@ pub struct StatusSnapshot {
     pub device: String,
     /// Where the engine stands.
     pub state: State,
-    /// Why it is unavailable and what to do, or empty.
+    /// Why it is unavailable and what to do, or what does not go well, or which fallback was taken; or empty.
     pub message: String,
     /// The host's rate, Hz.
     pub host_rate_hz: f64,
@@ -179,7 +182,7 @@ impl EngineStatus {
             model: self.model.clone(),
             device: text.device,
             state: self.state(),
-            message: text.message,
+            message: if text.message.is_empty() { text.notice } else { text.message },
             host_rate_hz: self.host_rate_hz,
             max_block_samples: self.max_block_samples,
             latency_samples: self.latency.latency_samples,
@@ -211,10 +214,21 @@ impl EngineStatus {
         self.state.store(State::Unavailable as u8, Ordering::Release);
     }
 
-    /// A message that does not change the state (a fallback that was taken).
+    /// Something does not go well, which does not change the state.
     pub(crate) fn set_message(&self, message: String) {
         tracing::warn!("{message}");
         self.text.lock().unwrap_or_else(PoisonError::into_inner).message = message;
+    }
+
+    /// It goes well again.
+    pub(crate) fn clear_message(&self) {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).message.clear();
+    }
+
+    /// A fallback that was taken.
+    pub(crate) fn set_notice(&self, notice: String) {
+        tracing::warn!("{notice}");
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).notice = notice;
     }
 
     fn deadline_ms(&self) -> f64 {
@@ -297,6 +311,16 @@ mod tests {
         assert!((status.snapshot().headroom - 0.5).abs() < 0.01, "{}", status.snapshot().headroom);
         status.count_delivery(Duration::from_secs(3));
         assert!((status.snapshot().headroom + 1.0).abs() < 0.01, "{}", status.snapshot().headroom);
+    }
+
+    #[test]
+    fn trouble_that_is_over_leaves_the_fallback_to_be_told() {
+        let status = status();
+        status.set_notice("the processor is used".into());
+        status.set_message("a call failed".into());
+        assert_eq!(status.snapshot().message, "a call failed");
+        status.clear_message();
+        assert_eq!(status.snapshot().message, "the processor is used");
     }
 
     #[test]

@@ -456,6 +456,24 @@ fn after_a_reset_every_frame_has_its_mask_whatever_was_on_its_way() {
 }
 
 #[test]
+fn a_call_that_fails_is_told_until_the_next_one_that_does_not() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        let calls = |rig: &mut Rig, is_fatal| {
+            for _ in 0..frames_per_call {
+                rig.step(Frame { is_fatal, ..SOUND }, work_all);
+            }
+            rig.status.snapshot().message
+        };
+        assert_eq!(calls(&mut rig, false), "");
+        // A model that looks ahead comes to the frame later.
+        let told = (0..=look_ahead_frames).map(|_| calls(&mut rig, true)).find(|message| !message.is_empty());
+        assert!(told.is_some_and(|message| message.contains("a frame that is fatal")));
+        assert_eq!(calls(&mut rig, false), "", "{:?}", rig.timing);
+    }
+}
+
+#[test]
 fn whatever_happens_no_frame_gets_another_one_s_mask() {
     for (frames_per_call, look_ahead_frames) in TIMINGS {
         let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));

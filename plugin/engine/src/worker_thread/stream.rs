@@ -79,7 +79,7 @@ impl Stream {
         let (model, session) = match load(wanted) {
             Err(message) if wanted == Device::CUDA => {
                 let loaded = load(Device::CPU)?;
-                status.set_message(format!("The graphics card cannot be used, the processor is: {message}"));
+                status.set_notice(format!("The graphics card cannot be used, the processor is: {message}"));
                 loaded
             }
             other => other?,
@@ -181,7 +181,9 @@ impl<S: Separate> Stream<S> {
         }
         match self.separation.separate(call) {
             Ok(()) => {
-                self.num_failures = 0;
+                if std::mem::take(&mut self.num_failures) > 0 {
+                    self.status.clear_message();
+                }
                 self.status.count_step(began.elapsed().as_secs_f32() * 1e3);
                 Outcome::Masked
             }
