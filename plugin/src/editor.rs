@@ -13,15 +13,19 @@ mod example_file;
 mod example_tile;
 mod fader;
 mod gesture;
+#[cfg(test)]
+mod hand;
 mod levels;
 mod query_map;
 mod question_panel;
 mod separation_panel;
 mod session_watch;
+mod slider;
 mod status_panel;
 mod strip;
 mod theme;
 mod toggle;
+mod value_field;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

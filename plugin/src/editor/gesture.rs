@@ -1,10 +1,168 @@
-//! A param that is set at one go.
+//! How a param is moved by hand. A host records what lies between a gesture's begin and end, and leaves the control alone
+//! meanwhile: so each that begins here ends here.
 
+use egui::{EventFilter, Key, Response, Ui};
 use nice_plug::prelude::*;
+
+/// Share of the travel that a drag with Shift held covers.
+const FINE: f32 = 0.15;
+
+/// Points by which one notch of a wheel scrolls.
+const NOTCH_POINTS: f32 = 50.0;
+
+/// Time for which a wheel goes on from where it was turned to last, seconds: the param may follow only with the next block.
+const WHEEL_MEMORY_S: f64 = 0.25;
 
 /// Sets a param, as the whole of a gesture.
 pub fn set<P: Param>(setter: &ParamSetter, param: &P, value: P::Plain) {
     setter.begin_set_parameter(param);
     setter.set_parameter(param, value);
     setter.end_set_parameter(param);
+}
+
+/// Which way a control goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Along {
+    /// To the right is more.
+    Width,
+    /// Up is more.
+    Height,
+}
+
+/// Has `param` follow what is done to its control: a drag along `travel` points (with Shift: finer), a double click (its default), the
+/// wheel and, while it has the focus, the arrow keys. `stepped` is the plain value after so many notches.
+pub fn follow(
+    ui: &Ui,
+    setter: &ParamSetter,
+    param: &FloatParam,
+    response: &Response,
+    (along, travel): (Along, f32),
+    stepped: impl Fn(f32, f32) -> f32,
+) {
+    drag(ui, setter, param, response, along, travel);
+    if response.double_clicked() {
+        set(setter, param, param.default_plain_value());
+    }
+    let scrolled = if response.hovered() { ui.input(|input| input.smooth_scroll_delta().y) } else { 0.0 };
+    let notches = scrolled / NOTCH_POINTS + arrows(ui, response);
+    if notches != 0.0 {
+        let place = response.id.with("wheel");
+        let now_s = ui.input(|input| input.time);
+        let last: Option<(f64, f32)> = ui.data(|data| data.get_temp(place));
+        let from = last.filter(|(at_s, _)| now_s - at_s < WHEEL_MEMORY_S);
+        let to = stepped(from.map_or_else(|| param.unmodulated_plain_value(), |(_, value)| value), notches);
+        ui.data_mut(|data| data.insert_temp(place, (now_s, to)));
+        set(setter, param, to);
+    }
+}
+
+fn drag(ui: &Ui, setter: &ParamSetter, param: &FloatParam, response: &Response, along: Along, travel: f32) {
+    // The position is kept here while the drag lasts: the param itself may follow only with the next block.
+    let place = response.id.with("drag");
+    if response.drag_started() {
+        setter.begin_set_parameter(param);
+        ui.data_mut(|data| data.insert_temp(place, param.unmodulated_normalized_value()));
+    }
+    if response.dragged() {
+        let speed = if ui.input(|input| input.modifiers.shift) { FINE } else { 1.0 };
+        let moved = match along {
+            Along::Width => response.drag_delta().x,
+            Along::Height => -response.drag_delta().y,
+        };
+        let from = ui.data(|data| data.get_temp(place)).unwrap_or_else(|| param.unmodulated_normalized_value());
+        let to: f32 = (from + speed * moved / travel).clamp(0.0, 1.0);
+        ui.data_mut(|data| data.insert_temp(place, to));
+        if moved != 0.0 {
+            setter.set_parameter(param, param.preview_plain(to));
+        }
+    }
+    if response.drag_stopped() {
+        setter.end_set_parameter(param);
+    }
+}
+
+/// Notches that the arrow keys ask for; they are this control's while it has the focus.
+fn arrows(ui: &Ui, response: &Response) -> f32 {
+    if !response.has_focus() {
+        return 0.0;
+    }
+    let filter = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
+    ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
+    let pressed = |keys: [Key; 2]| ui.input(|input| keys.iter().any(|key| input.key_pressed(*key)));
+    f32::from(u8::from(pressed([Key::ArrowUp, Key::ArrowRight])))
+        - f32::from(u8::from(pressed([Key::ArrowDown, Key::ArrowLeft])))
+}
+
+#[cfg(test)]
+mod tests {
+    use egui::{Event, Pos2, Rect, Sense, pos2, vec2};
+
+    use super::super::hand::{Gesture, Hand};
+    use super::*;
+
+    const AT: Pos2 = pos2(60.0, 20.0);
+    const TRAVEL: f32 = 100.0;
+
+    fn gestures_of(what: impl FnOnce(&mut Hand, &mut dyn FnMut(&mut Ui, &ParamSetter))) -> Vec<Gesture> {
+        let param = FloatParam::new("Share", 0.5, FloatRange::Linear { min: 0.0, max: 1.0 });
+        let mut hand = Hand::default();
+        what(&mut hand, &mut |ui, setter| {
+            let rect = Rect::from_center_size(AT, vec2(TRAVEL, 20.0));
+            let response = ui.interact(rect, ui.scope_id().with("control"), Sense::click_and_drag());
+            follow(ui, setter, &param, &response, (Along::Width, TRAVEL), |from, notches| from + 0.01 * notches);
+        });
+        hand.gestures()
+    }
+
+    #[test]
+    fn a_click_that_moves_nothing_is_no_gesture() {
+        assert!(gestures_of(|hand, draw| hand.click(AT, draw)).is_empty());
+    }
+
+    #[test]
+    fn a_drag_is_one_gesture_and_moves_by_as_much_as_the_hand_from_where_it_is_seen_to_be_one() {
+        let gestures = gestures_of(|hand, draw| {
+            hand.does(&[], draw);
+            hand.does(&Hand::press(AT, true), draw);
+            for step in 1..=4 {
+                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
+            }
+            hand.does(&Hand::press(AT + vec2(20.0, 0.0), false), draw);
+            hand.does(&[], draw);
+        });
+        assert_eq!(gestures.len(), 1);
+        let last = gestures[0].values.last().copied();
+        assert!(last.is_some_and(|last| (last - 0.65).abs() < 1e-3), "{last:?}");
+    }
+
+    #[test]
+    fn two_clicks_ask_for_the_default_in_one_gesture() {
+        let gestures = gestures_of(|hand, draw| {
+            hand.click(AT, draw);
+            hand.click(AT, draw);
+        });
+        assert_eq!(gestures.iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[0.5]]);
+    }
+
+    #[test]
+    fn notches_of_the_wheel_add_up_though_the_param_has_not_moved_yet() {
+        let gestures = gestures_of(|hand, draw| {
+            hand.does(&[Event::PointerMoved(AT)], draw);
+            let notch = Event::MouseWheel {
+                source: egui::MouseWheelSource::Unknown,
+                unit: egui::MouseWheelUnit::Point,
+                delta: vec2(0.0, 50.0),
+                phase: egui::TouchPhase::Move,
+                modifiers: egui::Modifiers::NONE,
+            };
+            for _ in 0..4 {
+                hand.does(std::slice::from_ref(&notch), draw);
+            }
+            for _ in 0..40 {
+                hand.does(&[], draw);
+            }
+        });
+        let last = gestures.last().expect("gestures").values[0];
+        assert!((last - 0.54).abs() < 2e-3, "{last}");
+    }
 }

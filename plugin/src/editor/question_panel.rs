@@ -7,7 +7,7 @@ use underscore_engine::QueryMap;
 
 use super::example_file::ExampleFile;
 use super::gesture::set;
-use super::{choice, example_tile, query_map, separation_panel, theme, toggle};
+use super::{choice, example_tile, query_map, slider, theme, toggle};
 use crate::query::{MAX_NAME_CHARS, Preset, SavedQuery};
 use crate::question::QuestionParams;
 
@@ -50,7 +50,7 @@ pub fn draw(
                     file.choose(slot_idx, slot.example, window);
                 }
             }
-            separation_panel::slider(
+            slider::draw(
                 ui,
                 setter,
                 &params.blend,

@@ -2,24 +2,23 @@
 
 use egui::{RichText, Ui, vec2};
 use nice_plug::prelude::*;
-use nice_plug_egui::widgets::ParamSlider;
 use underscore_engine::StatusSnapshot;
 
-use super::{status_panel, theme, toggle};
+use super::{slider, status_panel, theme, toggle};
 use crate::params::UnderscoreParams;
 
 /// Draws the controls that hold for all stems.
 pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &UnderscoreParams, status: Option<&StatusSnapshot>) {
     ui.label(RichText::new("SEPARATION").size(13.0).color(theme::TEXT));
     ui.add_space(4.0);
-    slider(
+    slider::draw(
         ui,
         setter,
         &params.strength,
         "Strength",
         "Less: fewer artefacts. More: less bleed. 100 % is as the model says.",
     );
-    slider(
+    slider::draw(
         ui,
         setter,
         &params.dry_wet,
@@ -34,12 +33,4 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &UnderscoreParams, status
     ui.separator();
     ui.add_space(2.0);
     status_panel::draw_figures(ui, status);
-}
-
-/// A param's name above its slider.
-pub fn slider(ui: &mut Ui, setter: &ParamSetter, param: &FloatParam, name: &str, explanation: &str) {
-    ui.label(RichText::new(name).color(theme::DIM)).on_hover_text(explanation);
-    let width = ui.available_width() - 58.0;
-    ui.add(ParamSlider::for_param(param, setter).with_width(width)).on_hover_text(explanation);
-    ui.add_space(2.0);
 }

@@ -4,7 +4,7 @@ use egui::{Align2, Color32, Rect, Sense, Ui, pos2, vec2};
 use nice_plug::prelude::*;
 
 use super::levels::Levels;
-use super::{child, fader, levels, theme, toggle};
+use super::{child, fader, levels, theme, toggle, value_field};
 
 const TITLE_HEIGHT: f32 = 20.0;
 const BUTTON_HEIGHT: f32 = 22.0;
@@ -51,7 +51,7 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, strip: &StripParams, levels: &Lev
     fader::draw(ui, setter, strip.gain, travel, colour);
 
     let value = Rect::from_min_max(pos2(area.left(), value_top), pos2(area.right(), value_top + VALUE_HEIGHT));
-    fader::draw_value(ui, setter, strip.gain, value);
+    value_field::draw(ui, setter, strip.gain, value).on_hover_text("Click to type a gain in dB.");
 
     let width = (area.width() - 6.0) / 2.0;
     let button = |idx: f32| {

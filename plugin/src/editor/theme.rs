@@ -29,6 +29,9 @@ pub const WARN: Color32 = Color32::from_rgb(0xf2, 0xb6, 0x3c);
 /// Something does not work, or is switched off; also mute.
 pub const BAD: Color32 = Color32::from_rgb(0xf0, 0x62, 0x5d);
 
+/// Around what the keyboard moves.
+pub const FOCUS: Stroke = Stroke { width: 1.0, color: TEXT };
+
 /// Numbers and labels.
 pub fn small() -> FontId {
     FontId::new(11.0, FontFamily::Proportional)

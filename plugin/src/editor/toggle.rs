@@ -26,6 +26,9 @@ pub fn draw(
     if !is_on || response.hovered() {
         ui.painter().rect_stroke(rect, 4, Stroke::new(1.0, outline), StrokeKind::Inside);
     }
+    if response.has_focus() {
+        ui.painter().rect_stroke(rect, 4, theme::FOCUS, StrokeKind::Outside);
+    }
     ui.painter().text(rect.center(), Align2::CENTER_CENTER, label, egui::FontId::proportional(12.0), text);
     response
 }

@@ -1,0 +1,118 @@
+//! A hand on a control, for tests: what it does is drawn picture by picture, and what a host is told of is kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use egui::{Context, Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Ui, pos2, vec2};
+use nice_plug::context::PluginApi;
+use nice_plug::context::gui::GuiContextInner;
+use nice_plug::params::internals::ParamPtr;
+use nice_plug::plugin::PluginState;
+use nice_plug::prelude::*;
+
+/// Time between two pictures, seconds.
+const FRAME_S: f64 = 1.0 / 30.0;
+
+/// What lay between a begin and its end.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Gesture {
+    /// Normalized values, in order.
+    pub values: Vec<f32>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    is_open: bool,
+    gestures: Vec<Gesture>,
+}
+
+/// Stands for the host. A value outside a gesture, and a gesture in or without another one, is a failure.
+#[derive(Debug, Default)]
+struct Host {
+    told: Mutex<Told>,
+}
+
+impl Host {
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl GuiContextInner for Host {
+    fn plugin_api(&self) -> PluginApi {
+        PluginApi::Clap
+    }
+
+    fn request_restart(&self) {}
+
+    unsafe fn raw_begin_set_parameter(&self, _: ParamPtr) {
+        let mut told = self.told();
+        assert!(!std::mem::replace(&mut told.is_open, true), "a gesture begins in another one");
+        told.gestures.push(Gesture::default());
+    }
+
+    unsafe fn raw_set_parameter_normalized(&self, _: ParamPtr, normalized: f32) {
+        let mut told = self.told();
+        assert!(told.is_open, "a value comes outside a gesture");
+        told.gestures.last_mut().expect("an open one").values.push(normalized);
+    }
+
+    unsafe fn raw_end_set_parameter(&self, _: ParamPtr) {
+        assert!(std::mem::take(&mut self.told().is_open), "a gesture ends that has not begun");
+    }
+
+    fn get_state(&self) -> PluginState {
+        unreachable!("no control asks for it")
+    }
+
+    fn set_state(&self, _: PluginState) {}
+}
+
+/// The hand. The param that it moves stays where it is, as it does between two blocks.
+#[derive(Default)]
+pub struct Hand {
+    context: Context,
+    host: Arc<Host>,
+    now_s: f64,
+}
+
+impl Hand {
+    /// A picture after `events`.
+    pub fn does(&mut self, events: &[Event], draw: &mut dyn FnMut(&mut Ui, &ParamSetter)) {
+        let input = RawInput {
+            screen_rect: Some(Rect::from_min_size(pos2(0.0, 0.0), vec2(300.0, 200.0))),
+            time: Some(self.now_s),
+            events: events.to_vec(),
+            ..RawInput::default()
+        };
+        self.now_s += FRAME_S;
+        let setter = ParamSetter { raw_context: &*self.host };
+        // Nothing is shown: what would have to be is forgotten.
+        self.context.run_ui(input, |ui| draw(ui, &setter)).textures_delta.clear();
+    }
+
+    /// The button goes down and up again, at once.
+    pub fn click(&mut self, at: Pos2, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)) {
+        self.does(&[], draw);
+        self.does(&Self::press(at, true), draw);
+        self.does(&Self::press(at, false), draw);
+    }
+
+    /// The button goes down there, or up.
+    pub fn press(at: Pos2, pressed: bool) -> [Event; 2] {
+        let button =
+            Event::PointerButton { pos: at, button: PointerButton::Primary, pressed, modifiers: Modifiers::NONE };
+        [Event::PointerMoved(at), button]
+    }
+
+    /// A key goes down.
+    pub fn key(key: Key) -> [Event; 1] {
+        [Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers: Modifiers::NONE }]
+    }
+
+    /// What the host was told of, all of it ended.
+    pub fn gestures(&self) -> Vec<Gesture> {
+        let told = self.host.told();
+        assert!(!told.is_open, "a gesture has not ended");
+        told.gestures.clone()
+    }
+}
