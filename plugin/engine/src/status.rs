@@ -19,7 +19,7 @@ pub enum State {
     Loading = 0,
     /// Masks are coming.
     Running = 1,
-    /// No masks will come; the message says why and what to do. The output is dry.
+    /// No masks come; the message says why and what to do. The output is dry.
     Unavailable = 2,
 }
 
@@ -202,9 +202,12 @@ impl EngineStatus {
         }
     }
 
-    pub(crate) fn set_running(&self, device: &str, load_ms: f32) {
-        device.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner).device);
+    pub(crate) fn note_load_ms(&self, load_ms: f32) {
         self.load_ms.store(load_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_running(&self, device: &str) {
+        device.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner).device);
         self.state.store(State::Running as u8, Ordering::Release);
     }
 
@@ -225,9 +228,11 @@ impl EngineStatus {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).message.clear();
     }
 
-    /// A fallback that was taken.
+    /// A fallback that was taken, or empty.
     pub(crate) fn set_notice(&self, notice: String) {
-        tracing::warn!("{notice}");
+        if !notice.is_empty() {
+            tracing::warn!("{notice}");
+        }
         self.text.lock().unwrap_or_else(PoisonError::into_inner).notice = notice;
     }
 

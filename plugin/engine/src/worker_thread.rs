@@ -4,6 +4,8 @@
 //! The thread outlives activations, because inference on ever new threads leaks, and hosts activate a plugin many times over.
 
 #[cfg(test)]
+pub mod clock;
+#[cfg(test)]
 pub mod double;
 mod library;
 mod listener;
@@ -16,6 +18,7 @@ mod shared_object;
 mod spectra;
 mod store;
 mod stream;
+mod trouble;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -27,6 +30,8 @@ use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::Resources;
 use crate::status::EngineStatus;
 pub use listener::Listener;
+#[cfg(test)]
+pub use model::Model;
 #[cfg(test)]
 pub use past::Past;
 use priority::{Priority, Urgency};
@@ -47,6 +52,9 @@ const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(15);
 
 /// Pause while there is nothing to poll.
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What tells the time.
+type Clock = fn() -> Instant;
 
 /// Where a model is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use crate::audio_thread::random::Random;
 use crate::handoff::handoff;
 use crate::latency::latency;
 use crate::query::Embedding;
-use crate::worker_thread::Separate;
+use crate::worker_thread::{Model, Separate, clock};
 
 type Stream = crate::worker_thread::Stream<Namer>;
 
@@ -52,6 +52,8 @@ struct Namer {
     look_ahead_frames: usize,
     /// `[mask channel]`, the names that are not given yet, oldest first.
     pending: Vec<VecDeque<f32>>,
+    /// No call succeeds, and it cannot be opened anew.
+    is_broken: bool,
 }
 
 /// The name of a frame that was not heard.
@@ -68,6 +70,9 @@ impl Separate for Namer {
     type Error = &'static str;
 
     fn separate(&mut self, call: &mut Call) -> Result<(), &'static str> {
+        if self.is_broken {
+            return Err("it is broken");
+        }
         if self.pending.len() != call.num_mask_channels {
             self.begin(call.num_mask_channels);
         }
@@ -87,6 +92,15 @@ impl Separate for Namer {
 
     fn reset(&mut self) {
         self.begin(self.pending.len());
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        self.pending.clear();
+        if self.is_broken { Err("it is broken".into()) } else { Ok(()) }
+    }
+
+    fn model(&self) -> Option<&Model> {
+        None
     }
 }
 
@@ -124,11 +138,11 @@ impl Rig {
             embedding_size: 1,
         };
         let status = EngineStatus::register("test", timing.sample_rate_hz, 3, latency, timing.frames_per_call);
-        status.set_running("test", 0.0);
+        status.set_running("test");
         let num_calls = super::super::engine::num_calls(&latency, &timing);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
-        let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new() };
-        let stream = Stream::new(worker_end, shape, status.clone(), namer);
+        let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new(), is_broken: false };
+        let stream = Stream::new(worker_end, shape, status.clone(), namer).with_clock(clock::now);
         Self {
             dispatch: Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls),
             shape,
@@ -470,6 +484,56 @@ fn a_call_that_fails_is_told_until_the_next_one_that_does_not() {
         let told = (0..=look_ahead_frames).map(|_| calls(&mut rig, true)).find(|message| !message.is_empty());
         assert!(told.is_some_and(|message| message.contains("a frame that is fatal")));
         assert_eq!(calls(&mut rig, false), "", "{:?}", rig.timing);
+    }
+}
+
+#[test]
+fn calls_that_fail_for_a_moment_cost_their_own_frames_however_many_they_are() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        let fatal = 40..40 + 50 * frames_per_call;
+        for newest in 0..1000 {
+            rig.step(Frame { is_fatal: fatal.contains(&newest), ..SOUND }, work_all);
+        }
+        // The model begins anew after the last one.
+        let whole_again = (fatal.end + look_ahead_frames).next_multiple_of(frames_per_call);
+        assert!((whole_again..rig.answers.len()).all(|frame| rig.has_mask(frame)), "{:?}", rig.timing);
+    }
+}
+
+#[test]
+fn what_fails_for_long_is_given_up_and_tried_anew_until_it_works() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        let num_frames = rig.mask_delay_frames as usize + 10 * frames_per_call;
+        let play = |rig: &mut Rig, is_broken, hop: Duration| {
+            rig.stream.separation().is_broken = is_broken;
+            let mut num_calls = 0;
+            for _ in 0..num_frames {
+                clock::advance(hop);
+                rig.step(SOUND, |stream| {
+                    num_calls += stream.num_waiting();
+                    work_all(stream);
+                });
+            }
+            num_calls
+        };
+        let hop = Duration::from_millis(1);
+        play(&mut rig, false, hop);
+        assert!(matches!(rig.answers.last(), Some(Due::Mask { .. })));
+        play(&mut rig, true, Duration::from_millis(500));
+        let given_up = rig.status.snapshot();
+        assert_eq!(given_up.state, State::Unavailable);
+        assert!(given_up.message.contains("it is broken"), "{}", given_up.message);
+        let num_calls = play(&mut rig, true, hop);
+        assert_eq!((num_calls, rig.status.state()), (0, State::Unavailable), "{:?}", rig.timing);
+        assert_eq!(rig.answers.last(), Some(&Due::Nothing));
+        clock::advance(Duration::from_secs(3));
+        play(&mut rig, false, hop);
+        let mended = rig.status.snapshot();
+        assert_eq!((mended.state, mended.message.as_str()), (State::Running, ""), "{:?}", rig.timing);
+        assert!(matches!(rig.answers.last(), Some(Due::Mask { .. })));
+        assert_eq!(rig.num_late(), 0, "nobody is late where nothing was sent");
     }
 }
 

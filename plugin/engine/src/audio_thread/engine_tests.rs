@@ -86,7 +86,7 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
     let frames_per_call = timing.frames_per_call;
     let status =
         EngineStatus::register("test", config.host_rate_hz, config.max_block_samples, latency, frames_per_call);
-    status.set_running("test", 0.0);
+    status.set_running("test");
     let dispatch = Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls);
     let mut engine = Engine::new(config, latency, shape, dispatch, None, status);
     // Tests run faster than real time and must not be taken for a bounce unless they say so.

@@ -44,8 +44,11 @@ pub fn separation(shape: CallShape, timing: &ModelTiming, mask_of: MaskOf) -> Se
     // SAFETY: the table is static, and the handle is that of a box which nobody else has.
     let model = unsafe { Backend::enter(entry).expect("a table").adopt(Box::into_raw(double).cast()) };
     let model = Arc::new(Model::of(model));
-    let session = Session::open(model.clone(), 1).expect("the double refuses nothing");
-    Separation::new(model, session, shape, timing)
+    let opener = move || {
+        let session = Session::open(model.clone(), 1).expect("the double refuses nothing");
+        Ok((model.clone(), session))
+    };
+    Separation::open(Box::new(opener), shape, timing).expect("the double refuses nothing")
 }
 
 struct Double {

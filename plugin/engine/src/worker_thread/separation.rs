@@ -19,10 +19,21 @@ pub trait Separate {
 
     /// Back to before the first frame.
     fn reset(&mut self);
+
+    /// Opens it anew, before the first frame, on what can be used now: after it failed for long, what failed may be beyond a reset. On
+    /// failure everything stays, and the message says why.
+    fn reopen(&mut self) -> Result<(), String>;
+
+    /// What examples are listened to by, where it is a model.
+    fn model(&self) -> Option<&Model>;
 }
+
+/// Finds a model and opens a session of it that works, as often as it is asked.
+pub type Opener = Box<dyn Fn() -> Result<(Arc<Model>, Session), String> + Send>;
 
 /// By a model.
 pub struct Separation {
+    opener: Opener,
     model: Arc<Model>,
     session: Session,
     spectra: Spectra,
@@ -30,15 +41,16 @@ pub struct Separation {
 }
 
 impl Separation {
-    /// `session` is one of `model`, whose timing is `timing`.
-    pub fn new(model: Arc<Model>, session: Session, shape: CallShape, timing: &ModelTiming) -> Self {
+    /// By what `opener` finds, whose timing is `timing`.
+    pub fn open(opener: Opener, shape: CallShape, timing: &ModelTiming) -> Result<Self, String> {
+        let (model, session) = opener()?;
         let spectra = Spectra::new(shape, timing.look_ahead_frames, timing.scale(shape.grid));
-        Self { model, session, spectra, shape }
+        Ok(Self { opener, model, session, spectra, shape })
     }
 
-    /// What separates.
-    pub fn model(&self) -> &Arc<Model> {
-        &self.model
+    /// What separated.
+    pub fn into_model(self) -> Arc<Model> {
+        self.model
     }
 }
 
@@ -63,5 +75,15 @@ impl Separate for Separation {
     fn reset(&mut self) {
         self.session.reset();
         self.spectra.reset();
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        (self.model, self.session) = (self.opener)()?;
+        self.spectra.reset();
+        Ok(())
+    }
+
+    fn model(&self) -> Option<&Model> {
+        Some(&self.model)
     }
 }

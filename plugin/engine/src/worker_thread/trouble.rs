@@ -1,0 +1,50 @@
+//! How long inference has been failing, and when that is reason enough to stop.
+
+use std::time::{Duration, Instant};
+
+/// After failing for so long no further call is tried: the audio thread does without, and a host that bounces does not wait.
+/// Counted in time, because calls may last 16 ms or 128, and what passes by itself (a driver that resets, memory that is short) takes
+/// seconds.
+pub const LONGEST: Duration = Duration::from_secs(2);
+
+/// From then on so long from one attempt to open it anew to the next: each may cost as much as loading.
+pub const RETRY_EVERY: Duration = Duration::from_secs(2);
+
+/// Calls that failed, and none that did not since the first of them.
+#[derive(Debug)]
+pub struct Trouble {
+    since: Instant,
+    /// When it was given up or tried anew last; none while calls are still tried.
+    tried: Option<Instant>,
+}
+
+impl Trouble {
+    /// A call failed.
+    pub fn begin(now: Instant) -> Self {
+        Self { since: now, tried: None }
+    }
+
+    /// A call failed again. Whether this is the one with which to give up.
+    pub fn goes_on(&mut self, now: Instant) -> bool {
+        let is_over = self.tried.is_none() && now.saturating_duration_since(self.since) >= LONGEST;
+        if is_over {
+            self.tried = Some(now);
+        }
+        is_over
+    }
+
+    /// Whether no call is tried any more.
+    pub fn has_given_up(&self) -> bool {
+        self.tried.is_some()
+    }
+
+    /// Whether it is to be opened anew.
+    pub fn is_retry_due(&self, now: Instant) -> bool {
+        self.tried.is_some_and(|tried| now.saturating_duration_since(tried) >= RETRY_EVERY)
+    }
+
+    /// It was tried anew, in vain.
+    pub fn note_retry(&mut self, now: Instant) {
+        self.tried = Some(now);
+    }
+}
