@@ -88,6 +88,9 @@ pub enum HostError {
         /// Time waited, seconds.
         waited_s: f64,
     },
+    /// What takes the outputs of a render cannot.
+    #[error("the outputs of a render cannot be kept")]
+    Recorder(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Signals that should belong together have different shapes.
     #[error("{what}: expected {expected}, got {actual}")]
     Shape {

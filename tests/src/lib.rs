@@ -5,7 +5,8 @@
 //! * [`Bundle`]: an opened plugin file. It lists plugins, creates instances and reads the plugin's diagnostics.
 //! * [`Instance`]: one plugin on the thread that created it: ports, params, state, latency, activation.
 //! * [`Processor`]: the same plugin's audio side, from `activate` to `deactivate`. It may move between threads.
-//! * [`render`]: input through a plugin, offline, as fast as possible, or paced by the clock.
+//! * [`render`]: input through a plugin, offline, as fast as possible, or paced by the clock, into memory; [`render_onto`] hands its
+//!   outputs on as they come.
 //!
 //! Axis order of all audio: `[bus][channel][sample]`, 32-bit float, full scale 1.0.
 
@@ -38,9 +39,10 @@ pub use main_thread::{Config, Instance};
 pub use measure::{delay_samples, peak_db, residual_db, sum_of};
 pub use process_memory::{mapped_files, resident_bytes};
 pub use rendering::blocks::BlockSizes;
+pub use rendering::tape::{Recorder, Stem, Tape};
 pub use rendering::timings::{Percentiles, Timings};
 pub use rendering::{
-    Frames, Pace, Rendered, Rendering, Stem, capture_example, play_and_hold, render, wait_until_loaded,
+    Frames, Pace, Rendered, Rendering, capture_example, play_and_hold, render, render_onto, wait_until_loaded,
 };
 pub use stolen_time::StolenTime;
 pub use yardstick::yardstick;

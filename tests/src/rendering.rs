@@ -1,10 +1,12 @@
 //! Input through a plugin, the way a host would drive it.
 
 pub(crate) mod blocks;
+pub(crate) mod tape;
 pub(crate) mod timings;
 
 use crate::{
-    BlockSizes, Bundle, Diagnostics, HostError, Instance, ParamChange, Priority, Processor, Timings, raise_to_real_time,
+    BlockSizes, Bundle, Diagnostics, HostError, Instance, ParamChange, Priority, Processor, Recorder, Tape, Timings,
+    raise_to_real_time,
 };
 use std::time::{Duration, Instant};
 
@@ -53,22 +55,11 @@ impl<'a> Rendering<'a> {
     }
 }
 
-/// One auxiliary output.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stem {
-    /// Name of the bus.
-    pub name: String,
-    /// `[channel][sample]`
-    pub channels: Vec<Vec<f32>>,
-}
-
-/// What came out, `latency_samples` longer than what went in.
+/// What came of a render, and what took its outputs, which are `latency_samples` longer than what went in.
 #[derive(Debug, Clone)]
-pub struct Rendered {
-    /// Main output, `[channel][sample]`, with its latency.
-    pub main: Vec<Vec<f32>>,
-    /// Auxiliary outputs, with their latency.
-    pub stems: Vec<Stem>,
+pub struct Rendered<R = Tape> {
+    /// What took the outputs.
+    pub tape: R,
     /// Latency that the plugin reported.
     pub latency_samples: usize,
     /// Time of each `process`.
@@ -112,55 +103,97 @@ impl Rendered {
     /// Main output aligned with the input.
     #[must_use]
     pub fn aligned_main(&self) -> Vec<Vec<f32>> {
-        self.without_latency(&self.main)
+        self.without_latency(&self.tape.main)
     }
 
     /// The auxiliary output `name`, aligned with the input.
     #[must_use]
     pub fn aligned_stem(&self, name: &str) -> Option<Vec<Vec<f32>>> {
-        let stem = self.stems.iter().find(|stem| stem.name.eq_ignore_ascii_case(name))?;
+        let stem = self.tape.stems.iter().find(|stem| stem.name.eq_ignore_ascii_case(name))?;
         Some(self.without_latency(&stem.channels))
     }
 
     /// Sum of all auxiliary outputs, aligned with the input.
     #[must_use]
     pub fn aligned_sum(&self) -> Vec<Vec<f32>> {
-        let stems: Vec<&[Vec<f32>]> = self.stems.iter().map(|stem| stem.channels.as_slice()).collect();
+        let stems: Vec<&[Vec<f32>]> = self.tape.stems.iter().map(|stem| stem.channels.as_slice()).collect();
         self.without_latency(&crate::sum_of(&stems))
     }
 }
 
-/// Activates the configured instance, renders, and deactivates it.
+/// Activates the configured instance, renders, and deactivates it; all that comes out is kept in memory.
 ///
 /// # Errors
-/// Whatever the plugin refuses, and [`HostError::Shape`] when the input does not have the configured channels.
+/// As [`render_onto`].
 pub fn render(bundle: &Bundle, instance: &mut Instance, rendering: &Rendering<'_>) -> Result<Rendered, HostError> {
+    render_onto(bundle, instance, rendering, Tape::default())
+}
+
+/// Activates the configured instance, renders, and deactivates it, whether or not the render came to its end.
+///
+/// # Errors
+/// Whatever the plugin refuses, [`HostError::Shape`] when the input does not have the configured channels, and what the recorder says.
+pub fn render_onto<R: Recorder>(
+    bundle: &Bundle,
+    instance: &mut Instance,
+    rendering: &Rendering<'_>,
+    recorder: R,
+) -> Result<Rendered<R>, HostError> {
     let config = instance.config().ok_or(HostError::NotConfigured)?;
     if rendering.main.len() != config.num_channels {
         let (expected, actual) = (config.num_channels, rendering.main.len());
         return Err(HostError::Shape { what: "channels of the main input", expected, actual });
     }
     let mut processor = instance.activate()?;
+    let rendered = run_activated(bundle, instance, &mut processor, rendering, recorder);
+    instance.deactivate(processor);
+    rendered
+}
+
+fn run_activated<R: Recorder>(
+    bundle: &Bundle,
+    instance: &mut Instance,
+    processor: &mut Processor,
+    rendering: &Rendering<'_>,
+    mut tape: R,
+) -> Result<Rendered<R>, HostError> {
+    let rate_hz = instance.config().ok_or(HostError::NotConfigured)?.rate_hz;
     let latency_samples = instance.latency_samples();
     processor.start()?;
     if rendering.wait_for_model {
-        wait_until_loaded(bundle, instance, &mut processor, Duration::from_mins(2))?;
+        wait_until_loaded(bundle, instance, processor, Duration::from_mins(2))?;
     }
     let before = Frames::so_far(bundle);
-    let mut tape = Tape::new(rendering, &processor, latency_samples);
+    let num_samples = rendering.main.first().map_or(0, Vec::len) + latency_samples;
+    let mut timings = Timings::with_capacity(rendering.blocks.cover(num_samples).count());
+    tape.begin(processor.outputs(), num_samples, latency_samples)?;
     let mut restart_requested = false;
     let start = Instant::now();
+    let mut run = |before: &mut dyn FnMut(usize)| -> Result<(), HostError> {
+        let mut position = 0;
+        let mut changes = rendering.changes;
+        for num_samples in rendering.blocks.cover(num_samples) {
+            before(position);
+            play(processor, num_samples, Some(rendering.main), rendering.sidechain, position);
+            processor.process(num_samples, changes)?;
+            changes = &[];
+            timings.push(processor.last_wall(), processor.last_cpu());
+            tape.record(processor.outputs(), num_samples)?;
+            position += num_samples;
+        }
+        Ok(())
+    };
     let priority = match rendering.pace {
         Pace::AsFastAsPossible => {
-            tape.run(&mut processor, rendering, |_| restart_requested |= instance.pump().restart)?;
+            run(&mut |_| restart_requested |= instance.pump().restart)?;
             Priority::Normal
         }
         Pace::RealTime => std::thread::scope(|scope| {
             let audio_thread = scope.spawn(|| {
                 let priority = raise_to_real_time();
                 let start = Instant::now();
-                tape.run(&mut processor, rendering, |position| {
-                    let due = start + Duration::from_secs_f64(position as f64 / config.rate_hz);
+                run(&mut |position| {
+                    let due = start + Duration::from_secs_f64(position as f64 / rate_hz);
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 })?;
                 Ok(priority)
@@ -178,9 +211,7 @@ pub fn render(bundle: &Bundle, instance: &mut Instance, rendering: &Rendering<'_
     let frames =
         Frames { num: after.num.saturating_sub(before.num), num_late: after.num_late.saturating_sub(before.num_late) };
     processor.stop()?;
-    instance.deactivate(processor);
-    let Tape { main, stems, timings, .. } = tape;
-    Ok(Rendered { main, stems, latency_samples, timings, wall, priority, diagnostics, frames, restart_requested })
+    Ok(Rendered { tape, latency_samples, timings, wall, priority, diagnostics, frames, restart_requested })
 }
 
 /// Shows the configured instance what to look for: plays `sidechain` into its sidechain, and captures it.
@@ -256,66 +287,6 @@ pub fn wait_until_loaded(
     Ok(())
 }
 
-/// The recording of a render, its memory taken beforehand.
-struct Tape {
-    main: Vec<Vec<f32>>,
-    stems: Vec<Stem>,
-    timings: Timings,
-    num_samples: usize,
-}
-
-impl Tape {
-    fn new(rendering: &Rendering<'_>, processor: &Processor, latency_samples: usize) -> Self {
-        let num_samples = rendering.main.first().map_or(0, Vec::len) + latency_samples;
-        let outputs = processor.outputs();
-        let tracks = |num_channels: usize| (0..num_channels).map(|_| room_for(num_samples)).collect();
-        Self {
-            main: tracks(outputs.main().map_or(0, crate::Bus::num_channels)),
-            stems: outputs
-                .aux()
-                .map(|bus| Stem { name: bus.name().to_owned(), channels: tracks(bus.num_channels()) })
-                .collect(),
-            timings: Timings::with_capacity(rendering.blocks.cover(num_samples).count()),
-            num_samples,
-        }
-    }
-
-    /// Runs the whole input and `latency_samples` of silence. `before(position)` is called ahead of each block.
-    fn run(
-        &mut self,
-        processor: &mut Processor,
-        rendering: &Rendering<'_>,
-        mut before: impl FnMut(usize),
-    ) -> Result<(), HostError> {
-        let mut position = 0;
-        let mut changes = rendering.changes;
-        for num_samples in rendering.blocks.cover(self.num_samples) {
-            before(position);
-            play(processor, num_samples, Some(rendering.main), rendering.sidechain, position);
-            processor.process(num_samples, changes)?;
-            changes = &[];
-            self.timings.push(processor.last_wall(), processor.last_cpu());
-            let outputs = processor.outputs();
-            if let Some(bus) = outputs.main() {
-                record(&mut self.main, bus, num_samples);
-            }
-            for (stem, bus) in self.stems.iter_mut().zip(outputs.aux()) {
-                record(&mut stem.channels, bus, num_samples);
-            }
-            position += num_samples;
-        }
-        Ok(())
-    }
-}
-
-/// Room for so many samples, in memory that the system has given already: a page that arrives while an audio thread records takes the
-/// time of many blocks' work.
-fn room_for(num_samples: usize) -> Vec<f32> {
-    let mut track = std::hint::black_box(vec![1.0; num_samples]);
-    track.clear();
-    track
-}
-
 /// Fills the next block's inputs with what lies at `position`; silence where there is nothing.
 fn play(
     processor: &mut Processor,
@@ -339,10 +310,4 @@ fn fill(target: &mut [f32], source: Option<&[Vec<f32>]>, channel_idx: usize, pos
     let Some(rest) = channel.get(position..) else { return };
     let num_samples = rest.len().min(target.len());
     target[..num_samples].copy_from_slice(&rest[..num_samples]);
-}
-
-fn record(track: &mut [Vec<f32>], bus: &crate::Bus, num_samples: usize) {
-    for (channel_idx, channel) in track.iter_mut().enumerate() {
-        channel.extend_from_slice(&bus.channel(channel_idx)[..num_samples]);
-    }
 }

@@ -6,7 +6,8 @@ use common::{EXACT_DB, RATES_HZ, bundle_file, open, probe, resources};
 use host_tests::probe::Scenario;
 use host_tests::signals::programme;
 use host_tests::{
-    Config, Processor, Rendering, peak_db, render, resident_bytes, residual_db, sum_of, wait_until_loaded,
+    Buses, Config, HostError, Processor, Recorder, Rendering, peak_db, render, render_onto, resident_bytes,
+    residual_db, sum_of, wait_until_loaded,
 };
 use std::time::Duration;
 
@@ -113,6 +114,36 @@ fn nine_activations_leave_nothing_behind() {
         println!("memory from the ninth to the eighteenth activation: {growth_mb:+.1} MB");
         assert!(growth_mb < MAX_GROWTH_MB, "{growth_mb:.1} MB more");
     }
+}
+
+/// A disk that is full after some blocks.
+struct FullDisk {
+    num_blocks_left: usize,
+}
+
+impl Recorder for FullDisk {
+    fn begin(&mut self, _: &Buses, _: usize, _: usize) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn record(&mut self, _: &Buses, _: usize) -> Result<(), HostError> {
+        self.num_blocks_left =
+            self.num_blocks_left.checked_sub(1).ok_or_else(|| HostError::Recorder("no space left".into()))?;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_render_whose_outputs_cannot_be_kept_ends_and_the_instance_renders_again() {
+    let bundle = open();
+    let mut instance = bundle.create(None).unwrap();
+    instance.configure(Config { offline: true, ..LIVE }).unwrap();
+    let input = programme(2, blocks(1.0), RATE_HZ, 13);
+    let rendering = Rendering::new(&input, BLOCK_SAMPLES);
+    let ended = render_onto(&bundle, &mut instance, &rendering, FullDisk { num_blocks_left: 20 });
+    assert!(matches!(ended, Err(HostError::Recorder(_))));
+    let rendered = render(&bundle, &mut instance, &rendering).unwrap();
+    assert!(residual_db(&input, &rendered.aligned_sum()) <= EXACT_DB);
 }
 
 #[cfg(target_os = "linux")]

@@ -35,9 +35,9 @@ fn reported_is_measured_at_every_rate_and_block_size() {
                 engine.message
             );
             assert_eq!(engine.latency_samples, rendered.latency_samples, "{case}");
-            let sum: Vec<&[Vec<f32>]> = rendered.stems.iter().map(|stem| stem.channels.as_slice()).collect();
+            let sum: Vec<&[Vec<f32>]> = rendered.tape.stems.iter().map(|stem| stem.channels.as_slice()).collect();
             let sum = host_tests::sum_of(&sum);
-            for (what, signal) in [("main", &rendered.main), ("sum of the stems", &sum)] {
+            for (what, signal) in [("main", &rendered.tape.main), ("sum of the stems", &sum)] {
                 for channel in signal {
                     let measured = peak_at(channel) - AT_SAMPLES;
                     assert_eq!(measured, rendered.latency_samples, "{case}: {what} is off");
@@ -75,7 +75,7 @@ fn what_every_model_separates_lies_where_its_latency_says_and_one_is_short_enoug
             assert_eq!(rendered.frames.num_late, 0, "{case}");
             // Of a stem with little in it the correlation says nothing.
             let energy = |stem: &&Stem| stem.channels[0].iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
-            let louder = rendered.stems.iter().max_by(|a, b| energy(a).total_cmp(&energy(b))).expect("stems");
+            let louder = rendered.tape.stems.iter().max_by(|a, b| energy(a).total_cmp(&energy(b))).expect("stems");
             let measured = delay_samples(&input[0], &louder.channels[0], 2 * rendered.latency_samples);
             assert_eq!(measured, Some(rendered.latency_samples), "{case}: {} is off", louder.name);
             let sum_db = residual_db(&input, &rendered.aligned_sum());

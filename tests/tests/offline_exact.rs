@@ -110,7 +110,7 @@ fn in_mono_as_in_stereo_with_equal_channels() {
     let rendered = render(&bundle, &mut instance, &Rendering::new(&mono, 512)).unwrap();
     let again = render(&bundle, &mut instance, &Rendering::new(&mono, 512)).unwrap();
     assert_same("a second activation", &rendered, &again);
-    for stem in &rendered.stems {
+    for stem in &rendered.tape.stems {
         assert_eq!(bits(&stem.channels[..1]), bits(&stem.channels[1..]), "{} is not on both channels", stem.name);
     }
 }
@@ -163,7 +163,8 @@ fn after_a_reset_on_changing_threads_and_with_or_without_a_transport() {
         }
     }
     instance.deactivate(processor);
-    let expected = &reference.stems.iter().find(|stem| stem.name.eq_ignore_ascii_case("dialogue")).unwrap().channels;
+    let expected =
+        &reference.tape.stems.iter().find(|stem| stem.name.eq_ignore_ascii_case("dialogue")).unwrap().channels;
     for (expected, actual) in expected.iter().zip(&dialogue) {
         let different = expected.iter().zip(actual).position(|(e, a)| e.to_bits() != a.to_bits());
         assert_eq!(different, None, "the first sample that differs");

@@ -202,7 +202,7 @@ fn an_instance_that_hears_silence_costs_no_inference() {
     let rendered = render(&bundle, &mut instance, &rendering).unwrap();
     let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
     println!("silence: model RTF {:.4}, state {}", engine.rtf, engine.state);
-    assert!(rendered.main.iter().flatten().all(|x| *x == 0.0), "silence in, something out");
+    assert!(rendered.tape.main.iter().flatten().all(|x| *x == 0.0), "silence in, something out");
     assert!(engine.rtf < 0.02, "RTF {} on silence", engine.rtf);
     assert_eq!(rendered.frames.num_late, 0);
 }

@@ -5,7 +5,7 @@ mod live;
 mod plot;
 mod worker;
 
-use crate::render::{self, RenderArgs, Report};
+use crate::render::{self, Job, RenderArgs, Report};
 use crate::{models, paths};
 use anyhow::{Result, ensure};
 use backend::Model;
@@ -207,7 +207,8 @@ fn audio_thread(args: &BenchArgs, params: &[(&str, &str)]) -> Result<Report> {
         sidechain: None,
         bundle: None,
     };
-    let report = render::render_file(&render.open_bundle()?, &render, &render.input, &render.out_dir)?;
+    let job = Job { input: &render.input, out_dir: &render.out_dir, others: &[] };
+    let report = render::render_file(&render.open_bundle()?, &render, job)?;
     report.require_separated()?;
     Ok(report)
 }

@@ -7,7 +7,7 @@ mod spectrogram;
 use crate::bundle::{self, BundleArgs};
 use crate::models::{self, Entry};
 use crate::render::audio_file::{self, Audio};
-use crate::render::{self, RenderArgs, Report};
+use crate::render::{self, Job, RenderArgs, Report};
 use crate::{paths, setup};
 use anyhow::{Context, Result, bail, ensure};
 use host_tests::{residual_db, sum_of};
@@ -102,7 +102,7 @@ fn render(input: &Path, folder: &Path, clap: &Path, model: Option<&Entry>, pace:
         sidechain: None,
         bundle: Some(clap.to_path_buf()),
     };
-    render::render_file(&args.open_bundle()?, &args, input, folder)
+    render::render_file(&args.open_bundle()?, &args, Job { input, out_dir: folder, others: &[] })
 }
 
 /// Scores of each stem, the mixture as its estimate first.

@@ -5,22 +5,68 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+/// A file on its way: written under another name beside its own, which it takes when it is whole. Given up before, it is removed.
+///
+/// The other name is the same in every process: whoever knows a file's own name can remove what an interrupted one left.
+#[derive(Debug)]
+pub struct Part {
+    path: PathBuf,
+    destination: PathBuf,
+}
+
+impl Part {
+    /// What is to become `destination`, whose folder is made where it is missing. Nothing is written yet.
+    pub fn of(destination: &Path) -> Result<Self> {
+        let folder = destination.parent().context("a file lies in a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        Ok(Self { path: part_of(destination), destination: destination.to_path_buf() })
+    }
+
+    /// Where it is to be written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is to become.
+    pub fn destination(&self) -> &Path {
+        &self.destination
+    }
+
+    /// It is whole: gives it its name, in place of whatever file has it.
+    pub fn finish(self) -> Result<()> {
+        fs::rename(&self.path, &self.destination)
+            .with_context(|| format!("cannot write {}", self.destination.display()))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // It is not there once it has its name.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Where the file `destination` is while it is written.
+pub fn part_of(destination: &Path) -> PathBuf {
+    let mut name = destination.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    destination.with_file_name(name)
+}
+
 /// Copies a file; its folder is made where it is missing.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    let part = beside(to, "part");
-    make_parent(to)?;
-    fs::copy(from, &part)
-        .and_then(|_| fs::rename(&part, to))
+    let part = Part::of(to)?;
+    fs::copy(from, part.path())
+        .map_err(anyhow::Error::from)
+        .and_then(|_| part.finish())
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
 /// Writes a text; its folder is made where it is missing.
 pub fn write(path: &Path, text: &str) -> Result<()> {
-    let part = beside(path, "part");
-    make_parent(path)?;
-    fs::write(&part, text)
-        .and_then(|()| fs::rename(&part, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let part = Part::of(path)?;
+    fs::write(part.path(), text).with_context(|| format!("cannot write {}", path.display()))?;
+    part.finish()
 }
 
 /// Makes `link` lead to `to`, in place of whatever link or folder is there; copies where the system has no links.
@@ -83,12 +129,6 @@ fn make_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
-fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{extension}-{}", std::process::id()));
-    path.with_file_name(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +143,17 @@ mod tests {
             assert_eq!(fs::read_to_string(&to).expect("the copy"), text);
         }
         assert_eq!(list(to.parent().expect("a folder"), |_| true).expect("a list").len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_given_up_leaves_neither_a_part_nor_its_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let part = Part::of(&folder.path().join("a.wav")).expect("a part");
+        fs::write(part.path(), "half").expect("a file");
+        assert_eq!(list(folder.path(), |_| true).expect("a list"), [folder.path().join("a.wav.part")]);
+        drop(part);
+        assert!(copy(&folder.path().join("nothing"), &folder.path().join("b")).is_err());
+        assert_eq!(list(folder.path(), |_| true).expect("a list").len(), 0);
     }
 
     #[cfg(unix)]

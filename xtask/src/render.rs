@@ -2,8 +2,10 @@
 
 pub mod audio_file;
 mod job;
+mod out_dir;
 mod report;
 mod resample;
+mod stem_files;
 
 use anyhow::{Context, Result, bail, ensure};
 use host_tests::Bundle;
@@ -11,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-pub use job::render_file;
+pub use job::{Job, render_file};
 pub use report::Report;
 
 /// What to render, and how a host would set the plugin up for it.
@@ -19,7 +21,7 @@ pub use report::Report;
 pub struct RenderArgs {
     /// An audio file (WAV, AIFF, FLAC, Ogg Vorbis, MP3), or a folder of them
     pub input: PathBuf,
-    /// Where the stems, main.wav and report.json go; for a folder: one folder per file in it
+    /// Where the stems, main.wav and report.json go, in place of those of an earlier render; for a folder: one folder per file in it
     pub out_dir: PathBuf,
     /// Model id, as in models/manifest.toml, or what only one of them begins with
     #[arg(long, value_name = "ID")]
@@ -60,7 +62,7 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     ensure!((1..=1 << 20).contains(&args.block), "--block {}: expected 1 to 1048576 samples", args.block);
     let bundle = args.open_bundle()?;
     if !args.input.is_dir() {
-        let report = render_file(&bundle, args, &args.input, &args.out_dir)?;
+        let report = render_file(&bundle, args, Job { input: &args.input, out_dir: &args.out_dir, others: &[] })?;
         println!("{}", report.summary());
         println!("written to {}", args.out_dir.display());
         return report.require_separated();
@@ -68,11 +70,12 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     let jobs = jobs_of(&args.input, &args.out_dir)?;
     let bar = ProgressBar::new(jobs.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} {wide_msg}")?);
+    let inputs: Vec<PathBuf> = jobs.iter().map(|(input, _)| input.clone()).collect();
     let mut failures = Vec::new();
     for (input, out_dir) in &jobs {
         let name = input.file_name().unwrap_or_default().to_string_lossy();
         bar.set_message(name.to_string());
-        match render_file(&bundle, args, input, out_dir) {
+        match render_file(&bundle, args, Job { input, out_dir, others: &inputs }) {
             Ok(report) => {
                 bar.suspend(|| println!("{name}: {}", report.summary()));
                 if report.require_separated().is_err() {

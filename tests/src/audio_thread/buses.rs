@@ -56,7 +56,9 @@ pub struct Buses {
 }
 
 impl Buses {
-    pub(crate) fn new(ports: &[Port], max_block_samples: usize) -> Self {
+    /// Silent buffers for the ports.
+    #[must_use]
+    pub fn new(ports: &[Port], max_block_samples: usize) -> Self {
         let buses = ports.iter().map(|port| Bus {
             name: port.name.clone(),
             is_main: port.is_main,

@@ -118,7 +118,7 @@ fn judge(outcome: &mut Outcome, clean: &[Vec<f32>], rendered: &Rendered) {
     let clamp = |db: f64| db.clamp(RANGE_DB.0, RANGE_DB.1);
     let is_good = |signal: &[Vec<f32>]| signal.iter().flatten().all(|x| x.is_finite() && *x != POISON);
     outcome.latency_samples = rendered.latency_samples;
-    outcome.is_finite = is_good(&rendered.main) && rendered.stems.iter().all(|stem| is_good(&stem.channels));
+    outcome.is_finite = is_good(&rendered.tape.main) && rendered.tape.stems.iter().all(|stem| is_good(&stem.channels));
     outcome.main_residual_db = clamp(residual_db(clean, &rendered.aligned_main()));
     // The stem buses are stereo in a mono layout, too.
     let sum = rendered.aligned_sum();

@@ -1,8 +1,10 @@
 //! Audio files out; in, they come through [`underscore_audio_file`].
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 pub use underscore_audio_file::{Audio, EXTENSIONS, has_audio_extension};
 
 /// Reads a whole file.
@@ -10,17 +12,43 @@ pub fn read(path: &Path) -> Result<Audio> {
     Ok(underscore_audio_file::read(path)?)
 }
 
-/// Writes 32-bit float WAV.
-pub fn write(path: &Path, channels: &[Vec<f32>], rate_hz: u32) -> Result<()> {
+/// A file that is being written.
+pub type Writer = hound::WavWriter<BufWriter<File>>;
+
+/// Sizes in a WAV file are 32-bit numbers of bytes; its header takes less than this.
+const MOST_HEADER_BYTES: u64 = 128;
+
+/// Begins a 32-bit float WAV that `num_samples` of each channel will go to.
+///
+/// # Errors
+/// Where they are more than the format can hold: that is known before the first is there.
+pub fn create(path: &Path, num_channels: usize, num_samples: usize, rate_hz: u32) -> Result<Writer> {
     let spec = hound::WavSpec {
-        channels: u16::try_from(channels.len()).context("too many channels for a WAV file")?,
+        channels: u16::try_from(num_channels).context("too many channels for a WAV file")?,
         sample_rate: rate_hz,
         bits_per_sample: 32,
         sample_format: hound::SampleFormat::Float,
     };
+    let bytes_per_s = 4 * num_channels as u64 * u64::from(rate_hz);
+    let most_bytes = u64::from(u32::MAX) - MOST_HEADER_BYTES;
+    let hours = |num_bytes: u64| num_bytes as f64 / bytes_per_s as f64 / 3600.0;
+    let num_bytes = 4 * num_channels as u64 * num_samples as u64;
+    ensure!(
+        num_bytes <= most_bytes,
+        "{:.1} hours are too long for a WAV file: {num_channels} channels at {rate_hz} Hz take up to {:.1} hours; split the input, or \
+         take a lower --rate",
+        hours(num_bytes),
+        hours(most_bytes)
+    );
+    hound::WavWriter::create(path, spec).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes 32-bit float WAV.
+pub fn write(path: &Path, channels: &[Vec<f32>], rate_hz: u32) -> Result<()> {
+    let num_samples = channels.first().map_or(0, Vec::len);
     let fail = || format!("cannot write {}", path.display());
-    let mut writer = hound::WavWriter::create(path, spec).with_context(fail)?;
-    for sample_idx in 0..channels.first().map_or(0, Vec::len) {
+    let mut writer = create(path, channels.len(), num_samples, rate_hz)?;
+    for sample_idx in 0..num_samples {
         for channel in channels {
             writer.write_sample(channel[sample_idx]).with_context(fail)?;
         }
@@ -39,5 +67,16 @@ mod tests {
         let channels = vec![vec![0.0, 1.5, -0.25, 1e-9], vec![0.5, -0.5, 0.125, -1.0]];
         write(&path, &channels, 44_100).unwrap();
         assert_eq!(read(&path).unwrap(), Audio { channels, rate_hz: 44_100 });
+    }
+
+    #[test]
+    fn what_no_wav_file_can_hold_is_refused_before_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        let hour = 3600 * 48_000;
+        let error = create(&path, 2, 4 * hour, 48_000).err().unwrap().to_string();
+        assert!(error.contains("4.0 hours") && error.contains("3.1 hours"), "{error}");
+        assert!(!path.exists());
+        assert!(create(&path, 2, 3 * hour, 48_000).is_ok() && create(&path, 1, 6 * hour, 48_000).is_ok());
     }
 }

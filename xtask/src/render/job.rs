@@ -1,24 +1,32 @@
 //! One file through the plugin.
 
 use super::audio_file::{self, Audio};
+use super::out_dir::OutDir;
 use super::report::Report;
+use super::stem_files::{self, Sought, StemFiles, Written};
 use super::{RenderArgs, resample};
 use anyhow::{Context, Result, ensure};
 use host_tests::{
-    BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, Stem, delay_samples, peak_db,
-    resident_bytes,
+    BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, delay_samples, peak_db, resident_bytes,
 };
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Buses that are written even where they are silent, unless what was asked for plays; others only when they carry something.
-const STEMS: [&str; 2] = ["Music", "Dialogue"];
+/// One file to render.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// The file.
+    pub input: &'a Path,
+    /// Where its stems go.
+    pub out_dir: &'a Path,
+    /// Other files that are still to be read.
+    pub others: &'a [PathBuf],
+}
 
-/// Buses of a model that is asked, and what plays there.
-const ASKED: [(&str, &str); 2] = [("Query A", "target"), ("Query B", "residual")];
-
-/// Renders `input` and writes `<stem>.wav`, `main.wav` and `report.json` to `out_dir`, all aligned with the input.
-pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &Path) -> Result<Report> {
+/// Renders a job's input and writes `<stem>.wav`, `main.wav` and `report.json` to its folder, all aligned with the input.
+pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<Report> {
+    let Job { input, out_dir, others } = job;
+    let prepared = OutDir::prepare(out_dir)?;
     let audio = audio_file::read(input)?;
     let host_rate_hz = args.rate.unwrap_or(audio.rate_hz);
     let audio = resample::to_rate(audio, host_rate_hz)?;
@@ -40,6 +48,9 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
         offline: true,
     };
     instance.configure(config)?;
+    let outputs = instance.ports().outputs.clone();
+    let sources = [input].into_iter().chain(args.sidechain.as_deref()).chain(others.iter().map(PathBuf::as_path));
+    prepared.spare(&stem_files::file_names(&outputs), &sources.collect::<Vec<_>>())?;
     let params = set_params(&mut instance, args)?;
     // Another plugin's sidechain is no example of anything.
     if let Some(sidechain) = &sidechain
@@ -56,17 +67,32 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, input: &Path, out_dir: &P
         wait_for_model: args.realtime,
         changes: &[],
     };
-    let rendered = host_tests::render(bundle, &mut instance, &rendering)?;
-    if sidechain.is_none() && is_asked(&rendered) && asks_for_example(&mut instance)? {
+    let sought = loudest(&audio);
+    let files = StemFiles::new(out_dir, &outputs, audio.channels.len(), audio.rate_hz, sought.clone());
+    let rendered = host_tests::render_onto(bundle, &mut instance, &rendering, files)?;
+    let (rendered, written) = written(rendered)?;
+    if sidechain.is_none() && written.is_asked() && asks_for_example(&mut instance)? {
         eprintln!(
             "note: Query A asks for an example, and there is none: the model's first preset stands for it, as far as A is what is asked \
              for. Pass --sidechain FILE, or --set query_preset=drums"
         );
     }
 
-    let report = Report { params, ..report_of(args, &audio, &rendered) };
-    write_all(out_dir, &audio, &rendered, &report)?;
+    let latency_samples_measured =
+        sought.and_then(|sought| measured_latency_samples(&audio, &sought, &written.heard, rendered.latency_samples));
+    let parts = written.into_parts()?;
+    let files = parts.iter().filter_map(|part| part.destination().file_name());
+    let files = files.map(|name| name.to_string_lossy().into_owned()).collect();
+    let report = Report { latency_samples_measured, params, files, ..report_of(args, &audio, &rendered) };
+    prepared.publish(parts, &(serde_json::to_string_pretty(&report)? + "\n"))?;
     Ok(report)
+}
+
+/// Waits for the files; what else came of the render, apart.
+fn written(rendered: Rendered<StemFiles>) -> Result<(Rendered<()>, Written)> {
+    let Rendered { tape, latency_samples, timings, wall, priority, diagnostics, frames, restart_requested } = rendered;
+    let rest = Rendered { tape: (), latency_samples, timings, wall, priority, diagnostics, frames, restart_requested };
+    Ok((rest, tape.finish()?))
 }
 
 /// Captures what sounds last in the sidechain as the example.
@@ -144,7 +170,7 @@ fn is_another_number(given: &str, shown: &str) -> bool {
     given.parse::<f64>().ok().zip(shown.parse::<f64>().ok()).is_some_and(|(given, shown)| (given - shown).abs() > lost)
 }
 
-fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered) -> Report {
+fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered<()>) -> Report {
     let diagnostics = rendered.diagnostics.clone().unwrap_or_default();
     let engine = diagnostics.newest().cloned().unwrap_or_default();
     let (wall, cpu) = (rendered.timings.wall(), rendered.timings.cpu());
@@ -154,7 +180,7 @@ fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered) -> Report {
         host_rate: audio.rate_hz,
         block: args.block,
         latency_samples_reported: rendered.latency_samples,
-        latency_samples_measured: measured_latency_samples(audio, rendered),
+        latency_samples_measured: None,
         late_frames: rendered.frames.num_late,
         frames: rendered.frames.num,
         rtf: engine.rtf,
@@ -169,60 +195,30 @@ fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered) -> Report {
         alloc_violations: diagnostics.alloc_violations,
         sidechain: args.sidechain.clone(),
         params: BTreeMap::new(),
+        files: Vec::new(),
         state: engine.state,
         message: engine.message,
     }
 }
 
-/// Delay of the summed stems (of the main output, for a plugin without stems) behind the input, over the loudest stretch.
-fn measured_latency_samples(audio: &Audio, rendered: &Rendered) -> Option<usize> {
+/// The loudest stretch of the loudest channel.
+fn loudest(audio: &Audio) -> Option<Sought> {
     const STRETCH_S: usize = 20;
-    let max_delay_samples = 2 * rendered.latency_samples + audio.rate_hz as usize;
+    let rate_hz = audio.rate_hz as usize;
     let energy = |samples: &[f32]| samples.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
     let loudest = audio.channels.iter().enumerate().max_by(|a, b| energy(a.1).total_cmp(&energy(b.1)))?;
     let (channel_idx, input) = loudest;
-    let stretch = (STRETCH_S * audio.rate_hz as usize).min(input.len());
+    let stretch = (STRETCH_S * rate_hz).min(input.len());
     let start = (0..=input.len() - stretch)
-        .step_by(audio.rate_hz as usize)
+        .step_by(rate_hz)
         .max_by(|a, b| energy(&input[*a..*a + stretch]).total_cmp(&energy(&input[*b..*b + stretch])))?;
-    let stems: Vec<&[Vec<f32>]> = rendered.stems.iter().map(|stem| stem.channels.as_slice()).collect();
-    let sum = host_tests::sum_of(&stems);
-    let output = sum.get(channel_idx).or_else(|| rendered.main.get(channel_idx))?;
-    let end = (start + stretch + max_delay_samples).min(output.len());
-    delay_samples(&input[start..start + stretch], &output[start..end], max_delay_samples)
+    Some(Sought { channel_idx, piece: start..start + stretch, margin_samples: rate_hz })
 }
 
-fn is_silent(stem: &Stem) -> bool {
-    peak_db(&stem.channels) == f64::NEG_INFINITY
-}
-
-/// The file's name of a bus on which what was asked for plays, or what that leaves.
-fn name_of_asked(stem: &Stem) -> Option<&'static str> {
-    ASKED.iter().find(|(bus, _)| stem.name == *bus).map(|(_, name)| *name)
-}
-
-fn is_asked(rendered: &Rendered) -> bool {
-    rendered.stems.iter().any(|stem| name_of_asked(stem).is_some() && !is_silent(stem))
-}
-
-fn write_all(out_dir: &Path, audio: &Audio, rendered: &Rendered, report: &Report) -> Result<()> {
-    std::fs::create_dir_all(out_dir).with_context(|| format!("cannot make the folder {}", out_dir.display()))?;
-    audio_file::write(&out_dir.join("main.wav"), &rendered.aligned_main(), audio.rate_hz)?;
-    let is_asked = is_asked(rendered);
-    for stem in &rendered.stems {
-        let is_expected = if is_asked { name_of_asked(stem).is_some() } else { STEMS.contains(&stem.name.as_str()) };
-        if !is_expected && is_silent(stem) {
-            continue;
-        }
-        let Some(mut aligned) = rendered.aligned_stem(&stem.name) else { continue };
-        // Stem buses are always stereo; with a mono input both channels are the same.
-        aligned.truncate(audio.channels.len());
-        let name = name_of_asked(stem).map_or_else(|| stem.name.to_lowercase().replace(' ', "-"), str::to_owned);
-        audio_file::write(&out_dir.join(format!("{name}.wav")), &aligned, audio.rate_hz)?;
-    }
-    let path = out_dir.join("report.json");
-    let json = serde_json::to_string_pretty(report)?;
-    std::fs::write(&path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
+/// Delay of the summed stems (of the main output, for a plugin without stems) behind the input.
+fn measured_latency_samples(audio: &Audio, sought: &Sought, heard: &[f32], reported_samples: usize) -> Option<usize> {
+    let input = audio.channels.get(sought.channel_idx)?.get(sought.piece.clone())?;
+    delay_samples(input, heard, sought.most_delay_samples(reported_samples))
 }
 
 #[cfg(test)]

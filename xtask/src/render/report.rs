@@ -52,6 +52,8 @@ pub struct Report {
     pub params: BTreeMap<String, String>,
     /// What was played into the sidechain.
     pub sidechain: Option<PathBuf>,
+    /// Names of the audio files beside this report: the next render to the same folder removes them.
+    pub files: Vec<String>,
 }
 
 impl Report {

@@ -1,0 +1,194 @@
+//! Where a render's files go: looked at before the render, changed when all of them are whole.
+
+use crate::files::{self, Part};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::path::{Component, Path, PathBuf};
+
+/// The folder of one render.
+#[derive(Debug)]
+pub struct OutDir {
+    folder: PathBuf,
+    /// What the report of an earlier render says that it left here.
+    earlier: Vec<PathBuf>,
+}
+
+/// As much of an earlier render's report as tells that it is one, and what else it left.
+#[derive(Deserialize)]
+struct Earlier {
+    #[serde(rename = "latency_samples_reported")]
+    _latency_samples: usize,
+    #[serde(default)]
+    files: Vec<PathBuf>,
+}
+
+impl OutDir {
+    /// Makes the folder where it is missing and writes to it: whoever renders for a night should not learn in the morning that nothing
+    /// can be kept.
+    pub fn prepare(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let report = Part::of(&folder.join(REPORT))?;
+        std::fs::write(report.path(), "").with_context(|| format!("cannot write to {}", folder.display()))?;
+        let earlier: Option<Earlier> =
+            std::fs::read(folder.join(REPORT)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        // A name alone leads nowhere else.
+        let is_name = |path: &PathBuf| matches!(path.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
+        let earlier = earlier.map(|earlier| earlier.files).unwrap_or_default();
+        let earlier = earlier.into_iter().filter(is_name).map(|name| folder.join(name)).collect();
+        Ok(Self { folder: folder.to_path_buf(), earlier })
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Refuses where a file that may be replaced or removed is one that is read: the input of a render, its sidechain, or what is
+    /// rendered after it.
+    pub fn spare(&self, names: &[String], sources: &[&Path]) -> Result<()> {
+        let own = names.iter().map(|name| self.path(name));
+        for file in own.chain(self.earlier.iter().cloned()) {
+            for replaced in [files::part_of(&file), file] {
+                if let Some(source) = sources.iter().find(|source| is_same_file(&replaced, source)) {
+                    bail!(
+                        "{} would take the place of {}, which is read: name another folder for what comes out",
+                        replaced.display(),
+                        source.display()
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts whole files and their report in the place of what an earlier render left. The report goes first and comes last: while there is
+    /// one, it is that of the files beside it.
+    pub fn publish(self, parts: Vec<Part>, report: &str) -> Result<()> {
+        for earlier in &self.earlier {
+            files::remove(earlier)?;
+        }
+        files::remove(&self.path(REPORT))?;
+        parts.into_iter().try_for_each(Part::finish)?;
+        files::write(&self.path(REPORT), report)
+    }
+}
+
+/// The report's name.
+const REPORT: &str = "report.json";
+
+/// Whether two paths lead to one file, by links of either kind or not. What is not there is no file.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    let identity = |path: &Path| {
+        use std::os::unix::fs::MetadataExt;
+        path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    };
+    #[cfg(not(unix))]
+    let identity = |path: &Path| path.canonicalize().ok();
+    identity(a).is_some_and(|a| identity(b) == Some(a))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const STEMS: [&str; 3] = ["main.wav", "music.wav", "dialogue.wav"];
+
+    fn names() -> Vec<String> {
+        STEMS.map(str::to_owned).to_vec()
+    }
+
+    /// The files in a folder, by name.
+    fn listed(folder: &Path) -> Vec<String> {
+        let files = files::list(folder, |_| true).unwrap();
+        files.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    fn render(folder: &Path, names: &[&str], text: &str) {
+        let out_dir = OutDir::prepare(folder).unwrap();
+        let parts = names.iter().map(|name| {
+            let part = Part::of(&out_dir.path(name)).unwrap();
+            fs::write(part.path(), text).unwrap();
+            part
+        });
+        let parts = parts.collect();
+        let report = serde_json::json!({ "latency_samples_reported": 1, "files": names });
+        out_dir.publish(parts, &report.to_string()).unwrap();
+    }
+
+    #[test]
+    fn a_second_render_leaves_nothing_of_the_first_and_all_that_is_not_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        fs::write(folder.join("mine.wav"), "mine").unwrap();
+        render(folder, &["main.wav", "music.wav", "dialogue.wav"], "one");
+        fs::write(folder.join("note.txt"), "mine").unwrap();
+        render(folder, &["main.wav", "target.wav", "residual.wav"], "two");
+        let expected = ["main.wav", "mine.wav", "note.txt", "report.json", "residual.wav", "target.wav"];
+        assert_eq!(listed(folder), expected);
+        assert_eq!(fs::read_to_string(folder.join("main.wav")).unwrap(), "two");
+    }
+
+    #[test]
+    fn a_report_of_something_else_names_nothing_that_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        for (report, file) in [
+            (r#"{"files": ["music.wav"]}"#, inner.join("music.wav")),
+            (r#"{"latency_samples_reported": 1, "files": ["../music.wav"]}"#, folder.path().join("music.wav")),
+            ("no report", inner.join("music.wav")),
+        ] {
+            fs::write(&file, "mine").unwrap();
+            fs::write(inner.join("report.json"), report).unwrap();
+            render(&inner, &["main.wav"], "one");
+            assert!(file.exists(), "{report}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_to_whatever_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mix, out) = (folder.path().join("mix.wav"), folder.path().join("out"));
+        fs::write(&mix, "the only copy").unwrap();
+        let refusal =
+            |sources: &[&Path]| OutDir::prepare(&out).unwrap().spare(&names(), sources).map_err(|e| e.to_string());
+        assert_eq!(refusal(&[&mix]), Ok(()));
+        for name in STEMS {
+            let path = out.join(name);
+            fs::write(&path, "the only copy").unwrap();
+            let error = refusal(&[&mix, &path]).unwrap_err();
+            assert!(error.contains(name), "{error}");
+            let roundabout = out.join("../out").join(name);
+            assert!(refusal(&[&roundabout]).is_err());
+            fs::remove_file(&path).unwrap();
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&mix, out.join("main.wav")).unwrap();
+            assert!(refusal(&[&mix]).unwrap_err().contains("mix.wav"));
+            fs::remove_file(out.join("main.wav")).unwrap();
+        }
+        fs::hard_link(&mix, out.join("music.wav")).unwrap();
+        #[cfg(unix)]
+        assert!(refusal(&[&mix]).is_err());
+        fs::remove_file(out.join("music.wav")).unwrap();
+        // What an earlier render left is removed even where this one writes nothing of that name.
+        render(&out, &["target.wav"], "one");
+        assert!(refusal(&[&out.join("target.wav")]).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_or_written_to_is_an_error_before_the_render() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = format!("{:#}", OutDir::prepare(&file.join("out")).unwrap_err());
+        assert!(error.contains("cannot make the folder"), "{error}");
+        // Even to root, for whom no folder is read-only.
+        fs::create_dir_all(folder.path().join("out/report.json.part")).unwrap();
+        let error = format!("{:#}", OutDir::prepare(&folder.path().join("out")).unwrap_err());
+        assert!(error.contains("cannot write to"), "{error}");
+    }
+}
