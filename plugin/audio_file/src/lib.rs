@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::formats::well_known::FORMAT_ID_MP3;
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
 
 /// Extensions that are taken for audio, in lower case.
@@ -107,20 +108,37 @@ pub fn read_beginning(path: &Path, longest_s: f64) -> Result<Audio, ReadError> {
     decoded(path, Some(longest_s))
 }
 
+/// Finds out what is in a file, and how long it says that it is.
+///
+/// Of an MP3 without a count in its header the reader estimates one, out of the size of the first frames, and leaves out what comes
+/// after that: a part of a file whose bit rate rises or falls. It does so only where it can seek, and nothing here seeks, so an MP3 is
+/// opened once more as something to be read from its beginning to its end. Others need to seek to learn what they declare.
+fn probed(path: &Path) -> Result<Box<dyn FormatReader>, ReadError> {
+    let of = || path.to_path_buf();
+    let open = || File::open(path).map_err(|reason| ReadError::Open { path: of(), reason });
+    let probe = |source: Box<dyn MediaSource>| {
+        let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+        let mut hint = Hint::new();
+        if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+            hint.with_extension(extension);
+        }
+        symphonia::default::get_probe()
+            .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
+            .map_err(|source| ReadError::Unknown { path: of(), source })
+    };
+    let format = probe(Box::new(open()?))?;
+    if format.format_info().format == FORMAT_ID_MP3 {
+        return probe(Box::new(ReadOnlySource::new(open()?)));
+    }
+    Ok(format)
+}
+
 /// The whole file, or what there is of its beginning.
 fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
     let of = || path.to_path_buf();
-    let file = File::open(path).map_err(|reason| ReadError::Open { path: of(), reason })?;
-    let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
-    let mut hint = Hint::new();
-    if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
-        hint.with_extension(extension);
-    }
     let unknown = |source| ReadError::Unknown { path: of(), source };
     let damaged = |reason| ReadError::Damaged { path: of(), reason };
-    let mut format = symphonia::default::get_probe()
-        .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-        .map_err(unknown)?;
+    let mut format = probed(path)?;
     let track = format.default_track(TrackType::Audio).ok_or_else(|| ReadError::Empty(of()))?;
     let (track_id, declared_samples) = (track.id, track.num_frames);
     let codec = track.codec_params.as_ref().and_then(|params| params.audio()).ok_or_else(|| ReadError::Empty(of()))?;
@@ -235,6 +253,53 @@ mod tests {
         assert!(matches!(empty, ReadError::Empty(_)));
         assert!(matches!(missing, ReadError::Open { .. }));
         assert!([cut_off, unknown, empty, missing].iter().all(|error| error.to_string().contains("a.wav")));
+    }
+
+    /// Silent frames of an MP3 (MPEG-1 layer III, 44.1 kHz, mono) at bit rates that their header's index names.
+    fn mp3(bit_rate_indices: &[u8]) -> Vec<u8> {
+        const KBIT_PER_S: [usize; 15] = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
+        let frames = bit_rate_indices.iter().map(|idx| {
+            let mut frame = vec![0; 144 * 1000 * KBIT_PER_S[usize::from(*idx)] / 44_100];
+            frame[..4].copy_from_slice(&[0xff, 0xfb, idx << 4, 0xc0]);
+            frame
+        });
+        frames.flatten().collect()
+    }
+
+    /// A first frame that counts the others.
+    fn mp3_header(num_frames: u32) -> Vec<u8> {
+        let mut frame = mp3(&[9]);
+        // After the four bytes of the frame's header and the 17 of mono side information.
+        frame[21..33].copy_from_slice(&[b"Xing", &1_u32.to_be_bytes()[..], &num_frames.to_be_bytes()].concat());
+        frame
+    }
+
+    const SAMPLES_PER_FRAME: usize = 1152;
+
+    #[test]
+    fn an_mp3_without_a_count_is_read_to_its_end_whatever_its_first_frames_are_like() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp3");
+        for (first, then) in [(14, 1), (1, 14), (9, 9)] {
+            let indices = [[first; 20], [then; 20], [then; 20], [then; 20]].concat();
+            std::fs::write(&path, mp3(&indices)).unwrap();
+            assert_eq!(read(&path).unwrap().num_samples(), 80 * SAMPLES_PER_FRAME, "{first}, then {then}");
+            assert_eq!(read_beginning(&path, 60.0).unwrap().num_samples(), 80 * SAMPLES_PER_FRAME);
+        }
+    }
+
+    #[test]
+    fn an_mp3_with_a_count_is_held_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp3");
+        std::fs::write(&path, [mp3_header(50), mp3(&[9; 50])].concat()).unwrap();
+        assert_eq!(read(&path).unwrap().num_samples(), 50 * SAMPLES_PER_FRAME);
+        std::fs::write(&path, [mp3_header(80), mp3(&[9; 50])].concat()).unwrap();
+        let (declared, actual) = (80 * SAMPLES_PER_FRAME as u64, 50 * SAMPLES_PER_FRAME as u64);
+        match read(&path) {
+            Err(ReadError::CutOff { declared: d, actual: a, .. }) => assert_eq!((d, a), (declared, actual)),
+            other => panic!("expected a file that is cut off, got {other:?}"),
+        }
     }
 
     #[test]
