@@ -5,6 +5,7 @@ mod capture;
 mod dispatch;
 mod engine;
 mod pace;
+mod patience;
 #[cfg(test)]
 mod random;
 mod schedule;

@@ -1,17 +1,14 @@
 //! The sidechain and what was found, kept for as long as an example lasts, and handed to the worker when one is to be taken.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::patience::Patience;
 use crate::examples::{AudioExamples, Example, FOLLOWED, NUM_OF_SIDECHAIN, NUM_OF_TARGET, NUM_PLACES};
 use crate::query::{Embedding, NUM_SLOTS, Query, Question};
 use crate::query_board::{QueryBoard, QueryBoards, Reading};
 use crate::query_map::QueryMap;
-use crate::status::{EngineStatus, State};
-use crate::worker_thread::Waker;
-
-/// Pause between two looks while waiting.
-const WAIT_STEP: Duration = Duration::from_micros(200);
+use crate::status::EngineStatus;
 
 /// The audio thread's side of listening to examples.
 pub struct Capture {
@@ -24,7 +21,9 @@ pub struct Capture {
     /// This engine's own.
     followed: Arc<QueryBoard>,
     map: QueryMap,
-    waker: Waker,
+    patience: Patience,
+    /// Something was to be listened to at the last look.
+    is_owed: bool,
     /// `[place]` Of the example handed over last.
     numbers: [u32; NUM_PLACES],
     /// `[place]` Where the last one lies that is known.
@@ -38,7 +37,7 @@ impl Capture {
         boards: Arc<QueryBoards>,
         followed: Arc<QueryBoard>,
         map: QueryMap,
-        waker: Waker,
+        patience: Patience,
     ) -> Self {
         let known = std::array::from_fn(|place| boards.get(place).unwrap_or(&followed).settled());
         let mut own = Self {
@@ -48,7 +47,8 @@ impl Capture {
             boards,
             followed,
             map,
-            waker,
+            patience,
+            is_owed: false,
             numbers: [0; NUM_PLACES],
             known,
         };
@@ -126,7 +126,7 @@ impl Capture {
         status: &EngineStatus,
     ) -> Embedding {
         if let Some(longest_wait) = longest_wait {
-            self.wait(Instant::now() + longest_wait, status);
+            self.wait(longest_wait, status);
         }
         let mut of_slot = |slot: usize| {
             if is_following
@@ -152,15 +152,22 @@ impl Capture {
         }
     }
 
-    fn wait(&self, until: Instant, status: &EngineStatus) {
-        let is_dealt_with = || {
-            (0..NUM_PLACES).all(|place| self.end.answered(place) >= self.numbers[place])
-                && !self.boards.iter().any(QueryBoard::has_offer)
-        };
-        while !is_dealt_with() && status.state() != State::Unavailable && Instant::now() < until {
-            self.waker.wake();
-            std::thread::sleep(WAIT_STEP);
-        }
+    fn wait(&mut self, longest_wait: Duration, status: &EngineStatus) {
+        let patience = self.patience.clone();
+        patience.wait(longest_wait, status, || {
+            let is_owed = !self.is_dealt_with();
+            if self.is_owed && !is_owed {
+                self.patience.renew();
+            }
+            self.is_owed = is_owed;
+            !self.is_owed
+        });
+    }
+
+    /// Whether nothing that was taken or offered is still to be listened to.
+    fn is_dealt_with(&self) -> bool {
+        (0..NUM_PLACES).all(|place| self.end.answered(place) >= self.numbers[place])
+            && !self.boards.iter().any(QueryBoard::has_offer)
     }
 
     /// Where the example of `place` lies.
@@ -178,4 +185,53 @@ impl Capture {
 fn fullest(examples: &mut [Option<Example>]) -> Option<Example> {
     let heard = |place: &&mut Option<Example>| place.as_ref().map(Example::num_filled);
     examples.iter_mut().max_by_key(heard)?.take()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::examples::examples;
+    use crate::latency::{ModelTiming, latency};
+    use crate::query_map::Projection;
+    use crate::worker_thread::Waker;
+
+    #[test]
+    fn a_worker_that_never_answers_is_waited_for_once_and_again_after_a_sign_of_life() {
+        let timing = ModelTiming {
+            sample_rate_hz: 16_000.0,
+            window_s: 0.064,
+            hop_s: 0.016,
+            synthesis_s: 0.064,
+            num_bins: 513,
+            frames_per_call: 8,
+            look_ahead_frames: 0,
+            look_back_frames: 0,
+        };
+        let status = EngineStatus::register("test", 48_000.0, 512, latency(&timing, 48_000.0, 512).unwrap(), 8);
+        let (audio, mut worker) = examples(1, 16);
+        let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
+        let patience = Patience::with(Waker::none());
+        let mut capture = Capture::new(audio, Arc::default(), Arc::default(), map, patience.clone());
+        let longest_wait = Duration::from_millis(500);
+        let num_waits = |capture: &mut Capture| {
+            let began = Instant::now();
+            for _ in 0..10 {
+                capture.place(&Question::default(), false, Some(longest_wait), &status);
+            }
+            began.elapsed().div_duration_f32(longest_wait) as usize
+        };
+        assert_eq!(num_waits(&mut capture), 0, "there is nothing to wait for");
+        capture.take(0);
+        assert_eq!(num_waits(&mut capture), 1);
+        let began = Instant::now();
+        patience.wait(longest_wait, &status, || false);
+        assert!(began.elapsed() < longest_wait, "nobody else waits for it either");
+        let example = worker.receive().expect("the example");
+        worker.give_back(example);
+        assert_eq!(num_waits(&mut capture), 0, "it was dealt with");
+        capture.take(0);
+        assert_eq!(num_waits(&mut capture), 1, "the worker was seen to live");
+    }
 }

@@ -3,18 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::assembly::StepSettings;
+use super::patience::Patience;
 use crate::handoff::{AudioEnd, Call, CallShape, Outcome};
 use crate::latency::ModelTiming;
 use crate::status::{EngineStatus, State};
-use crate::worker_thread::Waker;
-
-/// Pause between two looks while waiting. Far below the duration of a call, so that it costs a bounce nothing.
-const WAIT_STEP: Duration = Duration::from_micros(100);
 
 /// Fills calls frame by frame, sends them, and keeps the ones that came back until their last frame was used.
 pub struct Dispatch {
     end: AudioEnd,
-    waker: Waker,
+    patience: Patience,
     shape: CallShape,
     look_ahead_frames: usize,
     epoch: u64,
@@ -34,8 +31,6 @@ pub struct Dispatch {
     silence: Silence,
     /// Calls that came back, oldest first. Never more than there are in circulation.
     returned: Vec<Call>,
-    /// A wait came to nothing: no further one until the worker gives a sign of life.
-    has_given_up: bool,
     /// By call number modulo its length: what came of the attempt to hand that call over.
     sent: Vec<Sent>,
 }
@@ -90,11 +85,11 @@ pub enum Due {
 
 impl Dispatch {
     /// `num_calls` calls are in circulation.
-    pub fn new(end: AudioEnd, waker: Waker, shape: CallShape, timing: &ModelTiming, num_calls: usize) -> Self {
+    pub fn new(end: AudioEnd, patience: Patience, shape: CallShape, timing: &ModelTiming, num_calls: usize) -> Self {
         let reach_frames = timing.reach_frames();
         Self {
             end,
-            waker,
+            patience,
             shape,
             look_ahead_frames: timing.look_ahead_frames,
             epoch: 0,
@@ -106,7 +101,6 @@ impl Dispatch {
             num_mask_channels: 0,
             silence: Silence { reach_frames, num_silent_frames: reach_frames },
             returned: Vec::with_capacity(num_calls + 1),
-            has_given_up: false,
             sent: vec![Sent::No; num_calls + 2],
         }
     }
@@ -314,7 +308,7 @@ impl Dispatch {
     /// Takes in what the worker is done with; what belongs to before a reset, or has past masks only, is empty at once.
     fn collect(&mut self) {
         while let Some(call) = self.end.receive() {
-            self.has_given_up = false;
+            self.patience.renew();
             let is_past = self.shape.last_frame(call.first_frame) < self.due_frame + self.look_ahead_frames as u64;
             if call.epoch == self.epoch && !is_past {
                 self.returned.push(call);
@@ -324,18 +318,13 @@ impl Dispatch {
         }
     }
 
-    /// Waits for the worker. Only for a host that renders ahead of real time.
+    /// Waits for the worker, and takes in what it is done with. Only for a host that renders ahead of real time.
     fn wait_until(&mut self, longest_wait: Duration, status: &EngineStatus, mut is_met: impl FnMut(&mut Self) -> bool) {
-        let began = Instant::now();
-        loop {
+        let patience = self.patience.clone();
+        patience.wait(longest_wait, status, || {
             self.collect();
-            if is_met(self) || self.has_given_up || status.state() == State::Unavailable {
-                return;
-            }
-            self.has_given_up = began.elapsed() > longest_wait;
-            self.waker.wake();
-            std::thread::sleep(WAIT_STEP);
-        }
+            is_met(self)
+        });
     }
 }
 

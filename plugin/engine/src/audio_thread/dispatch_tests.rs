@@ -10,7 +10,7 @@ use crate::audio_thread::random::Random;
 use crate::handoff::handoff;
 use crate::latency::latency;
 use crate::query::Embedding;
-use crate::worker_thread::{Model, Separate, clock};
+use crate::worker_thread::{Model, Separate, Waker, clock};
 
 type Stream = crate::worker_thread::Stream<Namer>;
 
@@ -144,7 +144,7 @@ impl Rig {
         let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new(), is_broken: false };
         let stream = Stream::new(worker_end, shape, status.clone(), namer).with_clock(clock::now);
         Self {
-            dispatch: Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls),
+            dispatch: Dispatch::new(audio_end, Patience::with(Waker::none()), shape, &timing, num_calls),
             shape,
             stream,
             status,

@@ -10,6 +10,7 @@ use super::assembly::{Assembly, StepSettings};
 use super::capture::Capture;
 use super::dispatch::Dispatch;
 use super::pace::Pace;
+use super::patience::Patience;
 use super::stems::Stems;
 use crate::catalogue::ModelSpec;
 use crate::examples::examples;
@@ -177,8 +178,9 @@ impl Engine {
         let status =
             EngineStatus::register(&model.id, host_rate_hz, max_block_samples, latency, timing.frames_per_call);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
-        let dispatch = Dispatch::new(audio_end, worker.waker(), shape, &timing, num_calls);
-        let (capture, listener) = Self::ears(&config, &latency, worker).unzip();
+        let patience = Patience::with(worker.waker());
+        let (capture, listener) = Self::ears(&config, &latency, patience.clone()).unzip();
+        let dispatch = Dispatch::new(audio_end, patience, shape, &timing, num_calls);
         let engine = Self::new(&config, latency, shape, dispatch, capture, status.clone());
         match check_host_rate(host_rate_hz) {
             Err(error) => status.set_unavailable(error.to_string()),
@@ -196,7 +198,7 @@ impl Engine {
     }
 
     /// Both sides of listening to examples, where the model is asked.
-    fn ears(config: &EngineConfig, latency: &Latency, worker: &Worker) -> Option<(Capture, Listener)> {
+    fn ears(config: &EngineConfig, latency: &Latency, patience: Patience) -> Option<(Capture, Listener)> {
         let (spec, grid) = (&config.model, latency.grid);
         let map = spec.query_map()?;
         let num_hops = grid.frames_reach_hops(spec.query_frames);
@@ -212,7 +214,7 @@ impl Engine {
             num_frames: spec.query_frames,
             embedding_size: spec.embedding_size,
         };
-        Some((Capture::new(audio, config.boards.clone(), followed, map, worker.waker()), listener))
+        Some((Capture::new(audio, config.boards.clone(), followed, map, patience), listener))
     }
 
     fn new(

@@ -87,7 +87,7 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
     let status =
         EngineStatus::register("test", config.host_rate_hz, config.max_block_samples, latency, frames_per_call);
     status.set_running("test");
-    let dispatch = Dispatch::new(audio_end, Waker::none(), shape, &timing, num_calls);
+    let dispatch = Dispatch::new(audio_end, Patience::with(Waker::none()), shape, &timing, num_calls);
     let mut engine = Engine::new(config, latency, shape, dispatch, None, status);
     // Tests run faster than real time and must not be taken for a bounce unless they say so.
     engine.pace = Pace::new(f64::INFINITY);

@@ -19,7 +19,7 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     let offline = Settings { render: RenderMode::Offline, question: example, ..Settings::default() };
     let listening = |config: &EngineConfig| {
         let (mut engine, worker) = engine_and_worker(config);
-        let (capture, listener) = Engine::ears(config, &engine.latency, &Worker::default()).unzip();
+        let (capture, listener) = Engine::ears(config, &engine.latency, Patience::with(Waker::none())).unzip();
         engine.capture = capture;
         let stream = stream_for(worker, config, &engine, |_| 0.0).with_listener(listener);
         (engine, stream)
@@ -67,7 +67,7 @@ fn a_recording_of_any_rate_is_listened_to_without_the_sidechain_and_a_bad_one_is
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (engine, worker) = engine_and_worker(&config);
-    let (_, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
+    let (_, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     let board = &config.boards[1];
     let named = |channels, rate_hz| Recording::new("hum".into(), channels, rate_hz);
@@ -97,7 +97,7 @@ fn an_offline_host_waits_for_a_recording_that_was_offered() {
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
-    let (capture, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
+    let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
     engine.capture = capture;
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     config.boards[0].offer(Recording::new("hum".into(), vec![vec![0.5; 20_000]], 48_000.0));
@@ -119,7 +119,7 @@ fn listening_engine() -> (EngineConfig, Engine, Listener) {
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
     let (mut engine, _) = engine_and_worker(&config);
-    let (capture, listener) = Engine::ears(&config, &engine.latency, &Worker::default()).unzip();
+    let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
     engine.capture = capture;
     (config, engine, listener.unwrap())
 }
