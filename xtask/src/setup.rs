@@ -35,9 +35,11 @@ pub struct SetupArgs {
 
 /// Brings `target/libtorch` to what the pins say.
 pub fn run(args: &SetupArgs) -> Result<()> {
-    check_platform()?;
     check_compiler()?;
     let libtorch = crate::paths::libtorch();
+    if !HAS_PINS {
+        return check_unpacked(args, &libtorch);
+    }
     let pins = Pins::built_in()?.select(args.cuda);
     if !args.verify && Stamp::holds(&pins, &libtorch) {
         println!("libtorch {} is in {}", pins.version, crate::paths::shown(&libtorch));
@@ -159,21 +161,55 @@ fn write_if_changed(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The pins are those of one platform.
-fn check_platform() -> Result<()> {
-    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Ok(());
+const HAS_PINS: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
+/// Where there are no pins, whoever builds has unpacked libtorch, and there is nothing to fetch or to check it against.
+fn check_unpacked(args: &SetupArgs, libtorch: &Path) -> Result<()> {
+    let missing: Vec<_> = [libraries(libtorch), target_include(libtorch)].into_iter().filter(|f| !f.is_dir()).collect();
+    if let Some(folder) = missing.first() {
+        bail!(
+            "{} is missing: setup knows where to fetch libtorch for Linux on x86-64 only; unpack libtorch {} into {}, with its folders \
+             include and lib",
+            folder.display(),
+            Pins::built_in()?.version,
+            libtorch.display()
+        );
     }
-    bail!(
-        "setup knows the libtorch of Linux on x86-64 only; elsewhere unpack libtorch 2.11.0 into {} (include/ and lib/)",
-        crate::paths::libtorch().display()
-    )
+    if args.cuda || args.verify {
+        bail!("--cuda and --verify need the files that setup fetches, and it fetches those of Linux on x86-64 only");
+    }
+    println!("libtorch is in {}, as you unpacked it", crate::paths::shown(libtorch));
+    Ok(())
 }
 
-/// The binding to libtorch is compiled from C++.
+/// The binding to libtorch is compiled from C++. Microsoft's compiler is not on `PATH`; its installer tells the build where it is.
 fn check_compiler() -> Result<()> {
-    let named = std::env::var_os("CXX").is_some();
+    let named = std::env::var_os("CXX").is_some() || cfg!(target_env = "msvc");
     if named || crate::process::find_program(&["c++", "g++", "clang++"]).is_some() {
         return Ok(());
     }
     bail!("a C++ compiler is missing; on Debian: sudo apt install g++")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_is_fetched_an_unpacked_libtorch_will_do_and_a_missing_one_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let check = |args: &SetupArgs| check_unpacked(args, folder.path()).map_err(|error| error.to_string());
+        for part in ["lib", "include"] {
+            let error = check(&SetupArgs::default()).expect_err("it is not there yet");
+            assert!(
+                error.contains(&format!("{part} is missing")) && error.contains("unpack libtorch 2.11.0"),
+                "{error}"
+            );
+            fs::create_dir(folder.path().join(part)).expect("a folder");
+        }
+        assert_eq!(check(&SetupArgs::default()), Ok(()));
+        for args in [SetupArgs { cuda: true, verify: false }, SetupArgs { cuda: false, verify: true }] {
+            check(&args).expect_err("nothing to fetch, nothing to check against");
+        }
+    }
 }
