@@ -105,9 +105,12 @@ fn remove_all(places: &Places) -> Result<()> {
     let user_data = places.data.parent().unwrap_or(&places.data);
     let keep = [places.clap.as_path(), &places.vst3, user_data];
     for path in record.paths() {
-        if path.symlink_metadata().is_ok() {
-            files::remove(path)?;
-            println!("removed {}", path.display());
+        // An installation that was interrupted has the last of them under its other name.
+        for path in [path.clone(), files::part_of(path)] {
+            if path.symlink_metadata().is_ok() {
+                files::remove(&path)?;
+                println!("removed {}", path.display());
+            }
         }
         remove_empty_parents(path, &keep);
     }
@@ -176,6 +179,24 @@ mod tests {
         assert!(!home.join(".local/share/underscore/lib").exists());
         assert!(home.join(".vst3").exists(), "the folders of all plugins stay");
         assert!(remove_all(&places).is_err(), "a second time there is nothing");
+    }
+
+    #[test]
+    fn of_an_interrupted_installation_nothing_stays_behind() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (layout, libtorch) = built(folder.path());
+        let home = folder.path().join("home");
+        let places = user_of(&home);
+        copy_all(&layout, &places, &libtorch).expect("an installation");
+        let library = places.layout("Underscore").libtorch.join("libtorch_cpu.so");
+        // Where the copy of the largest file is interrupted: it is written down, and half of it is there under its other name.
+        let part = files::Part::of(&library).expect("a part");
+        fs::rename(&library, part.path()).expect("half a file");
+        std::mem::forget(part);
+        let data = home.join(".local/share/underscore");
+        fs::write(data.join("installed.txt.part"), "half a record").expect("a file");
+        remove_all(&places).expect("no installation");
+        assert!(!data.exists(), "{:?}", files::list(&data.join("lib/libtorch"), |_| true));
     }
 
     #[test]

@@ -41,8 +41,9 @@ impl Record {
         self.paths.is_empty()
     }
 
-    /// Removes the record itself.
+    /// Removes the record itself, and what an interrupted installation left of its next version.
     pub fn remove(self) -> Result<()> {
+        files::remove(&files::part_of(&self.file))?;
         files::remove(&self.file)
     }
 }
