@@ -32,7 +32,7 @@ pub use bundle::{Bundle, PluginId};
 pub use callbacks::Requests;
 pub use diagnostics::{Diagnostics, InstanceDiagnostics};
 pub use error::HostError;
-pub use locate::bundle_path;
+pub use locate::{bundle_path, bundled_folder};
 pub use main_thread::params::{Param, stable_id_hash};
 pub use main_thread::ports::{NotePort, Port, Ports};
 pub use main_thread::{Config, Instance};

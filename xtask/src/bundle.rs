@@ -20,11 +20,21 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// Options of `bundle`.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct BundleArgs {
-    /// Optimised, as it is shipped
+    /// Not optimised, to look for mistakes with: into target/bundled-debug, where nothing that measures or installs looks by itself
     #[arg(long)]
-    pub release: bool,
+    debug: bool,
+    /// Optimised, as it is shipped: so it is without this, too
+    #[arg(long, hide = true, conflicts_with = "debug")]
+    release: bool,
+}
+
+impl BundleArgs {
+    fn folder(self) -> PathBuf {
+        let folder = paths::bundled();
+        if self.debug { folder.with_file_name("bundled-debug") } else { folder }
+    }
 }
 
 /// Builds the plugin and the backend and puts the bundles together.
@@ -32,8 +42,8 @@ pub fn run(args: BundleArgs) -> Result<Layout> {
     if !paths::libtorch().join("lib").is_dir() {
         bail!("libtorch is missing: run `cargo xtask setup` first");
     }
-    let layout = Layout::new(&paths::bundled(), &name()?);
-    let built = build(args.release)?;
+    let layout = Layout::new(&args.folder(), &name()?);
+    let built = build(args)?;
     for binary in [&layout.clap_binary, &layout.vst3_binary] {
         files::copy(&built.plugin, binary)?;
     }
@@ -85,10 +95,10 @@ struct Target {
     crate_types: Vec<String>,
 }
 
-fn build(release: bool) -> Result<Built> {
+fn build(args: BundleArgs) -> Result<Built> {
     let mut cargo = process::cargo();
     cargo.args(["build", "--package", "underscore", "--package", "underscore-torch", "--lib"]);
-    if release {
+    if !args.debug {
         cargo.arg("--release");
     }
     cargo.arg("--message-format=json-render-diagnostics");
@@ -136,6 +146,26 @@ mod tests {
         );
         assert_eq!(library(&messages, "a"), Some(PathBuf::from(format!("/t/liba{suffix}"))));
         assert_eq!(library(&messages, "b"), None);
+    }
+
+    #[test]
+    fn bundles_are_optimised_unless_the_others_are_asked_for_and_those_lie_elsewhere() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: BundleArgs,
+        }
+        let parsed = |flags: &[&str]| {
+            let words = std::iter::once("bundle").chain(flags.iter().copied());
+            <Command as clap::Parser>::try_parse_from(words).map(|command| command.args)
+        };
+        for flags in [&[][..], &["--release"]] {
+            let args = parsed(flags).expect("flags of before are taken");
+            assert!(!args.debug && args.folder() == paths::bundled());
+        }
+        let args = parsed(&["--debug"]).expect("the flag");
+        assert!(args.debug && args.folder() != paths::bundled() && args.folder().parent() == paths::bundled().parent());
+        assert!(parsed(&["--debug", "--release"]).is_err());
     }
 
     #[test]

@@ -40,7 +40,7 @@ struct Programme {
 /// Sets up, builds, renders, draws and measures.
 pub fn run() -> Result<()> {
     setup::run(&setup::SetupArgs::default())?;
-    let layout = bundle::run(BundleArgs { release: true })?;
+    let layout = bundle::run(BundleArgs::default())?;
     let folder = paths::target().join("demo");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
 

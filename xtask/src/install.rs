@@ -54,7 +54,7 @@ impl Places {
 /// Sets up, builds the release bundles and installs them for this user.
 pub fn install() -> Result<()> {
     setup::run(&setup::SetupArgs::default())?;
-    let built = bundle::run(BundleArgs { release: true })?;
+    let built = bundle::run(BundleArgs::default())?;
     let places = Places::of_user(|name| std::env::var_os(name))?;
     copy_all(&built, &places, &paths::libtorch().join("lib"))?;
     println!("Rescan the plugins in your host; `cargo xtask uninstall` takes all of it away again.");

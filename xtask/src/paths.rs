@@ -17,9 +17,9 @@ pub fn libtorch() -> PathBuf {
     target().join("libtorch")
 }
 
-/// The bundles, and the folder of resources beside them.
+/// The bundles, and the folder of resources beside them: where everything that hosts them looks for them.
 pub fn bundled() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(target, PathBuf::from).join("bundled")
+    host_tests::bundled_folder()
 }
 
 /// The shipped models.

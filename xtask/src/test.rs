@@ -158,7 +158,7 @@ fn training_tests() -> Result<Tally> {
 }
 
 fn make_bundle() -> Result<Tally> {
-    bundle::run(BundleArgs { release: true }).map(|_| Tally::default())
+    bundle::run(BundleArgs::default()).map(|_| Tally::default())
 }
 
 /// One at a time: they measure time, memory and what the process has opened; what they measured is shown.
