@@ -19,7 +19,7 @@ pub enum Outcome {
     Pending,
     /// The masks are there.
     Masked,
-    /// The worker did not run it: all its frames were past.
+    /// The worker did not run it: all its frames were past, or would have been with it.
     TooLate,
     /// The inference failed; the status says why.
     Failed,

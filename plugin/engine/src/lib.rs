@@ -14,6 +14,7 @@
 
 mod audio_thread;
 mod catalogue;
+mod clock;
 mod examples;
 mod handoff;
 mod latency;

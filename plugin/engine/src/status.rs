@@ -236,6 +236,14 @@ impl EngineStatus {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).notice = notice;
     }
 
+    /// Time from handing a call over to the moment at which its last frame is due. Where the model does not look ahead, the last of the
+    /// call's masks is that frame's.
+    pub(crate) fn time_to_last_frame(&self) -> Duration {
+        let Latency { grid, synthesis_at_samples, mask_delay_frames, .. } = self.latency;
+        let num_samples = mask_delay_frames * grid.hop_samples() + synthesis_at_samples;
+        Duration::from_secs_f64(num_samples as f64 / self.host_rate_hz)
+    }
+
     fn deadline_ms(&self) -> f64 {
         1e3 * self.latency.deadline_samples as f64 / self.host_rate_hz
     }

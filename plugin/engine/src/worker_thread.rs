@@ -4,9 +4,8 @@
 //! The thread outlives activations, because inference on ever new threads leaks, and hosts activate a plugin many times over.
 
 #[cfg(test)]
-pub mod clock;
-#[cfg(test)]
 pub mod double;
+mod expectation;
 mod library;
 mod listener;
 mod model;
@@ -52,9 +51,6 @@ const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(15);
 
 /// Pause while there is nothing to poll.
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What tells the time.
-type Clock = fn() -> Instant;
 
 /// Where a model is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

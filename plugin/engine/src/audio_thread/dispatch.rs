@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::assembly::StepSettings;
 use super::patience::Patience;
+use crate::clock::Clock;
 use crate::handoff::{AudioEnd, Call, CallShape, Outcome};
 use crate::latency::ModelTiming;
 use crate::status::{EngineStatus, State};
@@ -33,6 +34,7 @@ pub struct Dispatch {
     returned: Vec<Call>,
     /// By call number modulo its length: what came of the attempt to hand that call over.
     sent: Vec<Sent>,
+    clock: Clock,
 }
 
 /// How long the input has been silent, in frames.
@@ -102,7 +104,14 @@ impl Dispatch {
             silence: Silence { reach_frames, num_silent_frames: reach_frames },
             returned: Vec::with_capacity(num_calls + 1),
             sent: vec![Sent::No; num_calls + 2],
+            clock: Instant::now,
         }
+    }
+
+    /// Goes by another clock.
+    #[cfg(test)]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Back to frame 0. Calls on their way are dropped when they come back.
@@ -168,7 +177,7 @@ impl Dispatch {
             }
         }
         let has_deadline = matches!(self.sent[sent_idx], Sent::WhileRunning | Sent::Anew) && !call.is_waited_for;
-        call.deadline_from = has_deadline.then(Instant::now);
+        call.deadline_from = has_deadline.then(self.clock);
         call.heard_from = *self.unbroken_from.get_or_insert(call.first_frame);
         self.sent_last = Some(call.first_frame);
         self.end.send(call);

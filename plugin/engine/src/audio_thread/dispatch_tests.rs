@@ -7,10 +7,11 @@ use assert_no_alloc::{assert_no_alloc, violation_count};
 
 use super::*;
 use crate::audio_thread::random::Random;
+use crate::clock::standing as clock;
 use crate::handoff::handoff;
 use crate::latency::latency;
 use crate::query::Embedding;
-use crate::worker_thread::{Model, Separate, Waker, clock};
+use crate::worker_thread::{Model, Separate, Waker};
 
 type Stream = crate::worker_thread::Stream<Namer>;
 
@@ -144,7 +145,8 @@ impl Rig {
         let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new(), is_broken: false };
         let stream = Stream::new(worker_end, shape, status.clone(), namer).with_clock(clock::now);
         Self {
-            dispatch: Dispatch::new(audio_end, Patience::with(Waker::none()), shape, &timing, num_calls),
+            dispatch: Dispatch::new(audio_end, Patience::with(Waker::none()), shape, &timing, num_calls)
+                .with_clock(clock::now),
             shape,
             stream,
             status,

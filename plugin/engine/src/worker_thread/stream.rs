@@ -1,10 +1,11 @@
 //! The worker's side of one engine: which calls are run, in what order, and what is said of them.
 
 use std::sync::{Arc, Once};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use underscore_backend::{Backend, Device};
 
+use super::expectation::Expectation;
 use super::listener::Listener;
 use super::model::Model;
 use super::past::Past;
@@ -12,8 +13,9 @@ use super::priority::Urgency;
 use super::separation::{Separate, Separation};
 use super::session::{Session, SessionError};
 use super::trouble::{self, Trouble};
-use super::{Assignment, Clock, DeviceChoice, library, store};
+use super::{Assignment, DeviceChoice, library, store};
 use crate::catalogue::ModelSpec;
+use crate::clock::Clock;
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
 use crate::resources::Resources;
 use crate::status::EngineStatus;
@@ -31,6 +33,7 @@ pub struct Stream<S = Separation> {
     /// First of the frames that the model has heard without a gap. After a gap it goes on with what it knows and takes what
     /// comes for the continuation, so that its masks fit the frames from the gap on and none before.
     heard_from: u64,
+    expectation: Expectation,
     /// None while calls succeed.
     trouble: Option<Trouble>,
     clock: Clock,
@@ -125,6 +128,7 @@ impl<S: Separate> Stream<S> {
             listener: None,
             num_mask_channels: 0,
             heard_from: 0,
+            expectation: Expectation::default(),
             trouble: None,
             clock: Instant::now,
         }
@@ -201,7 +205,11 @@ impl<S: Separate> Stream<S> {
         // Its masks are those of the frames `look_ahead_frames` earlier, and may be past already. But its own frames get none
         // unless the model hears them, so it is worth running until they are past, too.
         let last_frame = self.shape.last_frame(call.first_frame);
+        let expected = self.expectation.get();
         call.outcome = if self.end.is_past(&call, last_frame) {
+            Outcome::TooLate
+        } else if self.would_be_past(&call, expected) {
+            self.expectation.note_not_run();
             Outcome::TooLate
         } else if self.has_prospects() {
             self.run(&mut call)
@@ -216,10 +224,24 @@ impl<S: Separate> Stream<S> {
         if let Some(from) = call.deadline_from
             && matches!(call.outcome, Outcome::Masked | Outcome::TooLate)
         {
-            self.status.count_delivery((self.clock)().saturating_duration_since(from));
+            // One that was not run would have come later still.
+            let to_come = if call.outcome == Outcome::TooLate { expected } else { Duration::ZERO };
+            self.status.count_delivery((self.clock)().saturating_duration_since(from) + to_come);
         }
         self.end.send(call);
         true
+    }
+
+    /// Whether all frames of `call` are past if it is run and takes as long as `expected`. Run nevertheless, it would be of no use and
+    /// make the calls behind it as late: a worker that cannot keep up altogether would be in time for none, where it can be for most.
+    /// Nothing is known of a worker that takes longer than what is granted, though it begins at once; nor is a call worth less for being
+    /// late where somebody waits for it.
+    fn would_be_past(&self, call: &Call, expected: Duration) -> bool {
+        let granted = self.status.time_to_last_frame();
+        call.deadline_from.is_some_and(|from| {
+            let passed = (self.clock)().saturating_duration_since(from);
+            expected <= granted && passed + expected > granted
+        })
     }
 
     fn run(&mut self, call: &mut Call) -> Outcome {
@@ -238,7 +260,9 @@ impl<S: Separate> Stream<S> {
                 if self.trouble.take().is_some() {
                     self.status.clear_message();
                 }
-                self.status.count_step(now.saturating_duration_since(began).as_secs_f32() * 1e3);
+                let taken = now.saturating_duration_since(began);
+                self.expectation.note_run(taken);
+                self.status.count_step(taken.as_secs_f32() * 1e3);
                 Outcome::Masked
             }
             Err(error) => {
@@ -305,4 +329,165 @@ fn has_cuda(backend: Backend) -> bool {
         Err(reason) => tracing::info!("CUDA: {reason}"),
     });
     probed.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::POLL_INTERVAL;
+    use super::*;
+    use crate::clock::standing as clock;
+    use crate::handoff::{AudioEnd, handoff};
+    use crate::latency::{ModelTiming, latency};
+
+    const RATE_HZ: f64 = 48_000.0;
+    const HOP: Duration = Duration::from_millis(16);
+
+    /// From handing a call over to the need of its masks, of the timing below in blocks of 256 samples.
+    const DEADLINE: Duration = Duration::from_millis(22);
+
+    /// Frame by frame and without look-ahead, as for whoever is on air.
+    const LIVE: ModelTiming = ModelTiming {
+        sample_rate_hz: 16_000.0,
+        window_s: 0.064,
+        hop_s: 0.016,
+        synthesis_s: 0.032,
+        num_bins: 513,
+        frames_per_call: 1,
+        look_ahead_frames: 0,
+        look_back_frames: 0,
+    };
+
+    /// Takes as long as is said for each call that it is given.
+    struct Slow<F> {
+        takes: F,
+    }
+
+    impl<F: FnMut() -> Duration> Separate for Slow<F> {
+        type Error = &'static str;
+
+        fn separate(&mut self, _: &mut Call) -> Result<(), &'static str> {
+            clock::advance((self.takes)());
+            Ok(())
+        }
+
+        fn reset(&mut self) {}
+
+        fn reopen(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn model(&self) -> Option<&Model> {
+            None
+        }
+    }
+
+    /// An audio thread that keeps time, and a worker that looks for work as often as it does.
+    struct OnAir<F> {
+        audio: AudioEnd,
+        stream: Stream<Slow<F>>,
+        status: Arc<EngineStatus>,
+        began: Instant,
+        num_sent: u64,
+        num_due: u64,
+        num_in_time: usize,
+    }
+
+    impl<F: FnMut() -> Duration> OnAir<F> {
+        fn new(takes: F) -> Self {
+            let latency = latency(&LIVE, RATE_HZ, 256).unwrap();
+            assert_eq!(latency.deadline_samples as u128, DEADLINE.as_millis() * 48);
+            let shape = CallShape {
+                grid: latency.grid,
+                num_channels: 1,
+                num_frames: 1,
+                num_bins: LIVE.num_bins,
+                num_stems: 1,
+                embedding_size: 0,
+            };
+            let status = EngineStatus::register("test", RATE_HZ, 256, latency, 1);
+            let (audio, end) = handoff(&shape, 5);
+            let stream = Stream::new(end, shape, status.clone(), Slow { takes }).with_clock(clock::now);
+            Self { audio, stream, status, began: clock::now(), num_sent: 0, num_due: 0, num_in_time: 0 }
+        }
+
+        fn passed(&self) -> Duration {
+            clock::now() - self.began
+        }
+
+        fn send_time(&self) -> Duration {
+            HOP * self.num_sent as u32
+        }
+
+        fn due_time(&self) -> Duration {
+            HOP * self.num_due as u32 + DEADLINE
+        }
+
+        /// What the audio thread does up to now.
+        fn catch_up(&mut self) {
+            while self.send_time().min(self.due_time()) <= self.passed() {
+                if self.due_time() < self.send_time() {
+                    self.audio.publish_due(0, self.num_due);
+                    self.num_due += 1;
+                    continue;
+                }
+                if let Some(mut call) = self.audio.take_empty() {
+                    call.first_frame = self.num_sent;
+                    call.deadline_from = Some(self.began + self.send_time());
+                    call.is_fresh = self.num_sent == 0;
+                    self.audio.send(call);
+                }
+                self.num_sent += 1;
+            }
+        }
+
+        /// The share of the next `num_calls` whose masks come in time.
+        fn share_in_time(&mut self, num_calls: u64) -> f32 {
+            let (until, num_before) = (self.num_sent + num_calls, self.num_in_time);
+            while self.num_sent < until {
+                self.catch_up();
+                if !self.stream.step() {
+                    clock::advance(POLL_INTERVAL);
+                    continue;
+                }
+                while let Some(call) = self.audio.receive() {
+                    let needed = HOP * call.first_frame as u32 + DEADLINE;
+                    self.num_in_time += usize::from(call.outcome == Outcome::Masked && self.passed() <= needed);
+                    self.audio.put_empty(call);
+                }
+            }
+            (self.num_in_time - num_before) as f32 / num_calls as f32
+        }
+    }
+
+    #[test]
+    fn a_model_that_takes_a_little_longer_than_its_frames_last_is_in_time_for_most_of_them() {
+        for (call_ms, expected_share) in [(10.0, 1.0), (15.9, 1.0), (16.1, 0.97), (17.0, 0.75), (19.0, 0.45)] {
+            let mut on_air = OnAir::new(|| Duration::from_secs_f64(call_ms / 1e3));
+            let share = on_air.share_in_time(5_000);
+            let headroom = on_air.status.snapshot().headroom;
+            println!("calls of {call_ms} ms: {:.1} % in time, headroom {headroom:.2}", 100.0 * share);
+            assert!(share >= expected_share, "calls of {call_ms} ms: {share}");
+            assert!(call_ms < 16.0 || headroom < 0.02, "what was not run is too late");
+        }
+    }
+
+    #[test]
+    fn one_slow_call_costs_what_is_due_meanwhile_and_a_slow_minute_no_more_than_the_minute() {
+        let takes = std::cell::Cell::new(Duration::from_millis(10));
+        let mut on_air = OnAir::new(|| takes.get());
+        assert!(on_air.share_in_time(100) >= 1.0);
+        takes.set(Duration::from_millis(200));
+        on_air.share_in_time(1);
+        takes.set(Duration::from_millis(10));
+        // Of two seconds the 200 ms, what was granted for them less.
+        let share = on_air.share_in_time(125);
+        assert!(share >= 1.0 - 0.2 / 2.0, "{share}");
+        for slow_us in [18_000, 21_300, 21_900, 21_990, 22_010, 40_000] {
+            takes.set(Duration::from_micros(slow_us));
+            on_air.share_in_time(3_750);
+            takes.set(Duration::from_millis(10));
+            let (at_first, share) = (on_air.share_in_time(10), on_air.share_in_time(1_000));
+            assert!(at_first >= 0.85 && share >= 1.0, "after calls of {slow_us} µs: {at_first}, {share}");
+        }
+    }
 }
