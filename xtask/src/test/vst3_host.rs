@@ -1,8 +1,10 @@
 //! The VST3 bundle in a host of another make, which activates the main bus only: `tests/vst3/check.py` in pedalboard.
 
 use super::tally::{self, Tally};
-use crate::{paths, process};
-use anyhow::Result;
+use crate::setup::digest;
+use crate::{files, paths, process};
+use anyhow::{Context, Result};
+use std::path::Path;
 use std::process::Command;
 
 /// Runs the checks; left out, with the reason, where the host cannot be had or does not start.
@@ -13,14 +15,16 @@ pub fn run() -> Result<Tally> {
         println!("left out: there is no Python 3");
         return Ok(Tally::default());
     };
-    if !packages.join("pedalboard").is_dir() {
+    let file = folder.join("requirements.txt");
+    let requirements = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let install = || {
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target"]).arg(&packages);
-        pip.arg("--requirement").arg(folder.join("requirements.txt"));
-        if let Err(error) = process::run(&mut pip) {
-            println!("left out: pip cannot install the host: {error:#}");
-            return Ok(Tally::default());
-        }
+        process::run(pip.arg("--requirement").arg(&file))
+    };
+    if let Err(error) = provide(&packages, &requirements, install) {
+        println!("left out: the host cannot be installed: {error:#}");
+        return Ok(Tally::default());
     }
     let mut import = Command::new(&python);
     import.args(["-c", "import numpy, pedalboard"]).env("PYTHONPATH", &packages);
@@ -31,4 +35,41 @@ pub fn run() -> Result<Tally> {
     let mut check = Command::new(&python);
     check.arg(folder.join("check.py")).arg(paths::bundled().join("Underscore.vst3")).env("PYTHONPATH", &packages);
     tally::counted(&mut check)
+}
+
+/// Has a folder hold what the requirements ask for. What lies there is kept only if all of these very requirements had been installed:
+/// pip leaves what it finds as it is, half of a package or another version.
+fn provide(packages: &Path, requirements: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let stamp = packages.join("requirements.sha256");
+    let asked = digest::text(requirements);
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == asked) {
+        return Ok(());
+    }
+    files::remove(packages)?;
+    install()?;
+    files::write(&stamp, &asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::bail;
+
+    #[test]
+    fn an_interrupted_installation_and_one_of_other_requirements_are_made_anew_and_a_whole_one_is_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let packages = folder.path().join("packages");
+        let pip = |name: &str| files::write(&packages.join(name).join("__init__.py"), "");
+        let provided = |requirements: &str, install: &dyn Fn() -> Result<()>| provide(&packages, requirements, install);
+        let interrupted = || {
+            pip("host")?;
+            bail!("interrupted before numpy")
+        };
+        provided("host 1, numpy", &interrupted).expect_err("it was interrupted");
+        provided("host 1, numpy", &|| pip("host").and_then(|()| pip("numpy"))).expect("an installation");
+        assert!(packages.join("numpy").exists());
+        provided("host 1, numpy", &|| panic!("all of it is there")).expect("what is there");
+        provided("host 2", &|| pip("host")).expect("another installation");
+        assert!(packages.join("host").exists() && !packages.join("numpy").exists());
+    }
 }
