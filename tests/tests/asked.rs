@@ -197,7 +197,7 @@ fn from_a_to_b_the_ends_are_what_either_slot_asks_for() {
 }
 
 #[test]
-fn a_place_on_the_map_is_asked_for_and_the_map_knows_the_example() {
+fn two_places_on_the_map_ask_for_different_things() {
     let (bundle, input) = (open(), input(2));
     for model in asked(&bundle) {
         let mut instance = instance_of(&bundle, &model, 2);
