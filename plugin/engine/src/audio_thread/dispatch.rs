@@ -57,7 +57,7 @@ enum Sent {
     Silent,
     /// Handed over while the model was loading: welcome if it comes, not late if it does not.
     WhileLoading,
-    /// Handed over while the model was running.
+    /// Handed over while the model was running, or to be waited for until it is.
     WhileRunning,
     /// The same, but with other channels than the call before: the model hears it as the beginning of another stream.
     Anew,
@@ -188,8 +188,9 @@ impl Dispatch {
         let sent = match state {
             _ if step.asleep => Sent::No,
             State::Unavailable => Sent::No,
-            State::Loading => Sent::WhileLoading,
-            State::Running => Sent::WhileRunning,
+            // Where it is going to be waited for, what is heard must not depend on how soon the model is there.
+            State::Loading if step.longest_wait.is_none() => Sent::WhileLoading,
+            State::Loading | State::Running => Sent::WhileRunning,
         };
         let sent_idx = self.sent_idx(first_frame);
         self.sent[sent_idx] = sent;
@@ -211,10 +212,12 @@ impl Dispatch {
         }
         let Some(mut call) = empty else {
             self.unbroken_from = None;
-            if sent == Sent::WhileRunning {
+            self.sent[sent_idx] = if state == State::Running {
                 status.count_dropped_call();
-            }
-            self.sent[sent_idx] = if sent == Sent::WhileRunning { Sent::Dropped } else { Sent::No };
+                Sent::Dropped
+            } else {
+                Sent::No
+            };
             return;
         };
         call.epoch = self.epoch;

@@ -121,6 +121,8 @@ struct Rig {
     /// Frames since the last reset, as they went in.
     frames: Vec<Frame>,
     num_resets: usize,
+    /// Where the host renders ahead of real time.
+    longest_wait: Option<Duration>,
     /// What each frame since the last reset got.
     answers: Vec<Due>,
     /// First frame of the call with the mask that was used last: it is kept until the next one comes.
@@ -129,6 +131,13 @@ struct Rig {
 
 impl Rig {
     fn new(timing: ModelTiming) -> Self {
+        let rig = Self::loading(timing);
+        rig.status.set_running("test");
+        rig
+    }
+
+    /// Its model is still to come.
+    fn loading(timing: ModelTiming) -> Self {
         let latency = latency(&timing, timing.sample_rate_hz, 3).unwrap();
         let shape = CallShape {
             grid: latency.grid,
@@ -139,7 +148,6 @@ impl Rig {
             embedding_size: 1,
         };
         let status = EngineStatus::register("test", timing.sample_rate_hz, 3, latency, timing.frames_per_call);
-        status.set_running("test");
         let num_calls = super::super::engine::num_calls(&latency, &timing);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new(), is_broken: false };
@@ -154,6 +162,7 @@ impl Rig {
             mask_delay_frames: latency.mask_delay_frames as u64,
             frames: Vec::new(),
             num_resets: 0,
+            longest_wait: None,
             answers: Vec::new(),
             in_use: None,
         }
@@ -179,7 +188,7 @@ impl Rig {
             stereo_link: true,
             asleep: frame.asleep,
             embedding: Embedding::new(&[frame.asked]),
-            longest_wait: None,
+            longest_wait: self.longest_wait,
         };
         let names = [self.name(newest, 0), self.name(newest, 1)];
         let shape = self.shape;
@@ -200,7 +209,7 @@ impl Rig {
         });
         work(&mut self.stream);
         if let Some(due_frame) = newest.checked_sub(self.mask_delay_frames) {
-            let due = assert_no_alloc(|| self.dispatch.due(due_frame, None, &self.status));
+            let due = assert_no_alloc(|| self.dispatch.due(due_frame, step.longest_wait, &self.status));
             self.check(due_frame, due);
             self.answers.push(due);
             if let Due::Mask { call_idx, .. } = due {
@@ -424,6 +433,33 @@ fn other_channels_begin_another_stream_which_is_nobody_s_fault() {
             assert_eq!(rig.answers[frame_index] == Due::Unheard, expected, "{:?}: {frame_index}", rig.timing);
             assert_eq!(rig.has_mask(frame_index), !expected, "{:?}: {frame_index}", rig.timing);
         }
+    }
+}
+
+#[test]
+fn what_a_bounce_gets_does_not_depend_on_how_soon_the_model_is_there() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let bounce = |num_loading: usize| {
+            let timing = timing(frames_per_call, look_ahead_frames);
+            let mut rig = if num_loading == 0 { Rig::new(timing) } else { Rig::loading(timing) };
+            rig.longest_wait = Some(Duration::from_mins(1));
+            for newest in 0..200 {
+                // The channels change with the second call, when nothing is due yet.
+                let num_mask_channels = if newest < frames_per_call { 1 } else { 2 };
+                let status = rig.status.clone();
+                rig.step(Frame { num_mask_channels, ..SOUND }, |stream| {
+                    if newest >= num_loading {
+                        work_all(stream);
+                        status.set_running("test");
+                    }
+                });
+            }
+            let is_masked = |due| matches!(due, Due::Mask { .. });
+            rig.answers.into_iter().map(|due| if is_masked(due) { None } else { Some(due) }).collect::<Vec<_>>()
+        };
+        // Up to the frame with which the first one is due.
+        let longest = Rig::new(timing(frames_per_call, look_ahead_frames)).mask_delay_frames as usize;
+        assert_eq!(bounce(longest), bounce(0), "{frames_per_call}, {look_ahead_frames}");
     }
 }
 
