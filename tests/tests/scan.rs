@@ -4,7 +4,7 @@ mod common;
 
 use common::{bundle_file, open, probe};
 use host_tests::probe::Scenario;
-use host_tests::{Config, HostError, Port, stable_id_hash};
+use host_tests::{Config, HostError, Param, Port, stable_id_hash};
 
 const MAX_SCAN_MS: f64 = 60.0;
 
@@ -81,7 +81,7 @@ fn a_channel_count_that_is_not_offered_is_refused_and_changes_nothing() {
 
 #[test]
 fn the_params_have_their_permanent_ids() {
-    const IDS: [&str; 21] = [
+    const IDS: [&str; 22] = [
         "model",
         "music_gain",
         "dialogue_gain",
@@ -103,6 +103,7 @@ fn the_params_have_their_permanent_ids() {
         "query_y",
         "query_refine",
         "query_follow",
+        "query_revision",
     ];
     let bundle = open();
     let mut instance = bundle.create(None).unwrap();
@@ -110,6 +111,12 @@ fn the_params_have_their_permanent_ids() {
     for id in IDS {
         assert!(params.iter().any(|param| param.id == stable_id_hash(id)), "no param `{id}` among {params:?}");
     }
+    let is_listed = |param: &&Param| IDS.iter().any(|id| param.id == stable_id_hash(id));
+    let others: Vec<_> = params.iter().filter(|param| !is_listed(param)).collect();
+    assert!(others.is_empty(), "params that no session was promised: {others:?}");
+    // It moves by itself, to tell the host that an example changed: nobody should meet it.
+    let hidden: Vec<_> = params.iter().filter(|param| param.is_hidden).map(|param| param.id).collect();
+    assert_eq!(hidden, [stable_id_hash("query_revision")]);
     let bypass = instance.param("bypass").unwrap();
     assert!(bypass.is_bypass && bypass.is_stepped);
     // What changes the latency or loads files must not be automated.
