@@ -25,11 +25,11 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use crate::catalogue::ModelSpec;
+use crate::clock::Clock;
 use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::Resources;
 use crate::status::EngineStatus;
 pub use listener::Listener;
-#[cfg(test)]
 pub use model::Model;
 #[cfg(test)]
 pub use past::Past;
@@ -48,6 +48,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(3);
 /// deadline, which has room for it.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(15);
+
+/// Weights that no stream uses are kept for so long: to change its block size a host drops the engine, and makes another one of the
+/// same model as soon as it has done with the rest of the project.
+const KEEP_WEIGHTS: Duration = Duration::from_secs(10);
 
 /// Pause while there is nothing to poll.
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
@@ -182,7 +186,7 @@ impl Drop for Worker {
 }
 
 fn work(mailbox: &Mailbox) {
-    let mut desk = Desk::new(Stream::open);
+    let mut desk = Desk::new(Stream::open, Instant::now);
     while !mailbox.is_over.load(Ordering::Acquire) {
         if let Some(pause) = desk.turn(mailbox.take()) {
             std::thread::park_timeout(pause);
@@ -194,25 +198,32 @@ fn work(mailbox: &Mailbox) {
 struct Desk {
     open: fn(Assignment) -> Option<Stream>,
     stream: Option<Stream>,
+    /// The weights of the stream that was open last, and when it ended.
+    kept: Option<(Arc<Model>, Instant)>,
     priority: Priority,
     last_call: Instant,
+    clock: Clock,
 }
 
 impl Desk {
-    fn new(open: fn(Assignment) -> Option<Stream>) -> Self {
-        Self { open, stream: None, priority: Priority::of_this_thread(), last_call: Instant::now() }
+    fn new(open: fn(Assignment) -> Option<Stream>, clock: Clock) -> Self {
+        Self { open, stream: None, kept: None, priority: Priority::of_this_thread(), last_call: clock(), clock }
     }
 
     /// Begins what is `next`, where there is something, and works one call off. Returns how long to pause, if at all.
     fn turn(&mut self, next: Option<Assignment>) -> Option<Duration> {
         if let Some(next) = next {
-            self.priority.set(Urgency::Ordinary);
-            // The weights are kept until the new stream is open: hosts activate again and again with the same model.
-            let weights = self.stream.take().map(Stream::into_model);
+            self.end_stream();
             self.stream = guarded(&next.status.clone(), || (self.open)(next)).flatten();
-            drop(weights);
+            if self.stream.is_some() {
+                self.kept = None;
+            }
         }
-        let Some(open) = &mut self.stream else { return Some(IDLE_INTERVAL) };
+        let Some(open) = &mut self.stream else {
+            let now = (self.clock)();
+            self.kept.take_if(|(_, since)| now.saturating_duration_since(*since) >= KEEP_WEIGHTS);
+            return Some(IDLE_INTERVAL);
+        };
         if open.is_abandoned() {
             self.end_stream();
             return None;
@@ -222,10 +233,10 @@ impl Desk {
         }
         match guarded(&open.status(), || open.step()) {
             Some(true) => {
-                self.last_call = Instant::now();
+                self.last_call = (self.clock)();
                 None
             }
-            Some(false) if self.last_call.elapsed() < IDLE_AFTER => Some(POLL_INTERVAL),
+            Some(false) if (self.clock)().saturating_duration_since(self.last_call) < IDLE_AFTER => Some(POLL_INTERVAL),
             Some(false) => {
                 self.priority.rest();
                 Some(IDLE_POLL_INTERVAL)
@@ -237,10 +248,13 @@ impl Desk {
         }
     }
 
+    /// Its weights stay: hosts activate again and again with the same model.
     fn end_stream(&mut self) {
-        // Closing a model may take its time.
+        // Closing may take its time.
         self.priority.set(Urgency::Ordinary);
-        self.stream = None;
+        if let Some(stream) = self.stream.take() {
+            self.kept = Some((stream.into_model(), (self.clock)()));
+        }
     }
 }
 
@@ -266,6 +280,7 @@ fn guarded<T>(status: &EngineStatus, work: impl FnOnce() -> T) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::standing as clock;
     use crate::handoff::{AudioEnd, Outcome, handoff};
     use crate::latency::{ModelTiming, latency};
 
@@ -321,6 +336,10 @@ mod tests {
         double::stream(end, shape, &model.timing, status, |_| 1.0)
     }
 
+    fn desk() -> Desk {
+        Desk::new(|assignment| Some(open_double(assignment)), clock::now)
+    }
+
     fn is_answered(audio: &mut AudioEnd, desk: &mut Desk) -> bool {
         let call = audio.take_empty().expect("an empty call");
         audio.send(call);
@@ -344,7 +363,7 @@ mod tests {
 
     #[test]
     fn an_engine_is_served_however_often_nothing_new_is_found_and_until_another_takes_its_place() {
-        let mut desk = Desk::new(|assignment| Some(open_double(assignment)));
+        let mut desk = desk();
         let (mut first_end, first) = assignment();
         desk.turn(Some(first));
         for _ in 0..10 {
@@ -354,5 +373,32 @@ mod tests {
         let (mut second_end, second) = assignment();
         desk.turn(Some(second));
         assert!(is_answered(&mut second_end, &mut desk) && !is_answered(&mut first_end, &mut desk));
+    }
+
+    #[test]
+    fn the_weights_outlive_an_engine_until_the_next_one_has_its_own_or_nobody_has_wanted_them_for_a_while() {
+        let mut desk = desk();
+        let weights_of_an_engine_that_is_gone = |desk: &mut Desk| {
+            let (end, assignment) = assignment();
+            desk.turn(Some(assignment));
+            let weights =
+                Arc::downgrade(desk.stream.as_mut().and_then(|stream| stream.separation().model()).expect("a model"));
+            drop(end);
+            desk.turn(None);
+            assert!(desk.stream.is_none());
+            weights
+        };
+        let first = weights_of_an_engine_that_is_gone(&mut desk);
+        clock::advance(KEEP_WEIGHTS / 2);
+        desk.turn(None);
+        assert!(first.strong_count() > 0, "it may come again");
+        let second = weights_of_an_engine_that_is_gone(&mut desk);
+        assert_eq!(first.strong_count(), 0, "the next one has its own");
+        clock::advance(KEEP_WEIGHTS / 2);
+        desk.turn(None);
+        assert!(second.strong_count() > 0);
+        clock::advance(KEEP_WEIGHTS / 2);
+        desk.turn(None);
+        assert_eq!(second.strong_count(), 0);
     }
 }

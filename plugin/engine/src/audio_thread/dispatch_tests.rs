@@ -100,7 +100,7 @@ impl Separate for Namer {
         if self.is_broken { Err("it is broken".into()) } else { Ok(()) }
     }
 
-    fn model(&self) -> Option<&Model> {
+    fn model(&self) -> Option<&std::sync::Arc<Model>> {
         None
     }
 }

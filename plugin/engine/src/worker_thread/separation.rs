@@ -25,7 +25,7 @@ pub trait Separate {
     fn reopen(&mut self) -> Result<(), String>;
 
     /// What examples are listened to by, where it is a model.
-    fn model(&self) -> Option<&Model>;
+    fn model(&self) -> Option<&Arc<Model>>;
 }
 
 /// Finds a model and opens a session of it that works, as often as it is asked.
@@ -83,7 +83,7 @@ impl Separate for Separation {
         Ok(())
     }
 
-    fn model(&self) -> Option<&Model> {
+    fn model(&self) -> Option<&Arc<Model>> {
         Some(&self.model)
     }
 }

@@ -164,7 +164,7 @@ impl<S: Separate> Stream<S> {
     }
 
     fn device(&self) -> &'static str {
-        match self.separation.model().map(Model::device) {
+        match self.separation.model().map(|model| model.device()) {
             Some(Device::CUDA) => "cuda",
             _ => "cpu",
         }
@@ -376,7 +376,7 @@ mod tests {
             Ok(())
         }
 
-        fn model(&self) -> Option<&Model> {
+        fn model(&self) -> Option<&Arc<Model>> {
             None
         }
     }
