@@ -44,10 +44,13 @@ pub struct QueryBoard {
     version: AtomicU32,
     has_example: AtomicBool,
     values: [AtomicF32; MAX_EMBEDDING_SIZE],
-    /// Number of what was taken, offered or loaded last.
+    /// Number of what was taken, offered, loaded or forgotten last.
     tickets: AtomicU64,
-    /// Number of what is here: what has a lower one comes too late.
+    /// Number of what is here: what has a lower one comes too late. Of who holds `about`.
     newest: AtomicU64,
+    /// What has this number or a lower one is forgotten, though it may be here, or be written just now. A mark of its own, because who
+    /// forgets cannot wait for who writes.
+    forgotten: AtomicU64,
     /// Something was offered that nobody has answered yet.
     is_offered: AtomicBool,
     /// Held by who writes; never locked on an audio thread.
@@ -80,9 +83,8 @@ impl QueryBoard {
     /// This is the example now, or there is none, whatever was taken or offered before: a session was loaded. Not for the audio thread.
     pub fn load(&self, example: Option<KeptExample>) {
         let mut about = self.about();
-        self.newest.store(self.take_ticket(), Ordering::Release);
         self.is_offered.store(false, Ordering::Release);
-        self.write(example.as_ref().map(|example| &example.embedding));
+        self.write(self.take_ticket(), example.as_ref().map(|example| &example.embedding));
         *about = About { kept: example, num_loads: about.num_loads + 1, ..About::default() };
     }
 
@@ -113,11 +115,11 @@ impl QueryBoard {
     /// something newer is here. Not for the audio thread.
     pub(crate) fn answer(&self, ticket: u64, answer: Result<KeptExample, String>) {
         let mut about = self.about();
-        if ticket > self.newest.load(Ordering::Acquire) {
+        let newest = self.newest.load(Ordering::Relaxed).max(self.forgotten.load(Ordering::Acquire));
+        if ticket > newest {
             match answer {
                 Ok(example) => {
-                    self.newest.store(ticket, Ordering::Release);
-                    self.write(Some(&example.embedding));
+                    self.write(ticket, Some(&example.embedding));
                     (about.kept, about.refusal) = (Some(example), None);
                 }
                 Err(why) => about.refusal = Some(why),
@@ -139,17 +141,17 @@ impl QueryBoard {
         self.about().num_loads
     }
 
-    /// Forgets the example, and what was taken up to now. Real-time safe; only where nobody but workers writes.
+    /// Forgets the example, and what was taken up to now. Real-time safe.
     pub(crate) fn forget(&self) {
-        self.newest.store(self.take_ticket(), Ordering::Release);
-        self.has_example.store(false, Ordering::Release);
+        self.forgotten.fetch_max(self.take_ticket(), Ordering::AcqRel);
     }
 
     /// For who holds `about`.
-    fn write(&self, example: Option<&Embedding>) {
+    fn write(&self, ticket: u64, example: Option<&Embedding>) {
         let before = self.version.load(Ordering::Relaxed);
         self.version.store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
+        self.newest.store(ticket, Ordering::Relaxed);
         self.has_example.store(example.is_some(), Ordering::Relaxed);
         for (place, value) in self.values.iter().zip(example.copied().unwrap_or_default().values()) {
             place.store(*value, Ordering::Relaxed);
@@ -184,6 +186,7 @@ impl QueryBoard {
         if !version.is_multiple_of(2) {
             return Reading::Busy;
         }
+        let newest = self.newest.load(Ordering::Relaxed);
         let has_example = self.has_example.load(Ordering::Relaxed);
         let mut embedding = [0.0; MAX_EMBEDDING_SIZE];
         for (value, place) in embedding.iter_mut().zip(&self.values) {
@@ -193,7 +196,8 @@ impl QueryBoard {
         if self.version.load(Ordering::Relaxed) != version {
             return Reading::Busy;
         }
-        if has_example { Reading::Example(Embedding::new(&embedding)) } else { Reading::Empty }
+        let is_forgotten = newest <= self.forgotten.load(Ordering::Acquire);
+        if has_example && !is_forgotten { Reading::Example(Embedding::new(&embedding)) } else { Reading::Empty }
     }
 }
 
@@ -279,6 +283,20 @@ mod tests {
         assert_eq!(value(&board), Some(3.0));
         board.forget();
         assert_eq!(value(&board), None);
+    }
+
+    #[test]
+    fn what_was_taken_before_all_was_forgotten_stays_forgotten_though_it_is_written_just_then() {
+        let board = QueryBoard::default();
+        let (taken, late) = (board.take_ticket(), board.take_ticket());
+        board.forget();
+        board.answer(late, Ok(Embedding::new(&[1.0]).into()));
+        assert_eq!(value(&board), None);
+        // Of an answer that had begun.
+        board.write(taken, Some(&Embedding::new(&[2.0])));
+        assert_eq!((board.read(), value(&board)), (Reading::Empty, None));
+        post(&board, 3.0);
+        assert_eq!(value(&board), Some(3.0));
     }
 
     #[test]
