@@ -148,11 +148,12 @@ impl WorkerExamples {
         self.from_audio.try_pop()
     }
 
-    /// The example was dealt with. Gives the memory back.
+    /// The example was dealt with. Gives the memory back, and says so only then: whoever waits for the answer has the memory, too.
     pub fn give_back(&mut self, example: Example) {
-        self.answered[example.place].store(example.number, Ordering::Release);
+        let Example { place, number, .. } = example;
         // There is room for every one there is; if there were not, a worker may free it.
         let _ = self.to_audio.try_push(example);
+        self.answered[place].store(number, Ordering::Release);
     }
 }
 
@@ -193,5 +194,31 @@ mod tests {
         let back = worker.receive().unwrap();
         worker.give_back(back);
         assert!(audio.take_empty().is_some());
+    }
+
+    #[test]
+    fn the_memory_is_there_once_the_answer_is() {
+        const NUM_ROUNDS: u32 = 200_000;
+        let (mut audio, mut worker) = examples(1, 4);
+        let mut held: Vec<Example> = std::iter::from_fn(|| audio.take_empty()).collect();
+        let mut example = held.pop().unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut num_left = NUM_ROUNDS;
+            while num_left > 0 {
+                if let Some(example) = worker.receive() {
+                    worker.give_back(example);
+                    num_left -= 1;
+                }
+            }
+        });
+        for number in 1..=NUM_ROUNDS {
+            example.number = number;
+            audio.send(example);
+            while audio.answered(0) < number {
+                std::hint::spin_loop();
+            }
+            example = audio.take_empty().expect("the memory of what was answered");
+        }
+        thread.join().unwrap();
     }
 }
