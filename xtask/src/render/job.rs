@@ -50,7 +50,7 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<R
     instance.configure(config)?;
     let outputs = instance.ports().outputs.clone();
     let sources = [input].into_iter().chain(args.sidechain.as_deref()).chain(others.iter().map(PathBuf::as_path));
-    prepared.spare(&stem_files::file_names(&outputs), &sources.collect::<Vec<_>>())?;
+    prepared.claim(&stem_files::file_names(&outputs), &sources.collect::<Vec<_>>())?;
     let params = set_params(&mut instance, args)?;
     // Another plugin's sidechain is no example of anything.
     if let Some(sidechain) = &sidechain

@@ -44,8 +44,8 @@ impl OutDir {
     }
 
     /// Refuses where a file that may be replaced or removed is one that is read: the input of a render, its sidechain, or what is
-    /// rendered after it.
-    pub fn spare(&self, names: &[String], sources: &[&Path]) -> Result<()> {
+    /// rendered after it. Then removes what an interrupted render left half written, of buses that may stay silent this time, too.
+    pub fn claim(&self, names: &[String], sources: &[&Path]) -> Result<()> {
         let own = names.iter().map(|name| self.path(name));
         for file in own.chain(self.earlier.iter().cloned()) {
             for replaced in [files::part_of(&file), file] {
@@ -58,7 +58,7 @@ impl OutDir {
                 }
             }
         }
-        Ok(())
+        names.iter().try_for_each(|name| files::remove(&files::part_of(&self.path(name))))
     }
 
     /// Puts whole files and their report in the place of what an earlier render left. The report goes first and comes last: while there is
@@ -153,7 +153,7 @@ mod tests {
         let (mix, out) = (folder.path().join("mix.wav"), folder.path().join("out"));
         fs::write(&mix, "the only copy").unwrap();
         let refusal =
-            |sources: &[&Path]| OutDir::prepare(&out).unwrap().spare(&names(), sources).map_err(|e| e.to_string());
+            |sources: &[&Path]| OutDir::prepare(&out).unwrap().claim(&names(), sources).map_err(|e| e.to_string());
         assert_eq!(refusal(&[&mix]), Ok(()));
         for name in STEMS {
             let path = out.join(name);
@@ -177,6 +177,18 @@ mod tests {
         // What an earlier render left is removed even where this one writes nothing of that name.
         render(&out, &["target.wav"], "one");
         assert!(refusal(&[&out.join("target.wav")]).is_err());
+    }
+
+    #[test]
+    fn what_an_interrupted_render_left_half_written_is_removed_and_what_is_whole_stays_until_there_is_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        render(folder, &["main.wav"], "one");
+        for name in ["music.wav.part", "others.wav.part"] {
+            fs::write(folder.join(name), "half").unwrap();
+        }
+        OutDir::prepare(folder).unwrap().claim(&names(), &[]).unwrap();
+        assert_eq!(listed(folder), ["main.wav", "others.wav.part", "report.json"]);
     }
 
     #[test]
