@@ -1,4 +1,4 @@
-//! Params whose choices the catalogue lists: the compiler does not know them, sessions refer to them by id.
+//! Params whose choices are lists: the compiler does not know them, sessions refer to them by id.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -9,6 +9,8 @@ use nice_plug::prelude::*;
 pub struct Choices {
     ids: Vec<&'static str>,
     names: Vec<&'static str>,
+    /// How many of them stand for something; the others come after these.
+    num_taken: usize,
 }
 
 impl Choices {
@@ -18,7 +20,15 @@ impl Choices {
         let missing = 2_usize.saturating_sub(ids.len());
         ids.extend(otherwise.iter().take(missing));
         let names = ids.iter().map(|id| &*name_of(id).leak()).collect();
-        Self { ids, names }
+        Self { num_taken: ids.len(), ids, names }
+    }
+
+    /// These, and free places for others up to `num_places`. A host's automation refers to a choice by its place or by its share of all
+    /// places: with as many at all times, and none that moves, a lane means what it meant.
+    #[must_use]
+    pub fn with_places(ids: &[&'static str], num_places: usize) -> Self {
+        let free = (ids.len()..num_places).map(|place| &*format!("free-{}", place + 1).leak());
+        Self { num_taken: ids.len(), ..Self::new(ids.iter().copied().chain(free).collect(), &[]) }
     }
 
     /// The ids, in order.
@@ -50,7 +60,7 @@ pub trait List: Debug + Copy + PartialEq + 'static {
     fn choices() -> &'static Choices;
 }
 
-/// One choice of a list. What is saved is its id; its place and its name may change. The default is the first one.
+/// One choice of a list. What is saved is its id. The default is the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice<L> {
     /// Place in the list.
@@ -72,7 +82,12 @@ impl<L: List> Choice<L> {
         Some(Self { idx, list: PhantomData })
     }
 
-    /// The id in the catalogue.
+    /// All that stand for something, in order.
+    pub fn taken() -> impl Iterator<Item = Self> {
+        (0..L::choices().num_taken).map(|idx| Self { idx, list: PhantomData })
+    }
+
+    /// The id by which sessions know it.
     #[must_use]
     pub fn id(self) -> &'static str {
         L::choices().ids[self.idx]

@@ -244,9 +244,9 @@ impl EditorApp {
                 toggle::draw(ui, setter, bypass, "BYPASS", vec2(70.0, 24.0), theme::BAD)
                     .on_hover_text("The delayed input, unchanged. The latency stays the same.");
                 ui.add_space(6.0);
-                choice::draw(ui, setter, &self.params.device, "device", 64.0)
+                choice::draw(ui, setter, &self.params.device, choice::all(), "device", 64.0)
                     .on_hover_text("Where the model runs. Auto: CUDA where there is one, else the processor.");
-                choice::draw(ui, setter, &self.params.model, "model", 108.0).on_hover_ui(|ui| {
+                choice::draw(ui, setter, &self.params.model, Model::taken(), "model", 108.0).on_hover_ui(|ui| {
                     ui.label(self.about_models());
                 });
             });

@@ -28,7 +28,24 @@ fn choices_of(catalogue: &'static Catalogue) -> Choices {
     Choices::new(ids, &["none", "none-either"])
 }
 
+/// Of these ids that of the highest number in the family of `id`.
+fn stand_in<'a>(ids: &[&'a str], id: &str) -> Option<&'a str> {
+    let of_family = |id: &str| {
+        id.rsplit_once('-').and_then(|(family, number)| Some((family.to_owned(), number.parse::<u32>().ok()?)))
+    };
+    let (family, _) = of_family(id)?;
+    let numbered = ids.iter().filter_map(|listed| of_family(listed).map(|(of, number)| (of, number, *listed)));
+    numbered.filter(|(of, ..)| *of == family).max_by_key(|(_, number, _)| *number).map(|(.., listed)| listed)
+}
+
 impl Model {
+    /// The one that does what the model of this id did, where that is no more: the newest of its family (`live-1` and `live-2` are of
+    /// one), else the default.
+    #[must_use]
+    pub fn in_place_of(id: &str) -> Self {
+        stand_in(Models::choices().ids(), id).and_then(Self::of).unwrap_or_default()
+    }
+
     /// Whether it is asked by example, and its stems are a target and what that leaves.
     #[must_use]
     pub fn is_asked(self) -> bool {
@@ -75,6 +92,24 @@ mod tests {
         assert_eq!(models().count(), Catalogue::shipped().models().len());
         assert!(Catalogue::shipped().models().iter().all(|spec| models().any(|model| model.id() == spec.id)));
         assert_eq!(Model::from_index(99), Model::default());
+    }
+
+    #[test]
+    fn in_the_place_of_a_model_that_is_no_more_stands_the_newest_of_its_family() {
+        let ids = ["music-5", "live-2", "live-10", "live-x", "identity", "query-6"];
+        for (id, expected) in [
+            ("live-1", Some("live-10")),
+            ("query-4", Some("query-6")),
+            ("music-1", Some("music-5")),
+            ("identity-2", None),
+            ("live", None),
+            ("speech-1", None),
+            ("", None),
+        ] {
+            assert_eq!(stand_in(&ids, id), expected, "{id}");
+        }
+        assert_eq!(Model::in_place_of("speech-1"), Model::default());
+        assert!(Model::in_place_of("query-0").is_asked(), "its buses are a target and what it leaves");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
 use serde::{Deserialize, Serialize};
-use underscore_engine::{Catalogue, Embedding, KeptExample, ModelSpec, Place, Query, QueryBoard, QueryBoards};
+use underscore_engine::{Catalogue, Embedding, KeptExample, Place, Query, QueryBoard, QueryBoards};
 
 use crate::choices::{Choice, Choices, List};
 
@@ -14,10 +14,17 @@ const EXAMPLE_ID: &str = "example";
 /// Id of the choice that is a place on the map.
 const MAP_ID: &str = "map";
 
-/// Id of the choice that asks for nothing in particular, where there are no presets.
-const NOTHING_ID: &str = "none";
+/// What may be asked for: the example, the map, then the presets of all models that are asked. A host's automation refers to these places:
+/// the list only ever grows, at its end, and no id leaves it.
+const PLACES: [&str; 19] = [
+    EXAMPLE_ID, MAP_ID, "voice", "piano", "organ", "guitar", "bass", "strings", "choir", "brass", "reed", "pipe",
+    "lead", "pad", "drums", "ambience", "kick", "snare", "cymbals",
+];
 
-/// The example, the map, then the presets of all models that are asked, in the order in which the catalogue names them first.
+/// Places in all, with those that are free yet. Permanent.
+const NUM_PLACES: usize = 64;
+
+/// The list of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Presets;
 
@@ -27,21 +34,8 @@ pub type Preset = Choice<Presets>;
 impl List for Presets {
     fn choices() -> &'static Choices {
         static CHOICES: OnceLock<Choices> = OnceLock::new();
-        CHOICES.get_or_init(|| choices_of(Catalogue::shipped()))
+        CHOICES.get_or_init(|| Choices::with_places(&PLACES, NUM_PLACES))
     }
-}
-
-fn choices_of(catalogue: &'static Catalogue) -> Choices {
-    let mut ids: Vec<&str> = vec![EXAMPLE_ID];
-    if catalogue.models().iter().any(ModelSpec::is_asked) {
-        ids.push(MAP_ID);
-    }
-    for preset in catalogue.models().iter().flat_map(|model| &model.presets) {
-        if !ids.contains(&preset.id.as_str()) {
-            ids.push(&preset.id);
-        }
-    }
-    Choices::new(ids, &[NOTHING_ID])
 }
 
 impl Preset {
@@ -155,6 +149,7 @@ impl PersistentField<'_, SavedExample> for SavedQuery {
 
 #[cfg(test)]
 mod tests {
+    use nice_plug::prelude::*;
     use underscore_engine::Thumbnail;
 
     use super::*;
@@ -182,12 +177,24 @@ mod tests {
     );
 
     #[test]
-    fn the_presets_of_all_models_can_be_chosen_once_each_after_the_example() {
-        let catalogue = Box::leak(Box::new(Catalogue::parse(CATALOGUE).expect("a catalogue")));
-        assert_eq!(choices_of(catalogue).ids(), ["example", "map", "drums", "voice", "bass"]);
-        assert_eq!(choices_of(catalogue).names(), ["Example", "Map", "Drums", "Voice", "Bass"]);
-        let empty = Box::leak(Box::new(Catalogue::parse("").expect("an empty catalogue")));
-        assert_eq!(choices_of(empty).ids(), [EXAMPLE_ID, NOTHING_ID]);
+    fn every_preset_of_the_shipped_models_can_be_chosen() {
+        for model in Catalogue::shipped().models() {
+            for preset in &model.presets {
+                assert!(Preset::of(&preset.id).is_some(), "{}: add '{}' at the end of PLACES", model.id, preset.id);
+            }
+        }
+        assert!(PLACES.iter().enumerate().all(|(place, id)| !PLACES[..place].contains(id)), "each is there once");
+    }
+
+    #[test]
+    fn a_host_s_automation_finds_every_choice_where_it_has_always_been() {
+        let param = EnumParam::new("Query A", Preset::default());
+        for (id, place) in [("example", 0_u8), ("map", 1), ("voice", 2), ("drums", 14), ("cymbals", 18)] {
+            let preset = Preset::of(id).expect("a choice");
+            assert_eq!(preset.to_index(), usize::from(place), "{id}");
+            assert!((param.preview_normalized(preset) - f32::from(place) / 63.0).abs() < 1e-6, "{id}");
+        }
+        assert_eq!(Preset::taken().count(), PLACES.len(), "no free place is offered");
     }
 
     #[test]
@@ -199,7 +206,7 @@ mod tests {
         };
         assert_eq!(point("drums", "a"), Embedding::new(&[0.5, -1.0]));
         assert_eq!(point("drums", "b"), Embedding::new(&[3.0]));
-        for (id, model_id) in [("voice", "b"), ("drums", "plain"), ("drums", "no such model"), ("none", "a")] {
+        for (id, model_id) in [("voice", "b"), ("drums", "plain"), ("drums", "no such model"), ("free-20", "a")] {
             assert_eq!(point(id, model_id), Embedding::default(), "{id} of {model_id}");
         }
         for (model_id, slot, otherwise) in

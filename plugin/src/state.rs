@@ -78,7 +78,7 @@ impl MissingModel {
     pub fn notice(&self, model: Model) -> Option<String> {
         const MAX_CHARS: usize = 40;
         let id: String = self.id.lock().unwrap_or_else(PoisonError::into_inner).chars().take(MAX_CHARS).collect();
-        (!id.is_empty() && model == Model::default()).then(|| {
+        (!id.is_empty() && model == Model::in_place_of(&id)).then(|| {
             format!(
                 "This session was saved with the model '{id}', which this version does not have; '{}' is used instead. Listen \
                  again before you rely on it: sound and latency are those of another model.",
@@ -115,9 +115,14 @@ pub fn make_loadable(state: &mut PluginState) {
     state.fields.insert(VERSION_FIELD.into(), version.to_string());
 
     let missing_model = match state.params.get("model") {
-        Some(ParamValue::String(id)) if !Model::ids().is_some_and(|ids| ids.contains(&id.as_str())) => id.as_str(),
-        _ => "",
+        Some(ParamValue::String(id)) if Model::of(id).is_none() => id.clone(),
+        _ => String::new(),
     };
+    if !missing_model.is_empty() {
+        // On air it is to stay on air, and the buses of a model that is asked are others than those of one that is not.
+        let in_its_place = Model::in_place_of(&missing_model).id().to_owned();
+        state.params.insert("model".into(), ParamValue::String(in_its_place));
+    }
     state.fields.insert(MISSING_MODEL_FIELD.into(), serde_json::Value::from(missing_model).to_string());
 
     // One that cannot be read, or none, is no example.
@@ -255,9 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn a_session_with_a_model_that_is_no_more_opens_with_the_default_one_and_all_the_rest() {
-        // An id of no catalogue, and what is no id.
-        for (saved, is_told) in [(ParamValue::String("music-0".into()), true), (ParamValue::I32(1), false)] {
+    fn a_session_with_a_model_that_is_no_more_opens_with_the_one_in_its_place_and_all_the_rest() {
+        // Ids of no catalogue, and what is no id.
+        for (saved, told, expected) in [
+            (ParamValue::String("music-0".into()), Some("music-0"), Model::default()),
+            (ParamValue::String("live-0".into()), Some("live-0"), Model::in_place_of("live-0")),
+            (ParamValue::I32(1), None, Model::default()),
+        ] {
             let (mut params, loaded) = load(state(
                 "1",
                 &[
@@ -269,15 +278,20 @@ mod tests {
                     ("device", ParamValue::String("cpu".into())),
                 ],
             ));
-            assert!(matches!(params.remove("model"), Some(ParamValue::String(id)) if id == Model::default().id()));
+            assert!(matches!(params.remove("model"), Some(ParamValue::String(id)) if id == expected.id()));
             assert_eq!((f32_of(&params, "music_gain"), f32_of(&params, "strength")), (0.25, 1.5));
             assert!(matches!(params["dialogue_solo"], ParamValue::Bool(true)));
             assert!(matches!(params["stereo_link"], ParamValue::Bool(false)));
             assert!(matches!(&params["device"], ParamValue::String(id) if id == "cpu"));
             assert_eq!(loaded.state_version.notice(), None);
-            let notice = loaded.missing_model.notice(Model::default());
-            assert_eq!(notice.is_some_and(|notice| notice.contains("music-0")), is_told);
-            assert_eq!(loaded.missing_model.notice(Model::from_index(1)), None, "another one was chosen meanwhile");
+            let notice = loaded.missing_model.notice(expected);
+            assert_eq!(notice.is_some(), told.is_some());
+            assert!(
+                notice
+                    .is_none_or(|notice| told.is_some_and(|id| notice.contains(id) && notice.contains(expected.id())))
+            );
+            let identity = Model::of("identity").expect("a model");
+            assert_eq!(loaded.missing_model.notice(identity), None, "another one was chosen meanwhile");
             let saved = loaded.serialize_fields();
             assert_eq!(saved[MISSING_MODEL_FIELD], "\"\"", "it is not missing any more when the session is saved");
         }

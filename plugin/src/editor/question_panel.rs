@@ -109,7 +109,7 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot) -> bool {
             ask_for_example(setter, preset);
         }
         let width = ui.available_width() - CAPTURE_WIDTH - FILE_WIDTH - 14.0;
-        choice::draw(ui, setter, preset, name, width)
+        choice::draw(ui, setter, preset, Preset::taken(), name, width)
             .on_hover_text("A class of sounds, or the example: from the sidechain, or out of a file.");
         capturing(ui, setter, capture, preset, "CAPTURE", CAPTURE_WIDTH)
             .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
