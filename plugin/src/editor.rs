@@ -43,6 +43,7 @@ use underscore_engine::{QueryBoard, State, StatusSnapshot};
 use crate::block::NUM_STEMS;
 use crate::builder::Builder;
 use crate::meters::Meters;
+use crate::mixer;
 use crate::model::Model;
 use crate::params::UnderscoreParams;
 use example_file::ExampleFile;
@@ -176,6 +177,7 @@ impl EditorApp {
         };
         let params = self.params.clone();
         let names = if is_asked { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
+        let are_heard = mixer::are_heard(&crate::mix_settings(&params).strips);
         let strips = [
             strip::StripParams {
                 name: names[0],
@@ -183,7 +185,7 @@ impl EditorApp {
                 gain: &params.music_gain,
                 solo: &params.music_solo,
                 mute: &params.music_mute,
-                is_heard: !params.music_mute.value() && (params.music_solo.value() || !params.dialogue_solo.value()),
+                is_heard: are_heard[0],
             },
             strip::StripParams {
                 name: names[1],
@@ -191,7 +193,7 @@ impl EditorApp {
                 gain: &params.dialogue_gain,
                 solo: &params.dialogue_solo,
                 mute: &params.dialogue_mute,
-                is_heard: !params.dialogue_mute.value() && (params.dialogue_solo.value() || !params.music_solo.value()),
+                is_heard: are_heard[1],
             },
         ];
         for (strip, levels) in strips.iter().zip(&self.strips) {

@@ -99,7 +99,6 @@ impl Plugin for Underscore {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
     const AUDIO_IO_LAYOUTS: &'static [AudioIOLayout] = buses::LAYOUTS;
-    const MIDI_OUTPUT: MidiConfig = MidiConfig::Basic;
     /// Blocks are split where a param changes, so that a bounce does not depend on the block size.
     const SAMPLE_ACCURATE_AUTOMATION: bool = true;
     const HARD_REALTIME_ONLY: bool = false;
@@ -131,6 +130,8 @@ impl Plugin for Underscore {
             rate_hz: f64::from(buffer_config.sample_rate),
             max_block_samples: (buffer_config.max_buffer_size as usize).max(1),
             num_channels,
+            // The stand-alone program has nothing else to play: there a change of model need not wait.
+            lines_up: context.plugin_api() != PluginApi::Standalone,
         };
         diagnostics::note_activation(buffer_config.process_mode);
         // The old engine first: two at a time would be of no use here.
@@ -254,7 +255,8 @@ impl Active {
     }
 }
 
-fn mix_settings(params: &UnderscoreParams) -> MixSettings {
+/// How the params have the stems mixed.
+pub(crate) fn mix_settings(params: &UnderscoreParams) -> MixSettings {
     MixSettings {
         strips: [
             Strip {

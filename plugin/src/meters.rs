@@ -9,7 +9,7 @@ use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
 /// Peaks since the editor last looked, linear.
 #[derive(Debug, Default)]
 pub struct Meters {
-    /// `[stem][channel]`: what the stem adds to the main output.
+    /// `[stem][channel]`: what the stem adds to the mix of stems, before that is mixed with the delayed input (dry/wet).
     stems: [[AtomicF32; MAX_CHANNELS]; NUM_STEMS],
     /// `[channel]`: the delayed input.
     input: [AtomicF32; MAX_CHANNELS],

@@ -35,11 +35,18 @@ pub struct MixSettings {
     pub is_bypassed: bool,
 }
 
-/// The gain that each stem is heard with: solo silences the others, mute silences even what is soloed.
+/// Which stems are let through: solo silences the others, mute silences even what is soloed.
+#[must_use]
+pub fn are_heard(strips: &[Strip; NUM_STEMS]) -> [bool; NUM_STEMS] {
+    let any_soloed = strips.iter().any(|strip| strip.is_soloed);
+    strips.map(|strip| !strip.is_muted && (strip.is_soloed || !any_soloed))
+}
+
+/// The gain that each stem is heard with.
 #[must_use]
 pub fn audible_gains(strips: &[Strip; NUM_STEMS]) -> [f32; NUM_STEMS] {
-    let any_soloed = strips.iter().any(|strip| strip.is_soloed);
-    strips.map(|strip| if strip.is_muted || (any_soloed && !strip.is_soloed) { 0.0 } else { strip.gain })
+    let are_heard = are_heard(strips);
+    std::array::from_fn(|stem_idx| if are_heard[stem_idx] { strips[stem_idx].gain } else { 0.0 })
 }
 
 /// The mixer of one instance.
