@@ -22,6 +22,8 @@ pub struct HostConfig {
     pub max_block_samples: usize,
     /// Channels of the main bus.
     pub num_channels: usize,
+    /// Whether it lines other sound up by the latency that it was told of, which then holds for as long as the plugin is active.
+    pub lines_up: bool,
 }
 
 /// The engine that the params ask for.
@@ -106,7 +108,7 @@ impl Builder {
     }
 
     /// Frees old engines and, where `key` is not what was built last, builds it, as soon as the engine before has taken over; or,
-    /// where it needs another latency, sees to it that the host is asked for an activation, once.
+    /// where it needs another latency and the host lines up by the one there is, sees to it that the host is asked for an activation, once.
     pub fn tend(&self, key: EngineKey) {
         let mut state = self.state();
         let Some(active) = &mut state.active else { return };
@@ -124,7 +126,7 @@ impl Builder {
         }
         let host = active.host;
         let latency_samples = self.latency_samples(host, key);
-        if latency_samples != Some(active.latency_samples) {
+        if latency_samples.is_none() || (host.lines_up && latency_samples != Some(active.latency_samples)) {
             active.left_to_activation = Some(key);
             self.needs_restart.store(latency_samples.is_some(), Ordering::Release);
             return;
@@ -133,8 +135,10 @@ impl Builder {
         state.worker_idx = (state.worker_idx + 1) % state.workers.len();
         let Some(engine) = state.build(self.catalogue, &self.boards, host, key) else { return };
         let Some(active) = &mut state.active else { return };
+        let latency_samples = engine.latency_samples();
         if active.supply.send(Box::new(engine)).is_ok() {
             active.newest = key;
+            active.latency_samples = latency_samples;
             active.is_taking_over = true;
         }
     }

@@ -2,14 +2,14 @@
 //!
 //! When the user chooses another model or device, a new engine is built off the audio thread (see [`crate::builder`]) and sent
 //! here. It gets the same input as the current one until it has heard as much as its latency and its model is loaded, or known to be
-//! missing; then the stems are crossfaded. The delayed input is the same in both, so nothing but the stems changes. Engines are
+//! missing; then everything is crossfaded, of which only the stems change where both have one latency. Engines are
 //! never freed here: the old one goes back the way the new one came.
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use underscore_engine::{Control, DeviceChoice, Engine, Question, Ramp, Settings, State};
 
-use crate::block::{NUM_STEMS, StemBlock, StemMemory};
+use crate::block::{StemBlock, StemMemory};
 
 /// Duration of the crossfade between two engines, seconds.
 const CROSSFADE_S: f64 = 0.020;
@@ -215,19 +215,20 @@ fn separated<'a>(
     StemBlock::of(&engine.process(input, &Settings { question, ..*settings }), is_asked)
 }
 
-/// Moves from one block to another of the same sound, into memory. Both sum to the same delayed input, and so does every mix of them.
+/// Moves from one block to another, into memory. Each sums to its own delayed input, and every mix of them to the same mix of these: where
+/// both have one latency, the delayed input stays as it is to the bit.
 fn crossfade(from: &StemBlock<'_>, to: &StemBlock<'_>, fade: &mut Ramp, between: &mut StemMemory) {
     let num_samples = from.num_samples.min(to.num_samples);
     between.begin(num_samples);
     let fade_before = *fade;
     let mixed = |from: f32, to: f32, share: f32| from + share * (to - from);
     for channel_idx in 0..from.num_channels.min(to.num_channels) {
-        between.dry[channel_idx][..num_samples].copy_from_slice(&from.dry[channel_idx][..num_samples]);
-        for stem_idx in 0..NUM_STEMS {
+        let stems = between.stems.iter_mut().zip(from.stems.iter().zip(&to.stems));
+        let dry = (&mut between.dry, (&from.dry, &to.dry));
+        for (own, (from, to)) in stems.chain(std::iter::once(dry)) {
             *fade = fade_before;
-            let (from, to) = (from.stems[stem_idx][channel_idx], to.stems[stem_idx][channel_idx]);
-            let own = &mut between.stems[stem_idx][channel_idx][..num_samples];
-            for ((own, from), to) in own.iter_mut().zip(from).zip(to) {
+            let own = &mut own[channel_idx][..num_samples];
+            for ((own, from), to) in own.iter_mut().zip(from[channel_idx]).zip(to[channel_idx]) {
                 *own = mixed(*from, *to, fade.next());
             }
         }
@@ -247,6 +248,7 @@ fn crossfade(from: &StemBlock<'_>, to: &StemBlock<'_>, fade: &mut Ramp, between:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::NUM_STEMS;
 
     const NUM_SAMPLES: usize = 8;
 
@@ -262,6 +264,25 @@ mod tests {
         memory.presence.push_constant(presence, NUM_SAMPLES);
         memory.asked.push_constant(asked, NUM_SAMPLES);
         memory
+    }
+
+    #[test]
+    fn the_sum_stays_that_of_the_stems_where_the_latency_changes_and_the_same_bits_where_it_does_not() {
+        let (from, mut to) = (memory([0.25, 0.75], 1.0, 0.0), memory([0.1, 0.3], 1.0, 0.0));
+        to.dry.iter_mut().for_each(|channel| channel.fill(0.4));
+        for (to, is_same) in [(&to, false), (&from, true)] {
+            let mut between = StemMemory::new(NUM_SAMPLES, 2);
+            let mut fade = Ramp::new(0.0);
+            fade.set_target(1.0, NUM_SAMPLES);
+            crossfade(&from.block(), &to.block(), &mut fade, &mut between);
+            let block = between.block();
+            for sample_idx in 0..NUM_SAMPLES {
+                let stems = block.stems.map(|stem| stem[1][sample_idx]);
+                assert!((stems[0] + stems[1] - block.dry[1][sample_idx]).abs() < 1e-6);
+                assert!(!is_same || block.dry[1][sample_idx].to_bits() == 1.0_f32.to_bits());
+            }
+            assert!((block.dry[1][NUM_SAMPLES - 1] - to.dry[1][0]).abs() < 1e-6);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use underscore::builder::{Builder, HostConfig};
 use underscore::separation::{EngineKey, Separation};
 use underscore_engine::{Catalogue, DeviceChoice, Question, Settings};
 
-const HOST: HostConfig = HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1 };
+const HOST: HostConfig = HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1, lines_up: true };
 
 /// Two models of one latency, `a` and `b`, and one of another, `c`.
 fn catalogue() -> &'static Catalogue {
@@ -66,19 +66,39 @@ fn a_wish_that_is_withdrawn_in_time_costs_no_restart_and_may_come_again() {
     assert!(builder.take_needs_restart());
 }
 
-#[test]
-fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next() {
-    let (builder, mut separation) = active();
+/// Chooses one after the other, and processes until each is in use.
+fn choose_all(builder: &Builder, separation: &mut Separation, models: &[&'static str]) {
     let silence = vec![0.0; HOST.max_block_samples];
-    for next in ["b", "a", "b"] {
+    for next in models {
         let start = std::time::Instant::now();
-        while model_in_use(&builder) != next {
+        while model_in_use(builder) != *next {
             assert!(start.elapsed().as_secs() < 20, "no engine for {next} after 20 s");
             builder.tend(key(next));
             separation.process(&[&silence], &Settings::default(), |_| Question::default());
         }
     }
     assert!(!builder.take_needs_restart());
+}
+
+#[test]
+fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next() {
+    let (builder, mut separation) = active();
+    choose_all(&builder, &mut separation, &["b", "a", "b"]);
+}
+
+#[test]
+fn where_nothing_is_lined_up_a_model_of_another_latency_takes_over_by_itself_too() {
+    hide_libtorch();
+    let builder = Builder::of(catalogue());
+    let host = HostConfig { lines_up: false, ..HOST };
+    let mut separation = builder.activate(host, key("a")).expect("an engine");
+    let before_samples = separation.latency_samples();
+    choose_all(&builder, &mut separation, &["c", "a", "c", "b", "c"]);
+    let silence = vec![0.0; HOST.max_block_samples];
+    for _ in 0..200 {
+        separation.process(&[&silence], &Settings::default(), |_| Question::default());
+    }
+    assert_ne!(separation.latency_samples(), before_samples, "the one chosen last is heard");
 }
 
 #[test]
