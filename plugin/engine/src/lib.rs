@@ -1,8 +1,8 @@
 //! From a host's blocks to stems, with one fixed latency.
 //!
 //! ```text
-//! host block → audio_thread: hops → ring → worker_thread: STFT → backend → mask × mixture spectrum → iSTFT per stem → ring
-//!            → audio_thread: by frame index → overlap-add → stems
+//! host block → audio_thread: hops → ring → worker_thread: STFT → backend → mask × mixture spectrum → iSTFT per stem → overlap-add
+//!            → ring → audio_thread: by frame index → stems
 //! ```
 //!
 //! The folders are named after the thread that runs them. What lies in `audio_thread` never allocates, locks, waits (but for a
