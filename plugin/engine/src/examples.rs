@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use crate::query::NUM_SLOTS;
@@ -143,6 +143,11 @@ impl AudioExamples {
 }
 
 impl WorkerExamples {
+    /// Whether there is one to listen to.
+    pub fn has_next(&self) -> bool {
+        !self.from_audio.is_empty()
+    }
+
     /// The next one to listen to.
     pub fn receive(&mut self) -> Option<Example> {
         self.from_audio.try_pop()

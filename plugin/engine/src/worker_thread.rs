@@ -33,7 +33,8 @@ pub use listener::Listener;
 pub use model::Model;
 #[cfg(test)]
 pub use past::Past;
-use priority::{Priority, Urgency};
+use priority::Priority;
+pub use priority::Urgency;
 #[cfg(test)]
 pub use separation::Separate;
 #[cfg(test)]
@@ -228,9 +229,7 @@ impl Desk {
             self.end_stream();
             return None;
         }
-        if let Some(urgency) = open.urgency() {
-            self.priority.set(urgency);
-        }
+        self.priority.set(open.urgency());
         match guarded(&open.status(), || open.step()) {
             Some(true) => {
                 self.last_call = (self.clock)();

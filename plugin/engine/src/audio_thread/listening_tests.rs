@@ -6,6 +6,7 @@ use crate::query::{NUM_SLOTS, Query};
 use crate::query_board::Reading;
 use crate::query_map::Projection;
 use crate::recording::Recording;
+use crate::worker_thread::Urgency;
 
 #[test]
 fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine() {
@@ -108,6 +109,31 @@ fn an_offline_host_waits_for_a_recording_that_was_offered() {
     engine.process(&[&[0.1; 512]], &Settings { render: RenderMode::Offline, ..Settings::default() });
     assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[double::EXAMPLE])));
     worker.join().unwrap();
+}
+
+#[test]
+fn an_example_is_listened_to_with_no_more_haste_than_anything_else_and_calls_on_air_are_looked_for_with_more() {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
+    let (mut engine, worker) = engine_and_worker(&config);
+    let (_, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
+    assert_eq!(stream.urgency(), Urgency::Ordinary, "nobody plays yet");
+    let mut play_a_call = |stream: &mut Stream| {
+        while stream.num_waiting() == 0 {
+            engine.process(&[&[0.1; 512]], &Settings::default());
+        }
+        assert_eq!(stream.urgency(), Urgency::RealTime);
+        stream.step();
+    };
+    play_a_call(&mut stream);
+    assert_eq!(stream.urgency(), Urgency::RealTime, "the next call may come at any time");
+    config.boards[0].offer(Recording::new("hum".into(), vec![vec![0.5; 20_000]], 48_000.0));
+    assert_eq!(stream.urgency(), Urgency::Ordinary);
+    play_a_call(&mut stream);
+    assert_eq!(stream.urgency(), Urgency::Ordinary, "it was not listened to yet");
+    stream.step();
+    assert_eq!(stream.urgency(), Urgency::RealTime);
 }
 
 fn map() -> Projection {

@@ -40,6 +40,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Whether there is an example to listen to.
+    pub fn has_next(&self) -> bool {
+        self.examples.has_next() || self.boards.iter().any(QueryBoard::has_offer)
+    }
+
     /// Listens to one example, from the sidechain or from elsewhere. `false`: there was none.
     pub fn step(&mut self, model: &Model) -> bool {
         if let Some(example) = self.examples.receive() {

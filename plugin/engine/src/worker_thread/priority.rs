@@ -28,12 +28,14 @@ static SEARCHED: Mutex<Option<(Instant, bool)>> = Mutex::new(None);
 /// What all workers of the process run, thousandths of one processor.
 static RUNNING_PERMILLE: AtomicU32 = AtomicU32::new(0);
 
-/// How urgent the next call is.
+/// How urgent is what the worker is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// As urgent as any other thread of the process: the audio thread waits for it, or there is no call.
+    /// As urgent as any other thread of the process: a call that the audio thread waits for, or no call (an example, a model to be
+    /// opened).
     Ordinary,
-    /// Before all ordinary threads, where they allow for it.
+    /// Before all ordinary threads, where they allow for it: a call with a deadline, or the pause before one, which must not be
+    /// longer than it is.
     RealTime,
 }
 
@@ -56,7 +58,7 @@ impl Priority {
         }
     }
 
-    /// Schedules the thread for a call. Asks the system only where something changes; what it refuses once is not asked for again.
+    /// Schedules the thread for what it is to do next. Asks the system only where something changes; what it refuses once is not asked for again.
     pub fn set(&mut self, urgency: Urgency) {
         let is_small = self.share.is_small();
         let is_raised = urgency == Urgency::RealTime && is_small && unix::may_be_restless() && has_audio_thread();

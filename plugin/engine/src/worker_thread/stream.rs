@@ -33,6 +33,8 @@ pub struct Stream<S = Separation> {
     /// First of the frames that the model has heard without a gap. After a gap it goes on with what it knows and takes what
     /// comes for the continuation, so that its masks fit the frames from the gap on and none before.
     heard_from: u64,
+    /// Of the last call.
+    last_urgency: Urgency,
     expectation: Expectation,
     /// None while calls succeed.
     trouble: Option<Trouble>,
@@ -128,6 +130,7 @@ impl<S: Separate> Stream<S> {
             listener: None,
             num_mask_channels: 0,
             heard_from: 0,
+            last_urgency: Urgency::Ordinary,
             expectation: Expectation::default(),
             trouble: None,
             clock: Instant::now,
@@ -185,10 +188,13 @@ impl<S: Separate> Stream<S> {
         self.end.is_abandoned()
     }
 
-    /// How urgent the next call is, where there is one.
-    pub fn urgency(&self) -> Option<Urgency> {
-        let is_waited_for = self.end.next()?.is_waited_for;
-        Some(if is_waited_for { Urgency::Ordinary } else { Urgency::RealTime })
+    /// How urgent the next step is: where there is nothing to do, the pause before the next call, which is going to be like the last.
+    pub fn urgency(&self) -> Urgency {
+        match self.end.next() {
+            Some(call) => urgency_of(call),
+            None if self.is_retry_due() || self.listener.as_ref().is_some_and(Listener::has_next) => Urgency::Ordinary,
+            None => self.last_urgency,
+        }
     }
 
     /// Works one call off. `false`: there was none.
@@ -197,6 +203,7 @@ impl<S: Separate> Stream<S> {
             // Sound first: it has a deadline.
             return self.retry_where_due() || self.listen();
         };
+        self.last_urgency = urgency_of(&call);
         self.past.complete(&mut call);
         if call.is_fresh {
             self.separation.reset();
@@ -292,8 +299,9 @@ impl<S: Separate> Stream<S> {
     /// After it was given up the audio thread sends nothing more, so nothing can show that calls would succeed again but an
     /// attempt. `false`: none was due, or it was in vain.
     fn retry_where_due(&mut self) -> bool {
-        let now = (self.clock)();
-        let Some(trouble) = self.trouble.as_mut().filter(|trouble| trouble.is_retry_due(now)) else { return false };
+        if !self.is_retry_due() {
+            return false;
+        }
         match self.separation.reopen() {
             Ok(()) => {
                 self.trouble = None;
@@ -305,10 +313,16 @@ impl<S: Separate> Stream<S> {
             Err(message) => {
                 // The status has told why; this may go on for days.
                 tracing::debug!("in vain: {message}");
-                trouble.note_retry((self.clock)());
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.note_retry((self.clock)());
+                }
                 false
             }
         }
+    }
+
+    fn is_retry_due(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.is_retry_due((self.clock)()))
     }
 
     /// Listens to one example. `false`: there was none.
@@ -318,6 +332,10 @@ impl<S: Separate> Stream<S> {
             _ => false,
         }
     }
+}
+
+fn urgency_of(call: &Call) -> Urgency {
+    if call.is_waited_for { Urgency::Ordinary } else { Urgency::RealTime }
 }
 
 fn has_cuda(backend: Backend) -> bool {
