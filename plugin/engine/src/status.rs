@@ -244,8 +244,13 @@ impl EngineStatus {
         Duration::from_secs_f64(num_samples as f64 / self.host_rate_hz)
     }
 
+    /// Time from handing a call over to the moment at which the first of its masks is needed.
+    pub(crate) fn deadline(&self) -> Duration {
+        Duration::from_secs_f64(self.latency.deadline_samples as f64 / self.host_rate_hz)
+    }
+
     fn deadline_ms(&self) -> f64 {
-        1e3 * self.latency.deadline_samples as f64 / self.host_rate_hz
+        1e3 * self.deadline().as_secs_f64()
     }
 
     /// The slowest delivery of late, ms.

@@ -45,10 +45,11 @@ pub use stream::Stream;
 /// small part of the deadline, and a few hundred wake-ups a second are below what can be measured.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
-/// After this long without a call (silence, bypass) the worker looks less often. The first call after it loses a little of its
-/// deadline, which has room for it.
+/// After this long without a call (silence, bypass) the worker looks less often. The first call after it loses a part of its deadline:
+/// no more than a quarter, which a model that keeps up has to spare.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(15);
+const IDLE_POLLS_PER_DEADLINE: u32 = 4;
 
 /// Weights that no stream uses are kept for so long: to change its block size a host drops the engine, and makes another one of the
 /// same model as soon as it has done with the rest of the project.
@@ -238,7 +239,8 @@ impl Desk {
             Some(false) if (self.clock)().saturating_duration_since(self.last_call) < IDLE_AFTER => Some(POLL_INTERVAL),
             Some(false) => {
                 self.priority.rest();
-                Some(IDLE_POLL_INTERVAL)
+                let of_deadline = open.deadline() / IDLE_POLLS_PER_DEADLINE;
+                Some(IDLE_POLL_INTERVAL.min(of_deadline).max(POLL_INTERVAL))
             }
             None => {
                 self.end_stream();
@@ -283,7 +285,7 @@ mod tests {
     use crate::handoff::{AudioEnd, Outcome, handoff};
     use crate::latency::{ModelTiming, latency};
 
-    const RATE_HZ: f64 = 48_000.0;
+    const RATE_HZ: f64 = 44_100.0;
 
     fn spec() -> ModelSpec {
         let stems = ["music", "dialogue"].map(String::from);
@@ -314,8 +316,13 @@ mod tests {
 
     /// What an engine gives its worker, and the engine's end of it.
     fn assignment() -> (AudioEnd, Assignment) {
+        assignment_of(256)
+    }
+
+    /// The same for blocks of another length.
+    fn assignment_of(max_block_samples: usize) -> (AudioEnd, Assignment) {
         let model = spec();
-        let latency = latency(&model.timing, RATE_HZ, 512).unwrap();
+        let latency = latency(&model.timing, RATE_HZ, max_block_samples).unwrap();
         let shape = CallShape {
             grid: latency.grid,
             num_channels: 1,
@@ -324,7 +331,7 @@ mod tests {
             num_stems: 1,
             embedding_size: 0,
         };
-        let status = EngineStatus::register(&model.id, RATE_HZ, 512, latency, 1);
+        let status = EngineStatus::register(&model.id, RATE_HZ, max_block_samples, latency, 1);
         let (audio_end, end) = handoff(&shape, 4);
         let (device, resources) = (DeviceChoice::Cpu, Resources::at("/nowhere"));
         (audio_end, Assignment { end, shape, status, listener: None, model, device, resources })
@@ -372,6 +379,20 @@ mod tests {
         let (mut second_end, second) = assignment();
         desk.turn(Some(second));
         assert!(is_answered(&mut second_end, &mut desk) && !is_answered(&mut first_end, &mut desk));
+    }
+
+    #[test]
+    fn a_worker_that_rests_leaves_the_first_call_most_of_its_deadline() {
+        for max_block_samples in [64, 256, 512, 2048, 8192] {
+            let mut desk = desk();
+            let (_end, assignment) = assignment_of(max_block_samples);
+            let deadline = assignment.status.deadline();
+            assert_eq!(desk.turn(Some(assignment)), Some(POLL_INTERVAL));
+            clock::advance(2 * IDLE_AFTER);
+            let pause = desk.turn(None).expect("a pause");
+            println!("deadline {deadline:?}, pause {pause:?}");
+            assert!(pause > POLL_INTERVAL && pause <= IDLE_POLL_INTERVAL && pause <= deadline / 4, "{pause:?}");
+        }
     }
 
     #[test]

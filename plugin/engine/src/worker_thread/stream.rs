@@ -183,6 +183,11 @@ impl<S: Separate> Stream<S> {
         self.status.clone()
     }
 
+    /// Time granted between handing a call over and the need of its first mask.
+    pub fn deadline(&self) -> Duration {
+        self.status.deadline()
+    }
+
     /// Whether the engine is gone, and nobody will ever send or receive again.
     pub fn is_abandoned(&self) -> bool {
         self.end.is_abandoned()
