@@ -14,6 +14,9 @@ use std::ffi::{CStr, c_char, c_void};
 /// Version of everything in this file. A change of a signature, a layout or a meaning raises it.
 pub const ABI_VERSION: u32 = 3;
 
+/// Schema of a model's metadata that both sides read. A field that is added, left out or of another meaning raises it.
+pub const SCHEMA_VERSION: u32 = 2;
+
 /// Name of the one exported function, of type [`EntryFn`].
 pub const ENTRY_SYMBOL: &str = "underscore_backend";
 

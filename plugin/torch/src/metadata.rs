@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use serde_json::Value;
+use underscore_backend::SCHEMA_VERSION;
 
 use crate::error::{BackendError, MetadataFault};
-
-/// The metadata schema this backend reads.
-const SCHEMA_VERSION: u64 = 2;
 
 /// Largest value of any one dimension: far above every use, far below what overflows a product of four.
 const DIMENSION_LIMIT: u64 = 1 << 14;
@@ -41,8 +39,9 @@ impl Metadata {
         let bad = |reason| BackendError::BadMetadata { path: path.to_owned(), reason };
         let root: Value = serde_json::from_slice(json).map_err(|error| bad(error.into()))?;
         let actual = integer(&root, "/schema_version", 0, u64::MAX).map_err(bad)?;
-        if actual != SCHEMA_VERSION {
-            return Err(BackendError::WrongSchema { path: path.to_owned(), expected: SCHEMA_VERSION, actual });
+        let expected = u64::from(SCHEMA_VERSION);
+        if actual != expected {
+            return Err(BackendError::WrongSchema { path: path.to_owned(), expected, actual });
         }
         Self::from_value(&root).map_err(bad)
     }

@@ -5,13 +5,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use underscore_backend::{Backend, Device, Failure};
+use underscore_backend::{Backend, Device, Failure, SCHEMA_VERSION};
 
 use crate::catalogue::ModelSpec;
 use crate::resources::Resources;
-
-/// The metadata's schema that this build reads.
-const SCHEMA_VERSION: u32 = 2;
 
 /// What every message ends with.
 const REMEDY: &str =
