@@ -42,6 +42,8 @@ pub struct InstanceDiagnostics {
     pub state: String,
     /// What is missing and what to do, for a person; empty when all is well.
     pub message: String,
+    /// Which fallback was taken, such as the processor for a card; or empty.
+    pub notice: String,
     /// Rate given at `activate`.
     pub host_rate_hz: f64,
     /// Largest block announced at `activate`.

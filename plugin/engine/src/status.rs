@@ -76,8 +76,10 @@ pub struct StatusSnapshot {
     pub device: String,
     /// Where the engine stands.
     pub state: State,
-    /// Why it is unavailable and what to do, or what does not go well, or which fallback was taken; or empty.
+    /// Why it is unavailable and what to do, or what does not go well; or empty.
     pub message: String,
+    /// Which fallback was taken, for as long as it holds; or empty.
+    pub notice: String,
     /// The host's rate, Hz.
     pub host_rate_hz: f64,
     /// Largest block the host announced, samples.
@@ -182,7 +184,8 @@ impl EngineStatus {
             model: self.model.clone(),
             device: text.device,
             state: self.state(),
-            message: if text.message.is_empty() { text.notice } else { text.message },
+            message: text.message,
+            notice: text.notice,
             host_rate_hz: self.host_rate_hz,
             max_block_samples: self.max_block_samples,
             latency_samples: self.latency.latency_samples,
@@ -338,7 +341,8 @@ mod tests {
         status.set_message("a call failed".into());
         assert_eq!(status.snapshot().message, "a call failed");
         status.clear_message();
-        assert_eq!(status.snapshot().message, "the processor is used");
+        let snapshot = status.snapshot();
+        assert_eq!((snapshot.message.as_str(), snapshot.notice.as_str()), ("", "the processor is used"));
     }
 
     #[test]

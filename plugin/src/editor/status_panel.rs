@@ -27,7 +27,9 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) {
         ui.label(RichText::new(word).size(14.0).color(colour));
     });
     let advice = status.map(advice_for).unwrap_or_default();
-    let texts: Vec<&String> = std::iter::once(&advice).filter(|text| !text.is_empty()).chain(notices).collect();
+    let fallback = status.map(|status| &status.notice);
+    let texts: Vec<&String> =
+        std::iter::once(&advice).chain(fallback).filter(|text| !text.is_empty()).chain(notices).collect();
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         let size = if texts.iter().map(|text| text.len()).sum::<usize>() > LONG_TEXT_BYTES { 11.0 } else { 12.5 };
         for text in &texts {
@@ -125,6 +127,7 @@ mod tests {
             device: "cpu".into(),
             state,
             message: message.into(),
+            notice: String::new(),
             host_rate_hz: 48_000.0,
             max_block_samples: 256,
             latency_samples: 12_288,

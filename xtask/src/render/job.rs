@@ -197,7 +197,7 @@ fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered<()>) -> Repor
         params: BTreeMap::new(),
         files: Vec::new(),
         state: engine.state,
-        message: engine.message,
+        message: if engine.message.is_empty() { engine.notice } else { engine.message },
     }
 }
 
