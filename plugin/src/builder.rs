@@ -154,6 +154,12 @@ impl Builder {
         self.needs_restart.load(Ordering::Relaxed) && self.needs_restart.swap(false, Ordering::Acquire)
     }
 
+    /// See [`HostConfig::lines_up`]; `true` while the plugin is not active. Not for the audio thread.
+    #[must_use]
+    pub fn lines_up(&self) -> bool {
+        self.state().active.as_ref().is_none_or(|active| active.host.lines_up)
+    }
+
     /// Figures of the engine built last, while the plugin is active. Not for the audio thread.
     #[must_use]
     pub fn status(&self) -> Option<Arc<EngineStatus>> {

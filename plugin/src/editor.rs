@@ -90,6 +90,7 @@ pub(crate) fn create(
         output: Levels::default(),
         status: None,
         status_at: None,
+        lines_up: true,
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
     };
@@ -108,6 +109,8 @@ pub struct EditorApp {
     output: Levels,
     status: Option<StatusSnapshot>,
     status_at: Option<Instant>,
+    /// Whether another latency waits for the host.
+    lines_up: bool,
     example_file: ExampleFile,
     session_watch: SessionWatch,
 }
@@ -146,6 +149,7 @@ impl EditorApp {
         let is_status_old = self.status_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL);
         if is_status_old {
             self.status = self.builder.status().map(|status| status.snapshot());
+            self.lines_up = self.builder.lines_up();
             self.status_at = Some(now);
         }
         is_status_old
@@ -221,7 +225,10 @@ impl EditorApp {
                 model.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
             ),
             params.question.notice(model.id()),
-            self.status.as_ref().and_then(|status| status_panel::restart_notice(status, model.id())),
+            self.status
+                .as_ref()
+                .filter(|_| self.lines_up)
+                .and_then(|status| status_panel::restart_notice(status, model.id())),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();
         status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices);
@@ -229,11 +236,10 @@ impl EditorApp {
 
     fn about_models(&self) -> String {
         let descriptions = self.status.as_ref().map(|it| Model::descriptions(it.host_rate_hz, it.max_block_samples));
-        let mut lines = vec![
-            "What separates. Another latency comes when the host restarts the plugin. Identity gives everything to the music, to check \
-             latency and routing."
-                .to_owned(),
-        ];
+        let wait = if self.lines_up { " Another latency comes when the host restarts the plugin." } else { "" };
+        let mut lines = vec![format!(
+            "What separates.{wait} Identity gives everything to the music, to check latency and routing."
+        )];
         lines.extend(descriptions.unwrap_or_default());
         lines.join("\n")
     }

@@ -45,7 +45,8 @@ pub fn follow(
     }
     let scrolled = if response.hovered() { ui.input(|input| input.smooth_scroll_delta().y) } else { 0.0 };
     let notches = scrolled / NOTCH_POINTS + arrows(ui, response);
-    if notches != 0.0 {
+    // A drag is a gesture already, and no other one begins in it.
+    if notches != 0.0 && !response.dragged() && !response.drag_stopped() {
         let place = response.id.with("wheel");
         let now_s = ui.input(|input| input.time);
         let last: Option<(f64, f32)> = ui.data(|data| data.get_temp(place));
@@ -135,6 +136,32 @@ mod tests {
         assert!(last.is_some_and(|last| (last - 0.65).abs() < 1e-3), "{last:?}");
     }
 
+    /// One notch of a wheel, upwards.
+    fn notch() -> Event {
+        Event::MouseWheel {
+            source: egui::MouseWheelSource::Unknown,
+            unit: egui::MouseWheelUnit::Point,
+            delta: vec2(0.0, 50.0),
+            phase: egui::TouchPhase::Move,
+            modifiers: egui::Modifiers::NONE,
+        }
+    }
+
+    #[test]
+    fn a_wheel_that_turns_during_a_drag_is_no_gesture_within_it() {
+        let gestures = gestures_of(|hand, draw| {
+            hand.does(&[], draw);
+            hand.does(&[Event::PointerMoved(AT), notch()], draw);
+            hand.does(&Hand::press(AT, true), draw);
+            for step in 1..=4 {
+                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0)), notch()], draw);
+            }
+            hand.does(&Hand::press(AT + vec2(20.0, 0.0), false), draw);
+            hand.does(&[], draw);
+        });
+        assert!(!gestures.is_empty());
+    }
+
     #[test]
     fn two_clicks_ask_for_the_default_in_one_gesture() {
         let gestures = gestures_of(|hand, draw| {
@@ -148,15 +175,8 @@ mod tests {
     fn notches_of_the_wheel_add_up_though_the_param_has_not_moved_yet() {
         let gestures = gestures_of(|hand, draw| {
             hand.does(&[Event::PointerMoved(AT)], draw);
-            let notch = Event::MouseWheel {
-                source: egui::MouseWheelSource::Unknown,
-                unit: egui::MouseWheelUnit::Point,
-                delta: vec2(0.0, 50.0),
-                phase: egui::TouchPhase::Move,
-                modifiers: egui::Modifiers::NONE,
-            };
             for _ in 0..4 {
-                hand.does(std::slice::from_ref(&notch), draw);
+                hand.does(&[notch()], draw);
             }
             for _ in 0..40 {
                 hand.does(&[], draw);

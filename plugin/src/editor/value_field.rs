@@ -8,22 +8,31 @@ use nice_plug::prelude::*;
 use super::gesture::set;
 use super::theme;
 
+/// A field that is being typed in.
+#[derive(Clone)]
+struct Typed {
+    /// What it began with.
+    before: String,
+    text: String,
+}
+
 /// Draws the number in `rect`. What was typed is taken by Enter and by going elsewhere, and left by Escape.
 pub fn draw(ui: &mut Ui, setter: &ParamSetter, param: &FloatParam, rect: Rect) -> Response {
     let id = ui.scope_id().with(("value", param.name()));
     let text_id = id.with("text");
     // What is being typed is kept there, and nothing otherwise.
-    if let Some(mut text) = ui.data(|data| data.get_temp::<String>(text_id)) {
+    if let Some(Typed { before, mut text }) = ui.data(|data| data.get_temp(text_id)) {
         let field = TextEdit::singleline(&mut text).id(id).desired_width(rect.width()).align(Align2::CENTER_CENTER);
         let response = ui.put(rect, field);
         if ui.memory(|memory| memory.has_focus(id)) {
-            ui.data_mut(|data| data.insert_temp(text_id, text));
+            ui.data_mut(|data| data.insert_temp(text_id, Typed { before, text }));
             return response;
         }
-        ui.data_mut(|data| data.remove::<String>(text_id));
+        ui.data_mut(|data| data.remove::<Typed>(text_id));
         // The focus has gone elsewhere.
         let is_left = ui.input(|input| input.key_pressed(Key::Escape));
-        let normalized = param.string_to_normalized_value(&text).filter(|_| !is_left && text != param.to_string());
+        // What was left as it was found is no wish: the param may have moved meanwhile, and stays there.
+        let normalized = param.string_to_normalized_value(&text).filter(|_| !is_left && text != before);
         if let Some(normalized) = normalized {
             set(setter, param, param.preview_plain(normalized));
         }
@@ -45,7 +54,7 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, param: &FloatParam, rect: Rect) -
         let mut state = TextEditState::load(ui.ctx(), id).unwrap_or_default();
         state.cursor.set_char_range(Some(CCursorRange::select_all_str(&text)));
         state.store(ui.ctx(), id);
-        ui.data_mut(|data| data.insert_temp(text_id, text));
+        ui.data_mut(|data| data.insert_temp(text_id, Typed { before: text.clone(), text }));
         ui.memory_mut(|memory| memory.request_focus(id));
     }
     response
@@ -91,6 +100,25 @@ mod tests {
     fn it_is_taken_by_going_elsewhere_too_and_left_by_escape() {
         assert!((gain_after("-6", |hand, draw| hand.click(pos2(200.0, 150.0), draw)) + 6.0).abs() < 1e-3);
         assert_eq!(gain_after("-6", key(Key::Escape)), 0.0);
+    }
+
+    #[test]
+    fn what_was_left_as_it_was_is_no_wish_though_the_param_has_moved_meanwhile() {
+        use nice_plug::params::internals::ParamPtr;
+
+        let param = FloatParam::new("Gain", 0.0, FloatRange::Linear { min: -60.0, max: 12.0 }).with_unit(" dB");
+        let mut hand = Hand::default();
+        let mut draw = |ui: &mut Ui, setter: &ParamSetter| {
+            draw(ui, setter, &param, Rect::from_center_size(AT, vec2(80.0, 20.0)));
+        };
+        hand.click(AT, &mut draw);
+        hand.does(&[], &mut draw);
+        // As a host's automation does.
+        // SAFETY: the param lives to the end of this function.
+        unsafe { ParamPtr::FloatParam((&raw const param).cast_mut())._internal_set_normalized_value(0.5) };
+        hand.click(pos2(200.0, 150.0), &mut draw);
+        hand.does(&[], &mut draw);
+        assert!(hand.gestures().is_empty());
     }
 
     #[test]
