@@ -99,6 +99,8 @@ impl Plugin for Underscore {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
     const AUDIO_IO_LAYOUTS: &'static [AudioIOLayout] = buses::LAYOUTS;
+    /// Nothing is sent yet. Declared all the same, as the spare buses are: sessions rely on what ports there are.
+    const MIDI_OUTPUT: MidiConfig = MidiConfig::Basic;
     /// Blocks are split where a param changes, so that a bounce does not depend on the block size.
     const SAMPLE_ACCURATE_AUTOMATION: bool = true;
     const HARD_REALTIME_ONLY: bool = false;

@@ -66,7 +66,9 @@ fn every_preset_finds_something_else() {
         let mut instance = instance_of(&bundle, &model, 2);
         let param = instance.param("query_preset").unwrap();
         // Neither of the first two is a class: without an example they ask for the first preset, or lie between all.
-        let presets = instance.choices(&param).unwrap().split_off(2);
+        let mut presets = instance.choices(&param).unwrap().split_off(2);
+        // Places that are kept free for presets to come ask for nothing.
+        presets.retain(|preset| !preset.starts_with("Free "));
         assert!(presets.len() > 3, "{presets:?}");
         let mut found: Vec<(String, Vec<Vec<f32>>)> = Vec::new();
         for preset in presets {
