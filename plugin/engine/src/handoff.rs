@@ -5,7 +5,7 @@
 //! audio thread keeps the empty ones.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
@@ -39,7 +39,7 @@ pub struct Call {
     /// The host renders ahead of real time, and the audio thread waits for the masks. Set by the audio thread.
     pub is_waited_for: bool,
     /// When it was handed over and its deadline began. None where it has no deadline: the model was still loading then, or the
-    /// audio thread waits. Set by the audio thread.
+    /// audio thread waits. Set by the audio thread, and taken back by the worker where the audio thread has begun to wait since.
     pub deadline_from: Option<Instant>,
     /// Channels that get a mask of their own: 1 when linked, else the bus's. At most what was allocated.
     pub num_mask_channels: usize,
@@ -170,6 +170,8 @@ pub struct AudioEnd {
 struct Due {
     epoch: AtomicU64,
     frame_index: AtomicU64,
+    /// Whether it waits for what is not there when it is due.
+    waits: AtomicBool,
 }
 
 /// The worker's end.
@@ -219,6 +221,12 @@ impl AudioEnd {
         self.due.frame_index.store(frame_index, Ordering::Relaxed);
         self.due.epoch.store(epoch, Ordering::Release);
     }
+
+    /// Tells the worker whether what is due is waited for from now on. A host's lead over real time may show only after calls were
+    /// handed over with a deadline.
+    pub fn publish_waits(&self, waits: bool) {
+        self.due.waits.store(waits, Ordering::Relaxed);
+    }
 }
 
 impl WorkerEnd {
@@ -256,6 +264,18 @@ impl WorkerEnd {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Equal => self.due.frame_index.load(Ordering::Relaxed) > frame_index,
         }
+    }
+
+    /// Whether the audio thread waits for what is not there when it is due, whatever it said when it handed a call over.
+    pub fn is_waited_for(&self) -> bool {
+        self.due.waits.load(Ordering::Relaxed)
+    }
+
+    /// How many frames the audio thread has to go from the one that it was seen to need to `frame_index`, counted like the frames of
+    /// `call`; none where it has not begun with them.
+    pub fn num_frames_to_go(&self, call: &Call, frame_index: u64) -> Option<u64> {
+        (self.due.epoch.load(Ordering::Acquire) == call.epoch)
+            .then(|| frame_index.saturating_sub(self.due.frame_index.load(Ordering::Relaxed)))
     }
 }
 

@@ -247,6 +247,14 @@ impl EngineStatus {
         Duration::from_secs_f64(num_samples as f64 / self.host_rate_hz)
     }
 
+    /// Time from now to the moment at which the frame that comes `num_frames` after the one that was due last is due, at least, with an
+    /// audio thread that keeps time: it may be about to take a hop, or a block of several.
+    pub(crate) fn least_time_of_frames(&self, num_frames: u64) -> Duration {
+        let hop = self.latency.grid.hop_samples();
+        let num_samples = (num_frames as usize * hop).saturating_sub(hop.max(self.max_block_samples));
+        Duration::from_secs_f64(num_samples as f64 / self.host_rate_hz)
+    }
+
     /// Time from handing a call over to the moment at which the first of its masks is needed.
     pub(crate) fn deadline(&self) -> Duration {
         Duration::from_secs_f64(self.latency.deadline_samples as f64 / self.host_rate_hz)

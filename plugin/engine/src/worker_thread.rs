@@ -126,6 +126,12 @@ impl Waker {
         Self(None)
     }
 
+    /// Wakes a thread of a test.
+    #[cfg(test)]
+    pub fn of(thread: Thread) -> Self {
+        Self(Some(thread))
+    }
+
     /// Ends the pause.
     pub fn wake(&self) {
         if let Some(thread) = &self.0 {

@@ -144,6 +144,7 @@ impl Dispatch {
         status: &EngineStatus,
         fill: impl FnOnce(usize, &mut Call),
     ) {
+        self.end.publish_waits(step.longest_wait.is_some());
         let num_frames = self.shape.num_frames as u64;
         let frame_idx = (frame_index % num_frames) as usize;
         if frame_idx == 0 {
@@ -245,6 +246,7 @@ impl Dispatch {
     /// What there is for `frame_index`, which is due now. Where a wait is allowed, waits for it if it is on its way.
     pub fn due(&mut self, frame_index: u64, longest_wait: Option<Duration>, status: &EngineStatus) -> Due {
         self.due_frame = frame_index;
+        self.end.publish_waits(longest_wait.is_some());
         self.end.publish_due(self.epoch, frame_index);
         self.collect();
         if self.sent[self.sent_idx(frame_index)] == Sent::Silent {

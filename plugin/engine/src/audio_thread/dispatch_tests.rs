@@ -464,6 +464,47 @@ fn what_a_bounce_gets_does_not_depend_on_how_soon_the_model_is_there() {
 }
 
 #[test]
+fn a_bounce_that_shows_only_after_calls_were_handed_over_waits_for_them_and_the_worker_runs_them() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        // The lead shows before the first frame is due, and the worker wakes up when the call's time has long been over.
+        let num_frames = rig.mask_delay_frames as usize;
+        for newest in 0..num_frames + 100 {
+            rig.longest_wait = (newest + 1 >= num_frames).then_some(Duration::from_mins(1));
+            rig.step(SOUND, |stream| {
+                if newest + 1 >= num_frames {
+                    clock::advance(Duration::from_secs(10));
+                    work_all(stream);
+                }
+            });
+        }
+        assert!((0..rig.answers.len()).all(|frame| rig.has_mask(frame)), "{:?}", rig.timing);
+    }
+}
+
+#[test]
+fn a_call_whose_time_is_over_is_run_where_the_audio_thread_waits_for_it() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        for _ in 0..rig.mask_delay_frames {
+            rig.step(SOUND, |_| ());
+        }
+        let Rig { dispatch, stream, status, .. } = &mut rig;
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(move || {
+                // Until it is waited for.
+                std::thread::park();
+                clock::advance(Duration::from_secs(10));
+                work_all(stream);
+            });
+            dispatch.patience = Patience::with(Waker::of(worker.thread().clone()));
+            let due = dispatch.due(0, Some(Duration::from_mins(1)), status);
+            assert!(matches!(due, Due::Mask { .. }), "{frames_per_call}, {look_ahead_frames}: {due:?}");
+        });
+    }
+}
+
+#[test]
 fn after_a_stall_the_masks_come_back_with_the_first_call_that_is_begun() {
     for (frames_per_call, look_ahead_frames) in TIMINGS {
         for stall_frames in [50_usize, 100, 101, 150] {

@@ -210,6 +210,10 @@ impl<S: Separate> Stream<S> {
         };
         self.last_urgency = urgency_of(&call);
         self.past.complete(&mut call);
+        if self.end.is_waited_for() {
+            // It may have been handed over with a deadline, before the audio thread saw that there is time to wait.
+            call.deadline_from = None;
+        }
         if call.is_fresh {
             self.separation.reset();
             self.heard_from = call.heard_from;
@@ -220,7 +224,7 @@ impl<S: Separate> Stream<S> {
         let expected = self.expectation.get();
         call.outcome = if self.end.is_past(&call, last_frame) {
             Outcome::TooLate
-        } else if self.would_be_past(&call, expected) {
+        } else if self.would_be_past(&call, last_frame, expected) {
             self.expectation.note_not_run();
             Outcome::TooLate
         } else if self.has_prospects() {
@@ -244,16 +248,22 @@ impl<S: Separate> Stream<S> {
         true
     }
 
-    /// Whether all frames of `call` are past if it is run and takes as long as `expected`. Run nevertheless, it would be of no use and
-    /// make the calls behind it as late: a worker that cannot keep up altogether would be in time for none, where it can be for most.
-    /// Nothing is known of a worker that takes longer than what is granted, though it begins at once; nor is a call worth less for being
-    /// late where somebody waits for it.
-    fn would_be_past(&self, call: &Call, expected: Duration) -> bool {
+    /// Whether all frames of `call`, up to `last_frame`, are past if it is run and takes as long as `expected`. Run nevertheless, it would
+    /// be of no use and make the calls behind it as late: a worker that cannot keep up altogether would be in time for none, where it
+    /// can be for most. Nothing is known of a worker that takes longer than what is granted, though it begins at once; nor is a call
+    /// worth less for being late where somebody waits for it.
+    ///
+    /// By the clock alone a machine that stood still would be late for all that was on its way, though its audio thread stood still, too.
+    /// So that must have come as far: while it has frames to go that last for longer than the call is expected to take, the call is in
+    /// time.
+    fn would_be_past(&self, call: &Call, last_frame: u64, expected: Duration) -> bool {
         let granted = self.status.time_to_last_frame();
-        call.deadline_from.is_some_and(|from| {
+        let is_late_by_clock = call.deadline_from.is_some_and(|from| {
             let passed = (self.clock)().saturating_duration_since(from);
             expected <= granted && passed + expected > granted
-        })
+        });
+        let num_to_go = self.end.num_frames_to_go(call, last_frame);
+        is_late_by_clock && num_to_go.is_none_or(|num_to_go| self.status.least_time_of_frames(num_to_go) <= expected)
     }
 
     fn run(&mut self, call: &mut Call) -> Outcome {
@@ -380,6 +390,17 @@ mod tests {
         look_back_frames: 0,
     };
 
+    fn shape_of(timing: &ModelTiming) -> CallShape {
+        CallShape {
+            grid: timing.grid(RATE_HZ).unwrap(),
+            num_channels: 1,
+            num_frames: timing.frames_per_call,
+            num_bins: timing.num_bins,
+            num_stems: 1,
+            embedding_size: 0,
+        }
+    }
+
     /// Takes as long as is said for each call that it is given.
     struct Slow<F> {
         takes: F,
@@ -419,14 +440,7 @@ mod tests {
         fn new(takes: F) -> Self {
             let latency = latency(&LIVE, RATE_HZ, 256).unwrap();
             assert_eq!(latency.deadline_samples as u128, DEADLINE.as_millis() * 48);
-            let shape = CallShape {
-                grid: latency.grid,
-                num_channels: 1,
-                num_frames: 1,
-                num_bins: LIVE.num_bins,
-                num_stems: 1,
-                embedding_size: 0,
-            };
+            let shape = shape_of(&LIVE);
             let status = EngineStatus::register("test", RATE_HZ, 256, latency, 1);
             let (audio, end) = handoff(&shape, 5);
             let stream = Stream::new(end, shape, status.clone(), Slow { takes }).with_clock(clock::now);
@@ -491,6 +505,37 @@ mod tests {
             println!("calls of {call_ms} ms: {:.1} % in time, headroom {headroom:.2}", 100.0 * share);
             assert!(share >= expected_share, "calls of {call_ms} ms: {share}");
             assert!(call_ms < 16.0 || headroom < 0.02, "what was not run is too late");
+        }
+    }
+
+    #[test]
+    fn a_call_of_a_machine_that_stood_still_is_run_as_long_as_the_audio_thread_has_the_frames_to_go() {
+        for (due_frame, expected) in [(0, Outcome::Masked), (13, Outcome::Masked), (14, Outcome::TooLate)] {
+            let timing = ModelTiming { frames_per_call: 8, ..LIVE };
+            let latency = latency(&timing, RATE_HZ, 256).unwrap();
+            let shape = shape_of(&timing);
+            let status = EngineStatus::register("test", RATE_HZ, 256, latency, 8);
+            let (mut audio, end) = handoff(&shape, 5);
+            let slow = Slow { takes: || Duration::from_millis(10) };
+            let mut stream = Stream::new(end, shape, status, slow).with_clock(clock::now);
+            let mut answer = |first_frame: u64, due_frame: u64, passed: Duration| {
+                let mut call = audio.take_empty().unwrap();
+                (call.first_frame, call.is_fresh) = (first_frame, first_frame == 0);
+                call.deadline_from = Some(clock::now());
+                audio.send(call);
+                audio.publish_due(0, due_frame);
+                clock::advance(passed);
+                stream.step();
+                let call = audio.receive().unwrap();
+                let outcome = call.outcome;
+                audio.put_empty(call);
+                outcome
+            };
+            for _ in 0..3 {
+                assert_eq!(answer(0, 0, Duration::ZERO), Outcome::Masked);
+            }
+            // Due last was a frame so long before the call's last one, the fifteenth, that a hop and 10 ms fit in between, or not.
+            assert_eq!(answer(8, due_frame, Duration::from_secs(1)), expected, "with frame {due_frame} due");
         }
     }
 
