@@ -600,7 +600,8 @@ fn what_fails_for_long_is_given_up_and_tried_anew_until_it_works() {
         let hop = Duration::from_millis(1);
         play(&mut rig, false, hop);
         assert!(matches!(rig.answers.last(), Some(Due::Mask { .. })));
-        play(&mut rig, true, Duration::from_millis(500));
+        // Calls that follow on one another.
+        play(&mut rig, true, Duration::from_millis(900) / frames_per_call as u32);
         let given_up = rig.status.snapshot();
         assert_eq!(given_up.state, State::Unavailable);
         assert!(given_up.message.contains("it is broken"), "{}", given_up.message);
@@ -613,6 +614,28 @@ fn what_fails_for_long_is_given_up_and_tried_anew_until_it_works() {
         assert_eq!((mended.state, mended.message.as_str()), (State::Running, ""), "{:?}", rig.timing);
         assert!(matches!(rig.answers.last(), Some(Due::Mask { .. })));
         assert_eq!(rig.num_late(), 0, "nobody is late where nothing was sent");
+    }
+}
+
+#[test]
+fn single_calls_that_fail_far_apart_are_no_failing_for_seconds() {
+    for (frames_per_call, look_ahead_frames) in TIMINGS {
+        let mut rig = Rig::new(timing(frames_per_call, look_ahead_frames));
+        let play = |rig: &mut Rig, frame: Frame, num_frames: usize| {
+            for _ in 0..num_frames {
+                rig.step(frame, work_all);
+            }
+        };
+        for _ in 0..5 {
+            // All that the model is given between two failures is silence, and of that it is given no more than it reaches over.
+            rig.stream.separation().is_broken = true;
+            play(&mut rig, SOUND, frames_per_call);
+            assert!(rig.status.snapshot().message.contains("it is broken"));
+            let silence = Frame { is_silent: true, ..SOUND };
+            play(&mut rig, silence, 4 * frames_per_call + look_ahead_frames + LOOK_BACK_FRAMES);
+            assert_eq!(rig.status.state(), State::Running, "{:?}", rig.timing);
+            clock::advance(Duration::from_mins(1));
+        }
     }
 }
 

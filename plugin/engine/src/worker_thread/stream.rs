@@ -288,14 +288,16 @@ impl<S: Separate> Stream<S> {
                 Outcome::Masked
             }
             Err(error) => {
-                self.note_failure(now, &error.to_string());
+                self.note_failure(began, now, &error.to_string());
                 Outcome::Failed
             }
         }
     }
 
-    fn note_failure(&mut self, now: Instant, error: &str) {
+    /// A call that was begun at `began` had failed by `now`.
+    fn note_failure(&mut self, began: Instant, now: Instant, error: &str) {
         self.separation.reset();
+        self.trouble.take_if(|trouble| trouble.is_past(began));
         let Some(trouble) = &mut self.trouble else {
             self.trouble = Some(Trouble::begin(now));
             self.status.set_message(format!("An inference failed: {error}"));

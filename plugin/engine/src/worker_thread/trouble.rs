@@ -7,13 +7,19 @@ use std::time::{Duration, Instant};
 /// seconds.
 pub const LONGEST: Duration = Duration::from_secs(2);
 
+/// A call that begins so long after the one before it failed, and fails, too, is another trouble: in between, in silence or asleep,
+/// nothing was tried. Far longer than calls are apart that follow on one another.
+pub const LONGEST_GAP: Duration = Duration::from_secs(1);
+
 /// From then on so long from one attempt to open it anew to the next: each may cost as much as loading.
 pub const RETRY_EVERY: Duration = Duration::from_secs(2);
 
-/// Calls that failed, and none that did not since the first of them.
+/// Calls that failed one after another, and none that did not since the first of them.
 #[derive(Debug)]
 pub struct Trouble {
     since: Instant,
+    /// When the last of them had failed.
+    last: Instant,
     /// When it was given up or tried anew last; none while calls are still tried.
     tried: Option<Instant>,
 }
@@ -21,16 +27,22 @@ pub struct Trouble {
 impl Trouble {
     /// A call failed.
     pub fn begin(now: Instant) -> Self {
-        Self { since: now, tried: None }
+        Self { since: now, last: now, tried: None }
     }
 
     /// A call failed again. Whether this is the one with which to give up.
     pub fn goes_on(&mut self, now: Instant) -> bool {
+        self.last = now;
         let is_over = self.tried.is_none() && now.saturating_duration_since(self.since) >= LONGEST;
         if is_over {
             self.tried = Some(now);
         }
         is_over
+    }
+
+    /// Whether a call that began at `began` and failed, too, has nothing to do with it. From its beginning on: it may take long to fail.
+    pub fn is_past(&self, began: Instant) -> bool {
+        self.tried.is_none() && began.saturating_duration_since(self.last) > LONGEST_GAP
     }
 
     /// Whether no call is tried any more.
