@@ -1,28 +1,52 @@
 //! Copies that never leave half a file under its own name, and never write into a file that a running host has open.
 
 use anyhow::{Context, Result};
-use std::fs;
-use std::io::ErrorKind;
+use same_file::Handle;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// A file on its way: written under another name beside its own, which it takes when it is whole. Given up before, it is removed.
 ///
-/// The other name is the same in every process: whoever knows a file's own name can remove what an interrupted one left.
+/// The other name is the same in every process: whoever knows a file's own name can remove what an interrupted one left. So it is locked
+/// for as long as this exists, for no other process to write half of its own into it; the lock of an interrupted one is gone with it.
 #[derive(Debug)]
 pub struct Part {
     path: PathBuf,
     destination: PathBuf,
+    /// Locked. Where locks keep others from writing, they keep this process from it, too, but through this.
+    file: File,
+    /// It has its own name.
+    is_finished: bool,
+}
+
+/// Another process writes the same file.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "another command is writing {}: wait until it has ended and do this again, or name another place for what this one writes",
+    .path.display()
+)]
+pub struct PartHeld {
+    /// Where the file is while it is written.
+    pub path: PathBuf,
 }
 
 impl Part {
-    /// What is to become `destination`, whose folder is made where it is missing. Nothing is written yet.
+    /// What is to become `destination`, whose folder is made where it is missing. Empty so far.
+    ///
+    /// # Errors
+    /// [`PartHeld`], where another process is at it.
     pub fn of(destination: &Path) -> Result<Self> {
-        let folder = destination.parent().context("a file lies in a folder")?;
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        Ok(Self { path: part_of(destination), destination: destination.to_path_buf() })
+        make_parent(destination)?;
+        let path = part_of(destination);
+        let file = open_locked(&path)?;
+        let part = Self { path, destination: destination.to_path_buf(), file, is_finished: false };
+        // What an interrupted process left.
+        part.file.set_len(0).with_context(|| format!("cannot write {}", part.path.display()))?;
+        Ok(part)
     }
 
-    /// Where it is to be written.
+    /// Where it is written.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -32,17 +56,52 @@ impl Part {
         &self.destination
     }
 
+    /// Through which it is written.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// It is whole: gives it its name, in place of whatever file has it.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(&mut self) -> Result<()> {
         fs::rename(&self.path, &self.destination)
-            .with_context(|| format!("cannot write {}", self.destination.display()))
+            .with_context(|| format!("cannot write {}", self.destination.display()))?;
+        self.is_finished = true;
+        // Where locks keep others from reading, too. At the latest it ends with this.
+        let _ = self.file.unlock();
+        Ok(())
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // It is not there once it has its name.
-        let _ = fs::remove_file(&self.path);
+        // Once it has its name the other one is free, and may be another process's by now.
+        if !self.is_finished {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens a part, whether there is one or not, for this process alone.
+fn open_locked(path: &Path) -> Result<File> {
+    let fail = || format!("cannot write {}", path.display());
+    loop {
+        if path.is_symlink() {
+            // What it leads to is nobody's part.
+            fs::remove_file(path).with_context(fail)?;
+        }
+        let file = File::options().write(true).create(true).truncate(false).open(path).with_context(fail)?;
+        match file.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => return Err(PartHeld { path: path.to_path_buf() }.into()),
+            // On such a file system nobody can tell.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => (),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(fail),
+        }
+        // Between opening and lock whoever had it may have given it its own name, or removed it.
+        let locked = file.try_clone().and_then(Handle::from_file).with_context(fail)?;
+        if Handle::from_path(path).is_ok_and(|there| there == locked) {
+            return Ok(file);
+        }
     }
 }
 
@@ -53,19 +112,32 @@ pub fn part_of(destination: &Path) -> PathBuf {
     destination.with_file_name(name)
 }
 
-/// Copies a file; its folder is made where it is missing.
+/// Removes what an interrupted process left of `destination`. Whether there was anything.
+///
+/// # Errors
+/// [`PartHeld`], where a process is still at it.
+pub fn remove_part(destination: &Path) -> Result<bool> {
+    let is_there = part_of(destination).symlink_metadata().is_ok();
+    if is_there {
+        drop(Part::of(destination)?);
+    }
+    Ok(is_there)
+}
+
+/// Copies a file and its permissions; its folder is made where it is missing.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    let part = Part::of(to)?;
-    fs::copy(from, part.path())
-        .map_err(anyhow::Error::from)
-        .and_then(|_| part.finish())
-        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+    let mut part = Part::of(to)?;
+    let fail = || format!("cannot copy {} to {}", from.display(), to.display());
+    let mut source = File::open(from).with_context(fail)?;
+    io::copy(&mut source, &mut part.file()).with_context(fail)?;
+    source.metadata().and_then(|source| part.file().set_permissions(source.permissions())).with_context(fail)?;
+    part.finish()
 }
 
 /// Writes a text; its folder is made where it is missing.
 pub fn write(path: &Path, text: &str) -> Result<()> {
-    let part = Part::of(path)?;
-    fs::write(part.path(), text).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut part = Part::of(path)?;
+    part.file().write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     part.finish()
 }
 
@@ -149,11 +221,88 @@ mod tests {
     fn a_file_that_is_given_up_leaves_neither_a_part_nor_its_name() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let part = Part::of(&folder.path().join("a.wav")).expect("a part");
-        fs::write(part.path(), "half").expect("a file");
+        part.file().write_all(b"half").expect("a file");
         assert_eq!(list(folder.path(), |_| true).expect("a list"), [folder.path().join("a.wav.part")]);
         drop(part);
         assert!(copy(&folder.path().join("nothing"), &folder.path().join("b")).is_err());
         assert_eq!(list(folder.path(), |_| true).expect("a list").len(), 0);
+    }
+
+    #[test]
+    fn what_another_command_writes_is_left_to_it_until_it_has_ended() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        write(&from, "this one's").expect("a file");
+        let mut part = Part::of(&to).expect("a part");
+        part.file().write_all(b"the oth").expect("half a file");
+        let attempts: [&dyn Fn() -> Result<()>; 3] =
+            [&|| copy(&from, &to), &|| write(&to, "text"), &|| remove_part(&to).map(drop)];
+        for attempt in attempts {
+            let error = attempt().expect_err("another one is at it");
+            assert_eq!(error.downcast_ref::<PartHeld>().expect("the reason").path, part_of(&to));
+            assert!(error.to_string().contains("wait until it has ended"), "{error}");
+        }
+        part.file().write_all(b"er's").expect("the other half");
+        part.finish().expect("a whole file");
+        assert_eq!(fs::read_to_string(&to).expect("the file"), "the other's");
+        // It is still there, but its other name is free.
+        copy(&from, &to).expect("a copy");
+        let next = Part::of(&to).expect("a part");
+        drop(part);
+        assert!(next.path().exists(), "it is not the first one's any more");
+        assert_eq!(fs::read_to_string(&to).expect("the copy"), "this one's");
+    }
+
+    #[test]
+    fn what_an_interrupted_command_left_is_no_hindrance_and_nothing_of_it_stays() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let to = folder.path().join("to");
+        for text in ["short", ""] {
+            fs::write(part_of(&to), "left half written").expect("half a file");
+            write(&to, text).expect("a file");
+            assert_eq!(fs::read_to_string(&to).expect("the file"), text);
+        }
+        assert!(!remove_part(&to).expect("nothing to remove"));
+        fs::write(part_of(&to), "left half written").expect("half a file");
+        assert!(remove_part(&to).expect("it is removed"));
+        assert_eq!(list(folder.path(), |_| true).expect("a list"), [to]);
+    }
+
+    #[test]
+    fn of_many_that_write_one_file_at_once_each_writes_all_of_it_or_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let to = folder.path().join("to");
+        let texts = ["a", "b", "c", "d"].map(|letter| letter.repeat(100_000));
+        write(&to, &texts[0]).expect("a file");
+        std::thread::scope(|scope| {
+            for text in &texts {
+                let to = &to;
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        if let Err(error) = write(to, text) {
+                            assert!(error.is::<PartHeld>(), "{error:#}");
+                        }
+                        let found = fs::read_to_string(to).expect("the file");
+                        assert!(found.len() == text.len() && found.bytes().all(|byte| byte == found.as_bytes()[0]));
+                    }
+                });
+            }
+        });
+        assert_eq!(list(folder.path(), |_| true).expect("a list"), [to]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_copy_may_be_run_where_the_file_may() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        write(&from, "").expect("a file");
+        for mode in [0o755, 0o444] {
+            fs::set_permissions(&from, fs::Permissions::from_mode(mode)).expect("its permissions");
+            copy(&from, &to).expect("a copy");
+            assert_eq!(to.metadata().expect("the copy").permissions().mode() & 0o777, mode);
+        }
     }
 
     #[cfg(unix)]

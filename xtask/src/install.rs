@@ -105,12 +105,13 @@ fn remove_all(places: &Places) -> Result<()> {
     let user_data = places.data.parent().unwrap_or(&places.data);
     let keep = [places.clap.as_path(), &places.vst3, user_data];
     for path in record.paths() {
+        if path.symlink_metadata().is_ok() {
+            files::remove(path)?;
+            println!("removed {}", path.display());
+        }
         // An installation that was interrupted has the last of them under its other name.
-        for path in [path.clone(), files::part_of(path)] {
-            if path.symlink_metadata().is_ok() {
-                files::remove(&path)?;
-                println!("removed {}", path.display());
-            }
+        if files::remove_part(path)? {
+            println!("removed {}", files::part_of(path).display());
         }
         remove_empty_parents(path, &keep);
     }

@@ -43,7 +43,7 @@ impl Record {
 
     /// Removes the record itself, and what an interrupted installation left of its next version.
     pub fn remove(self) -> Result<()> {
-        files::remove(&files::part_of(&self.file))?;
+        files::remove_part(&self.file)?;
         files::remove(&self.file)
     }
 }

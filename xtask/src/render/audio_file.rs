@@ -18,11 +18,11 @@ pub type Writer = hound::WavWriter<BufWriter<File>>;
 /// Sizes in a WAV file are 32-bit numbers of bytes; its header takes less than this.
 const MOST_HEADER_BYTES: u64 = 128;
 
-/// Begins a 32-bit float WAV that `num_samples` of each channel will go to.
+/// Begins a 32-bit float WAV in an empty file that `num_samples` of each channel will go to.
 ///
 /// # Errors
 /// Where they are more than the format can hold: that is known before the first is there.
-pub fn create(path: &Path, num_channels: usize, num_samples: usize, rate_hz: u32) -> Result<Writer> {
+pub fn begin(file: File, num_channels: usize, num_samples: usize, rate_hz: u32) -> Result<Writer> {
     let spec = hound::WavSpec {
         channels: u16::try_from(num_channels).context("too many channels for a WAV file")?,
         sample_rate: rate_hz,
@@ -40,14 +40,15 @@ pub fn create(path: &Path, num_channels: usize, num_samples: usize, rate_hz: u32
         hours(num_bytes),
         hours(most_bytes)
     );
-    hound::WavWriter::create(path, spec).with_context(|| format!("cannot write {}", path.display()))
+    Ok(hound::WavWriter::new(BufWriter::new(file), spec)?)
 }
 
 /// Writes 32-bit float WAV.
 pub fn write(path: &Path, channels: &[Vec<f32>], rate_hz: u32) -> Result<()> {
     let num_samples = channels.first().map_or(0, Vec::len);
     let fail = || format!("cannot write {}", path.display());
-    let mut writer = create(path, channels.len(), num_samples, rate_hz)?;
+    let file = File::create(path).with_context(fail)?;
+    let mut writer = begin(file, channels.len(), num_samples, rate_hz).with_context(fail)?;
     for sample_idx in 0..num_samples {
         for channel in channels {
             writer.write_sample(channel[sample_idx]).with_context(fail)?;
@@ -70,13 +71,14 @@ mod tests {
     }
 
     #[test]
-    fn what_no_wav_file_can_hold_is_refused_before_there_is_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.wav");
+    fn what_no_wav_file_can_hold_is_refused_before_the_first_sample() {
+        let begin = |num_channels, num_samples| {
+            let file = tempfile::tempfile().unwrap();
+            begin(file, num_channels, num_samples, 48_000).map(drop).map_err(|error| error.to_string())
+        };
         let hour = 3600 * 48_000;
-        let error = create(&path, 2, 4 * hour, 48_000).err().unwrap().to_string();
+        let error = begin(2, 4 * hour).unwrap_err();
         assert!(error.contains("4.0 hours") && error.contains("3.1 hours"), "{error}");
-        assert!(!path.exists());
-        assert!(create(&path, 2, 3 * hour, 48_000).is_ok() && create(&path, 1, 6 * hour, 48_000).is_ok());
+        assert!(begin(2, 3 * hour).is_ok() && begin(1, 6 * hour).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use crate::files::{self, Part};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
 /// The folder of one render.
@@ -11,6 +12,8 @@ pub struct OutDir {
     folder: PathBuf,
     /// What the report of an earlier render says that it left here.
     earlier: Vec<PathBuf>,
+    /// The report on its way. Held from beginning to end, it keeps every other render out of the folder.
+    report: Part,
 }
 
 /// As much of an earlier render's report as tells that it is one, and what else it left.
@@ -24,18 +27,17 @@ struct Earlier {
 
 impl OutDir {
     /// Makes the folder where it is missing and writes to it: whoever renders for a night should not learn in the morning that nothing
-    /// can be kept.
+    /// can be kept, nor that another render has written into the same folder.
     pub fn prepare(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let report = Part::of(&folder.join(REPORT))?;
-        std::fs::write(report.path(), "").with_context(|| format!("cannot write to {}", folder.display()))?;
+        let report = Part::of(&folder.join(REPORT)).with_context(|| format!("cannot write to {}", folder.display()))?;
         let earlier: Option<Earlier> =
             std::fs::read(folder.join(REPORT)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         // A name alone leads nowhere else.
         let is_name = |path: &PathBuf| matches!(path.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
         let earlier = earlier.map(|earlier| earlier.files).unwrap_or_default();
         let earlier = earlier.into_iter().filter(is_name).map(|name| folder.join(name)).collect();
-        Ok(Self { folder: folder.to_path_buf(), earlier })
+        Ok(Self { folder: folder.to_path_buf(), earlier, report })
     }
 
     /// The path of a file in it.
@@ -49,7 +51,9 @@ impl OutDir {
         let own = names.iter().map(|name| self.path(name));
         for file in own.chain(self.earlier.iter().cloned()) {
             for replaced in [files::part_of(&file), file] {
-                if let Some(source) = sources.iter().find(|source| is_same_file(&replaced, source)) {
+                if let Some(source) =
+                    sources.iter().find(|source| same_file::is_same_file(&replaced, source).unwrap_or(false))
+                {
                     bail!(
                         "{} would take the place of {}, which is read: name another folder for what comes out",
                         replaced.display(),
@@ -58,35 +62,28 @@ impl OutDir {
                 }
             }
         }
-        names.iter().try_for_each(|name| files::remove(&files::part_of(&self.path(name))))
+        names.iter().try_for_each(|name| files::remove_part(&self.path(name)).map(drop))
     }
 
     /// Puts whole files and their report in the place of what an earlier render left. The report goes first and comes last: while there is
     /// one, it is that of the files beside it.
-    pub fn publish(self, parts: Vec<Part>, report: &str) -> Result<()> {
-        for earlier in &self.earlier {
-            files::remove(earlier)?;
-        }
-        files::remove(&self.path(REPORT))?;
-        parts.into_iter().try_for_each(Part::finish)?;
-        files::write(&self.path(REPORT), report)
+    pub fn publish(self, mut parts: Vec<Part>, report: &str) -> Result<()> {
+        parts.push(self.report);
+        replace(&self.earlier, &mut parts, report)
     }
+}
+
+/// Puts `parts`, of which the last is to hold `report`, in the place of `earlier` files.
+fn replace(earlier: &[PathBuf], parts: &mut [Part], report: &str) -> Result<()> {
+    let last = parts.last().context("a render has a report")?;
+    last.file().write_all(report.as_bytes()).with_context(|| format!("cannot write {}", last.path().display()))?;
+    earlier.iter().try_for_each(|file| files::remove(file))?;
+    files::remove(last.destination())?;
+    parts.iter_mut().try_for_each(Part::finish)
 }
 
 /// The report's name.
 const REPORT: &str = "report.json";
-
-/// Whether two paths lead to one file, by links of either kind or not. What is not there is no file.
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    #[cfg(unix)]
-    let identity = |path: &Path| {
-        use std::os::unix::fs::MetadataExt;
-        path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
-    };
-    #[cfg(not(unix))]
-    let identity = |path: &Path| path.canonicalize().ok();
-    identity(a).is_some_and(|a| identity(b) == Some(a))
-}
 
 #[cfg(test)]
 mod tests {
@@ -109,7 +106,7 @@ mod tests {
         let out_dir = OutDir::prepare(folder).unwrap();
         let parts = names.iter().map(|name| {
             let part = Part::of(&out_dir.path(name)).unwrap();
-            fs::write(part.path(), text).unwrap();
+            part.file().write_all(text.as_bytes()).unwrap();
             part
         });
         let parts = parts.collect();
@@ -171,7 +168,6 @@ mod tests {
             fs::remove_file(out.join("main.wav")).unwrap();
         }
         fs::hard_link(&mix, out.join("music.wav")).unwrap();
-        #[cfg(unix)]
         assert!(refusal(&[&mix]).is_err());
         fs::remove_file(out.join("music.wav")).unwrap();
         // What an earlier render left is removed even where this one writes nothing of that name.
@@ -189,6 +185,22 @@ mod tests {
         }
         OutDir::prepare(folder).unwrap().claim(&names(), &[]).unwrap();
         assert_eq!(listed(folder), ["main.wav", "others.wav.part", "report.json"]);
+    }
+
+    #[test]
+    fn a_folder_that_another_render_writes_into_is_refused_until_that_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let first = OutDir::prepare(folder).unwrap();
+        let error = OutDir::prepare(folder).unwrap_err();
+        assert!(error.is::<files::PartHeld>() && format!("{error:#}").contains("another place"), "{error:#}");
+        first.publish(Vec::new(), "").unwrap();
+        // Another program's: whatever holds a file that would be written is not disturbed.
+        let music = Part::of(&folder.join("music.wav")).unwrap();
+        let error = OutDir::prepare(folder).unwrap().claim(&names(), &[]).unwrap_err();
+        assert_eq!(error.downcast::<files::PartHeld>().unwrap().path, music.path());
+        drop(music);
+        render(folder, &STEMS, "one");
     }
 
     #[test]

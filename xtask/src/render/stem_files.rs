@@ -258,9 +258,12 @@ impl Track {
     /// Begins the file, with the silence so far.
     fn open(&mut self) -> Result<()> {
         let part = Part::of(&self.destination)?;
-        let mut writer = audio_file::create(part.path(), self.num_written, self.num_samples, self.rate_hz)?;
+        let fail = || format!("cannot write {}", part.path().display());
+        let file = part.file().try_clone().with_context(fail)?;
+        let mut writer =
+            audio_file::begin(file, self.num_written, self.num_samples, self.rate_hz).with_context(fail)?;
         for _ in 0..self.num_silent * self.num_written {
-            writer.write_sample(0.0_f32).with_context(|| format!("cannot write {}", part.path().display()))?;
+            writer.write_sample(0.0_f32).with_context(fail)?;
         }
         self.file = Some(OpenFile { writer, part });
         Ok(())
@@ -349,7 +352,7 @@ mod tests {
             let written = files.finish().unwrap();
             assert!(!written.is_asked());
             assert_eq!(written.heard, music[0][9_000..10_000 + 2 * LATENCY_SAMPLES + 50]);
-            written.into_parts().unwrap().into_iter().try_for_each(Part::finish).unwrap();
+            written.into_parts().unwrap().iter_mut().try_for_each(Part::finish).unwrap();
             assert_eq!(files_in(folder.path()), ["dialogue.wav", "main.wav", "music.wav"]);
             let silence = vec![vec![0.0; 20_000]; 2];
             for (name, signal) in [("main.wav", &main), ("music.wav", &music), ("dialogue.wav", &silence)] {
@@ -372,7 +375,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let mut files = StemFiles::new(folder.path(), &outputs(), 2, RATE_HZ, None);
             play(&mut files, &played, 512).unwrap();
-            files.finish().unwrap().into_parts().unwrap().into_iter().try_for_each(Part::finish).unwrap();
+            files.finish().unwrap().into_parts().unwrap().iter_mut().try_for_each(Part::finish).unwrap();
             assert_eq!(files_in(folder.path()), expected);
         }
     }

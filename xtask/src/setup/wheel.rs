@@ -3,10 +3,11 @@
 use super::pins::Package;
 use super::range::{Chunks, RangeReader, Source};
 use super::{digest, http::HttpFile, index};
+use crate::files::Part;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -133,29 +134,21 @@ fn extract<R: Read + Seek>(archive: &mut ZipArchive<R>, members: &[Member]) -> R
         let mut source =
             archive.by_name(&member.name).with_context(|| format!("the wheel holds no {}", member.name))?;
         let destination = &member.destination;
-        let folder = destination.parent().context("a file lies in a folder")?;
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let part = part_of(destination);
-        let found = copy(&mut source, &part)
+        let mut part = Part::of(destination)?;
+        let found = copy(&mut source, part.file())
             .map_err(|error| Mismatch { message: format!("cannot unpack {}: {error}", member.name) })?;
         if let Some(expected) = member.sha256.as_ref().filter(|expected| **expected != found) {
             let message = format!("{} has SHA-256 {found}, expected {expected}", member.name);
             return Err(Mismatch { message }.into());
         }
-        fs::rename(&part, destination).with_context(|| format!("cannot write {}", destination.display()))?;
+        part.finish()?;
     }
     Ok(())
 }
 
-fn part_of(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    path.with_file_name(name)
-}
-
 /// Copies and returns the SHA-256 of what was copied.
-fn copy(source: &mut impl Read, destination: &Path) -> io::Result<String> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(destination)?);
+fn copy(source: &mut impl Read, destination: &File) -> io::Result<String> {
+    let mut file = BufWriter::with_capacity(1 << 20, destination);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
