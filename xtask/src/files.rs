@@ -70,6 +70,14 @@ impl Part {
         let _ = self.file.unlock();
         Ok(())
     }
+
+    /// It is whole, and stays whether it has its name or not. Says where it is.
+    pub fn keep(mut self) -> PathBuf {
+        let place = if self.is_finished { &self.destination } else { &self.path };
+        let place = place.clone();
+        self.is_finished = true;
+        place
+    }
 }
 
 impl Drop for Part {

@@ -16,6 +16,17 @@ pub struct OutDir {
     report: Part,
 }
 
+/// What was rendered is whole, but could not be put in its place.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the render is whole, but not all of it got its name; take it away before the next render into the folder: {}",
+    .files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+)]
+pub struct Unpublished {
+    /// Where its files are.
+    pub files: Vec<PathBuf>,
+}
+
 /// As much of an earlier render's report as tells that it is one, and what else it left.
 #[derive(Deserialize)]
 struct Earlier {
@@ -67,9 +78,15 @@ impl OutDir {
 
     /// Puts whole files and their report in the place of what an earlier render left. The report goes first and comes last: while there is
     /// one, it is that of the files beside it.
+    ///
+    /// # Errors
+    /// [`Unpublished`]: a file of the earlier render that cannot be replaced is no reason to lose this one.
     pub fn publish(self, mut parts: Vec<Part>, report: &str) -> Result<()> {
         parts.push(self.report);
-        replace(&self.earlier, &mut parts, report)
+        replace(&self.earlier, &mut parts, report).map_err(|error| {
+            let files = parts.into_iter().map(Part::keep).collect();
+            error.context(Unpublished { files })
+        })
     }
 }
 
@@ -103,6 +120,10 @@ mod tests {
     }
 
     fn render(folder: &Path, names: &[&str], text: &str) {
+        try_render(folder, names, text).unwrap();
+    }
+
+    fn try_render(folder: &Path, names: &[&str], text: &str) -> Result<()> {
         let out_dir = OutDir::prepare(folder).unwrap();
         let parts = names.iter().map(|name| {
             let part = Part::of(&out_dir.path(name)).unwrap();
@@ -111,7 +132,7 @@ mod tests {
         });
         let parts = parts.collect();
         let report = serde_json::json!({ "latency_samples_reported": 1, "files": names });
-        out_dir.publish(parts, &report.to_string()).unwrap();
+        out_dir.publish(parts, &report.to_string())
     }
 
     #[test]
@@ -201,6 +222,29 @@ mod tests {
         assert_eq!(error.downcast::<files::PartHeld>().unwrap().path, music.path());
         drop(music);
         render(folder, &STEMS, "one");
+    }
+
+    #[test]
+    fn what_is_whole_and_cannot_be_put_in_its_place_is_kept_and_named() {
+        for in_the_way in STEMS {
+            let folder = tempfile::tempdir().unwrap();
+            let folder = folder.path();
+            fs::create_dir_all(folder.join(in_the_way).join("mine")).unwrap();
+            let error = try_render(folder, &STEMS, "one").unwrap_err();
+            let text = format!("{error:#}");
+            assert!(text.contains(&format!("cannot write {}", folder.join(in_the_way).display())), "{text}");
+            let Unpublished { files } = error.downcast().unwrap();
+            assert_eq!(files.len(), STEMS.len() + 1);
+            for (file, name) in files.iter().zip(STEMS) {
+                assert_eq!(fs::read_to_string(file).unwrap(), "one", "{name}");
+                assert!(text.contains(&file.display().to_string()), "{text}");
+            }
+            assert!(fs::read_to_string(&files[STEMS.len()]).unwrap().contains("main.wav"), "the report");
+            assert!(!folder.join(REPORT).exists(), "not all files beside it are this render's");
+            fs::remove_dir_all(folder.join(in_the_way)).unwrap();
+            render(folder, &STEMS, "two");
+            assert_eq!(listed(folder), ["dialogue.wav", "main.wav", "music.wav", "report.json"]);
+        }
     }
 
     #[test]
