@@ -80,9 +80,9 @@ impl Assembly {
         }
     }
 
-    /// Samples of the past that it reads.
-    pub fn history_samples(latency: &Latency) -> usize {
-        latency.mask_delay_frames * latency.grid.hop_samples()
+    /// Samples of the past that it reads: up to the frame that is due, and to those that are heard in its hop, too.
+    pub fn history_samples(latency: &Latency, shape: CallShape) -> usize {
+        (latency.mask_delay_frames + shape.overlap_frames()) * latency.grid.hop_samples()
             + latency.synthesis_at_samples
             + latency.grid.window_samples()
     }
@@ -166,13 +166,16 @@ impl Assembly {
         let heard = Heard { first_frame, frame_idx };
         // In its hop frames are heard, too, that the worker did not make. Before frame 0 there are none.
         let is_incomplete = heard_from > 0 && frame_index < heard_from + shape.overlap_frames() as u64;
-        if is_incomplete && self.schedule.presence().1 == 0.0 && !self.schedule.is_at_rest() {
-            // Nobody has what came before: the masks come in where the worker's sums are whole.
-            self.give_missing(history, true);
-            return;
-        }
         if is_incomplete {
-            self.add_to_stand_in(history, Some(heard));
+            if self.schedule.presence() == (0.0, 0.0) && !self.schedule.is_at_rest() {
+                // Nobody has what came before. To wait until the worker's sums are whole would be to wait for ever where it is in time
+                // for every other call only.
+                for age_frames in (1..=shape.overlap_frames()).rev() {
+                    self.add_to_stand_in(history, age_frames, Some(heard));
+                    self.take_from_stand_in();
+                }
+            }
+            self.add_to_stand_in(history, 0, Some(heard));
             self.schedule.take();
             self.last = Some(heard);
             self.take_from_stand_in();
@@ -180,7 +183,7 @@ impl Assembly {
         }
         let is_handed_over = self.stand_in.is_acting() && self.schedule.presence().1 > 0.0;
         if is_handed_over {
-            self.add_to_stand_in(history, self.last);
+            self.add_to_stand_in(history, 0, self.last);
         }
         self.stand_in.rest();
         self.schedule.take();
@@ -213,14 +216,14 @@ impl Assembly {
             self.last = None;
             return;
         }
-        self.add_to_stand_in(history, self.last);
+        self.add_to_stand_in(history, 0, self.last);
         self.take_from_stand_in();
     }
 
-    /// Has the stand-in make the frame that is due through the mask of `masked`.
-    fn add_to_stand_in(&mut self, history: &[History], masked: Option<Heard>) {
-        let num_newer =
-            self.latency.mask_delay_frames * self.shape.grid.hop_samples() + self.latency.synthesis_at_samples;
+    /// Has the stand-in make the frame that was due `age_frames` before the one that is due now, through the mask of `masked`.
+    fn add_to_stand_in(&mut self, history: &[History], age_frames: usize, masked: Option<Heard>) {
+        let Latency { grid, synthesis_at_samples, mask_delay_frames, .. } = self.latency;
+        let num_newer = (mask_delay_frames + age_frames) * grid.hop_samples() + synthesis_at_samples;
         let (last, masked) = (place_of(&self.dispatch, self.last), place_of(&self.dispatch, masked));
         self.stand_in.add_frame(last, masked, history, num_newer);
     }

@@ -230,7 +230,7 @@ impl Engine {
         let hop = latency.grid.hop_samples();
         let block = || vec![vec![0.0; max_block_samples]; num_channels];
         // A hop at most goes in before as much of the delayed input is read.
-        let history_samples = Assembly::history_samples(&latency).max(latency.latency_samples + hop);
+        let history_samples = Assembly::history_samples(&latency, shape).max(latency.latency_samples + hop);
         // Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the
         // first masks of a bounce in large blocks were due before the lead was seen.
         let slack_samples = latency.deadline_samples.saturating_sub(max_block_samples);

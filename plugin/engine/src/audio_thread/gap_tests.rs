@@ -286,8 +286,9 @@ fn what_comes_after_silence_is_heard_through_its_own_mask_and_not_through_one_of
     }
 }
 
-#[test]
-fn where_every_second_call_comes_too_late_the_others_are_heard() {
+/// Plays noise with masks of one, of which the calls come in time, counted from 1, for which `is_in_time` holds. Gives back what went in,
+/// what came out, and the latency.
+fn played_where(is_in_time: impl Fn(usize) -> bool) -> (Vec<f32>, Rendered, usize) {
     let block = 256;
     let config = config_of(LIVE, 1, block);
     let (mut engine, mut worker) = engine_and_worker(&config);
@@ -299,22 +300,41 @@ fn where_every_second_call_comes_too_late_the_others_are_heard() {
             num_calls += 1;
             // As the worker says of what it did not run, and of the first call after it.
             let last_frame = call.first_frame;
-            if num_calls > 50 && num_calls % 2 == 0 {
+            if is_in_time(num_calls) {
+                call = answers.answer(call);
+                call.heard_from = call.heard_from.max(heard_from);
+            } else {
                 answers.past.complete(&mut call);
                 call.outcome = Outcome::TooLate;
                 heard_from = last_frame + 1;
-            } else {
-                call = answers.answer(call);
-                call.heard_from = call.heard_from.max(heard_from);
             }
             worker.send(call);
         }
     });
     assert!(engine.status().snapshot().num_late_frames > 70, "nothing was tested");
-    let latency = engine.latency_samples();
+    (input, out, engine.latency_samples())
+}
+
+#[test]
+fn where_every_second_call_comes_too_late_the_others_are_heard() {
+    let (input, out, latency) = played_where(|call| call <= 50 || call % 2 == 1);
     assert!(out.presence[latency..].iter().all(|&presence| presence == 1.0), "a mask is held for longer than a call");
     let error_db = error_db(&out, &input, latency);
     assert!(error_db < -110.0, "{error_db} dBFS");
+}
+
+#[test]
+fn masks_that_have_faded_out_come_back_where_every_second_call_is_in_time() {
+    let (input, out, latency) = played_where(|call| call <= 50 || (call > 100 && call % 2 == 1));
+    let at = |call: usize| latency + call * 768;
+    assert_eq!(out.presence[at(90)], 0.0, "they have faded out");
+    // Four steps, each a call that is in time and one that is not.
+    assert!(out.presence[at(112)..].iter().all(|&presence| presence == 1.0), "they have come back");
+    for (sample_idx, (made, dry)) in out.stems[0][latency..].iter().zip(&input).enumerate() {
+        let presence = out.presence[latency + sample_idx];
+        let expected = (presence + 0.5 * (1.0 - presence)) * dry;
+        assert!(db((made - expected).abs()) < -110.0, "sample {sample_idx}: {made}, expected {expected}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! It goes on from what the last frame that the worker made and those before it add up to: through that frame's mask, for at most as
 //! many frames as [`Schedule`](super::schedule::Schedule) holds a mask and fades; or through a frame's own, where the worker made it but
-//! not all that is heard with it.
+//! not all that is heard with it. Where the masks had faded out, the frames before it go through it, too.
 
 use underscore_dsp::{Complex32, History, MaskedSynthesis, OverlapAdd, Stft, s_curve};
 
