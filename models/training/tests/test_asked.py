@@ -73,6 +73,20 @@ def test_calls_equal_the_whole_clip_whatever_is_asked_for(net: AskedCRN, frames_
     assert [list(tensor.shape[1:]) for tensor in state] == [shape[1:] for shape in net.state_shapes()]
 
 
+def test_presence_changes_nothing_at_first_and_then_all_bins_of_a_frame_alike(net: AskedCRN) -> None:
+    told = AskedCRN(**SMALL, with_presence=True).eval()
+    told.load_state_dict(grown(told, net.state_dict()))
+    given, asked = magnitude(20), torch.randn(1, net.embedding_size)
+    with torch.no_grad():
+        before = net.logits(given, asked)
+        assert torch.equal(told.logits(given, asked), before)
+        told.presence.level.weight.normal_()
+        more = told.logits(given, asked) - before
+    assert more.abs().max() > 0.1
+    assert (more - more[..., :1]).abs().max() < 1e-4, "of one frame all bins are raised alike"
+    assert (more[:, 1:, 0] - more[:, :-1, 0]).abs().max() > 1e-3, "frame by frame"
+
+
 def test_statistics_are_exact_from_the_first_frame_on() -> None:
     norm, x = RunningNorm(3, 0.016), torch.randn(2, 5, 40, 3) * 2 + 1
     means, deviations, _ = norm(x, torch.zeros(2, 6, 2))
