@@ -163,18 +163,40 @@ def test_nothing_but_silence_is_refused(tmp_path: Path) -> None:
         decode(tmp_path / "silent.wav")
 
 
-def test_what_is_no_longer_asked_for_is_removed_and_named_and_never_for_nothing(tmp_path: Path) -> None:
+def test_what_a_command_does_not_name_stays_unless_it_prunes_and_goes_with_its_arrays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = tmp_path / "corpus"
     for name in ("a", "b"):
         write_noise(tmp_path / name / f"{name}.wav", 4)
-    build(tmp_path / "corpus", layouts.music_folder(tmp_path / "a", 1))
     (tmp_path / "silent").mkdir()
     soundfile.write(tmp_path / "silent" / "silent.wav", np.zeros(80_000), 16_000)
+    build(corpus, [*layouts.music_folder(tmp_path / "a", 1), Track("v", "s", "speech", "train", "l", 1.0, "f", lambda: sound("speech", 0))])
+    (row,) = (row for row in stored(corpus) if row.kind == "music")
+    store.load_arrays(corpus, row.split, "music", 16_000)
+    main(["--out", str(corpus), "--music", str(tmp_path / "b"), "--seed", "1"])
+    assert {row.name for row in stored(corpus)} == {"a/a.wav", "b/b.wav", "v"}
+    assert "1 of an earlier build that this command does not name are kept" in capsys.readouterr().out
+    assert len(list(corpus.glob("arrays/*/*.i16"))) == 1
     with pytest.raises(CorpusError, match="no usable recording"):
-        build(tmp_path / "corpus", layouts.music_folder(tmp_path / "silent", 1))
-    assert [row.name for row in stored(tmp_path / "corpus")] == ["a/a.wav"]
-    said = build(tmp_path / "corpus", layouts.music_folder(tmp_path / "b", 1))
-    assert [row.name for row in stored(tmp_path / "corpus")] == ["b/b.wav"]
-    assert len(said) == 1 and "a-a-wav" in said[0] and "removed" in said[0]
+        build(corpus, layouts.music_folder(tmp_path / "silent", 1), prune=True)
+    assert len(stored(corpus)) == 3, "a wrong folder costs nothing"
+    main(["--out", str(corpus), "--music", str(tmp_path / "b"), "--seed", "1", "--prune"])
+    assert {row.name for row in stored(corpus)} == {"b/b.wav", "v"}, "speech was not what the command makes"
+    said = capsys.readouterr().out
+    assert "removed:" in said and "a-a-wav" in said
+    assert not list(corpus.glob("arrays/*/*.i16")) and len(list(corpus.rglob("*.opus"))) == 2
+
+
+def test_a_piece_that_is_kept_in_one_split_is_not_put_into_another(tmp_path: Path) -> None:
+    def track(name: str, split: str) -> Track:
+        return Track(name, "s", "music", split, "l", 1.0, "f", lambda: sound("music", 0), "piece")
+
+    build(tmp_path, [track("slow", "train")])
+    with pytest.raises(CorpusError, match="slow is stored in .* as train, and this command puts it into test: give the --seed"):
+        build(tmp_path, [track("fast", "test")])
+    build(tmp_path, [track("fast", "test")], prune=True)
+    assert [(row.name, row.split) for row in stored(tmp_path)] == [("fast", "test")]
 
 
 def test_public_layouts_keep_their_own_splits(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ DESCRIPTION = """Build a corpus of speech and music, split by speaker and piece.
 Without folders of your own it is the shipped corpus: the Debian packages that --list names,
 unpacked under --packages, plus synthetic voices and rendered scores. With --speech, --music,
 --musdb18, --slakh or --dnr it is made of your folders (and of the packages too with --packages).
-An interrupted build is gone on with by the same command."""
+An interrupted build is gone on with by the same command. Tracks of an earlier one that a command
+does not name, of other folders or left away by --no-scores, stay in the corpus and are trained on;
+with --prune they are removed."""
 
 
 def contents(corpus: Path) -> str:
@@ -48,6 +50,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--no-voices", action="store_true", help="without synthetic voices")
     parser.add_argument("--no-scores", action="store_true", help="without rendered scores")
     parser.add_argument("--stems", action="store_true", help="the parts of rendered scores by class instead, beside what is there")
+    parser.add_argument(
+        "--prune", action="store_true",
+        help="remove stored tracks that this command does not name, of the kinds that it makes: with --stems parts, else speech and music",
+    )
     parser.add_argument("--seed", type=int, default=7, help="draws the splits and the synthetic parts")
     parser.add_argument("--pack", type=Path, metavar="DIR", help="also write the tracks as tar files below 60 MB each")
     parser.add_argument("--list", action="store_true", help="print the Debian packages of the shipped corpus and stop")
@@ -73,11 +79,16 @@ def main(argv: list[str] | None = None) -> None:
         if not args.no_scores:
             parts.append(scores.tracks(packages, args.seed))
     try:
-        left_out = build(args.out, chain.from_iterable(parts))
+        built = build(args.out, chain.from_iterable(parts), args.prune)
         print(contents(args.out))
-        if left_out:
-            print(f"\n{len(left_out)} left out:")
-            print("\n".join(f"- {reason}" for reason in left_out))
+        if built.left_out:
+            print(f"\n{len(built.left_out)} left out:")
+            print("\n".join(f"- {reason}" for reason in built.left_out))
+        if built.kept:
+            print(f"\n{len(built.kept)} of an earlier build that this command does not name are kept, {built.kept[0]} among them; --prune removes them")
+        if built.removed:
+            print(f"\n{len(built.removed)} no longer asked for, removed:")
+            print("\n".join(f"- {track}" for track in built.removed))
         if args.pack:
             for path in store.pack(args.out, args.pack):
                 print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

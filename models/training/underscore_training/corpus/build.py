@@ -5,6 +5,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +15,37 @@ from tqdm import tqdm
 from . import store
 from .decode import Undecodable
 from .errors import CorpusError
-from .track import TRACK_RATE_HZ, Track
+from .track import SPLITS, TRACK_RATE_HZ, Track
 
 SHORTEST_S = 3.0
 """A speaker or piece with less sound is not worth a place in a split."""
 
 
-def build(corpus: Path, tracks: Iterable[Track]) -> list[str]:
-    """Store all tracks; what is there already is left alone. Returns what was left out, and why.
+@dataclass(frozen=True)
+class Built:
+    """What a build did not store, and what it found of earlier ones."""
 
-    A track of a listed kind that the list no longer has is removed, so that the folder is what the command says.
+    left_out: list[str]
+    """Named and not usable, each with its reason."""
+    kept: list[str]
+    """Stored tracks that were not named and stay, by their paths in the corpus."""
+    removed: list[str]
+    """The same where the build was to prune."""
+
+
+def build(corpus: Path, tracks: Iterable[Track], prune: bool = False) -> Built:
+    """Store all tracks; what is there already is left alone.
+
+    Tracks of the listed kinds that the list does not name are kept: they may have taken hours, and another list is no word
+    about them. With `prune` they are removed, so that the folder is what the command says.
     """
     listed = list(tracks)
     names = [track.name for track in listed]
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise CorpusError(f"two recordings have one name: {', '.join(twice[:5])}; rename a folder or file")
+    if not prune:
+        _require_same_splits(corpus, listed)
     left_out = []
     wanted = set()
     for track, made in tqdm(_made_ahead(corpus, listed), total=len(listed), desc="tracks", file=sys.stderr):
@@ -52,12 +68,26 @@ def build(corpus: Path, tracks: Iterable[Track]) -> list[str]:
         reasons = "\n  ".join(left_out[:10])
         raise CorpusError(f"no usable recording at all:\n  {reasons}")
     kinds = {track.kind for track in listed}
-    for note in (corpus / "tracks").glob("*/*/*.json"):
-        if note not in wanted and note.parent.name in kinds:
-            left_out.append(f"{note.relative_to(corpus)}: no longer asked for, removed")
-            note.unlink()
-            note.with_suffix(".opus").unlink(missing_ok=True)
-    return left_out
+    others = sorted(note for note in (corpus / "tracks").glob("*/*/*.json") if note not in wanted and note.parent.name in kinds)
+    if prune:
+        for note in others:
+            store.remove_track(corpus, note)
+    told = [str(note.relative_to(corpus)) for note in others]
+    return Built(left_out, [] if prune else told, told if prune else [])
+
+
+def _require_same_splits(corpus: Path, listed: list[Track]) -> None:
+    """Refuse to put a piece or speaker into one split while the corpus has it, and keeps it, in another."""
+    split_of = {track.group or track.name: track.split for track in listed}
+    for kind in {track.kind for track in listed}:
+        for split in SPLITS:
+            for row in store.rows(corpus, split, kind):
+                now = split_of.get(row.group or row.name, split)
+                if now != split:
+                    raise CorpusError(
+                        f"{row.name} is stored in {corpus} as {split}, and this command puts it into {now}: give the --seed that the "
+                        "corpus was built with, another --out, or --prune, which removes all that this command does not name"
+                    )
 
 
 def _made_ahead(corpus: Path, listed: list[Track]) -> Iterator[tuple[Track, Future[np.ndarray] | None]]:

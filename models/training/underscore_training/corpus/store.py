@@ -179,6 +179,18 @@ def cached(folder: Path, row: Row) -> Path:
     return folder / f"{slug(row.name)}-{row.fingerprint}.i16"
 
 
+def remove_track(corpus: Path, note: Path) -> None:
+    """A stored track by its note: its sound, and the arrays that were made from it at any rate. The note goes first, so that what an
+    interruption leaves is no track."""
+    try:
+        note.unlink()
+        note.with_suffix(".opus").unlink(missing_ok=True)
+        for array in (corpus / "arrays").glob(f"*/{note.stem}-*.i16"):
+            array.unlink(missing_ok=True)
+    except OSError as error:
+        raise CorpusError(f"{note}: cannot be removed ({error}); run the command again") from error
+
+
 def pack(corpus: Path, out: Path, splits: tuple[str, ...] = SPLITS) -> list[Path]:
     """The tracks as plain tar archives `chunk-000.tar`... of less than 60 MB each, to be unpacked into one folder."""
     out.mkdir(parents=True, exist_ok=True)
