@@ -311,3 +311,38 @@ def test_a_score_that_never_ends_is_given_up_by_what_it_has_played() -> None:
     with pytest.raises(Undecodable, match="a note"):
         fluidsynth.played(organ_note(is_ended=False), soundfont, "a note", 5.0, limit_s=100)
     assert time.monotonic() - began_s < 50, "it was waited for"
+
+
+@pytest.mark.parametrize(
+    ("complaint", "advice"),
+    [
+        ("fluidsynth: error: Audio file write error: System error : No space left on device.", "No space left on device.*make room"),
+        ("Failed to load the SoundFont sound.sf2", "Failed to load the SoundFont.*package anew"),
+    ],
+)
+def test_a_synthesiser_that_complains_and_ends_as_if_nothing_had_been_is_not_believed(
+    complaint: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_noise(tmp_path / "sound.wav", 4)
+    program = tmp_path / "bin" / "fluidsynth"
+    program.parent.mkdir()
+    # The sound is written to what follows -F, as the program itself does in spite of either.
+    program.write_text(f'#!/bin/sh\nwhile [ "$1" != -F ]; do shift; done\ncp {tmp_path}/sound.wav "$2"\necho "{complaint}" >&2\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    with pytest.raises(CorpusError, match=f"a note: .*{advice}"):
+        fluidsynth.played(organ_note(is_ended=True), "sound.sf2", "a note", 3.0, limit_s=20)
+
+
+@pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="fluidsynth is not installed")
+def test_a_soundfont_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "half.sf2").write_bytes(b"RIFF" + (1000).to_bytes(4, "little") + b"sfbk" + bytes(500))
+    for soundfont in ("half.sf2", "absent.sf2"):
+        with pytest.raises(CorpusError, match=f"a note: .*{soundfont}.*install"):
+            fluidsynth.played(organ_note(is_ended=True), str(tmp_path / soundfont), "a note", 3.0, limit_s=20)
+
+
+def test_temporary_files_that_cannot_be_written_stop_the_build_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    with pytest.raises(CorpusError, match="a note: temporary files cannot be written.*set TMPDIR"):
+        fluidsynth.played(organ_note(is_ended=True), "sound.sf2", "a note", 3.0, limit_s=20)

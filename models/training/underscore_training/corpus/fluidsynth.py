@@ -11,6 +11,13 @@ from .decode import Undecodable, decode
 from .errors import CorpusError
 from .track import TRACK_RATE_HZ
 
+NOT_MENDED = {
+    "Audio file write error": "make room for temporary files, or set TMPDIR to where there is some",
+    "Failed to open audio file": "make room for temporary files, or set TMPDIR to where there is some",
+    "Failed to load the SoundFont": "install its package anew",
+    "not a SoundFont or MIDI file": "install the soundfont's package, or look at the score",
+}
+"""Complaints after which fluidsynth goes on, with silence, half a file or its own soundfont, and ends as if nothing had been; and what to do."""
 GAIN = 0.6
 LONGEST_S = 600.0
 """Of sound: a score that plays on after it never ends, and fluidsynth writes until it is stopped."""
@@ -25,20 +32,31 @@ def played(midi: bytes, soundfont: str, name: str, length_s: float, limit_s: flo
 
     `Undecodable`, by `name`, when it takes more than `limit_s` or plays for more than `LONGEST_S`: some scores never end.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        midi_file, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
-        midi_file.write_bytes(midi)
-        command = ["prlimit", f"--fsize={LARGEST_BYTES}", "--core=0", "fluidsynth", "-ni", "-q", "-r", str(TRACK_RATE_HZ), "-g", str(GAIN)]
-        command += [*LOADING, "-F", str(sound), soundfont, str(midi_file)]
-        try:
-            done = subprocess.run(command, capture_output=True, check=False, timeout=limit_s)
-        except subprocess.TimeoutExpired as error:
-            raise Undecodable(f"{name}: fluidsynth is not done after {limit_s} s") from error
-        except FileNotFoundError as error:
-            raise CorpusError("prlimit is not there: apt install util-linux, or pass --no-scores") from error
-        if done.returncode == -signal.SIGXFSZ:
-            raise Undecodable(f"{name}: fluidsynth is not done after {LONGEST_S:.0f} s of sound")
-        if done.returncode != 0:
-            reason = done.stderr.decode(errors="replace").strip().splitlines()
-            raise CorpusError(f"{name}: {reason[-1] if reason else 'fluidsynth failed'}: apt install fluidsynth, or pass --no-scores")
-        return decode(sound, length_s)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            midi_file, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
+            midi_file.write_bytes(midi)
+            _play(midi_file, soundfont, sound, name, limit_s)
+            return decode(sound, length_s)
+    except OSError as error:
+        raise CorpusError(f"{name}: temporary files cannot be written ({error}): make room, or set TMPDIR to where there is some") from error
+
+
+def _play(midi_file: Path, soundfont: str, sound: Path, name: str, limit_s: float) -> None:
+    command = ["prlimit", f"--fsize={LARGEST_BYTES}", "--core=0", "fluidsynth", "-ni", "-q", "-r", str(TRACK_RATE_HZ), "-g", str(GAIN)]
+    command += [*LOADING, "-F", str(sound), soundfont, str(midi_file)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=limit_s)
+    except subprocess.TimeoutExpired as error:
+        raise Undecodable(f"{name}: fluidsynth is not done after {limit_s} s") from error
+    except FileNotFoundError as error:
+        raise CorpusError("prlimit is not there: apt install util-linux, or pass --no-scores") from error
+    if done.returncode == -signal.SIGXFSZ:
+        raise Undecodable(f"{name}: fluidsynth is not done after {LONGEST_S:.0f} s of sound")
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    for line in said:
+        for complaint, advice in NOT_MENDED.items():
+            if complaint in line:
+                raise CorpusError(f"{name}: {soundfont}: {line.strip()}: {advice}, or pass --no-scores")
+    if done.returncode != 0:
+        raise CorpusError(f"{name}: {said[-1] if said else 'fluidsynth failed'}: apt install fluidsynth, or pass --no-scores")
