@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import mido
@@ -197,6 +198,52 @@ def test_a_piece_that_is_kept_in_one_split_is_not_put_into_another(tmp_path: Pat
         build(tmp_path, [track("fast", "test")])
     build(tmp_path, [track("fast", "test")], prune=True)
     assert [(row.name, row.split) for row in stored(tmp_path)] == [("fast", "test")]
+
+
+def test_of_a_speaker_who_never_ends_as_much_is_decoded_as_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / f"{idx:02}.wav" for idx in range(20)]
+    for idx, path in enumerate(paths):
+        write_noise(path, 2 + idx % 3)
+    whole = debian.speech_from(paths, "7/x")
+    decoded: list[Path] = []
+
+    def counted(path: Path, limit_s: float) -> np.ndarray:
+        decoded.append(path)
+        return decode(path, limit_s)
+
+    monkeypatch.setattr(debian, "decode", counted)
+    monkeypatch.setattr(debian, "SPEAKER_LIMIT_S", 100.0)
+    assert np.array_equal(debian.speech_from(paths, "7/x"), whole), "who is short enough sounds as before"
+    assert len(decoded) == 20
+    decoded.clear()
+    monkeypatch.setattr(debian, "SPEAKER_LIMIT_S", 10.0)
+    some = debian.speech_from(paths, "7/x")
+    assert 9.0 < some.size / 48_000 < 10 + 6 * 0.5 and len(decoded) <= 6
+    assert sorted(decoded) != paths[: len(decoded)], "drawn, not the first"
+    assert np.array_equal(debian.speech_from(paths, "7/x"), some)
+    monkeypatch.setattr(debian, "SPEAKER_LIMIT_S", 1.0)
+    assert debian.speech_from(paths[:1], "7/x").size < 2 * 48_000, "one long file is cut"
+
+
+def test_little_is_made_before_it_can_be_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from underscore_training.corpus import build as builder
+
+    num_threads, num_made, most_waiting = 2, 0, 0
+    monkeypatch.setattr(builder.os, "cpu_count", lambda: num_threads)
+    monkeypatch.setattr(builder, "AHEAD_S", 1.0)
+
+    def make(idx: int) -> np.ndarray:
+        nonlocal num_made
+        time.sleep(0.3 if idx == 0 else 0.0)
+        num_made += 1
+        return np.zeros(48_000 * 4, np.float32)
+
+    listed = [Track(f"t{idx}", "s", "music", "train", "l", 1.0, "f", partial(make, idx)) for idx in range(12)]
+    for num_taken, (_, made) in enumerate(builder._made_ahead(tmp_path, listed)):
+        time.sleep(0.05)
+        most_waiting = max(most_waiting, num_made - num_taken)
+        assert made is not None and made.result().size
+    assert num_made == 12 and most_waiting <= 1 + num_threads + 1
 
 
 def test_public_layouts_keep_their_own_splits(tmp_path: Path) -> None:

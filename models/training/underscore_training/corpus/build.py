@@ -4,7 +4,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from .track import SPLITS, TRACK_RATE_HZ, Track
 
 SHORTEST_S = 3.0
 """A speaker or piece with less sound is not worth a place in a split."""
+
+AHEAD_S = 2 * 3600.0
+"""Of sound that is made and not stored yet: beyond that nothing further is begun, so that many processors do not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,26 @@ def _made_ahead(corpus: Path, listed: list[Track]) -> Iterator[tuple[Track, Futu
         try:
             for track in listed:
                 ahead.append((track, None if store.refresh(corpus, track) else pool.submit(track.make)))
-                if len(ahead) > 2 * num_threads:
+                while ahead and (_is_ready(ahead[0]) or len(ahead) > 2 * num_threads or _made_s(ahead) > AHEAD_S):
                     yield ahead.popleft()
+                # None waits its turn in the pool, where it would be made however much is made already.
+                being_made = [future for _, future in ahead if future is not None and not future.done()]
+                if len(being_made) >= num_threads:
+                    wait(being_made, return_when=FIRST_COMPLETED)
             while ahead:
                 yield ahead.popleft()
         finally:
             for _, made in ahead:
                 if made is not None:
                     made.cancel()
+
+
+def _is_ready(first: tuple[Track, Future[np.ndarray] | None]) -> bool:
+    _, made = first
+    return made is None or made.done()
+
+
+def _made_s(ahead: Iterable[tuple[Track, Future[np.ndarray] | None]]) -> float:
+    """Seconds of sound that wait to be stored."""
+    made = [future for _, future in ahead if future is not None and future.done() and future.exception() is None]
+    return sum(future.result().size for future in made) / TRACK_RATE_HZ

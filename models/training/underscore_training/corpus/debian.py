@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .decode import AUDIO_SUFFIXES, PIECE_LIMIT_S, Undecodable, decode, joined_speech
+from .decode import AUDIO_SUFFIXES, PIECE_LIMIT_S, SPEAKER_LIMIT_S, Undecodable, decode, joined_speech
 from .errors import CorpusError
-from .track import Split, Track, drawn_split, file_fingerprint
+from .track import TRACK_RATE_HZ, Split, Track, drawn_split, file_fingerprint
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,9 @@ EXCLUDED_FILES = {"tt-monkeys", "tt-weasels", "tt-somethingwrong", "tt-allbusy-m
 """Prompts that are no speech or hold more than speech: screaming monkeys, effects."""
 SILENT_NAME = "silence"
 """Recordings of silence, a folder of the prompts and a piece: nothing to learn."""
+
+NUM_DECODED_AT_ONCE = 2
+"""Files of one speaker."""
 
 # Speakers are few, so the held-out ones are named.
 TEST_SPEAKERS = {
@@ -130,19 +133,35 @@ def find_files(source: Source, packages: Path) -> list[Path]:
 
 
 def speech_from(paths: list[Path], seed: str) -> np.ndarray:
-    """All files of a speaker joined; files that cannot be used are left out and named."""
-    found: list[np.ndarray] = []
+    """All files of a speaker joined; files that cannot be used are left out and named.
+
+    Of a speaker who speaks for longer than `SPEAKER_LIMIT_S`, files in a random order until there is as much.
+    """
+    limit_samples = round(SPEAKER_LIMIT_S * TRACK_RATE_HZ)
 
     def attempt(path: Path) -> np.ndarray | None:
         try:
-            return decode(path)
+            return decode(path, SPEAKER_LIMIT_S)
         except Undecodable as error:
             print(f"left out: {error}")
             return None
 
-    with ThreadPoolExecutor(2) as pool:
-        found = [signal for signal in pool.map(attempt, paths) if signal is not None]
-    return joined_speech(found, random.Random(seed))
+    # A draw of its own: whoever is short enough sounds as if there were no limit.
+    order = random.Random(f"{seed}/order").sample(range(len(paths)), len(paths))
+    found: dict[int, np.ndarray] = {}
+    num_samples = num_tried = 0
+    with ThreadPoolExecutor(NUM_DECODED_AT_ONCE) as pool:
+        # A few at a time: what a pool is given at once it decodes, whether it is still wanted or not.
+        while num_tried < len(order) and num_samples < limit_samples:
+            places = order[num_tried : num_tried + NUM_DECODED_AT_ONCE]
+            num_tried += len(places)
+            for place, signal in zip(places, pool.map(attempt, [paths[place] for place in places])):
+                if signal is not None and num_samples < limit_samples:
+                    found[place] = signal[: limit_samples - num_samples]
+                    num_samples += found[place].size
+    if num_samples >= limit_samples:
+        print(f"{paths[0].parent}: {SPEAKER_LIMIT_S:.0f} s of a speaker are taken, of {len(found)} of {len(paths)} files")
+    return joined_speech([found[place] for place in sorted(found)], random.Random(seed))
 
 
 def tracks(packages: Path, seed: int, listed: tuple[Source, ...] = SOURCES) -> Iterator[Track]:

@@ -15,6 +15,9 @@ AUDIO_SUFFIXES = {
 }
 PIECE_LIMIT_S = 240.0
 """Seconds taken of one piece: variety is worth more than length."""
+SPEAKER_LIMIT_S = 3600.0
+"""The same of one speaker: a day of a reader would need 50 GB of memory, and teach little that an hour does not. The longest of the shipped
+corpus has half an hour."""
 SILENT_PEAK = 1e-3
 TRIM_RATIO = 10 ** (-45 / 20)
 """Silence at both ends of a speech file, relative to its peak, is cut."""
