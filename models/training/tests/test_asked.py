@@ -26,7 +26,7 @@ from underscore_training.export.space import Space
 from underscore_training.mixtures import asked as recipe
 from underscore_training.mixtures import examples
 from underscore_training.mixtures.batches import MixtureBatches
-from underscore_training.mixtures.shelf import Shelf
+from underscore_training.mixtures.shelf import Recording, Shelf
 from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm
 from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.growth import DoesNotGrow, grown
@@ -354,6 +354,26 @@ def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: 
     rows = protocols.coarse_against_fine(net, by_class, means, 2)
     assert [row["class"] for row in rows] == ["brass", "brass", "reed", "reed"]
     assert {row["coarse class"] for row in rows} == {"winds"}
+
+
+def test_two_of_a_class_are_of_as_many_pieces_as_there_are() -> None:
+    class Shelved:
+        recordings = [Recording(f"{piece}/{n}", piece, "source", True, np.zeros(1, np.int16)) for piece in "abcde" for n in range(6)]
+
+    found = list(protocols.pairs(Shelved(), np.random.default_rng(1)))
+    of_pieces = [frozenset(Shelved.recordings[place].piece for place in pair) for pair in found]
+    assert len(set(of_pieces[:10])) == 10, "each two pieces once, before any twice"
+    assert len(found) == len(set(found)) == 10 * 36 and all(len(pieces) == 2 for pieces in of_pieces)
+    assert len({place for pair in found[:10] for place in pair}) > 10, "not the first recording of each"
+    assert found == list(protocols.pairs(Shelved(), np.random.default_rng(1)))
+
+
+def test_two_of_a_class_are_told_with_intervals_over_pieces() -> None:
+    rows = [{"piece": piece, "asked": 3.0 + gain, "other": 1.0} for piece, gain in zip("aabbcc", (1, 1, 0, 0, -4, 1))]
+    told = protocols.pulls_told(rows)
+    assert told.startswith("One of two of a class, 6 times, 3 pieces: 2.8 dB of the one asked for, 1.0 dB of the other, 1.8 dB [")
+    assert "; 83% [" in told and told.endswith("] the right one")
+    assert "[" not in protocols.pulls_told(rows[:2]), "one piece has no interval"
 
 
 def test_how_far_energies_turn_back_is_told_for_every_way() -> None:

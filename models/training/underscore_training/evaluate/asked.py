@@ -251,11 +251,7 @@ def further(
     lines = []
     pulls = protocols.pulls(net, by_class, args.pairs)
     if pulls:
-        gains = [row["asked"] - row["other"] for row in pulls]
-        lines.append(
-            f"One of two of a class, {len(pulls)} times: {np.mean([row['asked'] for row in pulls]):.1f} dB of the one asked for, "
-            f"{np.mean([row['other'] for row in pulls]):.1f} dB of the other; {np.mean([gain > 0 for gain in gains]):.0%} the right one"
-        )
+        lines.append(protocols.pulls_told(pulls))
     coarse = protocols.coarse_against_fine(net, by_class, means, args.pairs)
     if coarse:
         fine, wide = (np.mean([row[name] for row in coarse]) for name in ("fine", "coarse"))

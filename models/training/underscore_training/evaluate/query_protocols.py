@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, zip_longest
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from ..mixtures.recipe import at_unit_rms
 from ..mixtures.shelf import Shelf
 from ..nets.asked import AskedCRN
 from .metrics import sdr_db
+from .statistics import Interval, interval
 
 SEED = 37
 CLIP_S = 6.0
@@ -68,32 +69,61 @@ def separated(net: AskedCRN, mixture: np.ndarray, embedding: torch.Tensor) -> np
     return net.separate(torch.from_numpy(mixture)[None], embedding[None])[0].numpy()
 
 
-def pairs(shelf: Shelf, most: int) -> Iterator[tuple[int, int]]:
-    """Recordings of different pieces."""
-    count = 0
-    for first, second in combinations(range(len(shelf.recordings)), 2):
-        if shelf.recordings[first].piece != shelf.recordings[second].piece and count < most:
-            count += 1
-            yield first, second
+def pairs(shelf: Shelf, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
+    """Recordings of different pieces, all pairs in random order: one of each two pieces first, then a second one of each."""
+    of_pieces: dict[frozenset[str], list[tuple[int, int]]] = {}
+    listed = list(combinations(range(len(shelf.recordings)), 2))
+    for place in rng.permutation(len(listed)):
+        first, second = listed[place]
+        both = frozenset((shelf.recordings[first].piece, shelf.recordings[second].piece))
+        if len(both) == 2:
+            of_pieces.setdefault(both, []).append((first, second))
+    for in_turn in zip_longest(*of_pieces.values()):
+        yield from (pair for pair in in_turn if pair is not None)
 
 
 def pulls(net: AskedCRN, by_class: dict[str, Shelf], most: int) -> list[dict]:
     """Two recordings of one class, equally loud, each asked for by another stretch of itself: SDR of what was asked for, and of the
-    other, dB. A class alone would find as much of either."""
+    other, dB, and the piece that was asked for. A class alone would find as much of either. `most` pairs of a class."""
     rows, length = [], round(CLIP_S * net.sample_rate_hz)
     for kind, shelf in by_class.items():
         rng = np.random.default_rng(SEED)
-        for places in pairs(shelf, most):
+        num_pairs = 0
+        for places in pairs(shelf, rng):
+            if num_pairs == most:
+                break
+            recordings = [shelf.recordings[place] for place in places]
             try:
-                parts = [shelf.stretch(shelf.recordings[place], rng, length).samples for place in places]
-                asked = [shelf.stretch(shelf.recordings[place], rng, query_samples(net.sample_rate_hz)).samples for place in places]
+                parts = [shelf.stretch(recording, rng, length).samples for recording in recordings]
+                asked = [shelf.stretch(recording, rng, query_samples(net.sample_rate_hz)).samples for recording in recordings]
             except CorpusError:
+                # A part that hardly plays.
                 continue
+            num_pairs += 1
             mixture = (0.05 * (parts[0] + parts[1])).astype(np.float32)
             for idx in range(2):
                 found = separated(net, mixture, examples.embedding(net, asked[idx]))
-                rows.append({"class": kind, "asked": sdr_db(0.05 * parts[idx], found), "other": sdr_db(0.05 * parts[1 - idx], found)})
+                rows.append({
+                    "class": kind, "piece": recordings[idx].piece,
+                    "asked": sdr_db(0.05 * parts[idx], found), "other": sdr_db(0.05 * parts[1 - idx], found),
+                })
     return rows
+
+
+def pulls_told(rows: list[dict]) -> str:
+    """Rows of `pulls` in a line, with 95 % intervals over the pieces that were asked for."""
+    pieces = [row["piece"] for row in rows]
+    gains = [row["asked"] - row["other"] for row in rows]
+    between, right = (interval(values, pieces) for values in (gains, [float(gain > 0) for gain in gains]))
+
+    def within(found: Interval, unit: str) -> str:
+        return "" if found.low is None else f" [{found.low:{unit}}, {found.high:{unit}}]"
+
+    return (
+        f"One of two of a class, {len(rows)} times, {len(set(pieces))} pieces: {np.mean([row['asked'] for row in rows]):.1f} dB of the one "
+        f"asked for, {np.mean([row['other'] for row in rows]):.1f} dB of the other, {between.mean:.1f} dB{within(between, '.1f')} between "
+        f"them; {right.mean:.0%}{within(right, '.0%')} the right one"
+    )
 
 
 def coarse_against_fine(net: AskedCRN, by_class: dict[str, Shelf], means: dict[str, torch.Tensor], most: int) -> list[dict]:
