@@ -1,5 +1,6 @@
 """A network that is asked: the same in calls as at once, level-free queries, and an export that knows its embedding."""
 
+import copy
 import io
 import json
 import random
@@ -22,6 +23,7 @@ from underscore_training.corpus.track import Track
 from underscore_training.evaluate import asked as evaluation
 from underscore_training.evaluate import query_protocols as protocols
 from underscore_training.export import contract, file
+from underscore_training.export.contract import ExportError
 from underscore_training.export.space import Space
 from underscore_training.mixtures import asked as recipe
 from underscore_training.mixtures import examples
@@ -121,6 +123,31 @@ def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, tmp_path: Path
     spectrum = contract.test_spectrum(BentAxis.grid, QUERY_FRAMES)
     with torch.no_grad():
         assert torch.allclose(script.encode(spectrum)[0], net.query(torch.view_as_complex(spectrum).abs())[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [("query", "`encode` and the network's query differ"), ("preset", "preset 'bass': calls and whole clip differ"), ("one channel", "one channel: calls and")],
+)
+def test_a_file_that_differs_anywhere_from_the_network_is_not_written(
+    net: AskedCRN, changed: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, space = streaming(net), Space.of({name: torch.randn(32) for name in ("drums", "voice", "bass")})
+    meta = contract.metadata(model, "ask-test", "Test", "1.0.0", "CC0-1.0", "none", space=space)
+    other = copy.deepcopy(net)
+    bass = torch.tensor(meta["presets"][2]["embedding"])
+
+    def logits(magnitude: Tensor, embedding: Tensor) -> Tensor:
+        is_off = magnitude.shape[0] == 1 if changed == "one channel" else torch.equal(embedding[0], bass)
+        return net.logits(magnitude, embedding) + float(is_off)
+
+    if changed == "query":
+        other.query.mean.bias.data += 0.01
+    else:
+        monkeypatch.setattr(other, "logits", logits)
+    with pytest.raises(ExportError, match=reason):
+        file.write(model, meta, tmp_path / "ask-test.pt", tmp_path / "manifest.toml", other)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_space_is_drawn_so_that_its_presets_fill_the_map() -> None:

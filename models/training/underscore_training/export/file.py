@@ -45,26 +45,48 @@ def leave_out_whole_slices(graph: torch.Graph) -> None:
 
 
 def check_against_whole_clip(path: Path, net: nn.Module) -> float:
-    """Largest difference between the file run in calls and the network run at once, two channels."""
+    """Largest difference between the file run in calls and the network run at once: two channels, one channel, and, of a model that is
+    asked, one channel asked for each of its presets. Of such a model what it makes of an example, too."""
     script, meta, _ = contract.load(path)
+    embedding = contract.test_embedding(meta)
+    cases = [("two channels", 2, embedding), ("one channel", 1, embedding)]
+    cases += [(f"preset {preset['id']!r}", 1, torch.tensor([preset["embedding"]])) for preset in meta.get("presets", [])]
+    worst = 0.0
+    for case, num_channels, asked_for in cases:
+        difference = _against_whole_clip(script, meta, net, num_channels, asked_for)
+        if not difference <= contract.TOLERANCE:
+            raise ExportError(f"{path}: {case}: calls and whole clip differ by {difference:.2e}, allowed {contract.TOLERANCE:.0e}")
+        worst = max(worst, difference)
+    return worst if embedding is None else max(worst, check_encode(path, script, meta, net))
+
+
+def _against_whole_clip(script: torch.jit.ScriptModule, meta: dict, net: nn.Module, num_channels: int, embedding: Tensor | None) -> float:
+    """`embedding` `[1, embedding]`: what is asked for, if anything."""
     ahead = meta["look_ahead_frames"]
     # The clip of a network that takes nothing to follow it is long enough for its end not to be seen.
     needed = NUM_CHECK_FRAMES + max(ahead, net.ahead_frames)
     needed += -needed % meta["frames_per_call"]
-    flushed = contract.test_spectrum(contract.grid_of(meta), needed, num_channels=2, seed=2)
+    flushed = contract.test_spectrum(contract.grid_of(meta), needed, num_channels, seed=2)
     if net.silence_follows:
         flushed[:, NUM_CHECK_FRAMES:] = 0
-    embedding = contract.test_embedding(meta)
-    asked = () if embedding is None else (embedding.expand(2, -1),)
+    asked = () if embedding is None else (embedding.expand(num_channels, -1),)
     with torch.no_grad():
         given = flushed[:, :NUM_CHECK_FRAMES] if net.silence_follows else flushed
         whole = torch.sigmoid(net.logits(torch.view_as_complex(given.contiguous()).abs(), *asked))[None, :, :NUM_CHECK_FRAMES]
-    state = contract.zero_state(meta["state_shapes"], 2)
+    state = contract.zero_state(meta["state_shapes"], num_channels)
     called = contract.run_calls(script, flushed, state, meta["frames_per_call"], embedding)
     called: Tensor = called[:, :, ahead : ahead + NUM_CHECK_FRAMES]
-    worst = float((called - whole).abs().max())
+    return float((called - whole).abs().max())
+
+
+def check_encode(path: Path, script: torch.jit.ScriptModule, meta: dict, net: nn.Module) -> float:
+    """Largest difference between what the file's `encode` and the network's query make of an example, mean and log-variance."""
+    example = contract.test_spectrum(contract.grid_of(meta), meta["query_frames"], seed=3)
+    with torch.no_grad():
+        pairs = zip(script.encode(example), net.query(torch.view_as_complex(example).abs()))
+        worst = max(float((encoded - told).abs().max()) for encoded, told in pairs)
     if not worst <= contract.TOLERANCE:
-        raise ExportError(f"{path}: calls and whole clip differ by {worst:.2e}, allowed {contract.TOLERANCE:.0e}")
+        raise ExportError(f"{path}: `encode` and the network's query differ by {worst:.2e}, allowed {contract.TOLERANCE:.0e}")
     return worst
 
 
