@@ -86,6 +86,29 @@ def test_the_manifest_has_a_table_per_model_and_replaces_it(crn: CRN, tmp_path: 
     assert set(models) == {"model", "identity"} and models["model"]["stems"] == ["music", "dialogue"]
 
 
+@pytest.mark.parametrize("broken", ["no table", "no room"])
+def test_weights_are_not_replaced_without_their_manifest(broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, listed = identity(tmp_path), tmp_path / "manifest.toml"
+    before = path.read_bytes(), listed.read_text()
+    if broken == "no table":
+        listed.write_text("half a [[")
+        before = path.read_bytes(), listed.read_text()
+    else:
+        def full(self: Path, *_: object) -> None:
+            # As a disk that fills does: something is there.
+            with self.open("w") as half:
+                half.write("[[mod")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_text", full)
+    model = IdentitySeparator()
+    meta = contract.metadata(model, "identity", "Identity", "2.0.0", "CC0-1.0", "none")
+    with pytest.raises(ExportError, match="manifest.toml: cannot be read or written again .*Weights and manifest are as they were"):
+        file.write(model, meta, path, listed, None)
+    assert (path.read_bytes(), listed.read_text()) == before
+    assert {left.name for left in tmp_path.iterdir()} == {"identity.pt", "manifest.toml"}
+
+
 def test_two_channels_are_two_single_ones(crn: CRN, tmp_path: Path) -> None:
     script, meta, _ = contract.load(exported(crn, tmp_path))
     per_call, shapes = meta["frames_per_call"], meta["state_shapes"]

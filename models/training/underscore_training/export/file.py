@@ -91,7 +91,7 @@ def check_encode(path: Path, script: torch.jit.ScriptModule, meta: dict, net: nn
 
 
 def write(model: nn.Module, meta: dict, path: Path, manifest_path: Path, net: nn.Module | None) -> float:
-    """Save to a temporary name, check, move into place, update the manifest. Returns the largest difference.
+    """Save to a temporary name, check, draft the manifest, move both into place. Returns the largest difference.
 
     `net` is the whole-clip network that the file must agree with; none where there is nothing to compare.
     """
@@ -112,6 +112,20 @@ def write(model: nn.Module, meta: dict, path: Path, manifest_path: Path, net: nn
     except ExportError:
         draft.unlink(missing_ok=True)
         raise
-    draft.replace(path)
-    manifest.update(manifest_path, manifest.entry(path, meta))
+    try:
+        # Before the weights are replaced: the engine refuses weights that the manifest does not know.
+        manifest_draft = manifest.drafted(manifest_path, manifest.entry(draft, meta, path.name))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        draft.unlink(missing_ok=True)
+        raise ExportError(
+            f"{manifest_path}: cannot be read or written again ({error}); expected a list of `[[model]]` tables in a folder with room. "
+            "Weights and manifest are as they were"
+        ) from error
+    try:
+        draft.replace(path)
+        manifest_draft.replace(manifest_path)
+    except OSError as error:
+        for left in (draft, manifest_draft):
+            left.unlink(missing_ok=True)
+        raise ExportError(f"{path} or {manifest_path}: cannot be replaced ({error}): run the same command again when it can be") from error
     return worst

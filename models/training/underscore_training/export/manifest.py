@@ -31,17 +31,17 @@ ASKED_FIELDS = ("embedding_size", "query_frames", "map", "preset")
 """Of models that are asked by example. `map`: how the space is drawn; `preset`: a table of id and embedding for each class."""
 
 
-def entry(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    """A model's table: its metadata, its file name and hash."""
-    known = {**meta, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+def entry(path: Path, meta: dict[str, Any], file_name: str | None = None) -> dict[str, Any]:
+    """A model's table: its metadata, its file name (`file_name`, of a draft that is to have it) and hash."""
+    known = {**meta, "file": file_name or path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     if not meta["embedding_size"]:
         return {field: known[field] for field in FIELDS}
     known["preset"] = meta["presets"]
     return {field: known[field] for field in (*FIELDS, *ASKED_FIELDS)}
 
 
-def update(manifest: Path, new: dict[str, Any]) -> None:
-    """Replace or append the table with the same id; the others stay as they are."""
+def drafted(manifest: Path, new: dict[str, Any]) -> Path:
+    """A whole manifest beside the one that is there, to be renamed to it: the table with the same id is replaced or appended, the others stay."""
     tables = tomllib.loads(manifest.read_text())["model"] if manifest.exists() else []
     by_id = {table["id"]: table for table in tables} | {new["id"]: new}
     lines = [HEADER]
@@ -52,7 +52,13 @@ def update(manifest: Path, new: dict[str, Any]) -> None:
         for preset in table.get("preset", []):
             lines += ["", "[[model.preset]]", *(f"{key} = {json.dumps(preset[key])}" for key in ("id", "embedding"))]
         lines.append("")
-    manifest.write_text("\n".join(lines))
+    draft = manifest.with_suffix(".draft")
+    try:
+        draft.write_text("\n".join(lines))
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft
 
 
 def _as_toml(value: Any) -> str:
