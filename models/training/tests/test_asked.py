@@ -8,6 +8,7 @@ import shutil
 import tomllib
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import mido
 import numpy as np
@@ -21,8 +22,11 @@ from underscore_training.corpus.scores import composed_song
 from underscore_training.corpus.stems import CLASSES, DRUM_PIECES, UNHEARD, ambience, arranged
 from underscore_training.corpus.track import Track
 from underscore_training.evaluate import asked as evaluation
+from underscore_training.evaluate import estimators
 from underscore_training.evaluate import query_protocols as protocols
-from underscore_training.export import contract, file
+from underscore_training.evaluate.errors import EvaluateError
+from underscore_training.evaluate.timing import real_time_factor
+from underscore_training.export import contract, file, packer
 from underscore_training.export.contract import ExportError
 from underscore_training.export.space import Space
 from underscore_training.mixtures import asked as recipe
@@ -148,6 +152,21 @@ def test_a_file_that_differs_anywhere_from_the_network_is_not_written(
     with pytest.raises(ExportError, match=reason):
         file.write(model, meta, tmp_path / "ask-test.pt", tmp_path / "manifest.toml", other)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_asked_can_be_timed(net: AskedCRN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = streaming(net)
+    meta = contract.metadata(model, "ask-test", "Test", "1.0.0", "CC0-1.0", "none")
+    file.write(model, meta, tmp_path / "ask-test.pt", tmp_path / "manifest.toml", None)
+    assert real_time_factor(tmp_path / "ask-test.pt", num_calls=12) > 0
+    monkeypatch.setattr(packer, "NUM_CALLS", 20)
+    assert min(packer.call_ms(tmp_path / "ask-test.pt")) > 0
+
+
+def test_a_network_that_is_asked_is_not_scored_as_one_of_music(net: AskedCRN, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "load_network", lambda _: SimpleNamespace(net=net, name="ask"))
+    with pytest.raises(EvaluateError, match="ask.pt: expected a network that takes music and speech apart, got one that is asked.*evaluate.asked"):
+        estimators.Trained(Path("ask.pt"))
 
 
 def test_a_space_is_drawn_so_that_its_presets_fill_the_map() -> None:

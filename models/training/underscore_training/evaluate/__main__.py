@@ -85,6 +85,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 def measured(args: argparse.Namespace, argv: list[str]) -> Results:
     """Run everything that was asked for."""
     results = Results(command=shlex.join([*PROG.split(), *argv]), commit=commit())
+    if args.model:
+        # First: a file that cannot be timed must not cost scores that took long.
+        results.rtf = real_time_factor(args.model)
     torch.set_num_threads(args.threads)
     if args.programme:
         results.programme, left_out = programme_scores(args.programme, trained(args.checkpoint))
@@ -92,8 +95,6 @@ def measured(args: argparse.Namespace, argv: list[str]) -> Results:
     if args.corpus:
         plan = Plan(args.corpus, args.split, args.checkpoint, args.clips, args.seed, args.clip_s, args.rnnoise, args.threads)
         evaluate(plan, results, args.jobs)
-    if args.model:
-        results.rtf = real_time_factor(args.model)
     return results
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from ..nets.asked import AskedCRN
 from ..nets.systems import UnknownSystem
 from ..train.checkpoint import CheckpointError, load_network
 from .clips import CLIP_RATE_HZ, SCORE_RATE_HZ
@@ -47,6 +48,12 @@ class Trained:
             self.loaded = load_network(path)
         except (CheckpointError, UnknownSystem) as error:
             raise EvaluateError(str(error)) from error
+        if isinstance(self.loaded.net, AskedCRN):
+            # Asked for nothing it would find what lies in the middle of its space, and be scored by that.
+            raise EvaluateError(
+                f"{path}: expected a network that takes music and speech apart, got one that is asked for a sound; "
+                "score it by `python -m underscore_training.evaluate.asked`"
+            )
         self.path = path
         self.name = self.loaded.name
         self.sample_rate_hz = self.loaded.net.sample_rate_hz

@@ -30,11 +30,13 @@ def real_time_factor(model: Path, num_calls: int = 100) -> float:
     per_call = meta["frames_per_call"]
     spectrum = contract.test_spectrum(contract.grid_of(meta), num_calls * per_call)
     state = contract.zero_state(meta["state_shapes"], 1)
+    embedding = contract.test_embedding(meta)
+    asked = () if embedding is None else (embedding,)
     times_s = []
     for call in spectrum.split(per_call, dim=1):
         call = call.contiguous()
         began_s = time.process_time()
-        _, state = script(call, state)
+        _, state = script(call, state, *asked)
         times_s.append(time.process_time() - began_s)
     torch.set_num_threads(num_threads)
     return float(np.median(times_s[NUM_FIRST:])) / (per_call * meta["hop_s"])
