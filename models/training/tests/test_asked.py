@@ -462,6 +462,33 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
         assert way["classes"] == own["classes"] and way["energies_db"] != own["energies_db"] and len(way["energies_db"][0]) == 11
 
 
+def test_a_network_that_does_not_say_what_it_heard_is_scored_and_told(
+    tiny_songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluation, "CLIP_S", 2.0)
+    monkeypatch.setattr(evaluation, "further", lambda *_: "")
+    values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 1}, "loss": "asked", "data": {"recipe": "asked"}}
+    Run(config.from_dict(values, "test")).save(tmp_path / "latest.pt")
+    state = torch.load(tmp_path / "latest.pt", weights_only=True)
+    for heard in (None, []):
+        torch.save({key: value for key, value in state.items() if key != "heard"} | ({} if heard is None else {"heard": heard}), tmp_path / "latest.pt")
+        evaluation.main([
+            "--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--songs", "1", "--out", str(tmp_path / "found.json"),
+        ])
+        assert ("does not say what it was trained on" in capsys.readouterr().out) == (heard is None)
+        assert json.loads((tmp_path / "found.json").read_text())["says_what_it_heard"] == (heard is not None)
+
+
+def test_a_place_that_nothing_can_be_written_to_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    asked = ["--checkpoint", "absent.pt", "--corpus", str(tmp_path)]
+    for option in ("--out", "--figure"):
+        with pytest.raises(SystemExit, match="file: cannot be written"):
+            evaluation.main([*asked, option, str(tmp_path / "file" / "found.json")])
+        with pytest.raises(SystemExit, match="expected the name of a file, got a folder"):
+            evaluation.main([*asked, option, str(tmp_path)])
+
+
 def test_a_few_songs_are_of_many_scores() -> None:
     found = [evaluation.Song(f"{score}/{arrangement}", score, {}, {}) for score in "abcdefgh" for arrangement in range(6)]
     assert {song.group for song in evaluation.spread(found, 8)} == set("abcdefgh")

@@ -20,6 +20,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,8 @@ from ..nets.sphere import between
 from ..options import whole
 from ..train.checkpoint import CheckpointError, load_network
 from . import query_protocols as protocols
+from .errors import EvaluateError
+from .files import check_writable_file, write_all
 from .metrics import energy, sdr_db
 from .report import table
 from .statistics import interval
@@ -290,6 +293,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures there, JSON")
     args = parser.parse_args(argv)
     try:
+        # What can go wrong with the places to write to goes wrong before the long work.
+        for path in (args.out, args.figure):
+            if path:
+                check_writable_file(path)
+        if args.figure:
+            try:
+                import_module(".query_plots", __package__)
+            except ModuleNotFoundError as error:
+                raise EvaluateError(f"--figure needs {error.name}: `pip install -e '.[figures]'`") from error
         loaded = load_network(args.checkpoint)
         net = loaded.net
         if not isinstance(net, AskedCRN):
@@ -305,8 +317,13 @@ def main(argv: list[str] | None = None) -> None:
         of_kits = shelves(args.corpus, "test", net.sample_rate_hz, DRUM_PIECES)
         kits = {kind: shelf for kind, shelf in by_class.items() if kind != "drums"} | of_kits
         means_of_pieces = {kind: examples.class_mean(net, args.corpus, kind) for kind in of_kits}
-    except (CheckpointError, CorpusError) as error:
+    except (CheckpointError, CorpusError, EvaluateError) as error:
         sys.exit(f"error: {error}")
+    if loaded.heard is None:
+        print(
+            f"{args.checkpoint} does not say what it was trained on: whether it heard these songs is not known, and the figures below may be "
+            "of songs that it learnt\n"
+        )
     rows = scores(net, found, by_class, means)
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
     print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n")
@@ -321,13 +338,15 @@ def main(argv: list[str] | None = None) -> None:
     levels = absent(net, found, means)
     if levels:
         print(f"Asked for a class that does not play, {len(levels)} songs: the target lies {np.median(levels):.1f} dB from the mixture (median), {max(levels):.1f} dB at most")
-    if args.out:
-        args.out.write_text(json.dumps({
-            "scores": rows, "piece_scores": rows_of_pieces, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels,
-        }, indent=1))
+    told = {
+        "says_what_it_heard": loaded.heard is not None,
+        "scores": rows, "piece_scores": rows_of_pieces, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels,
+    }
     try:
+        if args.out:
+            write_all({args.out: json.dumps(told, indent=1).encode()})
         print(further(net, rows, by_class, means, args))
-    except CorpusError as error:
+    except (CorpusError, EvaluateError) as error:
         sys.exit(f"error: {error}")
 
 

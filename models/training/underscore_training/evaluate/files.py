@@ -22,6 +22,13 @@ def check_writable(folder: Path) -> None:
         raise reason(folder, error) from error
 
 
+def check_writable_file(path: Path) -> None:
+    """The same of a file in a folder."""
+    if path.is_dir():
+        raise EvaluateError(f"{path}: expected the name of a file, got a folder; name a file in it")
+    check_writable(path.parent)
+
+
 def write_all(contents: dict[Path, bytes]) -> None:
     """Write every file under a draft name, then rename them all: a full disk is met before the first old file goes."""
     drafts: dict[Path, Path] = {}
