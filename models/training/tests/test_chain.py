@@ -57,8 +57,11 @@ def test_from_recordings_to_a_scored_model_file(tmp_path: Path) -> None:
 
     checkpoint, weights = tmp_path / "run" / "latest.pt", tmp_path / "weights"
     weights.mkdir()
-    said = command("export", "--checkpoint", checkpoint, "--weights", weights, "--manifest", tmp_path / "manifest.toml",
-                   "--id", "tiny")
+    exported = ("--checkpoint", checkpoint, "--weights", weights, "--manifest", tmp_path / "manifest.toml", "--id", "tiny")
+    refused = run("export", *exported)
+    assert refused.returncode == 1 and "recordings of dnr" in refused.stderr and "Traceback" not in refused.stderr
+    assert not list(weights.iterdir()), "what others own is not given under the shipped licence"
+    said = command("export", *exported, "--training-data", "DnR", "--licence", "CC-BY-4.0")
     assert "largest difference" in said
     command("evaluate", "--checkpoint", checkpoint, "--corpus", corpus, "--clips", 2, "--clip-s", 2, "--out", tmp_path / "scores",
             "--model", weights / "tiny.pt")

@@ -10,13 +10,15 @@ from conftest import unsettled
 from torch import nn
 
 from underscore_training import fixtures
+from underscore_training.corpus import debian, voices
 from underscore_training.export import __main__ as export
-from underscore_training.export import contract, file, manifest
+from underscore_training.export import contract, file, manifest, provenance
 from underscore_training.export.contract import ExportError
 from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.crn import CRN
 from underscore_training.nets.streaming import DoesNotStream, IdentitySeparator, streaming
 from underscore_training.nets.systems import build
+from underscore_training.train.checkpoint import load_network
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +164,29 @@ def test_shipped_files_match_the_manifest() -> None:
         _, meta, _ = contract.load(path)
         assert manifest.entry(path, meta) == table
         assert contract.check_vector(path) <= contract.TOLERANCE
+
+
+def test_only_a_network_of_the_shipped_corpus_has_its_provenance_without_being_told() -> None:
+    shipped = load_network(Path("checkpoints/music-5.pt")).heard
+    assert shipped is not None
+    _, meta, _ = contract.load(Path("../weights/music-5.pt"))
+    assert provenance.provenance(shipped, None, None) == (meta["training_data"], meta["licence"])
+    asked = load_network(Path("checkpoints/query-5.pt")).heard
+    assert asked is not None
+    assert "FluidR3 and TimGM6mb" in provenance.provenance(asked, None, None)[0], "parts are played with validation's soundfont too"
+    for own in ("musdb18/A song", "songs/my tune.wav", "ambience/rain.flac", "speech/anna"):
+        with pytest.raises(ExportError, match=f"heard 1 recordings of {own.split('/')[0]}, .*--training-data and --licence"):
+            provenance.provenance(shipped | {own}, None, "CC0-1.0")
+        assert provenance.provenance(shipped | {own}, "mine", "CC0-1.0") == ("mine", "CC0-1.0")
+    with pytest.raises(ExportError, match="does not say what it was trained on.*--training-data and --licence"):
+        provenance.provenance(None, "mine", None)
+    assert provenance.provenance(shipped, None, "CC-BY-SA-4.0")[1] == "CC-BY-SA-4.0"
+
+
+def test_every_name_that_the_shipped_corpus_makes_is_known_as_its_own() -> None:
+    made = [track.name for track in voices.tracks(7)] + ["songs/003", "songs/1002/0/bass", "ambience/031", "music21/bach/bwv413"]
+    made += [f"{source.package}/x" for source in debian.SOURCES]
+    assert {provenance.source_of(name) for name in made} == {None}
 
 
 def test_calls_may_be_longer_than_in_training_and_say_the_same(tmp_path: Path) -> None:

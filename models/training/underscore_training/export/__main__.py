@@ -15,14 +15,8 @@ from ..nets.systems import UnknownSystem
 from ..train.checkpoint import CheckpointError, keep_average, load_network
 from . import contract, file
 from .contract import ExportError
+from .provenance import LICENCE, provenance
 from .space import Space
-
-LICENCE = "CC-BY-SA-3.0"
-TRAINING_DATA = (
-    "Debian packages: asterisk-core-sounds-{fr,es,it}-g722, ktuberling-data, hedgewars-data, wesnoth-1.16-music, "
-    "warzone2100-music, supertuxkart-data, xmoto-data; flite, festival and espeak-ng voices; scores of "
-    "openttd-openmsx and music21 and songs by rule, played with FluidR3. See models/README.md"
-)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -34,8 +28,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--id", help="permanent id, new for new weights: sessions are saved with it")
     parser.add_argument("--name", default="Music & Dialogue", help="the name that people see")
     parser.add_argument("--version", default="1.0.0", help="version written into the metadata")
-    parser.add_argument("--licence", default=LICENCE)
-    parser.add_argument("--training-data", default=TRAINING_DATA)
+    parser.add_argument("--licence", help=f"under which the file is given (of a network of the shipped corpus alone: {LICENCE}; else needed)")
+    parser.add_argument("--training-data", help="what it was trained on, in words (of a network of the shipped corpus alone: that; else needed)")
     parser.add_argument("--weights", type=Path, default=Path("../weights"), help="folder of the model files")
     parser.add_argument("--manifest", type=Path, default=Path("../manifest.toml"))
     parser.add_argument("--keep", type=Path, metavar="FILE", help="also write the averaged weights alone, to go on from")
@@ -53,13 +47,14 @@ def main(argv: list[str] | None = None) -> None:
         if args.checkpoint:
             loaded = load_network(args.checkpoint)
             net = loaded.net
+            training_data, licence = provenance(loaded.heard, args.training_data, args.licence)
             space = None
             if isinstance(net, AskedCRN):
                 if not args.corpus:
                     parser.error("a network that is asked needs --corpus, for its presets")
                 space = Space.learnt(net, args.corpus)
             job = (
-                streaming(net), net, args.id, args.name, args.version, args.licence, args.training_data, loaded.gmac_per_s, space
+                streaming(net), net, args.id, args.name, args.version, licence, training_data, loaded.gmac_per_s, space
             )
         else:
             job = (IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")
