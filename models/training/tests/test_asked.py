@@ -112,7 +112,19 @@ def test_how_loud_an_example_is_plays_no_part(net: AskedCRN) -> None:
     assert (mean - quiet).abs().max() < 1e-2 and torch.isfinite(silent).all()
 
 
-def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def present(net: AskedCRN) -> AskedCRN:
+    """The same with a say in how much there is."""
+    torch.manual_seed(5)
+    present = AskedCRN(**SMALL, with_presence=True)
+    present.load_state_dict(grown(present, net.state_dict()))
+    present.presence.level.weight.data.normal_(std=0.1)
+    return present.eval()
+
+
+@pytest.mark.parametrize("with_presence", [False, True])
+def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, present: AskedCRN, with_presence: bool, tmp_path: Path) -> None:
+    net = present if with_presence else net
     model = streaming(net)
     assert isinstance(model, StreamingAskedCRN)
     space = Space.of({name: torch.randn(32) for name in ("drums", "voice", "bass")})

@@ -29,6 +29,9 @@ NUM_KINDS = 14
 STATISTICS_S = 5.0
 VARIANCE_FLOOR = 1e-4
 PRESENCE_FEATURES = 32
+PRESENCE_GAIN = 10.0
+"""Of what the last layer gives: its weights begin at zero, and at the rate at which all others learn they would take thousands of steps to
+where a logit is moved by as much as matters."""
 FIRST_TOLD = 0.15
 """Deviation of the weights that tell layers of the embedding. With 0.02, and points as noisy as they are wide, nothing was ever
 learnt of it in 600 steps."""
@@ -99,6 +102,8 @@ class Presence(nn.Module):
 
     def __init__(self, num_features: int):
         super().__init__()
+        # TorchScript knows attributes and not the module's constants.
+        self.gain: float = PRESENCE_GAIN
         self.heard = nn.Linear(2 * num_features, PRESENCE_FEATURES)
         self.level = nn.Linear(PRESENCE_FEATURES, 1)
         nn.init.zeros_(self.level.weight)
@@ -107,7 +112,7 @@ class Presence(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[channel, frame, band, feature]` -> `[channel, frame, 1]`."""
         over_bands = torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=2)
-        return self.level(torch.relu(self.heard(over_bands)))
+        return self.gain * self.level(torch.relu(self.heard(over_bands)))
 
 
 class AskedCRN(CRN):
