@@ -181,7 +181,7 @@ impl EditorApp {
         };
         let params = self.params.clone();
         let names = if is_asked { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
-        let are_heard = mixer::are_heard(&crate::mix_settings(&params).strips);
+        let are_heard = mixer::are_heard(&params.mix().strips);
         let strips = [
             strip::StripParams {
                 name: names[0],

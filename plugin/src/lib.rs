@@ -36,7 +36,7 @@ use block::MAX_CHANNELS;
 use builder::{Builder, HostConfig, Tender, wanted};
 use editor::EditorApp;
 use meters::Meters;
-use mixer::{MixSettings, Mixer, Strip};
+use mixer::Mixer;
 use params::UnderscoreParams;
 use question::{QuestionParams, Switches};
 use separation::Separation;
@@ -209,7 +209,7 @@ impl Active {
         let num_samples = buffer.samples();
         let main = buffer.as_slice();
         let num_channels = main.len().min(self.num_channels);
-        self.mixer.set(&mix_settings(params));
+        self.mixer.set(&params.mix());
         self.take_examples(&params.question);
         let is_following = params.question.follow.value();
         let mut done = 0;
@@ -254,26 +254,6 @@ impl Active {
             buses::write_stems(&stems, done, aux.outputs);
             done = end;
         }
-    }
-}
-
-/// How the params have the stems mixed.
-pub(crate) fn mix_settings(params: &UnderscoreParams) -> MixSettings {
-    MixSettings {
-        strips: [
-            Strip {
-                gain: params.music_gain.value(),
-                is_soloed: params.music_solo.value(),
-                is_muted: params.music_mute.value(),
-            },
-            Strip {
-                gain: params.dialogue_gain.value(),
-                is_soloed: params.dialogue_solo.value(),
-                is_muted: params.dialogue_mute.value(),
-            },
-        ],
-        wet: params.dry_wet.value(),
-        is_bypassed: params.bypass.value(),
     }
 }
 

@@ -6,6 +6,7 @@ use nice_plug::prelude::*;
 use nice_plug::util;
 use underscore_engine::DeviceChoice;
 
+use crate::mixer::{MixSettings, Strip};
 use crate::model::Model;
 use crate::question::QuestionParams;
 use crate::state::{MissingModel, StateVersion};
@@ -109,6 +110,29 @@ impl Default for UnderscoreParams {
             bypass: BoolParam::new("Bypass", false).make_bypass(),
             device: EnumParam::new("Device", Device::Auto).non_automatable(),
             question: QuestionParams::default(),
+        }
+    }
+}
+
+impl UnderscoreParams {
+    /// How the stems are to be mixed. Real-time safe.
+    #[must_use]
+    pub fn mix(&self) -> MixSettings {
+        MixSettings {
+            strips: [
+                Strip {
+                    gain: self.music_gain.value(),
+                    is_soloed: self.music_solo.value(),
+                    is_muted: self.music_mute.value(),
+                },
+                Strip {
+                    gain: self.dialogue_gain.value(),
+                    is_soloed: self.dialogue_solo.value(),
+                    is_muted: self.dialogue_mute.value(),
+                },
+            ],
+            wet: self.dry_wet.value(),
+            is_bypassed: self.bypass.value(),
         }
     }
 }

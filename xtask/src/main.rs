@@ -3,6 +3,7 @@
 mod bench;
 mod bundle;
 mod demo;
+mod digest;
 mod files;
 mod font;
 mod install;

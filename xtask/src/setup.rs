@@ -3,7 +3,6 @@
 //! Only the files that the backend needs are fetched (about 135 of the wheel's 531 MB), each is checked against its pin, and what
 //! is there and right is left alone, so that nothing is rebuilt and no running build sees a file change.
 
-pub mod digest;
 mod http;
 mod index;
 mod pins;
@@ -11,6 +10,7 @@ mod range;
 mod stamp;
 mod wheel;
 
+use crate::digest;
 use anyhow::{Context, Result, bail};
 use pins::{Include, Package, Pins};
 use stamp::Stamp;

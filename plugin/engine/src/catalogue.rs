@@ -45,6 +45,28 @@ pub struct ModelSpec {
     pub map: Option<Projection>,
 }
 
+#[cfg(test)]
+impl ModelSpec {
+    /// A model that is not asked, of this timing; there is no file of it.
+    pub fn for_tests(timing: ModelTiming) -> Self {
+        let stems = ["music", "dialogue"].map(String::from);
+        Self {
+            id: "test".into(),
+            name: "Test".into(),
+            file: "test.pt".into(),
+            sha256: String::new(),
+            licence: "CC0-1.0".into(),
+            timing,
+            residual: stems[1].clone(),
+            stems: stems.into(),
+            embedding_size: 0,
+            query_frames: 0,
+            map: None,
+            presets: Vec::new(),
+        }
+    }
+}
+
 impl ModelSpec {
     /// Stems that the model itself estimates: all but the residual.
     #[must_use]

@@ -133,11 +133,11 @@ pub fn latency(timing: &ModelTiming, host_rate_hz: f64, max_block_samples: usize
     })
 }
 
+/// What models may be like, for tests.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PAPER: ModelTiming = ModelTiming {
+impl ModelTiming {
+    /// Of the paper: causal, eight frames at a time.
+    pub const PAPER: Self = Self {
         sample_rate_hz: 16_000.0,
         window_s: 0.064,
         hop_s: 0.016,
@@ -145,8 +145,22 @@ mod tests {
         num_bins: 513,
         frames_per_call: 8,
         look_ahead_frames: 0,
-        look_back_frames: 100,
+        look_back_frames: 0,
     };
+
+    /// Of more bins than some hosts have, with look-ahead.
+    pub const FULL_BAND: Self =
+        Self { sample_rate_hz: 32_000.0, num_bins: 1025, frames_per_call: 4, look_ahead_frames: 8, ..Self::PAPER };
+
+    /// For whoever is on air: frame by frame, half of each heard.
+    pub const LIVE: Self = Self { frames_per_call: 1, synthesis_s: 0.032, ..Self::PAPER };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAPER: ModelTiming = ModelTiming::PAPER;
 
     /// The oracle: walk the grid sample by sample and note when the first sample of a frame can leave.
     fn latency_by_walking(timing: &ModelTiming, latency: &Latency) -> usize {
@@ -187,7 +201,7 @@ mod tests {
 
     #[test]
     fn frame_by_frame_without_look_ahead_and_with_half_of_each_heard_it_takes_less_than_64_ms() {
-        let live = ModelTiming { frames_per_call: 1, synthesis_s: 0.032, ..PAPER };
+        let live = ModelTiming::LIVE;
         for (rate_hz, block) in [(44_100.0, 128), (44_100.0, 256), (48_000.0, 128), (48_000.0, 256), (96_000.0, 512)] {
             let found = latency(&live, rate_hz, block).unwrap();
             let latency_ms = 1e3 * found.latency_samples as f64 / rate_hz;

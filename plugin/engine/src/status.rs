@@ -317,17 +317,8 @@ mod tests {
 
     /// At 48 kHz with calls of 64 ms and a deadline of 54 ms.
     fn status() -> Arc<EngineStatus> {
-        let timing = ModelTiming {
-            sample_rate_hz: 32_000.0,
-            window_s: 0.064,
-            hop_s: 0.016,
-            synthesis_s: 0.064,
-            num_bins: 1025,
-            frames_per_call: 4,
-            look_ahead_frames: 8,
-            look_back_frames: 188,
-        };
-        EngineStatus::register("a-model", 48_000.0, 512, latency(&timing, 48_000.0, 512).unwrap(), 4)
+        let latency = latency(&ModelTiming::FULL_BAND, 48_000.0, 512).unwrap();
+        EngineStatus::register("a-model", 48_000.0, 512, latency, 4)
     }
 
     #[test]

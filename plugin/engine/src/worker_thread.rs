@@ -293,33 +293,6 @@ mod tests {
 
     const RATE_HZ: f64 = 44_100.0;
 
-    fn spec() -> ModelSpec {
-        let stems = ["music", "dialogue"].map(String::from);
-        ModelSpec {
-            id: "test".into(),
-            name: "Test".into(),
-            file: "test.pt".into(),
-            sha256: String::new(),
-            licence: "CC0-1.0".into(),
-            timing: ModelTiming {
-                sample_rate_hz: 16_000.0,
-                window_s: 0.064,
-                hop_s: 0.016,
-                synthesis_s: 0.032,
-                num_bins: 513,
-                frames_per_call: 1,
-                look_ahead_frames: 0,
-                look_back_frames: 0,
-            },
-            residual: stems[1].clone(),
-            stems: stems.into(),
-            embedding_size: 0,
-            query_frames: 0,
-            map: None,
-            presets: Vec::new(),
-        }
-    }
-
     /// What an engine gives its worker, and the engine's end of it.
     fn assignment() -> (AudioEnd, Assignment) {
         assignment_of(256)
@@ -327,7 +300,7 @@ mod tests {
 
     /// The same for blocks of another length.
     fn assignment_of(max_block_samples: usize) -> (AudioEnd, Assignment) {
-        let model = spec();
+        let model = ModelSpec::for_tests(ModelTiming::LIVE);
         let latency = latency(&model.timing, RATE_HZ, max_block_samples).unwrap();
         let shape = CallShape {
             grid: latency.grid,

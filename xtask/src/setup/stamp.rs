@@ -1,7 +1,8 @@
 //! What the last set-up left, so that the next one sees in milliseconds that nothing changed.
 
 use super::pins::{self, Pins};
-use super::{digest, libraries, target_include};
+use super::{libraries, target_include};
+use crate::digest;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

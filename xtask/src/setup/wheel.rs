@@ -2,7 +2,8 @@
 
 use super::pins::Package;
 use super::range::{Chunks, RangeReader, Source};
-use super::{digest, http::HttpFile, index};
+use super::{http::HttpFile, index};
+use crate::digest;
 use crate::files::Part;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};

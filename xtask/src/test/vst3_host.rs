@@ -1,8 +1,7 @@
 //! The VST3 bundle in a host of another make, which activates the main bus only: `tests/vst3/check.py` in pedalboard.
 
 use super::tally::{self, Tally};
-use crate::setup::digest;
-use crate::{files, paths, process};
+use crate::{digest, files, paths, process};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;

@@ -199,17 +199,8 @@ mod tests {
 
     #[test]
     fn a_worker_that_never_answers_is_waited_for_once_and_again_after_a_sign_of_life() {
-        let timing = ModelTiming {
-            sample_rate_hz: 16_000.0,
-            window_s: 0.064,
-            hop_s: 0.016,
-            synthesis_s: 0.064,
-            num_bins: 513,
-            frames_per_call: 8,
-            look_ahead_frames: 0,
-            look_back_frames: 0,
-        };
-        let status = EngineStatus::register("test", 48_000.0, 512, latency(&timing, 48_000.0, 512).unwrap(), 8);
+        let latency = latency(&ModelTiming::PAPER, 48_000.0, 512).unwrap();
+        let status = EngineStatus::register("test", 48_000.0, 512, latency, 8);
         let (audio, mut worker) = examples(1, 16);
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let patience = Patience::with(Waker::none());

@@ -12,24 +12,9 @@ static ALLOCATOR: AllocDisabler = AllocDisabler;
 
 const RATE_HZ: f64 = 48_000.0;
 
-/// Of the paper: causal, eight frames at a time.
-const PAPER: ModelTiming = ModelTiming {
-    sample_rate_hz: 16_000.0,
-    window_s: 0.064,
-    hop_s: 0.016,
-    synthesis_s: 0.064,
-    num_bins: 513,
-    frames_per_call: 8,
-    look_ahead_frames: 0,
-    look_back_frames: 0,
-};
-
-/// Of more bins than some hosts have, with look-ahead.
-const FULL_BAND: ModelTiming =
-    ModelTiming { sample_rate_hz: 32_000.0, num_bins: 1025, frames_per_call: 4, look_ahead_frames: 8, ..PAPER };
-
-/// For whoever is on air: frame by frame, half of each heard.
-const LIVE: ModelTiming = ModelTiming { frames_per_call: 1, synthesis_s: 0.032, ..PAPER };
+const PAPER: ModelTiming = ModelTiming::PAPER;
+const FULL_BAND: ModelTiming = ModelTiming::FULL_BAND;
+const LIVE: ModelTiming = ModelTiming::LIVE;
 
 /// What a model may be like; the last one looks ahead by no whole number of calls.
 const TIMINGS: [ModelTiming; 5] = [
@@ -41,25 +26,11 @@ const TIMINGS: [ModelTiming; 5] = [
 ];
 
 fn config_of(timing: ModelTiming, num_channels: usize, max_block_samples: usize) -> EngineConfig {
-    let stems = ["music", "dialogue"].map(String::from);
     EngineConfig {
         host_rate_hz: RATE_HZ,
         max_block_samples,
         num_channels,
-        model: ModelSpec {
-            id: "test".into(),
-            name: "Test".into(),
-            file: "test.pt".into(),
-            sha256: String::new(),
-            licence: "CC0-1.0".into(),
-            timing,
-            residual: stems[1].clone(),
-            stems: stems.into(),
-            embedding_size: 0,
-            query_frames: 0,
-            map: None,
-            presets: Vec::new(),
-        },
+        model: ModelSpec::for_tests(timing),
         device: DeviceChoice::Cpu,
         resources: Resources::at("/nowhere"),
         boards: Arc::default(),

@@ -380,17 +380,7 @@ mod tests {
     /// From handing a call over to the need of its masks, of the timing below in blocks of 256 samples.
     const DEADLINE: Duration = Duration::from_millis(22);
 
-    /// Frame by frame and without look-ahead, as for whoever is on air.
-    const LIVE: ModelTiming = ModelTiming {
-        sample_rate_hz: 16_000.0,
-        window_s: 0.064,
-        hop_s: 0.016,
-        synthesis_s: 0.032,
-        num_bins: 513,
-        frames_per_call: 1,
-        look_ahead_frames: 0,
-        look_back_frames: 0,
-    };
+    const LIVE: ModelTiming = ModelTiming::LIVE;
 
     fn shape_of(timing: &ModelTiming) -> CallShape {
         CallShape {
