@@ -19,7 +19,7 @@ pub enum Outcome {
     Pending,
     /// The masks are there.
     Masked,
-    /// The worker did not run it: all its frames were past, or would have been with it.
+    /// The worker did not run it: all its frames were past, or it was left out so that more of what follows comes in time.
     TooLate,
     /// The inference failed; the status says why.
     Failed,
@@ -272,10 +272,10 @@ impl WorkerEnd {
     }
 
     /// How many frames the audio thread has to go from the one that it was seen to need to `frame_index`, counted like the frames of
-    /// `call`; none where it has not begun with them.
-    pub fn num_frames_to_go(&self, call: &Call, frame_index: u64) -> Option<u64> {
+    /// `call`, negative where it is past; none where it has not begun with them.
+    pub fn num_frames_to_go(&self, call: &Call, frame_index: i64) -> Option<i64> {
         (self.due.epoch.load(Ordering::Acquire) == call.epoch)
-            .then(|| frame_index.saturating_sub(self.due.frame_index.load(Ordering::Relaxed)))
+            .then(|| frame_index - self.due.frame_index.load(Ordering::Relaxed) as i64)
     }
 }
 

@@ -71,6 +71,42 @@ pub struct Latency {
     pub latency_samples: usize,
 }
 
+/// When the calls of an activation come, and when what they give is needed, seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CallTimes {
+    /// From frame to frame.
+    pub hop_s: f64,
+    /// Of a call. It begins so many hops after the one before.
+    pub num_frames: usize,
+    /// The first of a call's masks is that of the frame so many before its own first one.
+    pub look_ahead_frames: usize,
+    /// From handing a call over to the need of its first mask; each further one is needed a hop later.
+    pub deadline_s: f64,
+    /// An audio thread that keeps time may be about to take as much at once: a hop, or a block of several.
+    pub stride_s: f64,
+}
+
+impl CallTimes {
+    /// Of a model whose latency at a host's rate and largest block is `latency`.
+    #[must_use]
+    pub fn new(timing: &ModelTiming, latency: &Latency, host_rate_hz: f64, max_block_samples: usize) -> Self {
+        let hop_samples = latency.grid.hop_samples();
+        Self {
+            hop_s: hop_samples as f64 / host_rate_hz,
+            num_frames: timing.frames_per_call,
+            look_ahead_frames: timing.look_ahead_frames,
+            deadline_s: latency.deadline_samples as f64 / host_rate_hz,
+            stride_s: hop_samples.max(max_block_samples) as f64 / host_rate_hz,
+        }
+    }
+
+    /// From call to call.
+    #[must_use]
+    pub fn call_s(&self) -> f64 {
+        self.num_frames as f64 * self.hop_s
+    }
+}
+
 /// Why there is no latency to report.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum LatencyError {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use atomic_float::{AtomicF32, AtomicF64};
 use serde::Serialize;
 
-use crate::latency::Latency;
+use crate::latency::{CallTimes, Latency, ModelTiming};
 
 /// Where an engine stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -34,7 +34,7 @@ pub struct EngineStatus {
     host_rate_hz: f64,
     max_block_samples: usize,
     latency: Latency,
-    call_s: f64,
+    call_times: CallTimes,
     state: AtomicU8,
     num_frames: AtomicU64,
     num_late_frames: AtomicU64,
@@ -127,10 +127,10 @@ pub fn all_statuses() -> Vec<StatusSnapshot> {
 impl EngineStatus {
     pub(crate) fn register(
         model: &str,
+        timing: &ModelTiming,
         host_rate_hz: f64,
         max_block_samples: usize,
         latency: Latency,
-        frames_per_call: usize,
     ) -> Arc<Self> {
         let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
         registry.0 += 1;
@@ -140,7 +140,7 @@ impl EngineStatus {
             host_rate_hz,
             max_block_samples,
             latency,
-            call_s: (frames_per_call * latency.grid.hop_samples()) as f64 / host_rate_hz,
+            call_times: CallTimes::new(timing, &latency, host_rate_hz, max_block_samples),
             state: AtomicU8::new(State::Loading as u8),
             num_frames: AtomicU64::new(0),
             num_late_frames: AtomicU64::new(0),
@@ -200,7 +200,7 @@ impl EngineStatus {
             step_ms_mean,
             step_ms_max: self.step_ms_max.load(Ordering::Relaxed),
             headroom: (1.0 - self.delivery_ms_now() / self.deadline_ms()) as f32,
-            rtf: (f64::from(self.step_ms_recent.load(Ordering::Relaxed)) / 1e3 / self.call_s) as f32,
+            rtf: (f64::from(self.step_ms_recent.load(Ordering::Relaxed)) / 1e3 / self.call_times.call_s()) as f32,
             max_process_us: self.max_process_us.load(Ordering::Relaxed),
         }
     }
@@ -239,25 +239,14 @@ impl EngineStatus {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).notice = notice;
     }
 
-    /// Time from handing a call over to the moment at which its last frame is due. Where the model does not look ahead, the last of the
-    /// call's masks is that frame's.
-    pub(crate) fn time_to_last_frame(&self) -> Duration {
-        let Latency { grid, synthesis_at_samples, mask_delay_frames, .. } = self.latency;
-        let num_samples = mask_delay_frames * grid.hop_samples() + synthesis_at_samples;
-        Duration::from_secs_f64(num_samples as f64 / self.host_rate_hz)
-    }
-
-    /// Time from now to the moment at which the frame that comes `num_frames` after the one that was due last is due, at least, with an
-    /// audio thread that keeps time: it may be about to take a hop, or a block of several.
-    pub(crate) fn least_time_of_frames(&self, num_frames: u64) -> Duration {
-        let hop = self.latency.grid.hop_samples();
-        let num_samples = (num_frames as usize * hop).saturating_sub(hop.max(self.max_block_samples));
-        Duration::from_secs_f64(num_samples as f64 / self.host_rate_hz)
+    /// When calls come and their masks are needed.
+    pub(crate) fn call_times(&self) -> CallTimes {
+        self.call_times
     }
 
     /// Time from handing a call over to the moment at which the first of its masks is needed.
     pub(crate) fn deadline(&self) -> Duration {
-        Duration::from_secs_f64(self.latency.deadline_samples as f64 / self.host_rate_hz)
+        Duration::from_secs_f64(self.call_times.deadline_s)
     }
 
     fn deadline_ms(&self) -> f64 {
@@ -274,7 +263,7 @@ impl EngineStatus {
     pub(crate) fn count_step(&self, step_ms: f32) {
         let num_steps = self.num_steps.fetch_add(1, Ordering::Relaxed) + 1;
         // A plain mean while there are few.
-        let weight = (self.call_s / RECENT_S).max(1.0 / num_steps as f64).min(1.0) as f32;
+        let weight = (self.call_times.call_s() / RECENT_S).max(1.0 / num_steps as f64).min(1.0) as f32;
         let mean = self.step_ms_recent.load(Ordering::Relaxed);
         self.step_ms_recent.store(mean + weight * (step_ms - mean), Ordering::Relaxed);
         self.step_ms_sum.fetch_add(f64::from(step_ms), Ordering::Relaxed);
@@ -318,7 +307,7 @@ mod tests {
     /// At 48 kHz with calls of 64 ms and a deadline of 54 ms.
     fn status() -> Arc<EngineStatus> {
         let latency = latency(&ModelTiming::FULL_BAND, 48_000.0, 512).unwrap();
-        EngineStatus::register("a-model", 48_000.0, 512, latency, 4)
+        EngineStatus::register("a-model", &ModelTiming::FULL_BAND, 48_000.0, 512, latency)
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod shared_object;
 mod spectra;
 mod store;
 mod stream;
+mod triage;
 mod trouble;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -310,7 +311,7 @@ mod tests {
             num_stems: 1,
             embedding_size: 0,
         };
-        let status = EngineStatus::register(&model.id, RATE_HZ, max_block_samples, latency, 1);
+        let status = EngineStatus::register(&model.id, &model.timing, RATE_HZ, max_block_samples, latency);
         let (audio_end, end) = handoff(&shape, 4);
         let (device, resources) = (DeviceChoice::Cpu, Resources::at("/nowhere"));
         (audio_end, Assignment { end, shape, status, listener: None, model, device, resources })

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_worker_that_never_answers_is_waited_for_once_and_again_after_a_sign_of_life() {
         let latency = latency(&ModelTiming::PAPER, 48_000.0, 512).unwrap();
-        let status = EngineStatus::register("test", 48_000.0, 512, latency, 8);
+        let status = EngineStatus::register("test", &ModelTiming::PAPER, 48_000.0, 512, latency);
         let (audio, mut worker) = examples(1, 16);
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let patience = Patience::with(Waker::none());

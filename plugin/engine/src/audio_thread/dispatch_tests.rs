@@ -147,7 +147,7 @@ impl Rig {
             num_stems: 1,
             embedding_size: 1,
         };
-        let status = EngineStatus::register("test", timing.sample_rate_hz, 3, latency, timing.frames_per_call);
+        let status = EngineStatus::register("test", &timing, timing.sample_rate_hz, 3, latency);
         let num_calls = super::super::engine::num_calls(&latency, &timing);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new(), is_broken: false };

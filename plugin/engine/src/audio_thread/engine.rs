@@ -175,8 +175,7 @@ impl Engine {
         let latency = latency(&timing, host_rate_hz, max_block_samples)?;
         let shape = call_shape(model, &latency, num_channels);
         let num_calls = num_calls(&latency, &timing);
-        let status =
-            EngineStatus::register(&model.id, host_rate_hz, max_block_samples, latency, timing.frames_per_call);
+        let status = EngineStatus::register(&model.id, &timing, host_rate_hz, max_block_samples, latency);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let patience = Patience::with(worker.waker());
         let (capture, listener) = Self::ears(&config, &latency, patience.clone()).unzip();

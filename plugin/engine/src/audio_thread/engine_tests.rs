@@ -54,9 +54,7 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
     let shape = shape_of(config);
     let num_calls = num_calls(&latency, &timing);
     let (audio_end, worker_end) = handoff(&shape, num_calls);
-    let frames_per_call = timing.frames_per_call;
-    let status =
-        EngineStatus::register("test", config.host_rate_hz, config.max_block_samples, latency, frames_per_call);
+    let status = EngineStatus::register("test", &timing, config.host_rate_hz, config.max_block_samples, latency);
     status.set_running("test");
     let dispatch = Dispatch::new(audio_end, Patience::with(Waker::none()), shape, &timing, num_calls);
     let mut engine = Engine::new(config, latency, shape, dispatch, None, status);
