@@ -275,7 +275,7 @@ impl WorkerEnd {
     /// `call`, negative where it is past; none where it has not begun with them.
     pub fn num_frames_to_go(&self, call: &Call, frame_index: i64) -> Option<i64> {
         (self.due.epoch.load(Ordering::Acquire) == call.epoch)
-            .then(|| frame_index - self.due.frame_index.load(Ordering::Relaxed) as i64)
+            .then(|| frame_index - self.due.frame_index.load(Ordering::Relaxed).cast_signed())
     }
 }
 

@@ -253,7 +253,7 @@ impl<S: Separate> Stream<S> {
     fn is_to_be_left_out(&self, call: &Call, expected: Duration) -> bool {
         let Some(from) = call.deadline_from else { return false };
         let times = self.status.call_times();
-        let first_mask = call.first_frame as i64 - times.look_ahead_frames as i64;
+        let first_mask = call.first_frame.cast_signed() - times.look_ahead_frames.cast_signed() as i64;
         let mut behind_s = (self.clock)().saturating_duration_since(from).as_secs_f64();
         // By the clock alone a machine that stood still would be late for all that was on its way, though its audio thread stood still,
         // too: it is no later than that has come.
