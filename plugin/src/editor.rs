@@ -15,6 +15,7 @@ mod fader;
 mod gesture;
 #[cfg(test)]
 mod hand;
+mod kept_state;
 mod levels;
 mod query_map;
 mod question_panel;
@@ -47,6 +48,7 @@ use crate::mixer;
 use crate::model::Model;
 use crate::params::UnderscoreParams;
 use example_file::ExampleFile;
+use kept_state::KeptState;
 use levels::Levels;
 use session_watch::SessionWatch;
 
@@ -93,6 +95,7 @@ pub(crate) fn create(
         lines_up: true,
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
+        kept_state: KeptState::default(),
     };
     create_egui_editor(state, RepaintNotifier::new(), settings, app)
 }
@@ -113,11 +116,13 @@ pub struct EditorApp {
     lines_up: bool,
     example_file: ExampleFile,
     session_watch: SessionWatch,
+    kept_state: KeptState,
 }
 
 impl NiceEguiApp for EditorApp {
     fn build(&mut self, context: egui::Context, gui: GuiContext, _frame: &mut Frame) -> Result<(), HandlerError> {
         theme::apply(&context);
+        self.kept_state = KeptState::load(&gui);
         self.gui = Some(gui);
         // Peaks from before the window was opened are old news.
         let _ = self.meters.take();
@@ -129,6 +134,10 @@ impl NiceEguiApp for EditorApp {
         if let Some(gui) = self.gui.clone() {
             if is_status_new {
                 self.tell_of_examples(&gui.param_setter());
+                // What a newer version saved is more than this one knows.
+                if self.params.state_version.notice().is_none() {
+                    self.kept_state.keep(&gui);
+                }
             }
             self.draw(ui, &gui.param_setter(), frame.baseview_window());
         }

@@ -34,7 +34,7 @@ pub use query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryPreset, Qu
 pub use query_board::{KeptExample, QueryBoard, QueryBoards, Reading};
 pub use query_map::{Place, Projection, QueryMap};
 pub use recording::Recording;
-pub use resources::{Resources, keep_this_binary_loaded};
+pub use resources::{Resources, keep_this_binary_loaded, user_data_folder};
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
 pub use thumbnail::Thumbnail;
 pub use underscore_dsp::{Control, ControlBuffer, Ramp, s_curve, touched_zeros};

@@ -61,7 +61,9 @@ impl Resources {
     }
 }
 
-fn user_data_folder() -> Option<PathBuf> {
+/// Where the user's own files of the plugin lie; none, where the environment names no such place.
+#[must_use]
+pub fn user_data_folder() -> Option<PathBuf> {
     let home = || std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
     if cfg!(target_os = "macos") {
         Some(home()?.join("Library/Application Support/Underscore"))
