@@ -132,6 +132,32 @@ pub fn remove_part(destination: &Path) -> Result<bool> {
     Ok(is_there)
 }
 
+/// The turn of one of several commands that would be in each other's way; the next one's, when it is dropped or the command ends.
+#[derive(Debug)]
+pub struct Turn {
+    /// Locked.
+    _file: File,
+}
+
+impl Turn {
+    /// Waits for it, where another process has it: `told` is called first. All that want it name the same file, which stays.
+    pub fn take(path: &Path, told: impl FnOnce()) -> Result<Self> {
+        make_parent(path)?;
+        let fail = || format!("cannot lock {}", path.display());
+        let file = File::options().write(true).create(true).truncate(false).open(path).with_context(fail)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                told();
+                file.lock().with_context(fail)?;
+            }
+            // On such a file system nobody can tell.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => (),
+            other => other.with_context(fail)?,
+        }
+        Ok(Self { _file: file })
+    }
+}
+
 /// Copies a file and its permissions; its folder is made where it is missing.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut part = Part::of(to)?;
@@ -297,6 +323,21 @@ mod tests {
             }
         });
         assert_eq!(list(folder.path(), |_| true).expect("a list"), [to]);
+    }
+
+    #[test]
+    fn who_has_to_wait_for_a_turn_is_told_and_gets_it_when_the_other_is_done() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("sub/turn");
+        let first = Turn::take(&path, || panic!("nobody else wants it")).expect("a turn");
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| Turn::take(&path, move || tell.send(()).expect("a listener")).map(drop));
+            told.recv().expect("it waits");
+            assert!(!second.is_finished());
+            drop(first);
+            second.join().expect("no panic").expect("a turn");
+        });
     }
 
     #[cfg(unix)]

@@ -11,6 +11,7 @@ mod stamp;
 mod wheel;
 
 use crate::digest;
+use crate::files::Turn;
 use anyhow::{Context, Result, bail};
 use pins::{Include, Package, Pins};
 use stamp::Stamp;
@@ -41,6 +42,9 @@ pub fn run(args: &SetupArgs) -> Result<()> {
         return check_unpacked(args, &libtorch);
     }
     let pins = Pins::built_in()?.select(args.cuda);
+    // Two at once would write the same files; the second then finds them there.
+    let _turn =
+        Turn::take(&crate::paths::target().join("setup.lock"), || println!("waiting for another setup to end"))?;
     if !args.verify && Stamp::holds(&pins, &libtorch) {
         println!("libtorch {} is in {}", pins.version, crate::paths::shown(&libtorch));
         return Ok(());
