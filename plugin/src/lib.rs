@@ -6,7 +6,8 @@
 //! * the host's audio thread: `process` and `reset`, with [`separation`] and [`mixer`]; nothing there allocates, locks or waits
 //!   (but for a host that renders ahead of real time);
 //! * a thread of its own: [`builder`], which makes another engine when the user chooses another model or device;
-//! * and another for as long as a file dialog is open: it reads the example that is chosen there.
+//! * another for as long as a file dialog is open: it reads the example that is chosen there;
+//! * and, in the stand-alone program, one that loads what was set when it was closed.
 
 pub mod block;
 pub mod builder;

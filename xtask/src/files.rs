@@ -334,6 +334,7 @@ mod tests {
         std::thread::scope(|scope| {
             let second = scope.spawn(|| Turn::take(&path, move || tell.send(()).expect("a listener")).map(drop));
             told.recv().expect("it waits");
+            std::thread::sleep(std::time::Duration::from_millis(50));
             assert!(!second.is_finished());
             drop(first);
             second.join().expect("no panic").expect("a turn");

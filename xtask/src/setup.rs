@@ -42,25 +42,33 @@ pub fn run(args: &SetupArgs) -> Result<()> {
         return check_unpacked(args, &libtorch);
     }
     let pins = Pins::built_in()?.select(args.cuda);
-    // Two at once would write the same files; the second then finds them there.
-    let _turn =
-        Turn::take(&crate::paths::target().join("setup.lock"), || println!("waiting for another setup to end"))?;
-    if !args.verify && Stamp::holds(&pins, &libtorch) {
-        println!("libtorch {} is in {}", pins.version, crate::paths::shown(&libtorch));
-        return Ok(());
+    let is_there = || !args.verify && Stamp::holds(&pins, &libtorch);
+    if !is_there() {
+        // Two at once would write the same files; the second finds them there.
+        let lock = crate::paths::target().join("setup.lock");
+        let _turn = Turn::take(&lock, || println!("waiting for another setup to end"))?;
+        if !is_there() {
+            return fetch(&pins, &libtorch);
+        }
     }
+    println!("libtorch {} is in {}", pins.version, crate::paths::shown(&libtorch));
+    Ok(())
+}
+
+/// Fetches what is missing or wrong.
+fn fetch(pins: &Pins, libtorch: &Path) -> Result<()> {
     let start = Instant::now();
     let downloads = crate::paths::target().join("download");
-    write_if_changed(&libraries(&libtorch).join("libtorch.so"), LINKER_SCRIPT)?;
+    write_if_changed(&libraries(libtorch).join("libtorch.so"), LINKER_SCRIPT)?;
     for package in &pins.package {
-        fetch_package(&pins, package, &libtorch, &downloads)?;
+        fetch_package(pins, package, libtorch, &downloads)?;
     }
-    Stamp::write(&Pins::built_in()?, &libtorch)?;
+    Stamp::write(&Pins::built_in()?, libtorch)?;
     if downloads.exists() {
         fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("libtorch {} is in {} ({seconds:.1} s)", pins.version, crate::paths::shown(&libtorch));
+    println!("libtorch {} is in {} ({seconds:.1} s)", pins.version, crate::paths::shown(libtorch));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What the stand-alone program was set to, kept from one run to the next: it has no session that would do that.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -21,8 +22,9 @@ pub struct KeptState {
     file: Option<PathBuf>,
     /// Loads what was kept: it waits for the audio thread, which may not run.
     loading: Option<JoinHandle<()>>,
-    /// What the file holds, as far as known.
-    saved: String,
+    /// What was set at the last look; none before the first one, with which nothing is written: it may say less than the file.
+    seen: Option<String>,
+    is_failure_told: bool,
 }
 
 impl KeptState {
@@ -32,40 +34,41 @@ impl KeptState {
             Some(file) => (!file.is_empty()).then(|| file.into()),
             None => user_data_folder().map(|folder| folder.join(FILE_NAME)),
         };
-        file.map_or_else(Self::default, |file| Self::load_from(file, gui))
+        file.filter(|_| gui.plugin_api() == PluginApi::Standalone)
+            .map_or_else(Self::default, |file| Self::load_from(file, gui))
     }
 
     fn load_from(file: PathBuf, gui: &GuiContext) -> Self {
-        if gui.plugin_api() != PluginApi::Standalone {
-            return Self::default();
-        }
-        let mut kept = Self { file: None, ..Self::default() };
-        match read(&file) {
-            Ok(None) => {}
-            Ok(Some((text, state))) => {
-                let gui = gui.clone();
-                kept.loading = Some(std::thread::spawn(move || gui.set_state(state)));
-                kept.saved = text;
-            }
+        match Self::try_load(&file, gui) {
+            Ok(loading) => Self { file: Some(file), loading, ..Self::default() },
             Err(reason) => {
-                // It may be worth something to somebody.
-                let aside = file.with_extension("unreadable");
-                let moved = fs::rename(&file, &aside);
-                tracing::warn!(
-                    "the settings of last time in {} cannot be read: {reason}; all is at its default{}",
-                    file.display(),
-                    moved.map_or_else(
-                        |error| format!(", and nothing is kept: the file cannot be moved out of the way: {error}"),
-                        |()| format!(", the file is {} now", aside.display())
-                    )
-                );
-                if !aside.exists() {
-                    return kept;
-                }
+                tracing::error!("settings are neither loaded nor kept: {}: {reason}", file.display());
+                Self::default()
             }
         }
-        kept.file = Some(file);
-        kept
+    }
+
+    /// What loads the file, where there is one.
+    fn try_load(file: &Path, gui: &GuiContext) -> Result<Option<JoinHandle<()>>, String> {
+        let text = match fs::read(file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| format!("it cannot be read: {error}"))?,
+        };
+        match serde_json::from_slice::<PluginState>(&text) {
+            Ok(state) => {
+                let gui = gui.clone();
+                let load = move || gui.set_state(state);
+                let loading = std::thread::Builder::new().name("underscore state".into()).spawn(load);
+                loading.map(Some).map_err(|error| format!("no thread: {error}"))
+            }
+            Err(error) => {
+                // It may be worth something to somebody.
+                let aside = beside(file, "unreadable");
+                fs::rename(file, &aside).map_err(|error| format!("it is no state and cannot be moved: {error}"))?;
+                tracing::warn!("all is at its default: what is in {} now is no state: {error}", aside.display());
+                Ok(None)
+            }
+        }
     }
 
     /// Keeps what is set now, where it is another thing than at the last look. To be called every now and then.
@@ -75,37 +78,32 @@ impl KeptState {
             return;
         }
         let Ok(text) = serde_json::to_string_pretty(&gui.get_state()) else { return };
-        if text == self.saved {
-            return;
-        }
-        if let Err(error) = write(file, &text) {
+        if self.seen.as_ref().is_some_and(|seen| *seen != text)
+            && let Err(error) = write(file, &text)
+            && !std::mem::replace(&mut self.is_failure_told, true)
+        {
             tracing::warn!("settings are not kept: {} cannot be written: {error}", file.display());
-            self.file = None;
         }
-        self.saved = text;
+        self.seen = Some(text);
     }
 }
 
-/// The file's text and what it says; nothing, where there is none.
-fn read(file: &Path) -> Result<Option<(String, PluginState)>, String> {
-    match fs::read_to_string(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
-        Ok(text) => match serde_json::from_str(&text) {
-            Ok(state) => Ok(Some((text, state))),
-            Err(error) => Err(format!("no state as this program writes it: {error}")),
-        },
-    }
+/// The same name with more to it.
+fn beside(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{more}"));
+    file.with_file_name(name)
 }
 
-/// All of it or nothing: the program may be ended at any time.
+/// All of it or nothing: the program may be ended at any time, and another one may keep the same file.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
-    let part = file.with_extension("part");
-    fs::write(&part, text)?;
-    fs::rename(part, file)
+    let part = beside(file, &format!("{}.part", std::process::id()));
+    fs::write(&part, text).and_then(|()| fs::rename(&part, file)).inspect_err(|_| {
+        let _ = fs::remove_file(&part);
+    })
 }
 
 #[cfg(test)]
@@ -168,13 +166,14 @@ mod tests {
         }
     }
 
-    /// A program that is started, and what it keeps, once it is loaded.
+    /// A program that is started, and what it keeps, loaded and looked at once.
     fn started(file: &Path) -> (Arc<Program>, GuiContext, KeptState) {
         let (program, gui) = Program::new(PluginApi::Standalone);
         let mut kept = KeptState::load_from(file.into(), &gui);
         if let Some(loading) = kept.loading.take() {
             loading.join().unwrap();
         }
+        kept.keep(&gui);
         (program, gui, kept)
     }
 
@@ -182,51 +181,88 @@ mod tests {
     fn what_was_set_is_set_again_when_the_program_is_started_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("not/there/yet/standalone.json");
-        for (found, set) in [(1.0, 0.25), (0.25, 0.5), (0.5, 0.5)] {
+        for (found, set) in [(1.0, 0.25), (0.25, 0.5), (0.5, 0.5), (0.5, 1.0)] {
             let (program, gui, mut kept) = started(&file);
             assert_eq!(program.gain(), found);
             program.set(set);
             kept.keep(&gui);
         }
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no half file");
     }
 
     #[test]
-    fn what_has_not_changed_is_not_written() {
+    fn what_nobody_changed_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("standalone.json");
+        // More than this program knows.
+        let text = r#"{"params": {"gain": {"f32": 0.25}, "reverb": {"f32": 0.5}}, "fields": {}}"#;
+        fs::write(&file, text).unwrap();
         let (program, gui, mut kept) = started(&file);
         kept.keep(&gui);
-        fs::remove_file(&file).unwrap();
-        kept.keep(&gui);
-        assert!(!file.exists());
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
         program.set(0.5);
         kept.keep(&gui);
-        assert!(file.exists());
+        assert_ne!(fs::read_to_string(&file).unwrap(), text);
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_moved_aside_and_a_place_that_cannot_be_written_is_tried_once() {
+    fn what_was_kept_is_not_written_over_while_it_is_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("standalone.json");
-        fs::write(&file, "{\"params\": ").unwrap();
         let (program, gui, mut kept) = started(&file);
-        assert_eq!(program.gain(), 1.0);
+        program.set(0.25);
         kept.keep(&gui);
-        assert!(matches!(read(&file), Ok(Some(_))));
-        assert_eq!(fs::read_to_string(folder.path().join("standalone.unreadable")).unwrap(), "{\"params\": ");
+        let (program, gui) = Program::new(PluginApi::Standalone);
+        let audio_thread = program.gain.lock().unwrap();
+        let mut kept = KeptState::load_from(file.clone(), &gui);
+        // It would wait for the audio thread.
+        kept.keep(&gui);
+        drop(audio_thread);
+        kept.loading.take().unwrap().join().unwrap();
+        kept.keep(&gui);
+        assert_eq!(program.gain(), 0.25);
+    }
 
-        let (program, gui, mut kept) = started(&file.join("below a file"));
-        assert_eq!(program.gain(), 1.0);
+    #[test]
+    fn what_is_no_state_is_moved_aside_and_what_cannot_be_read_stays_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("standalone.json");
+        for text in ["{\"params\": ".as_bytes(), &[0xff, 0xfe]] {
+            fs::write(&file, text).unwrap();
+            let (program, gui, mut kept) = started(&file);
+            assert_eq!(program.gain(), 1.0);
+            program.set(0.5);
+            kept.keep(&gui);
+            assert_eq!(fs::read(beside(&file, "unreadable")).unwrap(), text);
+            assert_eq!(started(&file).0.gain(), 0.5);
+        }
+        let a_folder = folder.path().join("folder");
+        fs::create_dir_all(a_folder.join("of somebody's")).unwrap();
+        let (program, gui, mut kept) = started(&a_folder);
+        program.set(0.5);
         kept.keep(&gui);
-        assert!(kept.file.is_none());
+        assert!(a_folder.join("of somebody's").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_written_once_is_written_with_the_next_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sub/standalone.json");
+        let (program, gui, mut kept) = started(&file);
+        // In the way of the folder.
+        fs::write(folder.path().join("sub"), "").unwrap();
+        program.set(0.5);
+        kept.keep(&gui);
+        assert!(kept.is_failure_told);
+        fs::remove_file(folder.path().join("sub")).unwrap();
+        program.set(0.25);
+        kept.keep(&gui);
+        assert_eq!(started(&file).0.gain(), 0.25);
     }
 
     #[test]
     fn in_a_host_the_session_keeps_it_and_nobody_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("standalone.json");
         let (_, gui) = Program::new(PluginApi::Clap);
-        KeptState::load_from(file.clone(), &gui).keep(&gui);
-        assert!(!file.exists());
+        assert!(KeptState::load(&gui).file.is_none());
     }
 }

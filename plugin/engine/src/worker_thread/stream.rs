@@ -529,13 +529,13 @@ mod tests {
 
     #[test]
     fn a_call_of_a_machine_that_stood_still_is_run_as_long_as_the_audio_thread_has_the_frames_to_go() {
-        for (due_frame, expected) in [(0, Outcome::Masked), (13, Outcome::Masked), (14, Outcome::TooLate)] {
+        for (due_frame, expected) in [(0, Outcome::Masked), (11, Outcome::Masked), (12, Outcome::TooLate)] {
             let timing = ModelTiming { frames_per_call: 8, ..LIVE };
             let latency = latency(&timing, RATE_HZ, 256).unwrap();
             let shape = shape_of(&timing);
             let status = EngineStatus::register("test", &timing, RATE_HZ, 256, latency);
             let (mut audio, end) = handoff(&shape, 5);
-            let slow = Slow { takes: || Duration::from_millis(10) };
+            let slow = Slow { takes: || Duration::from_millis(60) };
             let mut stream = Stream::new(end, shape, status, slow).with_clock(clock::now);
             let mut answer = |first_frame: u64, due_frame: u64, passed: Duration| {
                 let mut call = audio.take_empty().unwrap();
@@ -553,7 +553,8 @@ mod tests {
             for _ in 0..3 {
                 assert_eq!(answer(0, 0, Duration::ZERO), Outcome::Masked);
             }
-            // Due last was a frame so long before the call's last one, the fifteenth, that a hop and 10 ms fit in between, or not.
+            // Due last was a frame so long before its masks, or after the first of them, that run it makes twelve of these and the next
+            // ones late, or fourteen; left out, it costs eight and a gap, and one of the next.
             assert_eq!(answer(8, due_frame, Duration::from_secs(1)), expected, "with frame {due_frame} due");
         }
     }
