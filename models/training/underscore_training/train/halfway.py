@@ -2,11 +2,14 @@
 
 A network that is asked for one thing at a time makes of a point between two what it likes: on the way from one
 to the other either came and went several times. So some mixtures, each of which is asked twice, are asked for two points on
-the way, the second further along. What is to be found is as much of either as the way says, at equal power; and the
+the way, the second further along. What is to be found is as much of either as the way says; and the
 loss `asked` sees to it that less of the one and more of the other is found further along.
+
+At equal power, as `ask-3` to `ask-7` were asked for it, the one loses 0.1 dB in the first tenth of the way while the other
+comes within 16 dB: masks open, and where both lie in the same bins more of the one was found than at the end. In
+proportion it loses 0.9 dB, and the other is 20 dB below.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -52,8 +55,8 @@ def some_halfway(points: Tensor, sounds: Tensor, mixture: Tensor, share: float) 
     is_whole = (along == 0) | (along == 1)
     way = between(ends[:, :1], ends[:, 1:], along[:, :, None])
     # The axes of what lies there, whatever they are.
-    angle, is_whole_sound = (value.reshape(*value.shape, *[1] * (sounds.dim() - 2)) for value in (along * (math.pi / 2), is_whole))
-    halfway = torch.cos(angle) * sounds[:, :1] + torch.sin(angle) * sounds[:, 1:]
+    share, is_whole_sound = (value.reshape(*value.shape, *[1] * (sounds.dim() - 2)) for value in (along, is_whole))
+    halfway = (1 - share) * sounds[:, :1] + share * sounds[:, 1:]
     return Questions(
         torch.where(is_whole[:, :, None], ends, way).flatten(0, 1),
         torch.where(is_whole_sound, sounds, halfway).flatten(0, 1),
