@@ -20,7 +20,8 @@ from ..nets.sphere import between
 SHORTEST = 0.1
 """Of the way, between its two points: nearer ones are to be told apart by nobody."""
 END_SHARE = 1 / 3
-"""Of the ways that begin where the one thing lies, and of those that end where the other does."""
+"""Of the ways that begin where the one thing lies, and as many end where the other does: there sounds come back most. Short ways are drawn
+more often than long ones, because on a long one what comes and goes is gone again."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,11 @@ def some_halfway(points: Tensor, sounds: Tensor, mixture: Tensor, share: float) 
     mixtures = mixture.unflatten(0, (-1, 2))
     num_mixtures, device = len(ends), points.device
     is_way = (torch.rand(num_mixtures, device=device) < share) & (mixtures[:, 0] == mixtures[:, 1]).all(dim=1)
-    first = torch.rand(num_mixtures, device=device) * (1 - SHORTEST)
-    first = torch.where(torch.rand(num_mixtures, device=device) < END_SHARE, 0.0, first)
-    second = first + SHORTEST + torch.rand(num_mixtures, device=device) * (1 - SHORTEST - first)
-    second = torch.where(torch.rand(num_mixtures, device=device) < END_SHARE, 1.0, second)
+    length = SHORTEST + (1 - SHORTEST) * torch.rand(num_mixtures, device=device).square()
+    first = (1 - length) * torch.rand(num_mixtures, device=device)
+    end = torch.rand(num_mixtures, device=device)
+    first = torch.where(end < END_SHARE, 0.0, torch.where(end > 1 - END_SHARE, 1 - length, first))
+    second = torch.where(end > 1 - END_SHARE, 1.0, first + length)
     along = torch.stack([first, second], dim=1)
     along = torch.where(is_way[:, None], along, torch.tensor([0.0, 1.0], device=device))
     is_whole = (along == 0) | (along == 1)

@@ -134,7 +134,7 @@ def divergence(latent: Latent) -> Tensor:
     return 0.5 * (latent.mean.square() + latent.log_var.exp() - 1.0 - latent.log_var).mean()
 
 
-WAY_WEIGHT = 0.05
+WAY_WEIGHT = 0.08
 WAY_FLOOR = 1e-4
 """Of a sound's energy: what is softer than -40 dB may come and go."""
 WAY_MARGIN_DB = 0.5
