@@ -205,6 +205,16 @@ def test_a_mixture_asks_for_what_is_in_it_and_never_for_what_is_kept_for_the_tes
     assert 1 <= absent <= 14
 
 
+def test_at_times_what_is_asked_for_is_all_there_is(tiny_stems: Path) -> None:
+    def num_alone(recipe_name: str) -> int:
+        batches = MixtureBatches(tiny_stems, "train", recipe_name, 16_000, 1.0, 8, 3, 8)
+        return sum(int((target == mixture).all(dim=1).sum()) for target, mixture, _, _ in (batches[idx] for idx in range(8)))
+
+    alone = num_alone("asked_and_often_alone")
+    print(f"{alone} of 64 targets are alone")
+    assert num_alone("asked_and_often_absent") == 0 and 1 <= alone <= 14
+
+
 def test_a_run_learns_from_what_it_is_asked_and_says_when_nobody_asks(tiny_stems: Path) -> None:
     values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 4}, "loss": "asked", "precision": "float32"}
     run = Run(config.from_dict({**values, "data": {"recipe": "asked", "batch": 2}}, "test"))

@@ -48,6 +48,8 @@ ABSENT_SHARE = 0.08
 all clips, because exact silence in these is worth more than anything that it can learn soon (300 steps ended in masks of 0.01)."""
 MORE_ABSENT_SHARE = 0.14
 """The same, for a network whose questions are so often answered that it finds something whatever is asked for."""
+ALONE_SHARE = 0.1
+"""Nothing but what is asked for is there: one that never heard that takes something away even then."""
 KIT_SHARE = 0.15
 """Of mixtures without a recorded piece: in which the drums are asked for piece by piece."""
 THIRD_PIECE_SHARE = 0.6
@@ -55,6 +57,7 @@ THIRD_PIECE_SHARE = 0.6
 RECORDED = "music"
 """Pieces as they were recorded, in which any class may play: beside one a voice alone can be asked for, or the piece itself."""
 RECORDED_SHARE = 0.2
+MORE_RECORDED_SHARE = 0.28
 STRETCH = 1.2
 STRETCH_SHARE = 0.5
 EQUALISED_SHARE = 0.4
@@ -132,6 +135,7 @@ def asked(
     context: Context,
     rng: np.random.Generator,
     absent_share: float = 0.0,
+    alone_share: float = 0.0,
     recorded_share: float = 0.0,
     kit_share: float = 0.0,
     rivals_share: float = RIVALS_SHARE,
@@ -169,6 +173,8 @@ def asked(
         mixture = np.sum(sounds, axis=0)
         if rng.random() < absent_share:
             mixture, target = mixture - target, np.zeros_like(target)
+        elif alone_share > 0 and rng.random() < alone_share:
+            mixture = target
         pair = levelled(target, mixture, np.random.default_rng(level_rng_seed))
         query = at_unit_rms(np.sum([examples[place] for place in places], axis=0)).astype(np.float32)
         has_class = len(places) == 1 and kinds[places[0]] != RECORDED

@@ -13,6 +13,7 @@ BY_THEIR_OWN = OF_KITS | {
     "same_recording_share": asked.MORE_SAME_RECORDING_SHARE, "same_stretch_share": asked.MORE_SAME_STRETCH_SHARE
 }
 AND_OFTEN_ABSENT = BY_THEIR_OWN | {"absent_share": asked.MORE_ABSENT_SHARE}
+AND_OFTEN_ALONE = AND_OFTEN_ABSENT | {"alone_share": asked.ALONE_SHARE, "recorded_share": asked.MORE_RECORDED_SHARE}
 
 
 def _asked(kinds: tuple[str, ...] = asked.KINDS, **shares: float) -> Recipe:
@@ -29,4 +30,5 @@ RECIPES: dict[str, Recipe] = {
     "asked_of_kits": _asked((*asked.ASKED_FOR, asked.RECORDED), **OF_KITS),
     "asked_by_their_own": _asked((*asked.ASKED_FOR, asked.RECORDED), **BY_THEIR_OWN),
     "asked_and_often_absent": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_OFTEN_ABSENT),
+    "asked_and_often_alone": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_OFTEN_ALONE),
 }
