@@ -418,6 +418,8 @@ def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: 
     assert {row["class"] for row in pulls} <= set(by_class) and all(np.isfinite([row["asked"], row["other"]]).all() for row in pulls)
     unheard = protocols.unheard(net, Shelf(tiny_stems, "train", "mallets", net.sample_rate_hz), by_class, 2)
     assert len(unheard) == 2 and all(np.isfinite(row["GQ"]) for row in unheard)
+    over = protocols.over_recordings(net, by_class["drums"], by_class["brass"], torch.randn(net.embedding_size), 2)
+    assert len(over) == 2 and np.isfinite([[row["mean"], row["GQ"]] for row in over]).all()
     means = {kind: torch.randn(net.embedding_size) for kind in by_class}
     rows = protocols.coarse_against_fine(net, by_class, means, 2)
     assert [row["class"] for row in rows] == ["brass", "brass", "reed", "reed"]
@@ -455,8 +457,8 @@ def tiny_songs(tmp_path_factory: pytest.TempPathFactory, tiny_stems: Path) -> Pa
     folder = tmp_path_factory.mktemp("songs") / "corpus"
     shutil.copytree(tiny_stems / "tracks" / "train", folder / "tracks" / "train")
     for number in range(2):
-        for kind in ("speech", "bass", "drums", "mallets", *DRUM_PIECES):
-            name, group = (f"voice{number}", "") if kind == "speech" else (f"song{number}/0/{kind}", f"stems/song{number}")
+        for kind in ("speech", "music", "bass", "drums", "mallets", *DRUM_PIECES):
+            name, group = (f"{kind}{number}", "") if kind in ("speech", "music") else (f"song{number}/0/{kind}", f"stems/song{number}")
             make = partial(sound, kind, 10 * number + len(kind))
             store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, group), make())
     return folder
@@ -473,13 +475,14 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--pairs", "1", "--out", str(found)])
     told = capsys.readouterr().out
     for line in ("2 songs, SDR in dB", "| drums | 2 |", "Kits apart, 2 songs", "| snare | 2 |", "the means of two classes, 2 songs", "own examples, 2 songs",
-                 "does not play, 2 songs", "mallets, never asked for in training"):
+                 "does not play, 2 songs", "all there is, 2 songs", "over recorded pieces, 4 clips", "mallets, never asked for in training"):
         assert line in told, line
     rows = json.loads(found.read_text())
     assert {row["class"] for row in rows["scores"]} == {"speech", "bass", "drums", "mallets"}
     assert {row["class"] for row in rows["piece_scores"]} == set(DRUM_PIECES), "of songs with kits apart only the pieces are asked for"
     for row in rows["scores"] + rows["piece_scores"]:
         assert np.isfinite([row["GQ"], row["RQ"], row["mixture"]]).all() and ("mean" in row) == (row["class"] != "mallets")
+    assert len(rows["alone_db"]) == 2 and np.isfinite(rows["alone_db"]).all()
     for way, own in zip(rows["interpolation"], rows["own_interpolation"]):
         assert way["classes"] == own["classes"] and way["energies_db"] != own["energies_db"] and len(way["energies_db"][0]) == 11
 

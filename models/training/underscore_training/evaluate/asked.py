@@ -29,7 +29,7 @@ import torch
 from ..corpus.errors import CorpusError
 from ..corpus.stems import CLASSES, DRUM_PIECES, UNHEARD
 from ..mixtures import examples
-from ..mixtures.asked import GAINS
+from ..mixtures.asked import GAINS, RECORDED
 from ..mixtures.recipe import at_unit_rms
 from ..mixtures.shelf import Recording, Shelf
 from ..nets.asked import AskedCRN
@@ -214,6 +214,17 @@ def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> 
     return levels
 
 
+def alone(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> list[float]:
+    """What is left of a class that is asked for where nothing else plays: SDR, dB, one class per song."""
+    kept = []
+    for number, song in enumerate(found):
+        kinds = sorted(means.keys() & song.parts.keys())
+        if kinds:
+            kind = kinds[np.random.default_rng([SEED, number]).integers(len(kinds))]
+            kept.append(sdr_db(song.parts[kind], protocols.separated(net, song.parts[kind], means[kind])))
+    return kept
+
+
 def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], most: int, by_own: bool = False) -> list[dict]:
     """A row per song: energies of its two loudest classes in the estimate, dB, on the way from one mean to the other, or `by_own` examples."""
     rows = []
@@ -268,6 +279,11 @@ def further(
             f"{query} {np.mean(values):+.1f} dB, {np.mean([gain > 0 for gain in values]):.0%} above it" for query, values in gains.items() if values
         )
         lines.append(f"{kind}, never asked for in training, over two test sounds, {len(rows_of_unheard)} clips, against the mixture: {told}")
+    pieces = shelves(args.corpus, "test", net.sample_rate_hz, [RECORDED])
+    over = protocols.over_recordings(net, by_class[VOICE], pieces[RECORDED], means[VOICE], 4 * args.pairs) if pieces and VOICE in by_class else []
+    if over:
+        told = ", ".join(f"{query} {np.mean([row[query] for row in over]):+.1f} dB" for query in ("GQ", "mean"))
+        lines.append(f"Voices over recorded pieces, {len(over)} clips, against the mixture: {told}")
     correlation, p = protocols.distance_against_loss(rows)
     lines.append(f"Loss of a random query against its distance: rank correlation {correlation:.2f} (p {p:.2g})")
     found = protocols.samples(net, by_class)
@@ -338,9 +354,12 @@ def main(argv: list[str] | None = None) -> None:
     levels = absent(net, found, means)
     if levels:
         print(f"Asked for a class that does not play, {len(levels)} songs: the target lies {np.median(levels):.1f} dB from the mixture (median), {max(levels):.1f} dB at most")
+    kept = alone(net, found, means)
+    if kept:
+        print(f"Asked for a class that is all there is, {len(kept)} songs: SDR {np.median(kept):.1f} dB (median), {min(kept):.1f} dB at least")
     told = {
         "says_what_it_heard": loaded.heard is not None,
-        "scores": rows, "piece_scores": rows_of_pieces, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels,
+        "scores": rows, "piece_scores": rows_of_pieces, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels, "alone_db": kept,
     }
     try:
         if args.out:

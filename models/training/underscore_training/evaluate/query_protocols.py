@@ -174,6 +174,28 @@ def unheard(net: AskedCRN, shelf: Shelf, by_class: dict[str, Shelf], most: int) 
     return rows
 
 
+def over_recordings(net: AskedCRN, voices: Shelf, pieces: Shelf, mean: torch.Tensor, most: int) -> list[dict]:
+    """A voice over a piece as it was recorded, equally loud, asked for by another stretch of itself (`GQ`) and by the mean of voices: SDR above the
+    mixture's, dB."""
+    rows, length = [], round(CLIP_S * net.sample_rate_hz)
+    rng = np.random.default_rng(SEED)
+    for _ in range(most):
+        drawn, piece = voices.draw(rng, length), pieces.draw(rng, length)
+        part = (0.05 * at_unit_rms(drawn.samples)).astype(np.float32)
+        mixture = (part + 0.05 * at_unit_rms(piece.samples)).astype(np.float32)
+        asked = {"mean": mean}
+        try:
+            asked["GQ"] = examples.embedding(net, voices.stretch(drawn.recording, rng, query_samples(net.sample_rate_hz)).samples)
+        except CorpusError:
+            # One that speaks too little.
+            continue
+        before = sdr_db(part, mixture)
+        rows.append({"piece": piece.recording.piece} | {
+            query: sdr_db(part, separated(net, mixture, point)) - before for query, point in asked.items()
+        })
+    return rows
+
+
 def distance_against_loss(rows: list[dict]) -> tuple[float, float]:
     """Of scores by class: rank correlation (Spearman) of what a random query loses against the song's own with the cosine distance
     between the two; and its p value."""
