@@ -482,6 +482,7 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     assert {row["class"] for row in rows["piece_scores"]} == set(DRUM_PIECES), "of songs with kits apart only the pieces are asked for"
     for row in rows["scores"] + rows["piece_scores"]:
         assert np.isfinite([row["GQ"], row["RQ"], row["mixture"]]).all() and ("mean" in row) == (row["class"] != "mallets")
+    assert "Level of what was asked for, median: mean" in told
     assert len(rows["alone_db"]) == 2 and np.isfinite(rows["alone_db"]).all()
     for way, own in zip(rows["interpolation"], rows["own_interpolation"]):
         assert way["classes"] == own["classes"] and way["energies_db"] != own["energies_db"] and len(way["energies_db"][0]) == 11
@@ -518,6 +519,12 @@ def test_a_few_songs_are_of_many_scores() -> None:
     found = [evaluation.Song(f"{score}/{arrangement}", score, {}, {}) for score in "abcdefgh" for arrangement in range(6)]
     assert {song.group for song in evaluation.spread(found, 8)} == set("abcdefgh")
     assert evaluation.spread(found, 100) == found and evaluation.spread([], 3) == []
+
+
+def test_a_part_at_half_its_amplitude_is_6_db_softer_whatever_else_is_there() -> None:
+    part, other = np.eye(2, dtype=np.float32)
+    assert evaluation.level_db(part, 0.5 * part + 3.0 * other) == pytest.approx(-6.02, abs=0.01)
+    assert evaluation.level_db(part, other) == pytest.approx(-60.0)
 
 
 def test_the_order_of_queries_is_told_class_by_class() -> None:

@@ -39,7 +39,7 @@ from ..train.checkpoint import CheckpointError, load_network
 from . import query_protocols as protocols
 from .errors import EvaluateError
 from .files import check_writable_file, write_all
-from .metrics import energy, sdr_db
+from .metrics import energy, level_db, sdr_db
 from .report import table
 from .statistics import interval
 
@@ -137,7 +137,8 @@ def scores(
             row = {"song": song.name, "group": song.group, "class": kind, "mixture": sdr_db(part, mixture)}
             rng = np.random.default_rng([SEED, number, len(rows)])
             own = examples.embedding(net, part)
-            row["GQ"] = sdr_db(part, protocols.separated(net, mixture, own))
+            found_by_own = protocols.separated(net, mixture, own)
+            row["GQ"], row["level by GQ"] = sdr_db(part, found_by_own), level_db(part, found_by_own)
             others = [other for other in by_class[kind].recordings if other.piece != song.pieces[kind]]
             if others:
                 drawn = others[rng.integers(len(others))].samples.astype(np.float32) / 32768
@@ -147,7 +148,8 @@ def scores(
                 row["RQ"] = sdr_db(part, first)
                 row["RQ again"] = sdr_db(part, protocols.separated(net, mixture, examples.embedding(net, first)))
             if kind in means:
-                row["mean"] = sdr_db(part, protocols.separated(net, mixture, means[kind]))
+                found_by_mean = protocols.separated(net, mixture, means[kind])
+                row["mean"], row["level by mean"] = sdr_db(part, found_by_mean), level_db(part, found_by_mean)
             rows.append(row)
         print(f"{number + 1} of {len(found)} songs", end="\r", file=sys.stderr)
     return rows
@@ -200,6 +202,13 @@ def order(rows: list[dict]) -> str:
     )
 
 
+def levels_told(rows: list[dict]) -> str:
+    """How much softer what is asked for is in what was found than in the mixture."""
+    levels = {query: [row[f"level by {query}"] for row in rows if f"level by {query}" in row] for query in ("mean", "GQ")}
+    told = ", ".join(f"{query} {np.median(values):+.1f} dB" for query, values in levels.items() if values)
+    return f"Level of what was asked for, median: {told}"
+
+
 def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> list[float]:
     """What a class leads to that does not play: level of the estimate against the mixture, dB, one class per song."""
     levels = []
@@ -214,14 +223,16 @@ def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> 
     return levels
 
 
-def alone(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> list[float]:
-    """What is left of a class that is asked for where nothing else plays: SDR, dB, one class per song."""
+def alone(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> list[tuple[float, float]]:
+    """What is left of a class that is asked for where nothing else plays: SDR and level, dB, one class per song."""
     kept = []
     for number, song in enumerate(found):
         kinds = sorted(means.keys() & song.parts.keys())
         if kinds:
             kind = kinds[np.random.default_rng([SEED, number]).integers(len(kinds))]
-            kept.append(sdr_db(song.parts[kind], protocols.separated(net, song.parts[kind], means[kind])))
+            part = song.parts[kind]
+            heard = protocols.separated(net, part, means[kind])
+            kept.append((sdr_db(part, heard), level_db(part, heard)))
     return kept
 
 
@@ -238,8 +249,7 @@ def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tenso
             heard = protocols.separated(net, mixture, between(*ends, float(share)))
             for place, kind in enumerate(kinds):
                 part = song.parts[kind]
-                along = float(np.vdot(heard, part)) / energy(part)
-                row["energies_db"][place].append(20 * np.log10(max(along, 1e-3)))
+                row["energies_db"][place].append(level_db(part, heard))
         falling, rising = (np.array(energies) for energies in row["energies_db"])
         row["ripple_db"] = max(
             float((falling - np.minimum.accumulate(falling)).max()), float((np.maximum.accumulate(rising) - rising).max())
@@ -342,7 +352,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     rows = scores(net, found, by_class, means)
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
-    print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n")
+    print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{levels_told(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
     apart = spread(apart, min(args.songs, NUM_KITS))
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
@@ -356,7 +366,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"Asked for a class that does not play, {len(levels)} songs: the target lies {np.median(levels):.1f} dB from the mixture (median), {max(levels):.1f} dB at most")
     kept = alone(net, found, means)
     if kept:
-        print(f"Asked for a class that is all there is, {len(kept)} songs: SDR {np.median(kept):.1f} dB (median), {min(kept):.1f} dB at least")
+        kept_sdr, kept_level = np.median(kept, axis=0)
+        print(f"Asked for a class that is all there is, {len(kept)} songs: SDR {kept_sdr:.1f} dB, its level {kept_level:+.1f} dB (medians)")
     told = {
         "says_what_it_heard": loaded.heard is not None,
         "scores": rows, "piece_scores": rows_of_pieces, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels, "alone_db": kept,

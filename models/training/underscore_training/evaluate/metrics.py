@@ -47,6 +47,11 @@ def sdr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
     return ratio_db(wanted, energy(reference - estimate))
 
 
+def level_db(part: np.ndarray, heard: np.ndarray) -> float:
+    """Of a part in what is heard, against the part itself, whatever else is heard; -60 dB at least."""
+    return float(20 * np.log10(max(float(np.vdot(heard, part)) / energy(part), 1e-3)))
+
+
 def si_sdr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
     """As `sdr_db`, after the best gain."""
     wanted = energy(reference)
