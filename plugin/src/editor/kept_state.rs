@@ -1,13 +1,14 @@
 //! What the stand-alone program was set to, kept from one run to the next: it has no session that would do that.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use nice_plug::context::PluginApi;
 use nice_plug::context::gui::GuiContext;
 use nice_plug::plugin::PluginState;
+use tempfile::NamedTempFile;
 use underscore_engine::user_data_folder;
 
 /// Environment variable that names the file, for several programs at once; empty: nothing is kept.
@@ -15,6 +16,9 @@ const FILE_VARIABLE: &str = "UNDERSCORE_STATE";
 
 /// The file's name in the user's data folder.
 const FILE_NAME: &str = "standalone.json";
+
+/// What is added to the name of a file that is no state.
+const UNREADABLE: &str = ".unreadable";
 
 /// In a host, and where there is no place for it, nothing is kept.
 #[derive(Debug, Default)]
@@ -63,7 +67,9 @@ impl KeptState {
             }
             Err(error) => {
                 // It may be worth something to somebody.
-                let aside = beside(file, "unreadable");
+                let mut aside = file.as_os_str().to_owned();
+                aside.push(UNREADABLE);
+                let aside = PathBuf::from(aside);
                 fs::rename(file, &aside).map_err(|error| format!("it is no state and cannot be moved: {error}"))?;
                 tracing::warn!("all is at its default: what is in {} now is no state: {error}", aside.display());
                 Ok(None)
@@ -88,22 +94,15 @@ impl KeptState {
     }
 }
 
-/// The same name with more to it.
-fn beside(file: &Path, more: &str) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{more}"));
-    file.with_file_name(name)
-}
-
 /// All of it or nothing: the program may be ended at any time, and another one may keep the same file.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let part = beside(file, &format!("{}.part", std::process::id()));
-    fs::write(&part, text).and_then(|()| fs::rename(&part, file)).inspect_err(|_| {
-        let _ = fs::remove_file(&part);
-    })
+    // A bare name is one in the working folder.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut part = NamedTempFile::new_in(folder)?;
+    part.write_all(text.as_bytes())?;
+    part.persist(file)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -121,11 +120,13 @@ mod tests {
     struct Program {
         api: PluginApi,
         gain: Mutex<f32>,
+        /// Held: no audio thread runs, and nothing is loaded.
+        audio_thread: Mutex<()>,
     }
 
     impl Program {
         fn new(api: PluginApi) -> (Arc<Self>, GuiContext) {
-            let program = Arc::new(Self { api, gain: Mutex::new(1.0) });
+            let program = Arc::new(Self { api, gain: Mutex::new(1.0), audio_thread: Mutex::default() });
             (program.clone(), GuiContext::new(program))
         }
 
@@ -160,6 +161,7 @@ mod tests {
         }
 
         fn set_state(&self, state: PluginState) {
+            let _runs = self.audio_thread.lock().unwrap();
             if let Some(ParamValue::F32(gain)) = state.params.get("gain") {
                 self.set(*gain);
             }
@@ -190,37 +192,38 @@ mod tests {
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no half file");
     }
 
+    /// More than this program knows.
+    const OF_A_NEWER_ONE: &str = r#"{"params": {"gain": {"f32": 0.25}, "reverb": {"f32": 0.5}}, "fields": {}}"#;
+
     #[test]
     fn what_nobody_changed_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("standalone.json");
-        // More than this program knows.
-        let text = r#"{"params": {"gain": {"f32": 0.25}, "reverb": {"f32": 0.5}}, "fields": {}}"#;
-        fs::write(&file, text).unwrap();
+        fs::write(&file, OF_A_NEWER_ONE).unwrap();
         let (program, gui, mut kept) = started(&file);
         kept.keep(&gui);
-        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert_eq!(fs::read_to_string(&file).unwrap(), OF_A_NEWER_ONE);
         program.set(0.5);
         kept.keep(&gui);
-        assert_ne!(fs::read_to_string(&file).unwrap(), text);
+        assert_ne!(fs::read_to_string(&file).unwrap(), OF_A_NEWER_ONE);
     }
 
     #[test]
-    fn what_was_kept_is_not_written_over_while_it_is_loaded() {
+    fn what_changes_because_it_is_loaded_was_changed_by_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("standalone.json");
-        let (program, gui, mut kept) = started(&file);
-        program.set(0.25);
-        kept.keep(&gui);
+        fs::write(&file, OF_A_NEWER_ONE).unwrap();
         let (program, gui) = Program::new(PluginApi::Standalone);
-        let audio_thread = program.gain.lock().unwrap();
+        let does_not_run = program.audio_thread.lock().unwrap();
         let mut kept = KeptState::load_from(file.clone(), &gui);
-        // It would wait for the audio thread.
         kept.keep(&gui);
-        drop(audio_thread);
-        kept.loading.take().unwrap().join().unwrap();
+        drop(does_not_run);
+        while !kept.loading.as_ref().unwrap().is_finished() {
+            std::thread::yield_now();
+        }
         kept.keep(&gui);
         assert_eq!(program.gain(), 0.25);
+        assert_eq!(fs::read_to_string(&file).unwrap(), OF_A_NEWER_ONE);
     }
 
     #[test]
@@ -233,7 +236,7 @@ mod tests {
             assert_eq!(program.gain(), 1.0);
             program.set(0.5);
             kept.keep(&gui);
-            assert_eq!(fs::read(beside(&file, "unreadable")).unwrap(), text);
+            assert_eq!(fs::read(folder.path().join("standalone.json.unreadable")).unwrap(), text);
             assert_eq!(started(&file).0.gain(), 0.5);
         }
         let a_folder = folder.path().join("folder");

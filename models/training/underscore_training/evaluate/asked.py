@@ -8,10 +8,10 @@ of its parts at gains of their own, and a voice over them. Each class in it is a
 - by another song's recording of its class (`RQ`, a random query), and by the estimate that this led to (`RQ again`).
 
 Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals
-over songs; then the same of the pieces of a drum kit, in songs whose kit comes apart. Then what lies between two sounds: the energy of
+over songs, and how loud what was asked for is in what was found, which SDR hardly tells; then the same of the pieces of a drum kit, in songs whose kit comes apart. Then what lies between two sounds: the energy of
 either in the estimate on the way from one class' mean to the other's along the sphere, and from one sound's own example to the other's, and by
-how much it ever turns back; and what `query_protocols` has: one of two of a class,
-coarse means against fine ones, what a query loses by its distance, and neighbours in the space, which `--figure` draws.
+how much it ever turns back; what is found of a class that does not play, and of one that is all there is; and what `query_protocols` has: one of two of a class,
+coarse means against fine ones, what a query loses by its distance, and neighbours in the space, which `--figure` draws; voices over recorded pieces.
 """
 
 import argparse

@@ -190,9 +190,7 @@ def over_recordings(net: AskedCRN, voices: Shelf, pieces: Shelf, mean: torch.Ten
             # One that speaks too little.
             continue
         before = sdr_db(part, mixture)
-        rows.append({"piece": piece.recording.piece} | {
-            query: sdr_db(part, separated(net, mixture, point)) - before for query, point in asked.items()
-        })
+        rows.append({query: sdr_db(part, separated(net, mixture, point)) - before for query, point in asked.items()})
     return rows
 
 

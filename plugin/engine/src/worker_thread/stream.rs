@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_takes_a_little_longer_than_its_frames_last_is_in_time_for_most_of_them() {
+    fn a_model_that_takes_a_little_longer_than_its_frames_last_is_not_late_for_good() {
         // Half a call's time is granted: of eight frames at once some are late in any case where a call takes longer than that.
         let cases = [
             ("frame by frame", LIVE, [(0.6, 1.0), (0.99, 1.0), (1.006, 0.97), (1.06, 0.75), (1.19, 0.45)]),
