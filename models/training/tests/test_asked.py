@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import math
 import random
 import shutil
 import tomllib
@@ -42,6 +43,7 @@ from underscore_training.nets.streaming import StreamingAskedCRN, streaming
 from underscore_training.train import config, losses, together
 from underscore_training.train.class_means import ClassMeans
 from underscore_training.train.halfway import some_halfway
+from underscore_training.train.losses import Outcome
 from underscore_training.train.run import Run
 
 LOOK_AHEAD_FRAMES = 3
@@ -63,7 +65,9 @@ def magnitude(num_frames: int, num_channels: int = 1) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("frames_per_call", [1, LOOK_AHEAD_FRAMES, 4])
-def test_calls_equal_the_whole_clip_whatever_is_asked_for(net: AskedCRN, frames_per_call: int) -> None:
+@pytest.mark.parametrize("with_more", [False, True])
+def test_calls_equal_the_whole_clip_whatever_is_asked_for(net: AskedCRN, remembering: AskedCRN, with_more: bool, frames_per_call: int) -> None:
+    net = remembering if with_more else net
     given, asked = magnitude(60, 2), torch.randn(2, net.embedding_size)
     state, parts = net.zero_state(2, given), []
     flushed = torch.nn.functional.pad(given, (0, 0, 0, LOOK_AHEAD_FRAMES))
@@ -113,18 +117,20 @@ def test_how_loud_an_example_is_plays_no_part(net: AskedCRN) -> None:
 
 
 @pytest.fixture(scope="module")
-def present(net: AskedCRN) -> AskedCRN:
-    """The same with a say in how much there is."""
+def remembering(net: AskedCRN) -> AskedCRN:
+    """The same with memories in its decoder, and a say in how much there is."""
     torch.manual_seed(5)
-    present = AskedCRN(**SMALL, with_presence=True)
-    present.load_state_dict(grown(present, net.state_dict()))
-    present.presence.level.weight.data.normal_(std=0.1)
-    return present.eval()
+    remembering = AskedCRN(**SMALL, decoder_memory=(7, 0, 5), with_presence=True)
+    remembering.load_state_dict(grown(remembering, net.state_dict()))
+    for memory in (remembering.memories[0][0], remembering.memories[2][0]):
+        memory.from_time.weight.data.normal_(std=0.3)
+    remembering.presence.level.weight.data.normal_(std=0.1)
+    return remembering.eval()
 
 
-@pytest.mark.parametrize("with_presence", [False, True])
-def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, present: AskedCRN, with_presence: bool, tmp_path: Path) -> None:
-    net = present if with_presence else net
+@pytest.mark.parametrize("with_more", [False, True])
+def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, remembering: AskedCRN, with_more: bool, tmp_path: Path) -> None:
+    net = remembering if with_more else net
     model = streaming(net)
     assert isinstance(model, StreamingAskedCRN)
     space = Space.of({name: torch.randn(32) for name in ("drums", "voice", "bass")})
@@ -294,6 +300,33 @@ def test_who_turns_back_on_the_way_is_charged_by_how_many_db() -> None:
     assert told(True, True) == pytest.approx(charge / 2, rel=0.02)
 
 
+def test_what_is_found_too_softly_is_charged_by_how_many_db_whatever_else_is_found() -> None:
+    music, rest = torch.randn(2, 4, 20, 1025, dtype=torch.complex64).unbind(0)
+    gains = torch.tensor([1.0, 0.5, 2.0, 0.0])[:, None, None]
+
+    def of(estimate: torch.Tensor) -> torch.Tensor:
+        return losses.softening(Outcome(None, estimate, music, music + rest))
+
+    as_loud, halved, doubled, lost = of(gains * music).tolist()
+    assert as_loud == pytest.approx(0, abs=1e-4) and doubled == 0
+    # The floor counts 3 % in.
+    assert halved == pytest.approx(6.02, abs=0.3) and lost == pytest.approx(20 * math.log10(1.03 / 0.03), abs=0.01)
+    assert of(gains * music + 0.3 * rest).tolist() == pytest.approx([as_loud, halved, doubled, lost], abs=0.5)
+
+
+def test_what_is_not_there_is_not_charged_for_its_level() -> None:
+    music, mixture = torch.zeros(2, 20, 1025, dtype=torch.complex64), torch.randn(2, 20, 1025, dtype=torch.complex64)
+    points, named = torch.zeros(2, 4), torch.zeros(2, 3)
+
+    def of(level_weight: float, monkeypatch: pytest.MonkeyPatch) -> float:
+        monkeypatch.setattr(losses, "LEVEL_WEIGHT", level_weight)
+        latent = losses.Latent(points, points, points, named, torch.tensor([-1, -1]))
+        return float(losses.asked(Outcome(None, 0.1 * mixture, music, mixture, latent)))
+
+    with pytest.MonkeyPatch.context() as patched:
+        assert of(0.0, patched) == of(1.0, patched)
+
+
 def test_a_class_is_asked_by_its_mean_once_enough_of_it_was_heard() -> None:
     torch.manual_seed(1)
     heard = ClassMeans(4, 6)
@@ -367,6 +400,19 @@ def test_more_outputs_have_only_layers_that_may_have_them() -> None:
     # The gates of a memory lie one after the other.
     with pytest.raises(DoesNotGrow, match="over_time"):
         grown(AskedCRN(**{**SMALL, "time_memory": 20}), few.state_dict())
+
+
+def test_a_network_with_more_blocks_and_memories_begins_as_the_one_without(net: AskedCRN) -> None:
+    larger = AskedCRN(**{**SMALL, "num_blocks": 3}, decoder_memory=(7, 0, 5)).eval()
+    larger.load_state_dict(grown(larger, net.state_dict()))
+    given, asked = magnitude(20), torch.randn(1, net.embedding_size)
+    with torch.no_grad():
+        assert torch.equal(larger.logits(given, asked), net.logits(given, asked))
+    # And has a way on from there.
+    larger.logits(given, asked).sum().backward()
+    assert all(block.from_time.weight.grad.abs().max() > 0 for block in (larger.core[2], larger.memories[0][0], larger.memories[2][0]))
+    with pytest.raises(ValueError, match="at most as many as the decoder has layers, 4"):
+        AskedCRN(**SMALL, decoder_memory=(1, 2, 3, 4, 5))
 
 
 def test_the_example_is_the_loudest_stretch_and_a_short_one_comes_round_again() -> None:
@@ -513,6 +559,13 @@ def test_a_place_that_nothing_can_be_written_to_is_refused_before_the_work(tmp_p
             evaluation.main([*asked, option, str(tmp_path / "file" / "found.json")])
         with pytest.raises(SystemExit, match="expected the name of a file, got a folder"):
             evaluation.main([*asked, option, str(tmp_path)])
+
+
+def test_all_logits_are_raised_alike(net: AskedCRN) -> None:
+    given, asked, raised = magnitude(20), torch.randn(1, net.embedding_size), copy.deepcopy(net)
+    evaluation.raise_logits(raised, 0.7)
+    with torch.no_grad():
+        assert torch.allclose(raised.logits(given, asked) - net.logits(given, asked), torch.tensor(0.7), atol=1e-4)
 
 
 def test_a_few_songs_are_of_many_scores() -> None:

@@ -12,6 +12,8 @@ over songs, and how loud what was asked for is in what was found, which SDR hard
 either in the estimate on the way from one class' mean to the other's along the sphere, and from one sound's own example to the other's, and by
 how much it ever turns back; what is found of a class that does not play, and of one that is all there is; and what `query_protocols` has: one of two of a class,
 coarse means against fine ones, what a query loses by its distance, and neighbours in the space, which `--figure` draws; voices over recorded pieces.
+
+How loud and how clean what is found is hang together: networks are to be compared at one level, to which `--raised` brings them.
 """
 
 import argparse
@@ -307,6 +309,12 @@ def further(
     return "\n".join(lines)
 
 
+@torch.no_grad()
+def raise_logits(net: AskedCRN, by: float) -> None:
+    """Raises the logits of all masks; those of bins between wide bands, too, which are interpolated."""
+    net.last.bias += by
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m underscore_training.evaluate.asked", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -315,6 +323,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder that `corpus` and `corpus --stems` wrote")
     parser.add_argument("--songs", type=whole, default=1000, help="at most so many")
     parser.add_argument("--pairs", type=whole, default=6, help="of two recordings of a class, and clips for coarse against fine, per class")
+    parser.add_argument(
+        "--raised", type=float, default=0.0, metavar="LOGITS",
+        help="raise all logits by so much: of any network more is found, and more beside it; what is louder and cleaner at once is better",
+    )
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the space there, PNG or SVG")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures there, JSON")
     args = parser.parse_args(argv)
@@ -332,6 +344,7 @@ def main(argv: list[str] | None = None) -> None:
         net = loaded.net
         if not isinstance(net, AskedCRN):
             raise CheckpointError(f"{args.checkpoint} is no network that is asked: train one with system.name = \"asked\"")
+        raise_logits(net, args.raised)
         by_class = shelves(args.corpus, "test", net.sample_rate_hz)
         heard = {recording.name for shelf in by_class.values() for recording in shelf.recordings} & (loaded.heard or set())
         if heard:

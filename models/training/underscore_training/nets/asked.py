@@ -134,6 +134,7 @@ class AskedCRN(CRN):
         self.told_core = Modulation(encoded[-1], embedding_size)
         decoded = [layer.out_features for layer in self.up]
         self.told_up = nn.ModuleList(AdaptiveNorm(features, embedding_size, hop_s) for features in decoded)
+        self.num_told: int = len(decoded)
         self.presence = Presence(encoded[-1]) if with_presence else None
 
     def state_shapes(self) -> list[list[int]]:
@@ -150,15 +151,20 @@ class AskedCRN(CRN):
             skips.append(x)
         delayed = self.wait(skips, state, next_state)
         x = core = self.told_core(self.remember(x, state, next_state), embedding)
-        for layer, told in zip(self.up, self.told_up):
+        before = state[len(state) - self.num_told :]
+        statistics: list[Tensor] = []
+        for layer, told, memories in zip(self.up, self.told_up, self.memories):
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=3))
-            x, statistics = told(x, state[len(next_state)], embedding)
-            next_state.append(statistics)
+            x, now = told(x, before[len(statistics)], embedding)
+            statistics.append(now)
+            for memory in memories:
+                x, hidden, cell = memory(x, state[len(next_state)], state[len(next_state) + 1])
+                next_state += [hidden, cell]
         logits = self.decided(x, seen_late)
         if self.presence is not None:
             # The core has heard as far ahead as the decoder is behind: both speak of the same frames.
             logits = logits + self.presence(core)
-        return logits, next_state
+        return logits, next_state + statistics
 
     def embedding_of(self, example: Tensor) -> Tensor:
         """Waveform `[query, sample]` of `QUERY_FRAMES` frames -> mean of its embedding `[query, embedding]`."""

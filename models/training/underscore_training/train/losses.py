@@ -134,6 +134,22 @@ def divergence(latent: Latent) -> Tensor:
     return 0.5 * (latent.mean.square() + latent.log_var.exp() - 1.0 - latent.log_var).mean()
 
 
+LEVEL_WEIGHT = 0.012
+LEVEL_FLOOR = 0.03
+"""Of the amplitude: what is found at -30 dB is as good as lost, and has a gradient still."""
+
+
+def softening(outcome: Outcome) -> Tensor:
+    """By how many dB what was asked for is softer in what was found than it was, `[batch]`; 0 where it is not.
+
+    In doubt the smallest error is a soft estimate, and a network that doubts often plays all that it finds some dB too soft.
+    """
+    found = torch.view_as_real(outcome.estimate) * torch.view_as_real(outcome.music)
+    share = found.sum(dim=(1, 2, 3)) / (energy(outcome.music) + 1e-9)
+    level_db = 20 * torch.log10((share.clamp_min(0.0) + LEVEL_FLOOR) / (1 + LEVEL_FLOOR))
+    return (-level_db).clamp_min(0.0)
+
+
 WAY_WEIGHT = 0.08
 WAY_FLOOR = 1e-4
 """Of a sound's energy: what is softer than -40 dB may come and go."""
@@ -168,19 +184,20 @@ def asked(outcome: Outcome) -> Tensor:
     an example and the estimate that it led to, so that what was found may be asked for again. The example stays where it is for
     that: the shortest distance is between points that are all one. And, which the thesis does without, that a plain layer can name
     what an example is of: from the masks alone it took hundreds of steps until examples lay apart, and nothing was found till then.
-    And, on the way from one sound to another, that neither turns back.
+    And that what is there is found as loud as it is; and, on the way from one sound to another, that neither turns back.
     """
     latent = outcome.latent
     if latent is None:
         raise ValueError("the loss 'asked' needs a network that is asked, and a recipe that asks")
     is_present = energy(outcome.music) > PRESENT * energy(outcome.mixture)
+    loss = separation(outcome) + LEVEL_WEIGHT * (softening(outcome) * is_present).sum() / is_present.sum().clamp_min(1)
     distance = (latent.again - latent.mean.detach()).abs().mean(dim=1)
     if latent.is_whole is not None:
         is_present = is_present & latent.is_whole
     regression = (distance * is_present).sum() / is_present.sum().clamp_min(1)
     naming = nn.functional.cross_entropy(latent.kind_logits, latent.kind, ignore_index=-1, reduction="sum")
     naming = naming / (latent.kind >= 0).sum().clamp_min(1)
-    loss = separation(outcome) + DIVERGENCE_WEIGHT * divergence(latent) + REGRESSION_WEIGHT * regression + NAMING_WEIGHT * naming
+    loss = loss + DIVERGENCE_WEIGHT * divergence(latent) + REGRESSION_WEIGHT * regression + NAMING_WEIGHT * naming
     return loss if latent.way is None else loss + WAY_WEIGHT * turning_back(outcome.logits, latent.way)
 
 
