@@ -143,7 +143,7 @@ impl Instance {
         if let Some(step) = exact.or(only) {
             return Ok(param.min + step as f64);
         }
-        let hint = if choices.is_empty() { String::new() } else { format!("; it takes {choices:?}") };
+        let hint = if choices.is_empty() { String::new() } else { format!("; it takes {}", listed(&choices)) };
         let fail = || HostError::NoValue { param: param.name.clone(), text: text.to_owned(), hint };
         let Ok(c_text) = CString::new(text) else { return Err(fail()) };
         let extension = self.params_extension()?;
@@ -187,6 +187,23 @@ impl Instance {
     }
 }
 
+/// Choices in quotes. Of those that are counted up only the first and the last: "Free 20" to "Free 64".
+fn listed(choices: &[String]) -> String {
+    const FEWEST_COUNTED: usize = 4;
+    let numbered = |choice: &str| {
+        let (word, number) = choice.rsplit_once(' ')?;
+        Some((word.to_owned(), number.parse::<usize>().ok()?))
+    };
+    let follows = |one: &String, next: &String| {
+        numbered(one).is_some_and(|(word, number)| numbered(next) == Some((word, number + 1)))
+    };
+    let runs = choices.chunk_by(follows).map(|run| match run {
+        [first, .., last] if run.len() >= FEWEST_COUNTED => format!("{first:?} to {last:?}"),
+        _ => run.iter().map(|choice| format!("{choice:?}")).collect::<Vec<_>>().join(", "),
+    });
+    runs.collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +213,14 @@ mod tests {
         assert_eq!(stable_id_hash("hello"), 99_162_322);
         // "dialogue_gain" overflows: the top bit must be clear.
         assert_eq!(stable_id_hash("dialogue_gain") >> 31, 0);
+    }
+
+    #[test]
+    fn choices_that_are_counted_up_are_told_by_the_first_and_the_last() {
+        let choices = ["Off", "Music 5", "Kit 1", "Kit 2", "Free 20", "Free 21", "Free 22", "Free 23", "Free 25", "On"];
+        let told = listed(&choices.map(str::to_owned));
+        assert_eq!(told, r#""Off", "Music 5", "Kit 1", "Kit 2", "Free 20" to "Free 23", "Free 25", "On""#);
+        assert_eq!(listed(&[]), "");
     }
 
     #[test]

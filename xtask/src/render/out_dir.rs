@@ -14,6 +14,28 @@ pub struct OutDir {
     earlier: Vec<PathBuf>,
     /// The report on its way. Held from beginning to end, it keeps every other render out of the folder.
     report: Part,
+    /// Dropped last: what is in them goes first.
+    _made: MadeFolders,
+}
+
+/// Folders that were not there, the innermost first. Those that are still empty in the end are taken away again.
+#[derive(Debug)]
+struct MadeFolders(Vec<PathBuf>);
+
+impl MadeFolders {
+    /// Makes `folder` and those around it that are missing.
+    fn up_to(folder: &Path) -> std::io::Result<Self> {
+        let missing = folder.ancestors().take_while(|around| !around.as_os_str().is_empty() && !around.exists());
+        let made = Self(missing.map(Path::to_path_buf).collect());
+        std::fs::create_dir_all(folder).map(|()| made)
+    }
+}
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        // One with something in it stays.
+        let _ = self.0.iter().try_for_each(std::fs::remove_dir);
+    }
 }
 
 /// What was rendered is whole, but could not be put in its place.
@@ -40,7 +62,8 @@ impl OutDir {
     /// Makes the folder where it is missing and writes to it: whoever renders for a night should not learn in the morning that nothing
     /// can be kept, nor that another render has written into the same folder.
     pub fn prepare(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let made =
+            MadeFolders::up_to(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let report = Part::of(&folder.join(REPORT)).with_context(|| format!("cannot write to {}", folder.display()))?;
         let earlier: Option<Earlier> =
             std::fs::read(folder.join(REPORT)).ok().and_then(|text| serde_json::from_slice(&text).ok());
@@ -48,7 +71,7 @@ impl OutDir {
         let is_name = |path: &PathBuf| matches!(path.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
         let earlier = earlier.map(|earlier| earlier.files).unwrap_or_default();
         let earlier = earlier.into_iter().filter(is_name).map(|name| folder.join(name)).collect();
-        Ok(Self { folder: folder.to_path_buf(), earlier, report })
+        Ok(Self { folder: folder.to_path_buf(), earlier, report, _made: made })
     }
 
     /// The path of a file in it.
@@ -170,6 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mix, out) = (folder.path().join("mix.wav"), folder.path().join("out"));
         fs::write(&mix, "the only copy").unwrap();
+        fs::create_dir(&out).unwrap();
         let refusal =
             |sources: &[&Path]| OutDir::prepare(&out).unwrap().claim(&names(), sources).map_err(|e| e.to_string());
         assert_eq!(refusal(&[&mix]), Ok(()));
@@ -245,6 +269,20 @@ mod tests {
             render(folder, &STEMS, "two");
             assert_eq!(listed(folder), ["dialogue.wav", "main.wav", "music.wav", "report.json"]);
         }
+    }
+
+    #[test]
+    fn a_render_that_fails_leaves_no_folder_that_was_not_there_and_every_one_that_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("renders/own");
+        drop(OutDir::prepare(&own).unwrap());
+        assert!(!folder.path().join("renders").exists() && folder.path().exists());
+        fs::create_dir(folder.path().join("renders")).unwrap();
+        drop(OutDir::prepare(&own).unwrap());
+        assert!(folder.path().join("renders").exists() && !own.exists());
+        render(&own, &STEMS, "one");
+        drop(OutDir::prepare(&own).unwrap());
+        assert_eq!(listed(&own).len(), STEMS.len() + 1, "what an earlier render left");
     }
 
     #[test]
