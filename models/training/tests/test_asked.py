@@ -551,6 +551,29 @@ def test_a_network_that_does_not_say_what_it_heard_is_scored_and_told(
         assert json.loads((tmp_path / "found.json").read_text())["says_what_it_heard"] == (heard is not None)
 
 
+def test_songs_that_it_learnt_are_no_test_and_may_be_scored_as_what_they_are(
+    tiny_songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny_songs / "tracks" / "train", corpus / "tracks" / "train")
+    shutil.copytree(tiny_songs / "tracks" / "test", corpus / "tracks" / "test")
+    for kind in ("bass", "drums"):
+        make = partial(sound, kind, len(kind))
+        store.write_track(corpus, Track(f"learnt/0/{kind}", "synthetic", kind, "train", "CC0-1.0", 1.0, "1", make, "stems/learnt"), make())
+    monkeypatch.setattr(evaluation, "CLIP_S", 2.0)
+    monkeypatch.setattr(evaluation, "further", lambda *_: "")
+    values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 1}, "loss": "asked", "data": {"recipe": "asked"}}
+    run = Run(config.from_dict(values, "test"))
+    run.heard = {"learnt/0/bass", "song0/0/bass"}
+    run.save(tmp_path / "latest.pt")
+    given = ["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(corpus)]
+    with pytest.raises(SystemExit, match="trained on song0/0/bass, which is to be a test"):
+        evaluation.main(given)
+    evaluation.main([*given, "--split", "train"])
+    told = capsys.readouterr().out
+    assert "1 songs of the training's, SDR in dB" in told and "| bass | 1 |" in told
+
+
 def test_a_place_that_nothing_can_be_written_to_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     asked = ["--checkpoint", "absent.pt", "--corpus", str(tmp_path)]

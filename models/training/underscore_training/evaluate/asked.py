@@ -291,7 +291,7 @@ def further(
             f"{query} {np.mean(values):+.1f} dB, {np.mean([gain > 0 for gain in values]):.0%} above it" for query, values in gains.items() if values
         )
         lines.append(f"{kind}, never asked for in training, over two test sounds, {len(rows_of_unheard)} clips, against the mixture: {told}")
-    pieces = shelves(args.corpus, "test", net.sample_rate_hz, [RECORDED])
+    pieces = shelves(args.corpus, args.split, net.sample_rate_hz, [RECORDED])
     over = protocols.over_recordings(net, by_class[VOICE], pieces[RECORDED], means[VOICE], 4 * args.pairs) if pieces and VOICE in by_class else []
     if over:
         told = ", ".join(f"{query} {np.mean([row[query] for row in over]):+.1f} dB" for query in ("GQ", "mean"))
@@ -321,6 +321,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True, help="folder that `corpus` and `corpus --stems` wrote")
+    parser.add_argument(
+        "--split", choices=("test", "train"), default="test",
+        help="train: songs that it may have been trained on; one that finds no more in these is too small, and has learnt nothing by heart",
+    )
     parser.add_argument("--songs", type=whole, default=1000, help="at most so many")
     parser.add_argument("--pairs", type=whole, default=6, help="of two recordings of a class, and clips for coarse against fine, per class")
     parser.add_argument(
@@ -345,27 +349,29 @@ def main(argv: list[str] | None = None) -> None:
         if not isinstance(net, AskedCRN):
             raise CheckpointError(f"{args.checkpoint} is no network that is asked: train one with system.name = \"asked\"")
         raise_logits(net, args.raised)
-        by_class = shelves(args.corpus, "test", net.sample_rate_hz)
+        by_class = shelves(args.corpus, args.split, net.sample_rate_hz)
+        is_test = args.split == "test"
         heard = {recording.name for shelf in by_class.values() for recording in shelf.recordings} & (loaded.heard or set())
-        if heard:
+        if heard and is_test:
             raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is to be a test")
         # A network may have begun with one that was trained on the same score as a whole piece, under its name without the class.
-        heard = {f"stems/{name}" for name in loaded.heard or set()}
+        heard = {f"stems/{name}" for name in loaded.heard or set()} if is_test else set()
         found = [song for song in songs(by_class, net.sample_rate_hz) if song.group not in heard][: args.songs]
         means = {kind: examples.class_mean(net, args.corpus, kind) for kind in (VOICE, *CLASSES) if kind not in UNHEARD}
-        of_kits = shelves(args.corpus, "test", net.sample_rate_hz, DRUM_PIECES)
+        of_kits = shelves(args.corpus, args.split, net.sample_rate_hz, DRUM_PIECES)
         kits = {kind: shelf for kind, shelf in by_class.items() if kind != "drums"} | of_kits
         means_of_pieces = {kind: examples.class_mean(net, args.corpus, kind) for kind in of_kits}
     except (CheckpointError, CorpusError, EvaluateError) as error:
         sys.exit(f"error: {error}")
-    if loaded.heard is None:
+    if loaded.heard is None and is_test:
         print(
             f"{args.checkpoint} does not say what it was trained on: whether it heard these songs is not known, and the figures below may be "
             "of songs that it learnt\n"
         )
     rows = scores(net, found, by_class, means)
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
-    print(f"{len(found)} songs, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{levels_told(rows)}\n")
+    of = "" if is_test else " of the training's"
+    print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{levels_told(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
     apart = spread(apart, min(args.songs, NUM_KITS))
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
