@@ -5,7 +5,6 @@ pub(crate) mod priority;
 
 use crate::callbacks::{AudioThreadMark, Host};
 use crate::{Buses, HostError, Ports};
-use clack_extensions::tail::{PluginTail, TailLength};
 use clack_host::events::EventFlags;
 use clack_host::events::event_types::{ParamValueEvent, TransportEvent, TransportFlags};
 use clack_host::prelude::*;
@@ -180,23 +179,6 @@ impl Processor {
     #[must_use]
     pub fn last_cpu(&self) -> Option<Duration> {
         self.last_cpu
-    }
-
-    /// Events (notes, params) that the last block gave out.
-    #[must_use]
-    pub fn num_answers(&self) -> usize {
-        self.answers.len() as usize
-    }
-
-    /// Tail in samples; `None` for an infinite one.
-    #[must_use]
-    pub fn tail_samples(&mut self) -> Option<usize> {
-        let handle = self.plugin.plugin_handle();
-        match handle.get_extension::<PluginTail>().map(|tail| tail.get(&handle)) {
-            None => Some(0),
-            Some(TailLength::Finite(num_samples)) => Some(num_samples as usize),
-            Some(TailLength::Infinite) => None,
-        }
     }
 
     pub(crate) fn into_stopped(self) -> StoppedPluginAudioProcessor<Host> {

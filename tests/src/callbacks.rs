@@ -13,7 +13,6 @@ use clack_extensions::tail::{HostTail, HostTailImpl};
 use clack_extensions::thread_check::{HostThreadCheck, HostThreadCheckImpl};
 use clack_host::prelude::*;
 use std::cell::Cell;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
 
@@ -37,33 +36,12 @@ impl Drop for AudioThreadMark {
     }
 }
 
-/// What a plugin has asked for since the last look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "independent requests, any of which may be there")]
-pub struct Requests {
-    /// To be deactivated and activated again.
-    pub restart: bool,
-    /// To have its params flushed.
-    pub flush: bool,
-    /// To be processed again after it slept.
-    pub process: bool,
-    /// That its latency, changed in `activate`, be read again.
-    pub latency_changed: bool,
-    /// That its state counts as modified.
-    pub state_dirty: bool,
-}
-
 /// Callbacks from any thread.
 #[derive(Debug)]
 pub(crate) struct Shared {
     main_thread: ThreadId,
     restart: AtomicBool,
-    flush: AtomicBool,
-    process: AtomicBool,
     callback: AtomicBool,
-    latency_changed: AtomicBool,
-    state_dirty: AtomicBool,
-    log: Mutex<Vec<String>>,
 }
 
 impl Shared {
@@ -71,12 +49,7 @@ impl Shared {
         Self {
             main_thread: std::thread::current().id(),
             restart: AtomicBool::new(false),
-            flush: AtomicBool::new(false),
-            process: AtomicBool::new(false),
             callback: AtomicBool::new(false),
-            latency_changed: AtomicBool::new(false),
-            state_dirty: AtomicBool::new(false),
-            log: Mutex::new(Vec::new()),
         }
     }
 
@@ -85,18 +58,9 @@ impl Shared {
         self.callback.swap(false, Ordering::AcqRel)
     }
 
-    pub(crate) fn take_requests(&self) -> Requests {
-        Requests {
-            restart: self.restart.swap(false, Ordering::AcqRel),
-            flush: self.flush.swap(false, Ordering::AcqRel),
-            process: self.process.swap(false, Ordering::AcqRel),
-            latency_changed: self.latency_changed.swap(false, Ordering::AcqRel),
-            state_dirty: self.state_dirty.swap(false, Ordering::AcqRel),
-        }
-    }
-
-    pub(crate) fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    /// Whether the plugin asked to be deactivated and activated again, once.
+    pub(crate) fn take_restart(&self) -> bool {
+        self.restart.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -104,9 +68,8 @@ impl SharedHandler<'_> for Shared {
     fn request_restart(&self) {
         self.restart.store(true, Ordering::Release);
     }
-    fn request_process(&self) {
-        self.process.store(true, Ordering::Release);
-    }
+    // Every block is processed here, and params are flushed where a test does so.
+    fn request_process(&self) {}
     fn request_callback(&self) {
         self.callback.store(true, Ordering::Release);
     }
@@ -114,15 +77,12 @@ impl SharedHandler<'_> for Shared {
 
 impl HostLogImpl for Shared {
     fn log(&self, severity: LogSeverity, message: &str) {
-        let mut log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        log.push(format!("{severity}: {message}"));
+        eprintln!("plugin, {severity}: {message}");
     }
 }
 
 impl HostParamsImplShared for Shared {
-    fn request_flush(&self) {
-        self.flush.store(true, Ordering::Release);
-    }
+    fn request_flush(&self) {}
 }
 
 impl HostThreadCheckImpl for Shared {
@@ -137,29 +97,26 @@ impl HostThreadCheckImpl for Shared {
 
 /// Callbacks on the main thread.
 #[derive(Debug)]
-pub(crate) struct MainThread<'a>(pub(crate) &'a Shared);
+pub(crate) struct MainThread;
 
-impl<'a> MainThreadHandler<'a> for MainThread<'a> {}
+impl MainThreadHandler<'_> for MainThread {}
 
-impl HostLatencyImpl for MainThread<'_> {
-    fn changed(&self) {
-        self.0.latency_changed.store(true, Ordering::Release);
-    }
+impl HostLatencyImpl for MainThread {
+    // Read again whenever it is asked for.
+    fn changed(&self) {}
 }
 
-impl HostStateImpl for MainThread<'_> {
-    fn mark_dirty(&self) {
-        self.0.state_dirty.store(true, Ordering::Release);
-    }
+impl HostStateImpl for MainThread {
+    fn mark_dirty(&self) {}
 }
 
-impl HostParamsImplMainThread for MainThread<'_> {
+impl HostParamsImplMainThread for MainThread {
     // Nothing is cached here: params are read from the plugin every time.
     fn rescan(&self, _flags: ParamRescanFlags) {}
     fn clear(&self, _param_id: clack_host::utils::ClapId, _flags: ParamClearFlags) {}
 }
 
-impl HostAudioPortsImpl for MainThread<'_> {
+impl HostAudioPortsImpl for MainThread {
     fn is_rescan_flag_supported(&self, _flag: AudioPortRescanFlags) -> bool {
         true
     }
@@ -167,11 +124,11 @@ impl HostAudioPortsImpl for MainThread<'_> {
     fn rescan(&self, _flags: AudioPortRescanFlags) {}
 }
 
-impl HostAudioPortsConfigImpl for MainThread<'_> {
+impl HostAudioPortsConfigImpl for MainThread {
     fn rescan(&self) {}
 }
 
-impl HostNotePortsImpl for MainThread<'_> {
+impl HostNotePortsImpl for MainThread {
     fn supported_dialects(&self) -> NoteDialects {
         NoteDialects::CLAP | NoteDialects::MIDI
     }
@@ -194,7 +151,7 @@ pub(crate) struct Host;
 
 impl HostHandlers for Host {
     type Shared<'a> = Shared;
-    type MainThread<'a> = MainThread<'a>;
+    type MainThread<'a> = MainThread;
     type AudioProcessor<'a> = AudioThread;
 
     fn declare_extensions(builder: &mut HostExtensions<Self>, _shared: &Self::Shared<'_>) {

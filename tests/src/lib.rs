@@ -29,7 +29,6 @@ pub use audio_thread::buses::{Bus, Buses};
 pub use audio_thread::priority::{Priority, forbid_restless_threads, raise_to_real_time};
 pub use audio_thread::{ParamChange, Processor, Transport};
 pub use bundle::{Bundle, PluginId};
-pub use callbacks::Requests;
 pub use diagnostics::{Diagnostics, InstanceDiagnostics};
 pub use error::HostError;
 pub use locate::{bundle_path, bundled_folder};

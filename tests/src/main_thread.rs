@@ -4,7 +4,7 @@ pub(crate) mod params;
 pub(crate) mod ports;
 
 use crate::callbacks::{AudioThread, Host};
-use crate::{HostError, Ports, Processor, Requests};
+use crate::{HostError, Ports, Processor};
 use clack_extensions::latency::PluginLatency;
 use clack_extensions::render::{PluginRender, RenderMode};
 use clack_extensions::state::PluginState;
@@ -82,12 +82,6 @@ impl Instance {
         Ok(())
     }
 
-    /// Main channels of each layout that the plugin offers.
-    #[must_use]
-    pub fn layouts(&mut self) -> Vec<usize> {
-        ports::layouts(self.plugin.plugin_handle()).into_iter().map(|(_, num_channels)| num_channels).collect()
-    }
-
     /// Activates the plugin and hands out its audio side, stopped.
     ///
     /// # Errors
@@ -119,18 +113,12 @@ impl Instance {
         handle.get_extension::<PluginLatency>().map_or(0, |latency| latency.get(&handle)) as usize
     }
 
-    /// Serves the plugin's request for a call on the main thread, where it made one. Returns its other requests.
-    pub fn pump(&mut self) -> Requests {
+    /// Serves the plugin's request for a call on the main thread, where it made one. Whether it asked to be activated anew since the last look.
+    pub fn pump(&mut self) -> bool {
         while self.plugin.access_shared_handler(crate::callbacks::Shared::take_callback) {
             self.plugin.call_on_main_thread_callback();
         }
-        self.plugin.access_shared_handler(crate::callbacks::Shared::take_requests)
-    }
-
-    /// What the plugin wrote to the host's log.
-    #[must_use]
-    pub fn log(&self) -> Vec<String> {
-        self.plugin.access_shared_handler(crate::callbacks::Shared::log)
+        self.plugin.access_shared_handler(crate::callbacks::Shared::take_restart)
     }
 
     /// The plugin's state, as a session would keep it.

@@ -33,7 +33,7 @@ pub fn delay_samples(reference: &[f32], delayed: &[f32], max_delay_samples: usiz
     inverse.process(&mut product, &mut correlation).ok()?;
     let in_range = &correlation[..=max_delay_samples.min(delayed.len() - 1).min(fft_size - 1)];
     let (delay, peak) = in_range.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-    // Half of what an exact copy would give is enough to call it one.
+    // A quarter of what an exact copy would give is enough to call it one: a stem is not all of the input.
     let energy = |signal: &[f32]| signal.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
     let expected = (energy(reference) * energy(delayed)).sqrt();
     (expected > 0.0 && f64::from(*peak) / fft_size as f64 > 0.25 * expected).then_some(delay)

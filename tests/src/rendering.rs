@@ -185,7 +185,7 @@ fn run_activated<R: Recorder>(
     };
     let priority = match rendering.pace {
         Pace::AsFastAsPossible => {
-            run(&mut |_| restart_requested |= instance.pump().restart)?;
+            run(&mut |_| restart_requested |= instance.pump())?;
             Priority::Normal
         }
         Pace::RealTime => std::thread::scope(|scope| {
@@ -199,7 +199,7 @@ fn run_activated<R: Recorder>(
                 Ok(priority)
             });
             while !audio_thread.is_finished() {
-                restart_requested |= instance.pump().restart;
+                restart_requested |= instance.pump();
                 std::thread::sleep(MAIN_THREAD_PAUSE);
             }
             audio_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{BLOCKS_SAMPLES, open, separators};
-use host_tests::{BlockSizes, Bundle, Config, Rendered, Rendering, Transport, render, signals::programme};
+use host_tests::{BlockSizes, Bundle, Config, Rendered, Rendering, Transport, render, residual_db, signals::programme};
 
 /// Its hop is no whole number of samples.
 const RATE_HZ: f64 = 44_100.0;
@@ -110,8 +110,17 @@ fn in_mono_as_in_stereo_with_equal_channels() {
     let rendered = render(&bundle, &mut instance, &Rendering::new(&mono, 512)).unwrap();
     let again = render(&bundle, &mut instance, &Rendering::new(&mono, 512)).unwrap();
     assert_same("a second activation", &rendered, &again);
-    for stem in &rendered.tape.stems {
+    let mut stereo = bundle.create(None).unwrap();
+    stereo.configure(Config { num_channels: 2, ..config }).unwrap();
+    let both = vec![mono[0].clone(); 2];
+    let of_both = render(&bundle, &mut stereo, &Rendering::new(&both, 512)).unwrap();
+    assert_eq!(rendered.tape.stems.len(), of_both.tape.stems.len());
+    for (stem, of_both) in rendered.tape.stems.iter().zip(&of_both.tape.stems) {
         assert_eq!(bits(&stem.channels[..1]), bits(&stem.channels[1..]), "{} is not on both channels", stem.name);
+        // The level that a mask is made of is one of two channels there: rounded otherwise.
+        let residual = residual_db(&of_both.channels, &stem.channels);
+        println!("{}: {residual:.1} dBFS from what it is of two equal channels", stem.name);
+        assert!(residual <= -100.0, "{}", stem.name);
     }
 }
 

@@ -42,7 +42,9 @@ impl Places {
                 data: library.join("Application Support/Underscore"),
             });
         }
-        let data = folder("XDG_DATA_HOME").unwrap_or_else(|_| home.join(".local/share"));
+        // One that depends on where a program was started is none, the standard says, and the plugin keeps to that.
+        let data = folder("XDG_DATA_HOME").ok().filter(|data| data.is_absolute());
+        let data = data.unwrap_or_else(|| home.join(".local/share"));
         Ok(Self { clap: home.join(".clap"), vst3: home.join(".vst3"), data: data.join("underscore") })
     }
 
@@ -209,6 +211,12 @@ mod tests {
         });
         assert_eq!(places.expect("a user").data, Path::new("/data/underscore"));
         assert_eq!(user_of(Path::new("/home/u")).data, Path::new("/home/u/.local/share/underscore"));
+        let relative = Places::of_user(|name| Some(if name == "HOME" { "/home/u" } else { "data" }.into()));
+        assert_eq!(
+            relative.expect("a user").data,
+            Path::new("/home/u/.local/share/underscore"),
+            "where the plugin looks"
+        );
         assert!(Places::of_user(|_| None).is_err());
         assert!(fs::metadata("/data/underscore").is_err(), "nothing is made by looking");
     }

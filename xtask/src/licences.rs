@@ -25,7 +25,7 @@ pub fn run() -> Result<()> {
     let path = paths::root().join("xtask").join("licences.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let policy = toml::from_str(&text).with_context(|| format!("{} does not parse", path.display()))?;
-    let metadata = Metadata::read()?;
+    let metadata = Metadata::read_all_features()?;
     let found = violations(&metadata, &policy);
     if !found.is_empty() {
         bail!("licences that {} does not allow:\n  {}", paths::shown(&path), found.join("\n  "));

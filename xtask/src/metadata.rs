@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The dependency graph of all platforms and of the default features.
+/// The dependency graph of all platforms.
 #[derive(Debug, Deserialize)]
 pub struct Metadata {
     /// Every package.
@@ -59,9 +59,20 @@ struct Kind {
 }
 
 impl Metadata {
-    /// Asks cargo.
+    /// Asks cargo, of the default features.
     pub fn read() -> Result<Self> {
-        let text = process::output(process::cargo().args(["metadata", "--format-version", "1", "--locked"]))
+        Self::read_with(&[])
+    }
+
+    /// Asks cargo, of all features: the program that runs alone has dependencies of its own.
+    pub fn read_all_features() -> Result<Self> {
+        Self::read_with(&["--all-features"])
+    }
+
+    fn read_with(features: &[&str]) -> Result<Self> {
+        let mut cargo = process::cargo();
+        cargo.args(["metadata", "--format-version", "1", "--locked"]).args(features);
+        let text = process::output(&mut cargo)
             .context("if Cargo.lock is behind the Cargo.toml files, `cargo check` brings it up to date")?;
         Self::parse(&text)
     }

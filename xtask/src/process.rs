@@ -1,9 +1,9 @@
 //! Running other programs: what is run is printed, and a failure says which command failed and how.
 
 use anyhow::{Context, Result, bail};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Runs a command with its output on the terminal; fails where the command does.
@@ -78,9 +78,14 @@ pub fn find_program<S: AsRef<OsStr>>(names: &[S]) -> Option<PathBuf> {
     })
 }
 
-/// Python 3: the one that the variable `PYTHON` names, else the first on `PATH`.
+/// Python 3: the one that the variable `PYTHON` names, by a path from here or a name on `PATH`, else the first on `PATH`.
 pub fn python() -> Option<PathBuf> {
-    std::env::var_os("PYTHON").map(PathBuf::from).or_else(|| find_program(&["python3", "python"]))
+    let named = |name: OsString| {
+        let is_path = Path::new(&name).components().count() > 1;
+        // Whoever runs it does so in folders of their own. Links stay: by them an environment knows that it is one.
+        if is_path { std::path::absolute(&name).unwrap_or_else(|_| name.into()) } else { name.into() }
+    };
+    std::env::var_os("PYTHON").map(named).or_else(|| find_program(&["python3", "python"]))
 }
 
 /// The command as one would type it.

@@ -118,10 +118,13 @@ fn jobs_of(folder: &Path, out_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let mut taken = BTreeSet::new();
     let jobs = inputs.into_iter().map(|input| {
         // `a.wav` and `a.flac` beside each other: the second keeps its extension.
-        let stem = input.file_stem().unwrap_or_default().to_owned();
-        let folder = if taken.insert(stem.clone()) { stem } else { input.file_name().unwrap_or_default().to_owned() };
-        let out_dir = out_dir.join(folder);
-        (input, out_dir)
+        let stem = input.file_stem().unwrap_or_default();
+        let whole = input.file_name().unwrap_or_default();
+        let mut folder = if taken.contains(stem) { whole } else { stem }.to_owned();
+        while !taken.insert(folder.clone()) {
+            folder.push("-");
+        }
+        (input, out_dir.join(folder))
     });
     Ok(jobs.collect())
 }
@@ -133,11 +136,11 @@ mod tests {
     #[test]
     fn files_of_one_name_do_not_overwrite_each_other_and_texts_are_no_audio() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a.wav", "a.flac", "b.MP3", "notes.txt"] {
+        for name in ["a.wav", "a.flac", "a.wav.flac", "b.MP3", "notes.txt"] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
         let jobs = jobs_of(folder.path(), Path::new("out")).unwrap();
         let folders: BTreeSet<_> = jobs.iter().map(|(_, out_dir)| out_dir.clone()).collect();
-        assert_eq!((jobs.len(), folders.len()), (3, 3));
+        assert_eq!((jobs.len(), folders.len()), (4, 4), "{folders:?}");
     }
 }

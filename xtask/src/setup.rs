@@ -48,22 +48,22 @@ pub fn run(args: &SetupArgs) -> Result<()> {
         let lock = crate::paths::target().join("setup.lock");
         let _turn = Turn::take(&lock, || println!("waiting for another setup to end"))?;
         if !is_there() {
-            return fetch(&pins, &libtorch);
+            return fetch(&pins, &libtorch, !args.verify);
         }
     }
     println!("libtorch {} is in {}", pins.version, crate::paths::shown(&libtorch));
     Ok(())
 }
 
-/// Fetches what is missing or wrong.
-fn fetch(pins: &Pins, libtorch: &Path) -> Result<()> {
+/// Fetches what is missing or wrong. Whether libraries that `pins` do not ask for count as they were found last, is `others_are_trusted`.
+fn fetch(pins: &Pins, libtorch: &Path, others_are_trusted: bool) -> Result<()> {
     let start = Instant::now();
     let downloads = crate::paths::target().join("download");
     write_if_changed(&libraries(libtorch).join("libtorch.so"), LINKER_SCRIPT)?;
     for package in &pins.package {
         fetch_package(pins, package, libtorch, &downloads)?;
     }
-    Stamp::write(&Pins::built_in()?, libtorch)?;
+    Stamp::write(pins, libtorch, others_are_trusted)?;
     if downloads.exists() {
         fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))?;
     }

@@ -147,7 +147,7 @@ fn training_tests() -> Result<Tally> {
     let modules = "import numpy, pytest, scipy, soundfile, torch, tqdm";
     if process::output(Command::new(&python).args(["-c", modules])).is_err() {
         println!(
-            "left out: `{modules}` fails in {}; set PYTHON to an environment made as models/training/README.md says",
+            "left out: `{modules}` fails in {}; set PYTHON to the bin/python of an environment made as models/training/README.md says",
             python.display()
         );
         return Ok(Tally::default());

@@ -21,7 +21,7 @@ batch = 2
 [optimiser]
 steps = 3
 """
-COMMANDS = ("corpus", "train", "evaluate", "evaluate.where", "export", "export.packer", "nets", "golden", "fixtures", "programme")
+COMMANDS = ("corpus", "train", "evaluate", "evaluate.where", "evaluate.asked", "export", "export.packer", "nets", "golden", "fixtures", "programme")
 
 
 def run(name: str, *arguments: object) -> subprocess.CompletedProcess:

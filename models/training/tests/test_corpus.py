@@ -311,6 +311,23 @@ def test_packed_chunks_unpack_to_the_same_corpus(tmp_path: Path, monkeypatch: py
     assert stored(tmp_path / "chunks") == stored(tmp_path / "corpus")
 
 
+def test_packing_a_smaller_corpus_anew_leaves_no_chunk_of_the_larger_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "corpus")
+    monkeypatch.setattr(store, "CHUNK_BYTES", 100_000)
+    before = store.pack(tmp_path / "corpus", tmp_path / "chunks")
+    shutil.rmtree(tmp_path / "corpus" / "tracks" / "train")
+    after = store.pack(tmp_path / "corpus", tmp_path / "chunks")
+    assert len(after) < len(before) and sorted((tmp_path / "chunks").iterdir()) == after
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CorpusError, match="chunks cannot be written"):
+        store.pack(tmp_path / "corpus", tmp_path / "file" / "chunks")
+
+
+def test_without_scores_there_are_no_parts_and_the_message_offers_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="openttd-openmsx and unpack it there$"):
+        main(["--packages", str(tmp_path), "--out", str(tmp_path / "corpus"), "--stems"])
+
+
 def test_the_demo_programme_is_held_out() -> None:
     from underscore_training import programme
 

@@ -112,11 +112,6 @@ impl Buses {
         self.buses.iter().filter(|bus| !bus.is_main)
     }
 
-    /// The bus of that name, case ignored.
-    pub fn named_mut(&mut self, name: &str) -> Option<&mut Bus> {
-        self.buses.iter_mut().find(|bus| bus.name.eq_ignore_ascii_case(name))
-    }
-
     /// Makes room for a block larger than announced.
     pub(crate) fn grow(&mut self, num_samples: usize) {
         for channel in self.buses.iter_mut().flat_map(|bus| &mut bus.channels) {

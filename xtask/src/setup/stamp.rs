@@ -49,8 +49,7 @@ impl Stamp {
 
     /// Whether everything that `pins` ask for is as the last set-up left it. It may have left more (CUDA).
     pub fn holds(pins: &Pins, libtorch: &Path) -> bool {
-        let read = || -> Option<Self> { serde_json::from_slice(&fs::read(file(libtorch)).ok()?).ok() };
-        let Some(stamp) = read() else { return false };
+        let Some(stamp) = Self::read(libtorch) else { return false };
         let now = Self::observe(pins, libtorch);
         stamp.pins_sha256 == now.pins_sha256
             && stamp.include == now.include
@@ -60,14 +59,56 @@ impl Stamp {
             })
     }
 
-    /// Writes down what is there now. To be called only after every file was checked against its pin. `pins` must be the
-    /// whole table for the libraries that only CUDA needs not to be forgotten.
-    pub fn write(pins: &Pins, libtorch: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(&Self::observe(pins, libtorch))?;
+    fn read(libtorch: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file(libtorch)).ok()?).ok()
+    }
+
+    /// Writes down what `pins` ask for and is there now: to be called only after each of these files was checked against its pin. What an
+    /// earlier set-up by the same pins found beside it (CUDA) and nobody has written to since stays written down where it `is_trusted`.
+    pub fn write(pins: &Pins, libtorch: &Path, is_trusted: bool) -> Result<()> {
+        let mut stamp = Self::observe(pins, libtorch);
+        let earlier = Self::read(libtorch).filter(|earlier| is_trusted && earlier.pins_sha256 == stamp.pins_sha256);
+        for (name, trace) in earlier.map(|earlier| earlier.libraries).unwrap_or_default() {
+            if Trace::of(&libraries(libtorch).join(&name)) == Some(trace) {
+                stamp.libraries.entry(name).or_insert(trace);
+            }
+        }
+        let text = serde_json::to_string_pretty(&stamp)?;
         fs::write(file(libtorch), text).with_context(|| format!("cannot write {}", file(libtorch).display()))
     }
 }
 
 fn file(libtorch: &Path) -> PathBuf {
     libtorch.join("setup.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_checked_counts_as_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let libtorch = folder.path();
+        fs::create_dir_all(libraries(libtorch)).unwrap();
+        let (processor, all) = (|| Pins::built_in().unwrap().select(false), Pins::built_in().unwrap());
+        for (_, library) in all.libraries() {
+            fs::write(libraries(libtorch).join(library.file_name()), library.file_name()).unwrap();
+        }
+        Stamp::write(&processor(), libtorch, true).unwrap();
+        assert!(Stamp::holds(&processor(), libtorch));
+        assert!(!Stamp::holds(&all, libtorch), "nobody has looked at what only CUDA needs");
+
+        Stamp::write(&all, libtorch, true).unwrap();
+        Stamp::write(&processor(), libtorch, true).unwrap();
+        assert!(Stamp::holds(&all, libtorch), "an earlier set-up has, and nobody has written to it since");
+        let (_, of_cuda) = all.libraries().find(|(_, library)| library.cuda).unwrap();
+        fs::write(libraries(libtorch).join(of_cuda.file_name()), "damaged").unwrap();
+        Stamp::write(&processor(), libtorch, true).unwrap();
+        assert!(!Stamp::holds(&all, libtorch));
+
+        Stamp::write(&all, libtorch, true).unwrap();
+        Stamp::write(&processor(), libtorch, false).unwrap();
+        assert!(!Stamp::holds(&all, libtorch), "whoever checks every file anew does not trust an earlier check");
+    }
 }

@@ -7,9 +7,10 @@ use crate::digest;
 use crate::files::Part;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -39,7 +40,8 @@ pub struct Order<'a> {
 pub fn take(package: &Package, downloads: &Path, order: &Order) -> Result<()> {
     let wheel = index::resolve(package)?;
     if let Some(path) = wheel.url.strip_prefix("file://") {
-        return take_local(Path::new(path), order);
+        let path = percent_decode_str(path).decode_utf8().with_context(|| format!("{} is no path", wheel.url))?;
+        return take_local(Path::new(&*path), order);
     }
     match HttpFile::open(&wheel.url) {
         Ok(file) => {
@@ -136,8 +138,7 @@ fn extract<R: Read + Seek>(archive: &mut ZipArchive<R>, members: &[Member]) -> R
             archive.by_name(&member.name).with_context(|| format!("the wheel holds no {}", member.name))?;
         let destination = &member.destination;
         let mut part = Part::of(destination)?;
-        let found = copy(&mut source, part.file())
-            .map_err(|error| Mismatch { message: format!("cannot unpack {}: {error}", member.name) })?;
+        let found = copy(&mut source, member, part.file())?;
         if let Some(expected) = member.sha256.as_ref().filter(|expected| **expected != found) {
             let message = format!("{} has SHA-256 {found}, expected {expected}", member.name);
             return Err(Mismatch { message }.into());
@@ -147,21 +148,24 @@ fn extract<R: Read + Seek>(archive: &mut ZipArchive<R>, members: &[Member]) -> R
     Ok(())
 }
 
-/// Copies and returns the SHA-256 of what was copied.
-fn copy(source: &mut impl Read, destination: &File) -> io::Result<String> {
+/// Copies and returns the SHA-256 of what was copied. What cannot be read is a [`Mismatch`]; what cannot be written is not, for it would
+/// not help to fetch it again.
+fn copy(source: &mut impl Read, member: &Member, destination: &File) -> Result<String> {
     let mut file = BufWriter::with_capacity(1 << 20, destination);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
+    let writing = || format!("cannot write {}", member.destination.display());
     loop {
-        match source.read(&mut buffer)? {
+        let read = source.read(&mut buffer);
+        match read.map_err(|error| Mismatch { message: format!("cannot unpack {}: {error}", member.name) })? {
             0 => break,
             num_bytes => {
                 hasher.update(&buffer[..num_bytes]);
-                file.write_all(&buffer[..num_bytes])?;
+                file.write_all(&buffer[..num_bytes]).with_context(writing)?;
             }
         }
     }
-    file.flush()?;
+    file.flush().with_context(writing)?;
     Ok(digest::hex(&hasher.finalize()))
 }
 
@@ -208,6 +212,17 @@ mod tests {
         let error = take_local(&wheel(folder.path()), &order).expect_err("the digest differs");
         assert!(error.downcast_ref::<Mismatch>().is_some(), "{error}");
         assert!(!folder.path().join("out/two").exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_no_damaged_download() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let full = File::options().write(true).open("/dev/full").expect("a file to which nothing can be written");
+        let member = member(folder.path(), None);
+        let error =
+            copy(&mut &*"lib/two".repeat(1000).into_bytes(), &member, &full).expect_err("nothing can be written");
+        assert!(error.downcast_ref::<Mismatch>().is_none() && error.to_string().contains("out/two"), "{error}");
     }
 
     #[test]

@@ -16,12 +16,14 @@ pub fn run() -> Result<Tally> {
     };
     let file = folder.join("requirements.txt");
     let requirements = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    // Packages are built for one Python: after another one they are installed anew.
+    let version = process::output(Command::new(&python).arg("--version")).unwrap_or_default();
     let install = || {
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target"]).arg(&packages);
         process::run(pip.arg("--requirement").arg(&file))
     };
-    if let Err(error) = provide(&packages, &requirements, install) {
+    if let Err(error) = provide(&packages, &format!("{requirements}{version}"), install) {
         println!("left out: the host cannot be installed: {error:#}");
         return Ok(Tally::default());
     }

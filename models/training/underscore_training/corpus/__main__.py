@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import debian, layouts, scores, stems, store, voices
 from .build import build
-from .errors import CorpusError
+from .errors import CorpusError, NoScores
 from .track import KINDS, SPLITS, TRACK_RATE_HZ
 
 DESCRIPTION = """Build a corpus of speech and music, split by speaker and piece.
@@ -65,20 +65,20 @@ def main(argv: list[str] | None = None) -> None:
         "speech": layouts.speech_folder, "music": layouts.music_folder, "musdb18": layouts.musdb18,
         "slakh": layouts.slakh, "dnr": layouts.divide_and_remaster,
     }
-    own = [reader(getattr(args, name), args.seed) for name, reader in readers.items() if getattr(args, name)]
-    parts = list(own)
-    if args.stems:
-        # What is trained on first: the rest may be made meanwhile.
-        listed = stems.tracks(args.packages or Path("packages"), args.seed)
-        parts = [sorted(listed, key=lambda track: SPLITS.index(track.split))]
-    elif args.packages or not own:
-        packages = args.packages or Path("packages")
-        parts.append(debian.tracks(packages, args.seed))
-        if not args.no_voices:
-            parts.append(voices.tracks(args.seed))
-        if not args.no_scores:
-            parts.append(scores.tracks(packages, args.seed))
     try:
+        own = [reader(getattr(args, name), args.seed) for name, reader in readers.items() if getattr(args, name)]
+        parts = list(own)
+        if args.stems:
+            # What is trained on first: the rest may be made meanwhile.
+            listed = stems.tracks(args.packages or Path("packages"), args.seed)
+            parts = [sorted(listed, key=lambda track: SPLITS.index(track.split))]
+        elif args.packages or not own:
+            packages = args.packages or Path("packages")
+            parts.append(debian.tracks(packages, args.seed))
+            if not args.no_voices:
+                parts.append(voices.tracks(args.seed))
+            if not args.no_scores:
+                parts.append(scores.tracks(packages, args.seed))
         built = build(args.out, chain.from_iterable(parts), args.prune)
         print(contents(args.out))
         if built.left_out:
@@ -92,6 +92,9 @@ def main(argv: list[str] | None = None) -> None:
         if args.pack:
             for path in store.pack(args.out, args.pack):
                 print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    except NoScores as error:
+        # Without scores there are no parts of them.
+        sys.exit(f"error: {error}{'' if args.stems else ', or pass --no-scores'}")
     except CorpusError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .decode import Undecodable, decode
-from .errors import CorpusError
+from .errors import CorpusError, NoScores
 from .track import TRACK_RATE_HZ
 
 NOT_MENDED = {
@@ -50,13 +50,13 @@ def _play(midi_file: Path, soundfont: str, sound: Path, name: str, limit_s: floa
     except subprocess.TimeoutExpired as error:
         raise Undecodable(f"{name}: fluidsynth is not done after {limit_s} s") from error
     except FileNotFoundError as error:
-        raise CorpusError("prlimit is not there: apt install util-linux, or pass --no-scores") from error
+        raise NoScores("prlimit is not there: apt install util-linux") from error
     if done.returncode == -signal.SIGXFSZ:
         raise Undecodable(f"{name}: fluidsynth is not done after {LONGEST_S:.0f} s of sound")
     said = done.stderr.decode(errors="replace").strip().splitlines()
     for line in said:
         for complaint, advice in NOT_MENDED.items():
             if complaint in line:
-                raise CorpusError(f"{name}: {soundfont}: {line.strip()}: {advice}, or pass --no-scores")
+                raise NoScores(f"{name}: {soundfont}: {line.strip()}: {advice}")
     if done.returncode != 0:
-        raise CorpusError(f"{name}: {said[-1] if said else 'fluidsynth failed'}: apt install fluidsynth, or pass --no-scores")
+        raise NoScores(f"{name}: {said[-1] if said else 'fluidsynth failed'}: apt install fluidsynth")

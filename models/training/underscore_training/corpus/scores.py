@@ -15,7 +15,7 @@ import mido
 import numpy as np
 
 from .decode import Undecodable
-from .errors import CorpusError
+from .errors import NoScores
 from .fluidsynth import played
 from .track import Split, Track, drawn_split, fingerprint
 
@@ -140,9 +140,9 @@ def soundfont(split: Split) -> str:
     for path in SOUNDFONTS[split]:
         if Path(path).exists():
             return path
-    raise CorpusError(
+    raise NoScores(
         f"no soundfont for the {split} split, expected one of {', '.join(SOUNDFONTS[split])}: apt install "
-        "fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont, or pass --no-scores"
+        "fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont"
     )
 
 
@@ -165,7 +165,7 @@ def listed_scores(packages: Path, seed: int) -> Iterator[Listed]:
     folder = packages / "openttd-openmsx" / OPENMSX
     tunes = sorted(folder.rglob("*.mid"))
     if not tunes:
-        raise CorpusError(f"{folder} holds no MIDI files: apt-get download openttd-openmsx and unpack it there, or pass --no-scores")
+        raise NoScores(f"{folder} holds no MIDI files: apt-get download openttd-openmsx and unpack it there")
     for tune in tunes:
         yield f"openttd-openmsx/{tune.stem}", "GPL-2", tune.read_bytes, False, f"openmsx/{tune.stem}"
     by_folder: dict[str, list[Path]] = {}

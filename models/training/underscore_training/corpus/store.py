@@ -193,7 +193,6 @@ def remove_track(corpus: Path, note: Path) -> None:
 
 def pack(corpus: Path, out: Path, splits: tuple[str, ...] = SPLITS) -> list[Path]:
     """The tracks as plain tar archives `chunk-000.tar`... of less than 60 MB each, to be unpacked into one folder."""
-    out.mkdir(parents=True, exist_ok=True)
     files = [
         file
         for split in splits
@@ -212,10 +211,20 @@ def pack(corpus: Path, out: Path, splits: tuple[str, ...] = SPLITS) -> list[Path
         chunks[-1].append(file)
         size += cost
     paths = []
-    for idx, chunk in enumerate(chunks):
-        path = out / f"chunk-{idx:03}.tar"
-        with tarfile.open(path, "w") as archive:
-            for file in chunk:
-                archive.add(file, file.relative_to(corpus))
-        paths.append(path)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for idx, chunk in enumerate(chunks):
+            path = out / f"chunk-{idx:03}.tar"
+            draft = path.with_suffix(".draft")
+            with tarfile.open(draft, "w") as archive:
+                for file in chunk:
+                    archive.add(file, file.relative_to(corpus))
+            draft.replace(path)
+            paths.append(path)
+        # Those of a larger corpus would bring tracks back that are no longer in this one.
+        for path in out.glob("chunk-*.tar"):
+            if path not in paths:
+                path.unlink()
+    except OSError as error:
+        raise CorpusError(f"{out}: chunks cannot be written ({error}): make room, and pack again") from error
     return paths

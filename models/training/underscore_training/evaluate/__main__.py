@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ..corpus.errors import CorpusError
-from ..options import whole
+from ..options import seconds, whole
 from ..train.checkpoint import commit
 from .clips import CLIP_S
 from .errors import EvaluateError
@@ -31,13 +31,6 @@ DESCRIPTION = """Score separators on test clips that none of them heard in train
 
 Beside the checkpoints stand the mixture itself, RNNoise where it is installed, and two masks made
 from the references, the ideal ratio mask and the phase-sensitive mask, as ceilings."""
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 1 <= value <= 60:
-        raise argparse.ArgumentTypeError(f"{value:g} is not between 1 and 60")
-    return value
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:

@@ -290,7 +290,7 @@ def further(
         told = ", ".join(
             f"{query} {np.mean(values):+.1f} dB, {np.mean([gain > 0 for gain in values]):.0%} above it" for query, values in gains.items() if values
         )
-        lines.append(f"{kind}, never asked for in training, over two test sounds, {len(rows_of_unheard)} clips, against the mixture: {told}")
+        lines.append(f"{kind}, never asked for in training, over two {args.split} sounds, {len(rows_of_unheard)} clips, against the mixture: {told}")
     pieces = shelves(args.corpus, args.split, net.sample_rate_hz, [RECORDED])
     over = protocols.over_recordings(net, by_class[VOICE], pieces[RECORDED], means[VOICE], 4 * args.pairs) if pieces and VOICE in by_class else []
     if over:

@@ -27,7 +27,7 @@ def draw_space(found: list[Sample], path: Path) -> None:
         for idx, kind in enumerate(kinds):
             own = np.array([sample.kind == kind for sample in found])
             axes.scatter(*places[own].T, s=14, color=colours[idx], marker=MARKERS[idx % len(MARKERS)], label=kind)
-        axes.set(xticks=[], yticks=[], title="Examples never trained on, by t-SNE")
+        axes.set(xticks=[], yticks=[], title="Examples by t-SNE")
         axes.grid(False)
         figure.legend(loc="outside right center", frameon=False)
         figure.savefig(path, dpi=150)

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from ..corpus.errors import CorpusError
-from ..options import whole
+from ..options import seconds, whole
 from .clips import CLIP_RATE_HZ, MUSIC_LEVELS_DB, ClipList
 from .errors import EvaluateError
 from .estimators import Trained, require_unheard
+from .metrics import SilentReference
 from .resample import resampled
 
 PROG = "python -m underscore_training.evaluate.where"
@@ -51,7 +52,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="folder that `corpus` wrote")
     parser.add_argument("--split", choices=("test", "valid"), default="valid", help="of the corpus (default: %(default)s)")
     parser.add_argument("--clips", type=whole, default=24, help="number of clips (default: %(default)s)")
-    parser.add_argument("--clip-s", type=float, default=12.0, help="length of each, seconds (default: %(default)s)")
+    parser.add_argument("--clip-s", type=seconds, default=12.0, help="length of each, seconds (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=11, help="which clips (default: %(default)s)")
     parser.add_argument("--threads", type=whole, default=1, help="threads of torch (default: %(default)s)")
     return parser.parse_args(argv)
@@ -71,7 +72,11 @@ def table(args: argparse.Namespace) -> None:
             clip = clips.clip(idx)
             music = resampled(clip.music * 10 ** (level_db / 20), CLIP_RATE_HZ, rate_hz)
             mixture = music + resampled(clip.speech, CLIP_RATE_HZ, rate_hz)
-            row = where(music, estimator.music(mixture), rate_hz)
+            try:
+                row = where(music, estimator.music(mixture), rate_hz)
+            except SilentReference:
+                print(f"{clip.piece[:34]:34}  {clip.speaker[-24:]:24}  silent: left out")
+                continue
             rows.append(row)
             print(f"{clip.piece[:34]:34}  {clip.speaker[-24:]:24}  {row.sdr_db:8.2f}  {row.after_beginning_db:9.2f}  {row.above_low_db:12.2f}")
         means = [np.mean([getattr(row, name) for row in rows]) for name in Where.__annotations__]

@@ -41,7 +41,10 @@ class LoadedNetwork:
 def commit() -> str:
     """The commit of the code that runs, with a plus when files differ from it."""
     here = Path(__file__).parent
-    found = subprocess.run(["git", "describe", "--always", "--dirty=+", "--abbrev=12"], capture_output=True, text=True, cwd=here)
+    try:
+        found = subprocess.run(["git", "describe", "--always", "--dirty=+", "--abbrev=12"], capture_output=True, text=True, cwd=here)
+    except OSError:
+        return "unknown"
     return found.stdout.strip() or "unknown"
 
 

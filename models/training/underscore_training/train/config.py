@@ -121,6 +121,8 @@ def from_dict(values: dict[str, Any], where: str) -> Config:
         if value not in known:
             raise ConfigError(f"{where}: {name} is {value!r}, expected one of {', '.join(known)}")
     num_pairs = RECIPES[config.data.recipe].num_pairs
+    if config.judged == "heard" and num_pairs == NUM_ASKS:
+        raise ConfigError(f"{where}: judged is 'heard', expected 'spectra': recipe {config.data.recipe!r} asks, and who is asked is judged by spectra")
     if config.data.batch % num_pairs:
         raise ConfigError(f"{where}: [data] batch is {config.data.batch}, expected a multiple of {num_pairs}: recipe {config.data.recipe!r} gives {num_pairs} pairs at once")
     for name in ("halfway_share", "class_mean_share"):

@@ -129,7 +129,8 @@ class Run:
                     drawn, wanted, is_whole = questions.points, questions.wanted, questions.is_whole
                     way = Way(questions.sounds, questions.is_way)
                     kind = torch.where(is_whole, kind, -1)
-                logits = None if self.config.loss in WITHOUT_ESTIMATE else net.logits(mixed.abs(), drawn).float()
+                of_whole_clip = self.logits if self.logits is not None and net is self.net else net.logits
+                logits = None if self.config.loss in WITHOUT_ESTIMATE else of_whole_clip(mixed.abs(), drawn).float()
                 estimate = wanted if logits is None else torch.sigmoid(logits) * mixed
                 again, _ = net.query((estimate.abs().square() + 1e-12).sqrt())
             return Outcome(logits, estimate, wanted, mixed, Latent(mean, log_var, again.float(), net.named(drawn).float(), kind, is_whole, way))
