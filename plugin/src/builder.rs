@@ -154,6 +154,15 @@ impl Builder {
         self.needs_restart.load(Ordering::Relaxed) && self.needs_restart.swap(false, Ordering::Acquire)
     }
 
+    /// Whether an engine of this `key` waits for the host to activate the plugin again. Not for the audio thread.
+    #[must_use]
+    pub fn waits_for_host(&self, key: EngineKey) -> bool {
+        self.state()
+            .active
+            .as_ref()
+            .is_some_and(|active| active.host.lines_up && active.left_to_activation == Some(key))
+    }
+
     /// See [`HostConfig::lines_up`]; `true` while the plugin is not active. Not for the audio thread.
     #[must_use]
     pub fn lines_up(&self) -> bool {

@@ -42,7 +42,7 @@ use nice_plug_egui::{
 use underscore_engine::{QueryBoard, State, StatusSnapshot};
 
 use crate::block::NUM_STEMS;
-use crate::builder::Builder;
+use crate::builder::{Builder, wanted};
 use crate::meters::Meters;
 use crate::mixer;
 use crate::model::Model;
@@ -93,6 +93,7 @@ pub(crate) fn create(
         status: None,
         status_at: None,
         lines_up: true,
+        waits_for_host: false,
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
         kept_state: KeptState::default(),
@@ -114,6 +115,8 @@ pub struct EditorApp {
     status_at: Option<Instant>,
     /// Whether another latency waits for the host.
     lines_up: bool,
+    /// Whether what is chosen does.
+    waits_for_host: bool,
     example_file: ExampleFile,
     session_watch: SessionWatch,
     kept_state: KeptState,
@@ -123,6 +126,7 @@ impl NiceEguiApp for EditorApp {
     fn build(&mut self, context: egui::Context, gui: GuiContext, _frame: &mut Frame) -> Result<(), HandlerError> {
         theme::apply(&context);
         self.kept_state = KeptState::load(&gui);
+        question_panel::let_go(&gui.param_setter(), &self.params.question);
         self.gui = Some(gui);
         // Peaks from before the window was opened are old news.
         let _ = self.meters.take();
@@ -159,6 +163,7 @@ impl EditorApp {
         if is_status_old {
             self.status = self.builder.status().map(|status| status.snapshot());
             self.lines_up = self.builder.lines_up();
+            self.waits_for_host = self.builder.waits_for_host(wanted(&self.params));
             self.status_at = Some(now);
         }
         is_status_old
@@ -234,10 +239,7 @@ impl EditorApp {
                 model.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
             ),
             params.question.notice(model.id()),
-            self.status
-                .as_ref()
-                .filter(|_| self.lines_up)
-                .and_then(|status| status_panel::restart_notice(status, model.id())),
+            self.waits_for_host.then(|| status_panel::restart_notice(model.id())),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();
         status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices);

@@ -1,18 +1,21 @@
 //! The engine that separates, and the one that is about to take over from it.
 //!
 //! When the user chooses another model or device, a new engine is built off the audio thread (see [`crate::builder`]) and sent
-//! here. It gets the same input as the current one until it has heard as much as its latency and its model is loaded, or known to be
-//! missing; then everything is crossfaded, of which only the stems change where both have one latency. Engines are
+//! here. It gets the same input as the current one until it has heard as much as its latency and its masks are in as far as the current
+//! one's, or its model is known to be missing; then everything is crossfaded, of which only the stems change where both have one latency. Engines are
 //! never freed here: the old one goes back the way the new one came.
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
-use underscore_engine::{Control, DeviceChoice, Engine, Question, Ramp, Settings, State};
+use underscore_engine::{Control, DeviceChoice, Engine, Question, Ramp, RenderMode, Settings, State};
 
 use crate::block::{StemBlock, StemMemory};
 
 /// Duration of the crossfade between two engines, seconds.
 const CROSSFADE_S: f64 = 0.020;
+
+/// For how many of its latencies an engine whose model runs is waited for to have its masks in: in silence it may never.
+const LONGEST_WAIT_LATENCIES: usize = 2;
 
 /// Engines that can be on their way in one direction.
 const NUM_ON_THE_WAY: usize = 4;
@@ -50,10 +53,49 @@ impl EngineSupply {
 /// An engine that is being made ready.
 struct Next {
     engine: Box<Engine>,
-    /// Samples until it has heard as much as its latency.
-    num_samples_to_fill: usize,
+    approach: Approach,
     /// 0 (the current engine)..=1 (this one).
     fade: Ramp,
+}
+
+impl Next {
+    fn new(engine: Box<Engine>) -> Self {
+        let approach = Approach::new(engine.latency_samples());
+        Self { engine, approach, fade: Ramp::new(0.0) }
+    }
+}
+
+/// How far an engine is from taking over.
+struct Approach {
+    /// Samples until it has heard as much as its latency.
+    num_samples_to_fill: usize,
+    /// Samples for which its masks may still be waited for, once its model runs.
+    num_samples_to_wait: usize,
+}
+
+impl Approach {
+    fn new(latency_samples: usize) -> Self {
+        let num_samples_to_wait = LONGEST_WAIT_LATENCIES * latency_samples;
+        Self { num_samples_to_fill: latency_samples, num_samples_to_wait }
+    }
+
+    /// Whether the engine may take over, after a block of `num_samples` in which it was in `state`; `is_in`: its masks are in as far as the
+    /// current one's.
+    fn heard(&mut self, num_samples: usize, state: State, is_in: bool) -> bool {
+        self.num_samples_to_fill = self.num_samples_to_fill.saturating_sub(num_samples);
+        if self.num_samples_to_fill > 0 {
+            return false;
+        }
+        match state {
+            State::Loading => false,
+            State::Unavailable => true,
+            State::Running if is_in || self.num_samples_to_wait == 0 => true,
+            State::Running => {
+                self.num_samples_to_wait = self.num_samples_to_wait.saturating_sub(num_samples);
+                false
+            }
+        }
+    }
 }
 
 /// The audio thread's end.
@@ -63,6 +105,8 @@ pub struct Separation {
     new: HeapCons<Box<Engine>>,
     old: HeapProd<Box<Engine>>,
     crossfade_samples: usize,
+    /// What the host said of the last block.
+    render: RenderMode,
     /// What lies between two engines.
     between: StemMemory,
 }
@@ -75,7 +119,8 @@ impl Separation {
         let (old_in, old_out) = HeapRb::new(NUM_ON_THE_WAY).split();
         let crossfade_samples = ((rate_hz * CROSSFADE_S).round() as usize).max(1);
         let between = StemMemory::new(max_block_samples, engine.num_channels());
-        let own = Self { current: engine, next: None, new: new_out, old: old_in, crossfade_samples, between };
+        let render = RenderMode::RealTime;
+        let own = Self { current: engine, next: None, new: new_out, old: old_in, crossfade_samples, render, between };
         (own, EngineSupply { new: new_in, old: old_out })
     }
 
@@ -90,13 +135,15 @@ impl Separation {
         self.current.status().note_process_us(process_us);
     }
 
-    /// Forgets all audio. An engine that waits takes over at once: there is nothing to be continuous with. Real-time safe.
+    /// Forgets all audio. An engine that waits takes over at once: there is nothing to be continuous with. But while it plays, one whose model
+    /// is still loading is no better than the current one. Real-time safe.
     pub fn reset(&mut self) {
         self.current.reset();
         if let Some(next) = &mut self.next {
             next.engine.reset();
-            next.num_samples_to_fill = 0;
-            next.fade = Ramp::new(1.0);
+            next.approach.num_samples_to_fill = 0;
+            let is_wanted = self.render == RenderMode::Offline || next.engine.status().state() != State::Loading;
+            next.fade = Ramp::new(if is_wanted { 1.0 } else { 0.0 });
         }
         self.finish_crossfade();
     }
@@ -154,17 +201,19 @@ impl Separation {
     ) -> StemBlock<'_> {
         self.finish_crossfade();
         self.take_new();
+        self.render = settings.render;
         let Self { current, next, between, crossfade_samples, .. } = self;
         let block = separated(current, input, settings, &question_of);
         let Some(next) = next else { return block };
         let other = separated(&mut next.engine, input, settings, &question_of);
-        // Until its model is loaded nothing of it is heard.
-        let is_fading = next.num_samples_to_fill == 0 && !(next.fade.is_settled() && next.fade.value() == 0.0);
+        // Until its masks are in nothing of it is heard.
+        let is_fading = !(next.fade.is_settled() && next.fade.value() == 0.0);
         if is_fading {
             crossfade(&block, &other, &mut next.fade, between);
         }
-        next.num_samples_to_fill = next.num_samples_to_fill.saturating_sub(block.num_samples);
-        if next.num_samples_to_fill == 0 && next.engine.status().state() != State::Loading {
+        let last = block.num_samples.checked_sub(1);
+        let is_in = last.is_some_and(|last| other.presence.at(last) >= block.presence.at(last));
+        if next.approach.heard(block.num_samples, next.engine.status().state(), is_in) {
             next.fade.set_target(1.0, *crossfade_samples);
         }
         if is_fading { between.block() } else { block }
@@ -174,8 +223,7 @@ impl Separation {
     fn take_new(&mut self) {
         while self.old.vacant_len() >= 2 {
             let Some(engine) = self.new.try_pop() else { break };
-            let num_samples_to_fill = engine.latency_samples();
-            let before = self.next.replace(Next { engine, num_samples_to_fill, fade: Ramp::new(0.0) });
+            let before = self.next.replace(Next::new(engine));
             if let Some(before) = before {
                 self.give_back(before.engine);
             }
@@ -264,6 +312,21 @@ mod tests {
         memory.presence.push_constant(presence, NUM_SAMPLES);
         memory.asked.push_constant(asked, NUM_SAMPLES);
         memory
+    }
+
+    #[test]
+    fn an_engine_takes_over_when_its_masks_are_in_and_in_silence_when_they_were_waited_for() {
+        let heard = |approach: &mut Approach, state, is_in| approach.heard(50, state, is_in);
+        let mut approach = Approach::new(100);
+        assert!(!heard(&mut approach, State::Running, true), "it has heard too little");
+        assert!(!heard(&mut approach, State::Loading, true));
+        assert!(!heard(&mut approach, State::Running, false), "what it would play is the sound as it came");
+        assert!(heard(&mut approach, State::Running, true));
+        let mut in_silence = Approach::new(100);
+        let blocks = (0..100).take_while(|_| !heard(&mut in_silence, State::Running, false)).count();
+        assert_eq!(blocks, 1 + 2 * LONGEST_WAIT_LATENCIES);
+        let mut without_model = Approach::new(50);
+        assert!(heard(&mut without_model, State::Unavailable, false));
     }
 
     #[test]

@@ -171,6 +171,12 @@ impl QueryBoard {
         self.kept().map(|example| example.embedding)
     }
 
+    /// Number of what is here: whatever comes after it has a higher one. Real-time safe.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.newest.load(Ordering::Relaxed)
+    }
+
     /// All that is known of the example; none where there is none. Waits for who writes: not for the audio thread.
     #[must_use]
     pub fn kept(&self) -> Option<KeptExample> {

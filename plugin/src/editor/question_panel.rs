@@ -1,6 +1,6 @@
 //! What a model that is asked by example is to look for.
 
-use egui::{Button, Response, RichText, TextEdit, TextStyle, Ui, vec2};
+use egui::{Button, Id, Response, RichText, TextEdit, TextStyle, Ui, vec2};
 use nice_plug::prelude::*;
 use nice_plug_egui::baseview::WindowContext;
 use underscore_engine::QueryMap;
@@ -20,6 +20,9 @@ const NAME_HEIGHT: f32 = 16.0;
 
 /// Longer than a block of 8192 samples at 44.1 kHz, seconds.
 const SHORTEST_HOLD_S: f64 = 0.2;
+
+/// As long as a worker may take that has a model to open first, seconds.
+const LONGEST_WISH_S: f64 = 10.0;
 
 /// Draws the map, and beside it both slots and what lies between them.
 pub fn draw(
@@ -43,9 +46,10 @@ pub fn draw(
                 Slot { name: "B", preset: &params.preset_b, capture: &params.capture_b, example: &params.saved_b },
             ];
             if let Some(slot) = file.take_offered() {
-                ask_for_example(setter, slots[slot].preset);
+                slots[slot].wish(ui);
             }
             for (slot_idx, slot) in slots.iter().enumerate() {
+                slot.fulfil_wish(ui, setter);
                 if self::slot(ui, setter, slot) {
                     file.choose(slot_idx, slot.example, window);
                 }
@@ -59,8 +63,7 @@ pub fn draw(
             );
             ui.horizontal(|ui| {
                 let width = (ui.available_width() - 8.0) / 2.0;
-                let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
-                capturing(ui, setter, &params.refine, preset, "REFINE", width).on_hover_text(
+                capturing(ui, setter, &params.refine, &slots[params.nearer_slot()], "REFINE", width).on_hover_text(
                     "The last three seconds of what was found are the example: it is asked for in its turn.",
                 );
                 toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
@@ -74,22 +77,29 @@ pub fn draw(
 
 /// What the example of the nearer slot is called, where that slot asks for it.
 fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
+    let slots = [(&params.preset_a, &params.saved_a), (&params.preset_b, &params.saved_b)];
+    let places = [0, 1].map(|slot| ui.make_persistent_id(("name", slot)));
+    // Whoever types nowhere any more has typed it, though the field be gone.
+    for ((_, example), place) in slots.iter().zip(places) {
+        if !ui.memory(|memory| memory.has_focus(place))
+            && let Some(typed) = ui.data_mut(|data| data.remove_temp::<String>(place))
+        {
+            example.set_name(&typed);
+        }
+    }
     let slot = params.nearer_slot();
-    let (preset, example) = [(&params.preset_a, &params.saved_a), (&params.preset_b, &params.saved_b)][slot];
+    let ((preset, example), place) = (slots[slot], places[slot]);
     let kept = example.board().kept().filter(|_| preset.value() == Preset::default());
     let Some(kept) = kept else { return };
-    let place = ui.make_persistent_id(("name", slot));
     // What is being typed is nobody else's yet.
     let mut name = ui.data(|data| data.get_temp(place)).unwrap_or(kept.name);
     let hint = ["name of A", "name of B"][slot];
-    let field = TextEdit::singleline(&mut name).hint_text(hint).char_limit(MAX_NAME_CHARS).font(TextStyle::Small);
+    let field =
+        TextEdit::singleline(&mut name).id(place).hint_text(hint).char_limit(MAX_NAME_CHARS).font(TextStyle::Small);
     let field = ui.add_sized(vec2(ui.available_width() - 8.0, NAME_HEIGHT), field);
     let field = field.on_hover_text("What the example that is asked for is called; saved with the session.");
     if field.has_focus() {
         ui.data_mut(|data| data.insert_temp(place, name));
-    } else if field.lost_focus() {
-        ui.data_mut(|data| data.remove::<String>(place));
-        example.set_name(&name);
     }
 }
 
@@ -111,12 +121,51 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot) -> bool {
         let width = ui.available_width() - CAPTURE_WIDTH - FILE_WIDTH - 14.0;
         choice::draw(ui, setter, preset, Preset::taken(), name, width)
             .on_hover_text("A class of sounds, or the example: from the sidechain, or out of a file.");
-        capturing(ui, setter, capture, preset, "CAPTURE", CAPTURE_WIDTH)
+        capturing(ui, setter, capture, slot, "CAPTURE", CAPTURE_WIDTH)
             .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
         let button = Button::new(RichText::new("FILE").size(11.0)).min_size(vec2(FILE_WIDTH, BUTTON_HEIGHT));
         ui.add(button).on_hover_text("The loudest three seconds of an audio file are the example.").clicked()
     })
     .inner
+}
+
+impl Slot<'_> {
+    fn wish_place(&self) -> Id {
+        Id::unique(("wish", self.name))
+    }
+
+    /// The example is to be asked for as soon as there is another one: till then what is asked for goes on, and not an older example.
+    fn wish(&self, ui: &Ui) {
+        let wish = Wish {
+            number: self.example.board().number(),
+            preset: self.preset.value(),
+            until_s: ui.input(|input| input.time) + LONGEST_WISH_S,
+        };
+        ui.data_mut(|data| data.insert_temp(self.wish_place(), wish));
+    }
+
+    fn fulfil_wish(&self, ui: &Ui, setter: &ParamSetter) {
+        let Some(wish) = ui.data(|data| data.get_temp::<Wish>(self.wish_place())) else { return };
+        let is_there = self.example.board().number() != wish.number;
+        let is_void = self.preset.value() != wish.preset || ui.input(|input| input.time) > wish.until_s;
+        if is_there || is_void {
+            ui.data_mut(|data| data.remove::<Wish>(self.wish_place()));
+        }
+        if is_there && !is_void {
+            ask_for_example(setter, self.preset);
+        }
+    }
+}
+
+/// What somebody who brought an example waits for.
+#[derive(Clone, Copy)]
+struct Wish {
+    /// Of what lay on the board then.
+    number: u64,
+    /// What was asked for: whoever chooses something else wants that.
+    preset: Preset,
+    /// Of the window's clock.
+    until_s: f64,
 }
 
 /// Who brings an example wants to hear it.
@@ -126,15 +175,17 @@ fn ask_for_example(setter: &ParamSetter, preset: &EnumParam<Preset>) {
     }
 }
 
-/// A button that holds `param` on while it is held down, and for a moment at least, and has `preset` ask for the example.
-fn capturing(
-    ui: &mut Ui,
-    setter: &ParamSetter,
-    param: &BoolParam,
-    preset: &EnumParam<Preset>,
-    label: &str,
-    width: f32,
-) -> Response {
+/// Switches off what a window that was closed meanwhile left switched on: its mark of what is held down went with it.
+pub fn let_go(setter: &ParamSetter, params: &QuestionParams) {
+    for held in [&params.capture_a, &params.capture_b, &params.refine] {
+        if held.value() {
+            set(setter, held, false);
+        }
+    }
+}
+
+/// A button that holds `param` on while it is held down, and for a moment at least, and has `slot` ask for the example that comes of it.
+fn capturing(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, slot: &Slot, label: &str, width: f32) -> Response {
     let response = ui.add_sized(vec2(width, BUTTON_HEIGHT), Button::new(RichText::new(label).size(11.0)));
     let place = response.id.with("held until");
     let now_s = ui.input(|input| input.time);
@@ -142,8 +193,8 @@ fn capturing(
     // A tap may begin and end between two pictures, or two blocks.
     if until_s.is_none() && (response.is_pointer_button_down_on() || response.clicked()) {
         ui.data_mut(|data| data.insert_temp(place, now_s + SHORTEST_HOLD_S));
+        slot.wish(ui);
         set(setter, param, true);
-        ask_for_example(setter, preset);
     } else if until_s.is_some_and(|until_s| now_s > until_s) && !response.is_pointer_button_down_on() {
         ui.data_mut(|data| data.remove::<f64>(place));
         set(setter, param, false);

@@ -41,15 +41,12 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) {
     });
 }
 
-/// What is to be said where another model is in use than `chosen`, the one of this id: a model with the same latency takes over
-/// by itself, for another one the host must activate the plugin again.
-pub fn restart_notice(status: &StatusSnapshot, chosen: &str) -> Option<String> {
-    (status.model != chosen).then(|| {
-        format!(
-            "The model '{chosen}' has another latency: it comes when the host restarts the plugin, which it was asked to do. \
-             If nothing happens, stop playback, or switch the plugin off and on."
-        )
-    })
+/// What is to be said where the model that was chosen, the one of this id, waits for the host to activate the plugin again.
+pub fn restart_notice(chosen: &str) -> String {
+    format!(
+        "The model '{chosen}' has another latency: it comes when the host restarts the plugin, which it was asked to do. \
+         If nothing happens, stop playback, or switch the plugin off and on."
+    )
 }
 
 /// Draws the figures of the engine, one a line.
@@ -150,13 +147,6 @@ mod tests {
     #[test]
     fn the_engine_s_own_words_come_first() {
         assert_eq!(advice_for(&snapshot(State::Unavailable, "libtorch is missing", 0.9)), "libtorch is missing");
-    }
-
-    #[test]
-    fn a_model_that_waits_for_the_host_is_told_and_one_in_use_is_not() {
-        let status = snapshot(State::Running, "", 0.2);
-        assert_eq!(restart_notice(&status, &status.model), None);
-        assert!(restart_notice(&status, "another").is_some_and(|notice| notice.contains("restarts the plugin")));
     }
 
     #[test]

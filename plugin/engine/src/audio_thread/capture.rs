@@ -113,6 +113,11 @@ impl Capture {
     /// Forgets what was heard, and what the sidechain said while it was followed. What was taken stays.
     pub fn reset(&mut self) {
         self.sidechain.iter_mut().chain(&mut self.target).flatten().for_each(Example::clear);
+        self.forget_followed();
+    }
+
+    /// Forgets what the sidechain said while it was followed, what the worker is listening to now included.
+    pub fn forget_followed(&mut self) {
         self.followed.forget();
     }
 

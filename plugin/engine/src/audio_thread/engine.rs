@@ -302,6 +302,10 @@ impl Engine {
     pub fn follow(&mut self, is_following: bool, num_samples: usize) {
         let Some(capture) = &mut self.capture else { return };
         if !is_following {
+            if self.num_followed_samples > 0 {
+                // What it said then is not what it says when it is followed again.
+                capture.forget_followed();
+            }
             self.num_followed_samples = 0;
             return;
         }

@@ -242,3 +242,21 @@ fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks
         assert_eq!(engine.capture.as_mut().unwrap().place(&question, true, None, &status).values()[0], 0.0);
     }
 }
+
+#[test]
+fn what_a_sidechain_said_is_forgotten_when_it_is_no_longer_followed() {
+    let (_config, mut engine, listener) = listening_engine();
+    let status = engine.status();
+    let mut said = |is_following: bool| {
+        assert_no_alloc(|| engine.follow(is_following, 512));
+        engine.capture.as_mut().unwrap().place(&Question::default(), true, None, &status).values()[0]
+    };
+    said(true);
+    listener.followed.answer(listener.followed.take_ticket(), Ok(Embedding::new(&[2.0]).into()));
+    let late = listener.followed.take_ticket();
+    assert_eq!(said(true), 2.0);
+    said(false);
+    // What was being listened to then comes too late.
+    listener.followed.answer(late, Ok(Embedding::new(&[3.0]).into()));
+    assert_eq!(said(true), 0.0, "followed again, it has said nothing yet");
+}

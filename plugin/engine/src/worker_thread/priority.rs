@@ -48,14 +48,17 @@ pub struct Priority {
 }
 
 impl Priority {
-    /// As the thread is scheduled now.
+    /// As the thread is scheduled now; a thread that was started by an audio thread, and has its priority from there, becomes an ordinary one.
     pub fn of_this_thread() -> Self {
-        Self {
+        let mut own = Self {
             now: Urgency::Ordinary,
             share: Share::new(),
             #[cfg(unix)]
             ordinary: unix::Scheduling::of_this_thread().map(unix::Scheduling::or_ordinary),
-        }
+        };
+        // Where this is refused, it says so.
+        let _ = own.apply(Urgency::Ordinary);
+        own
     }
 
     /// Schedules the thread for what it is to do next. Asks the system only where something changes; what it refuses once is not asked for again.
@@ -298,6 +301,24 @@ mod tests {
             assert_eq!(policy(), before);
         });
         println!("real-time threads are granted: {is_granted}");
+    }
+
+    #[test]
+    fn a_worker_that_an_audio_thread_started_is_an_ordinary_thread() {
+        let of_worker = |is_granted: bool| {
+            std::thread::spawn(|| {
+                let before = policy();
+                let _priority = Priority::of_this_thread();
+                (before, policy())
+            })
+            .join()
+            .map(|found| (is_granted, found))
+        };
+        let audio_thread = std::thread::spawn(move || of_worker(unix::Scheduling::REAL_TIME.apply().is_ok()));
+        let (is_granted, (before, after)) = audio_thread.join().unwrap().unwrap();
+        println!("real-time threads are granted: {is_granted}");
+        assert_eq!(before == Some(libc::SCHED_RR), is_granted, "a thread is scheduled as the one that started it");
+        assert_eq!(after, Some(libc::SCHED_OTHER));
     }
 
     #[test]
