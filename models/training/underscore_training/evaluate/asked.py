@@ -356,7 +356,9 @@ def main(argv: list[str] | None = None) -> None:
             raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is to be a test")
         # A network may have begun with one that was trained on the same score as a whole piece, under its name without the class.
         heard = {f"stems/{name}" for name in loaded.heard or set()} if is_test else set()
-        found = [song for song in songs(by_class, net.sample_rate_hz) if song.group not in heard][: args.songs]
+        found = [song for song in songs(by_class, net.sample_rate_hz) if song.group not in heard]
+        # Of the training's, which are several times as many, some of all scores.
+        found = found[: args.songs] if is_test else spread(found, args.songs)
         means = {kind: examples.class_mean(net, args.corpus, kind) for kind in (VOICE, *CLASSES) if kind not in UNHEARD}
         of_kits = shelves(args.corpus, args.split, net.sample_rate_hz, DRUM_PIECES)
         kits = {kind: shelf for kind, shelf in by_class.items() if kind != "drums"} | of_kits

@@ -10,9 +10,6 @@ layers are given the embedding. What differs, and why:
 - **Adaptive instance normalisation by running statistics** in the decoder: mean and
   deviation of each feature over bands and the past 5 s, exact from the first frame on, the
   same in training as in calls.
-- **Presence**: what goes through that normalisation has the mean that the embedding says,
-  whether or not what is asked for plays. So the core says beside it, frame by frame, how
-  much of everything there is (`Presence`, an option: `query-5` and before did without).
 """
 
 import torch
@@ -28,10 +25,6 @@ NUM_KINDS = 14
 """The classes of `mixtures.asked`; the pieces of a drum kit come after them."""
 STATISTICS_S = 5.0
 VARIANCE_FLOOR = 1e-4
-PRESENCE_FEATURES = 32
-PRESENCE_GAIN = 10.0
-"""Of what the last layer gives. Its weights begin at zero, and the optimiser moves all weights by about as much: without it a logit was hardly
-moved by the end of a run of 300 steps."""
 FIRST_TOLD = 0.15
 """Deviation of the weights that tell layers of the embedding. With 0.02, and points as noisy as they are wide, nothing was ever
 learnt of it in 600 steps."""
@@ -97,32 +90,12 @@ class AdaptiveNorm(nn.Module):
         return torch.addcmul((shift - mean * scale).to(x.dtype), x, scale.to(x.dtype)), next_state
 
 
-class Presence(nn.Module):
-    """Of what the core gives in a frame, how much the logits of all its bins are raised. None at first: the network begins as it was without."""
-
-    def __init__(self, num_features: int):
-        super().__init__()
-        # TorchScript knows attributes and not the module's constants.
-        self.gain: float = PRESENCE_GAIN
-        self.heard = nn.Linear(2 * num_features, PRESENCE_FEATURES)
-        self.level = nn.Linear(PRESENCE_FEATURES, 1)
-        nn.init.zeros_(self.level.weight)
-        nn.init.zeros_(self.level.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[channel, frame, band, feature]` -> `[channel, frame, 1]`."""
-        over_bands = torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=2)
-        return self.gain * self.level(torch.relu(self.heard(over_bands)))
-
-
 class AskedCRN(CRN):
     """Magnitudes of the mixture, state, embedding -> logits of the target's mask and state."""
 
     open_ended = ("named",)
 
-    def __init__(
-        self, embedding_size: int = EMBEDDING_SIZE, num_kinds: int = NUM_KINDS, with_presence: bool = False, **options
-    ):
+    def __init__(self, embedding_size: int = EMBEDDING_SIZE, num_kinds: int = NUM_KINDS, **options):
         super().__init__(**options)
         self.embedding_size: int = embedding_size
         self.query = QueryNet(embedding_size)
@@ -134,8 +107,6 @@ class AskedCRN(CRN):
         self.told_core = Modulation(encoded[-1], embedding_size)
         decoded = [layer.out_features for layer in self.up]
         self.told_up = nn.ModuleList(AdaptiveNorm(features, embedding_size, hop_s) for features in decoded)
-        self.num_told: int = len(decoded)
-        self.presence = Presence(encoded[-1]) if with_presence else None
 
     def state_shapes(self) -> list[list[int]]:
         """Those of `CRN`, then the statistics of the decoder's layers."""
@@ -150,21 +121,12 @@ class AskedCRN(CRN):
             x = told(layer(x), embedding)
             skips.append(x)
         delayed = self.wait(skips, state, next_state)
-        x = core = self.told_core(self.remember(x, state, next_state), embedding)
-        before = state[len(state) - self.num_told :]
-        statistics: list[Tensor] = []
-        for layer, told, memories in zip(self.up, self.told_up, self.memories):
+        x = self.told_core(self.remember(x, state, next_state), embedding)
+        for layer, told in zip(self.up, self.told_up):
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=3))
-            x, now = told(x, before[len(statistics)], embedding)
-            statistics.append(now)
-            for memory in memories:
-                x, hidden, cell = memory(x, state[len(next_state)], state[len(next_state) + 1])
-                next_state += [hidden, cell]
-        logits = self.decided(x, seen_late)
-        if self.presence is not None:
-            # The core has heard as far ahead as the decoder is behind: both speak of the same frames.
-            logits = logits + self.presence(core)
-        return logits, next_state + statistics
+            x, statistics = told(x, state[len(next_state)], embedding)
+            next_state.append(statistics)
+        return self.decided(x, seen_late), next_state
 
     def embedding_of(self, example: Tensor) -> Tensor:
         """Waveform `[query, sample]` of `QUERY_FRAMES` frames -> mean of its embedding `[query, embedding]`."""

@@ -112,11 +112,14 @@ class Holding(nn.Module):
         return held, mean_state.reshape(-1, self.num_bands, 2), left[:, frame:]
 
 
-class TimeMemory(nn.Module):
-    """Memory across frames within a band; adds to what came in."""
+class DualPath(nn.Module):
+    """Memory across bands within a frame, then across frames within a band; each adds to what came in."""
 
-    def __init__(self, features: int, time_memory: int, dropout: float):
+    def __init__(self, features: int, time_memory: int, band_memory: int, dropout: float):
         super().__init__()
+        self.band_norm = nn.LayerNorm(features)
+        self.over_bands = nn.LSTM(features, band_memory, bidirectional=True)
+        self.from_bands = nn.Linear(2 * band_memory, features)
         self.time_norm = nn.LayerNorm(features)
         self.over_time = nn.LSTM(features, time_memory)
         self.from_time = nn.Linear(time_memory, features)
@@ -124,11 +127,11 @@ class TimeMemory(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`[channel, frame, band, feature]`, memories `[channel, band, memory]` -> the same three."""
-        return self.remember(x, hidden, cell)
-
-    def remember(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         channel, frame, band, features = x.shape
         # The axis that a layer goes along comes first, as it works: what it gives is one piece of memory then, and a matrix.
+        y = self.band_norm(x).reshape(channel * frame, band, features).transpose(0, 1)
+        y = self.from_bands(self.dropout(self.over_bands(y)[0]))
+        x = x + y.transpose(0, 1).reshape(channel, frame, band, features)
         y = self.time_norm(x).transpose(0, 1).reshape(frame, channel * band, features)
         before = (hidden.reshape(1, channel * band, -1), cell.reshape(1, channel * band, -1))
         y, after = self.over_time(y, before)
@@ -136,29 +139,10 @@ class TimeMemory(nn.Module):
         return x + y, after[0].reshape(channel, band, -1), after[1].reshape(channel, band, -1)
 
 
-class DualPath(TimeMemory):
-    """Memory across bands within a frame, then across frames within a band; each adds to what came in."""
-
-    def __init__(self, features: int, time_memory: int, band_memory: int, dropout: float):
-        super().__init__(features, time_memory, dropout)
-        self.band_norm = nn.LayerNorm(features)
-        self.over_bands = nn.LSTM(features, band_memory, bidirectional=True)
-        self.from_bands = nn.Linear(2 * band_memory, features)
-
-    def forward(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`[channel, frame, band, feature]`, memories `[channel, band, memory]` -> the same three."""
-        channel, frame, band, features = x.shape
-        y = self.band_norm(x).reshape(channel * frame, band, features).transpose(0, 1)
-        y = self.from_bands(self.dropout(self.over_bands(y)[0]))
-        return self.remember(x + y.transpose(0, 1).reshape(channel, frame, band, features), hidden, cell)
-
-
 class CRN(MaskSeparator):
     """Magnitudes of the mixture and state -> logits of the music mask and state."""
 
     silence_follows = True
-    adds = ("from_bands", "from_time")
-    """Layers of blocks that add to what goes past them: at zero a block changes nothing."""
 
     def __init__(
         self,
@@ -166,7 +150,6 @@ class CRN(MaskSeparator):
         time_memory: int = 128,
         band_memory: int = 64,
         num_blocks: int = 3,
-        decoder_memory: tuple[int, ...] = (),
         last_features: int = 8,
         look_ahead_frames: int = 8,
         dropout: float = 0.0,
@@ -188,29 +171,17 @@ class CRN(MaskSeparator):
         self.core = nn.ModuleList(DualPath(features[-1], time_memory, band_memory, dropout) for _ in range(num_blocks))
         raised = [*reversed(features[:-1]), last_features]
         self.up = nn.ModuleList(Up(2 * before, after) for before, after in zip(reversed(features), raised))
-        if len(decoder_memory) > len(raised):
-            raise ValueError(f"decoder_memory: {list(decoder_memory)}, expected at most as many as the decoder has layers, {len(raised)}")
-        self.decoder_memory: list[int] = [*decoder_memory, *[0] * (len(raised) - len(decoder_memory))]
-        # Behind each layer of the decoder, where bands are finer than the core's: one or none.
-        self.memories = nn.ModuleList(
-            nn.ModuleList([TimeMemory(features, memory, dropout)] if memory else []) for features, memory in zip(raised, self.decoder_memory)
-        )
         self.last = ToOne(last_features + NUM_RECENT + NUM_HELD, 5)
         self.num_recent: int = NUM_RECENT
 
     def state_shapes(self) -> list[list[int]]:
-        """Level; the frames before, as far back as the delayed ones see; what is held; delayed skips; memories of each block, and of the decoder's
-        layers. -1: channels."""
+        """Level; the frames before, as far back as the delayed ones see; what is held; delayed skips; memories of each block. -1: channels."""
         delay, bands = self.look_ahead_frames, self.num_bands
         shapes = [[-1, 2], [-1, delay + NUM_RECENT - 1, bands], *self.holding.state_shapes()]
         for layer in self.down:
             bands //= 2
             shapes.append([-1, delay, bands, layer.conv.out_channels])
-        shapes += [[-1, self.core_bands, self.time_memory]] * (2 * len(self.core))
-        for place, memory in enumerate(self.decoder_memory):
-            if memory:
-                shapes += [[-1, 2 ** (place + 1) * self.core_bands, memory]] * 2
-        return shapes
+        return shapes + [[-1, self.core_bands, self.time_memory]] * (2 * len(self.core))
 
     def forward(self, magnitude: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Magnitude `[channel, frame, bin]` of any number of frames -> logits of the same shape, next state.
@@ -226,11 +197,8 @@ class CRN(MaskSeparator):
             skips.append(x)
         delayed = self.wait(skips, state, next_state)
         x = self.remember(x, state, next_state)
-        for layer, memories in zip(self.up, self.memories):
+        for layer in self.up:
             x = layer(torch.cat([x.to(delayed[-1].dtype), delayed.pop()], dim=3))
-            for memory in memories:
-                x, hidden, cell = memory(x, state[len(next_state)], state[len(next_state) + 1])
-                next_state += [hidden, cell]
         return self.decided(x, seen_late), next_state
 
     def seen(self, magnitude: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:

@@ -12,17 +12,14 @@ def grown(net: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """`weights` in the shapes of `net`.
 
     A layer may have more inputs, behind those that it had: they begin at zero, and the network computes what it did. It may have
-    layers that are not in `weights`, which stay as they are, but for those that add to what goes past them (`adds`, by their last name):
-    these begin at zero, too. Further outputs of the layers that the network says may have some (`open_ended`) stay as they are: of others, gates of a recurrent one say, the outputs that it had would not be the first. All that is in `weights` must be
+    layers that are not in `weights`, which stay as they are; so do further outputs of the layers that the network says may have some
+    (`open_ended`): of others, gates of a recurrent one say, the outputs that it had would not be the first. All that is in `weights` must be
     in the network.
     """
     state = net.state_dict()
     strange = sorted(weights.keys() - state.keys())
     if strange:
         raise DoesNotGrow(f"{strange[0]} has no place in it")
-    for name in state.keys() - weights.keys():
-        if name.rpartition(".")[0].rpartition(".")[2] in getattr(net, "adds", ()):
-            state[name] = torch.zeros_like(state[name])
     for name, value in weights.items():
         own = state[name]
         if own.shape == value.shape:

@@ -19,9 +19,6 @@ def for_calls(net: CRN) -> CRN:
     for block in net.core:
         block.over_bands = WholeLSTM(block.over_bands)
         block.over_time = StreamingLSTM(block.over_time)
-    for memories in net.memories:
-        for memory in memories:
-            memory.over_time = StreamingLSTM(memory.over_time)
     return net
 
 
@@ -47,9 +44,6 @@ class StreamingCRN(nn.Module):
         weights: list[Tensor] = []
         for block in self.net.core:
             weights += block.over_bands.weights() + block.over_time.weights()
-        for memories in self.net.memories:
-            for memory in memories:
-                weights += memory.over_time.weights()
         return weights
 
     @torch.jit.export
@@ -61,11 +55,6 @@ class StreamingCRN(nn.Module):
             block.over_bands.packed = packed[first:last]
             first = last + 2 * block.over_time.num_directions
             block.over_time.packed = packed[last:first]
-        for memories in self.net.memories:
-            for memory in memories:
-                last = first + 2 * memory.over_time.num_directions
-                memory.over_time.packed = packed[first:last]
-                first = last
 
     @torch.jit.ignore
     def state_shapes(self) -> list[list[int]]:
