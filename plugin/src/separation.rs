@@ -1,7 +1,7 @@
 //! The engine that separates, and the one that is about to take over from it.
 //!
 //! When the user chooses another model or device, a new engine is built off the audio thread (see [`crate::builder`]) and sent
-//! here. It gets the same input as the current one until it has heard as much as its latency and its masks are in as far as the current
+//! here. It gets the same input as the current one until its masks have been in for a while as far as the current
 //! one's, or its model is known to be missing; then everything is crossfaded, of which only the stems change where both have one latency. Engines are
 //! never freed here: the old one goes back the way the new one came.
 
@@ -13,6 +13,10 @@ use crate::block::{StemBlock, StemMemory};
 
 /// Duration of the crossfade between two engines, seconds.
 const CROSSFADE_S: f64 = 0.020;
+
+/// For how long an engine is heard by nobody after its masks are in, seconds: a network that has just begun takes what sounds for something new,
+/// and gives a chord that was music to the dialogue for some tenths of a second.
+const WARM_UP_S: f64 = 1.0;
 
 /// For how many of its latencies an engine whose model runs is waited for to have its masks in: in silence it may never.
 const LONGEST_WAIT_LATENCIES: usize = 2;
@@ -59,8 +63,8 @@ struct Next {
 }
 
 impl Next {
-    fn new(engine: Box<Engine>) -> Self {
-        let approach = Approach::new(engine.latency_samples());
+    fn new(engine: Box<Engine>, warm_up_samples: usize) -> Self {
+        let approach = Approach::new(engine.latency_samples(), warm_up_samples);
         Self { engine, approach, fade: Ramp::new(0.0) }
     }
 }
@@ -70,13 +74,18 @@ struct Approach {
     /// Samples until it has heard as much as its latency.
     num_samples_to_fill: usize,
     /// Samples for which its masks may still be waited for, once its model runs.
-    num_samples_to_wait: usize,
+    patience_samples: usize,
+    /// Samples for which its masks are to have been in, or waited for in vain.
+    warm_up_samples: usize,
 }
 
 impl Approach {
-    fn new(latency_samples: usize) -> Self {
-        let num_samples_to_wait = LONGEST_WAIT_LATENCIES * latency_samples;
-        Self { num_samples_to_fill: latency_samples, num_samples_to_wait }
+    fn new(latency_samples: usize, warm_up_samples: usize) -> Self {
+        Self {
+            num_samples_to_fill: latency_samples,
+            patience_samples: LONGEST_WAIT_LATENCIES * latency_samples,
+            warm_up_samples,
+        }
     }
 
     /// Whether the engine may take over, after a block of `num_samples` in which it was in `state`; `is_in`: its masks are in as far as the
@@ -89,10 +98,14 @@ impl Approach {
         match state {
             State::Loading => false,
             State::Unavailable => true,
-            State::Running if is_in || self.num_samples_to_wait == 0 => true,
             State::Running => {
-                self.num_samples_to_wait = self.num_samples_to_wait.saturating_sub(num_samples);
-                false
+                let left = if is_in || self.patience_samples == 0 {
+                    &mut self.warm_up_samples
+                } else {
+                    &mut self.patience_samples
+                };
+                *left = left.saturating_sub(num_samples);
+                self.warm_up_samples == 0
             }
         }
     }
@@ -105,6 +118,7 @@ pub struct Separation {
     new: HeapCons<Box<Engine>>,
     old: HeapProd<Box<Engine>>,
     crossfade_samples: usize,
+    warm_up_samples: usize,
     /// What the host said of the last block.
     render: RenderMode,
     /// What lies between two engines.
@@ -118,9 +132,19 @@ impl Separation {
         let (new_in, new_out) = HeapRb::new(NUM_ON_THE_WAY).split();
         let (old_in, old_out) = HeapRb::new(NUM_ON_THE_WAY).split();
         let crossfade_samples = ((rate_hz * CROSSFADE_S).round() as usize).max(1);
+        let warm_up_samples = (rate_hz * WARM_UP_S).round() as usize;
         let between = StemMemory::new(max_block_samples, engine.num_channels());
         let render = RenderMode::RealTime;
-        let own = Self { current: engine, next: None, new: new_out, old: old_in, crossfade_samples, render, between };
+        let own = Self {
+            current: engine,
+            next: None,
+            new: new_out,
+            old: old_in,
+            crossfade_samples,
+            warm_up_samples,
+            render,
+            between,
+        };
         (own, EngineSupply { new: new_in, old: old_out })
     }
 
@@ -141,7 +165,7 @@ impl Separation {
         self.current.reset();
         if let Some(next) = &mut self.next {
             next.engine.reset();
-            next.approach.num_samples_to_fill = 0;
+            next.approach = Approach::new(0, self.warm_up_samples);
             let is_wanted = self.render == RenderMode::Offline || next.engine.status().state() != State::Loading;
             next.fade = Ramp::new(if is_wanted { 1.0 } else { 0.0 });
         }
@@ -223,7 +247,7 @@ impl Separation {
     fn take_new(&mut self) {
         while self.old.vacant_len() >= 2 {
             let Some(engine) = self.new.try_pop() else { break };
-            let before = self.next.replace(Next::new(engine));
+            let before = self.next.replace(Next::new(engine, self.warm_up_samples));
             if let Some(before) = before {
                 self.give_back(before.engine);
             }
@@ -317,15 +341,19 @@ mod tests {
     #[test]
     fn an_engine_takes_over_when_its_masks_are_in_and_in_silence_when_they_were_waited_for() {
         let heard = |approach: &mut Approach, state, is_in| approach.heard(50, state, is_in);
-        let mut approach = Approach::new(100);
+        let mut approach = Approach::new(100, 150);
         assert!(!heard(&mut approach, State::Running, true), "it has heard too little");
         assert!(!heard(&mut approach, State::Loading, true));
         assert!(!heard(&mut approach, State::Running, false), "what it would play is the sound as it came");
+        assert!(
+            !heard(&mut approach, State::Running, true) && !heard(&mut approach, State::Running, true),
+            "it has just begun"
+        );
         assert!(heard(&mut approach, State::Running, true));
-        let mut in_silence = Approach::new(100);
+        let mut in_silence = Approach::new(100, 150);
         let blocks = (0..100).take_while(|_| !heard(&mut in_silence, State::Running, false)).count();
-        assert_eq!(blocks, 1 + 2 * LONGEST_WAIT_LATENCIES);
-        let mut without_model = Approach::new(50);
+        assert_eq!(blocks, 1 + 2 * LONGEST_WAIT_LATENCIES + 2);
+        let mut without_model = Approach::new(50, 150);
         assert!(heard(&mut without_model, State::Unavailable, false));
     }
 

@@ -6,9 +6,11 @@ use common::{EXACT_DB, RATES_HZ, bundle_file, offline_stereo, open, probe};
 use host_tests::probe::{HostKind, Scenario};
 use host_tests::signals::programme;
 use host_tests::{
-    Bundle, Config, Instance, Pace, ParamChange, Rendering, forbid_restless_threads, render, residual_db,
+    Bundle, Config, Instance, Pace, ParamChange, Rendering, forbid_restless_threads, peak_db, render, residual_db,
+    wait_until_loaded,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn check(what: &str, scenario: &Scenario) -> host_tests::probe::Outcome {
     let outcome = probe(scenario, &[]);
@@ -169,4 +171,59 @@ fn while_the_model_or_the_device_is_changed() {
         assert!(if param == "model" { asked || engine.model == "identity" } else { !asked }, "{engine:?}");
         assert_eq!(diagnostics.alloc_violations, 0);
     }
+}
+
+/// Of `live`, its model `live-1`, in whose sound one stem is mute: how loud each tenth of a second is, dBFS, while the device is chosen anew
+/// after two seconds; none where frames were late for another reason.
+fn levels_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<Vec<f64>> {
+    const BLOCK_SAMPLES: usize = 256;
+    const RATE_HZ: f64 = 48_000.0;
+    let mut instance = live(bundle);
+    instance.set("model", "live-1").unwrap();
+    instance.set(muted, "on").unwrap();
+    let change = instance.change("device", "cpu").unwrap();
+    let mut processor = instance.activate().unwrap();
+    processor.start().unwrap();
+    wait_until_loaded(bundle, &mut instance, &mut processor, Duration::from_mins(1)).unwrap();
+    let chord = |n: usize| {
+        let tones = [220.0, 277.2, 329.6].map(|hz| (std::f64::consts::TAU * hz * n as f64 / RATE_HZ).sin());
+        0.15 * tones.iter().sum::<f64>() as f32
+    };
+    let num_blocks = (4.0 * RATE_HZ) as usize / BLOCK_SAMPLES;
+    let start = Instant::now();
+    let mut main = Vec::new();
+    for block_idx in 0..num_blocks {
+        let begin = block_idx * BLOCK_SAMPLES;
+        let due = start + Duration::from_secs_f64(begin as f64 / RATE_HZ);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        instance.pump();
+        let bus = processor.inputs_mut(BLOCK_SAMPLES).main_mut().unwrap();
+        for channel in 0..2 {
+            let samples = bus.channel_mut(channel)[..BLOCK_SAMPLES].iter_mut().enumerate();
+            samples.for_each(|(n, x)| *x = chord(begin + n));
+        }
+        let changes = if block_idx == num_blocks / 2 { &[change][..] } else { &[] };
+        processor.process(BLOCK_SAMPLES, changes).unwrap();
+        main.extend_from_slice(&processor.outputs().main().unwrap().channel(0)[..BLOCK_SAMPLES]);
+    }
+    let engine = bundle.diagnostics().unwrap().newest().unwrap().clone();
+    instance.deactivate(processor);
+    println!("{muted}: {} frames of the newest engine, {} late", engine.num_frames, engine.num_late_frames);
+    (engine.num_late_frames == 0).then(|| main.chunks(4_800).map(|tenth| peak_db(&[tenth.to_vec()])).collect())
+}
+
+#[test]
+fn another_device_lets_nothing_through_that_is_mute() {
+    let bundle = open();
+    for attempt in 1..=4 {
+        // What a chord that never ends is, the model says.
+        let Some(levels) = levels_around_a_change_of_device(&bundle, "music_mute") else { continue };
+        println!("attempt {attempt}: {levels:.1?}");
+        let loudest = |tenths: std::ops::Range<usize>| levels[tenths].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (before, after) = (loudest(10..20), loudest(20..40));
+        assert!(before < -20.0, "a chord that never ends is music: {before:.1} dBFS of it are left");
+        assert!(after < before + 6.0, "{after:.1} dBFS while an engine takes over, {before:.1} dBFS before");
+        return;
+    }
+    println!("left out: frames were late in every attempt");
 }
