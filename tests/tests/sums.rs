@@ -222,7 +222,8 @@ fn another_device_lets_nothing_through_that_is_mute() {
         let loudest = |tenths: std::ops::Range<usize>| levels[tenths].iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let (before, after) = (loudest(10..20), loudest(20..40));
         assert!(before < -20.0, "a chord that never ends is music: {before:.1} dBFS of it are left");
-        assert!(after < before + 6.0, "{after:.1} dBFS while an engine takes over, {before:.1} dBFS before");
+        // Below -60 dBFS nobody hears which engine it is that leaves something.
+        assert!(after < before.max(-60.0) + 6.0, "{after:.1} dBFS while an engine takes over, {before:.1} dBFS before");
         return;
     }
     println!("left out: frames were late in every attempt");
