@@ -46,6 +46,7 @@ fn a_model_of_another_latency_is_asked_for_once_and_leaves_the_one_in_use_alone(
         assert_eq!(model_in_use(&builder), "a");
     }
     assert!(builder.take_needs_restart());
+    assert!(builder.waits_for_host(key("c")) && !builder.waits_for_host(key("a")));
     builder.tend(key("c"));
     assert!(!builder.take_needs_restart(), "a host that does not answer is not asked again and again");
     // The host does as it was asked.
@@ -99,6 +100,7 @@ fn where_nothing_is_lined_up_a_model_of_another_latency_takes_over_by_itself_too
         separation.process(&[&silence], &Settings::default(), |_| Question::default());
     }
     assert_ne!(separation.latency_samples(), before_samples, "the one chosen last is heard");
+    assert!(!builder.waits_for_host(key("c")));
 }
 
 #[test]
