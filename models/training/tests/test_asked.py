@@ -224,11 +224,12 @@ def test_between_two_points_lies_the_sphere() -> None:
     assert torch.allclose(many[0], between(a, b, 0.25)) and torch.allclose(many[0], many[1])
 
 
-def test_on_the_way_between_two_things_as_much_of_either_is_asked_for_as_the_way_says() -> None:
+def test_on_the_way_between_two_things_as_much_of_what_is_found_at_either_is_asked_for_as_the_way_says() -> None:
     torch.manual_seed(5)
     points, music = torch.randn(40, 6), torch.randn(40, 200)
     mixture = (music[0::2] + music[1::2]).repeat_interleave(2, dim=0)
-    asked = some_halfway(points, music, mixture, 0.5)
+    found = torch.randn(40, 200)
+    asked = some_halfway(points, music, mixture, 0.5, lambda which: found[which])
     assert 6 <= int(asked.is_way.sum()) <= 14 and torch.equal(asked.sounds, music.unflatten(0, (20, 2)))
     is_on_a_way = asked.is_way.repeat_interleave(2)
     assert asked.is_whole[~is_on_a_way].all(), "a mixture that is left alone"
@@ -237,7 +238,8 @@ def test_on_the_way_between_two_things_as_much_of_either_is_asked_for_as_the_way
     places = []
     for number in range(40):
         ends = slice(number // 2 * 2, number // 2 * 2 + 2)
-        shares = torch.linalg.lstsq(music[ends].t(), asked.wanted[number, :, None]).solution[:, 0]
+        lies_there = music if asked.is_whole[number] else found
+        shares = torch.linalg.lstsq(lies_there[ends].t(), asked.wanted[number, :, None]).solution[:, 0]
         assert torch.allclose(shares.sum(), torch.tensor(1.0), atol=1e-4), "in proportion on all of the way"
         along = shares[1]
         assert torch.allclose(asked.points[number], between(*points[ends], along), atol=1e-3)
@@ -248,7 +250,7 @@ def test_on_the_way_between_two_things_as_much_of_either_is_asked_for_as_the_way
 def test_of_two_mixtures_nothing_lies_between() -> None:
     points, music = torch.randn(4, 6), torch.randn(4, 200)
     same = torch.randn(200)
-    asked = some_halfway(points, music, torch.stack([same, same + 1.0, same, same]), 1.0)
+    asked = some_halfway(points, music, torch.stack([same, same + 1.0, same, same]), 1.0, lambda which: music[which])
     assert asked.is_way.tolist() == [False, True]
     assert torch.equal(asked.points[:2], points[:2]) and torch.equal(asked.wanted[:2], music[:2])
 

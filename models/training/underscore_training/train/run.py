@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -125,7 +126,7 @@ class Run:
                     drawn = self.class_means.some(drawn, kind, self.config.data.class_mean_share)
                 wanted = stft(music, net.grid)
                 if net.training and self.config.data.halfway_share > 0:
-                    questions = some_halfway(drawn, wanted, mixture, self.config.data.halfway_share)
+                    questions = some_halfway(drawn, wanted, mixture, self.config.data.halfway_share, partial(self._found, mixed, drawn))
                     drawn, wanted, is_whole = questions.points, questions.wanted, questions.is_whole
                     way = Way(questions.sounds, questions.is_way)
                     kind = torch.where(is_whole, kind, -1)
@@ -148,6 +149,11 @@ class Run:
             estimate = net(mixture)
         spectra = stft(torch.cat([estimate.float(), music, mixture]), grid_at(net.sample_rate_hz))
         return Outcome(None, *spectra.chunk(3))
+
+    @torch.no_grad()
+    def _found(self, mixed: Tensor, asked: Tensor, which: Tensor) -> Tensor:
+        """Spectra of what the averaged network finds in some of `mixed`, `[batch, frame, bin]`, asked by some of `asked`, `[batch, embedding]`."""
+        return torch.sigmoid(self.average.logits(mixed[which].abs(), asked[which]).float()) * mixed[which]
 
     def step(self, *signals: Tensor) -> float:
         """One update, with this process' share of the batch; returns the loss. Dropout's draws are those of the step's number."""
