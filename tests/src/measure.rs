@@ -39,10 +39,11 @@ pub fn delay_samples(reference: &[f32], delayed: &[f32], max_delay_samples: usiz
     (expected > 0.0 && f64::from(*peak) / fft_size as f64 > 0.25 * expected).then_some(delay)
 }
 
-/// Largest magnitude, dBFS; −∞ for silence.
+/// Largest magnitude, dBFS; −∞ for silence, +∞ when a sample is not finite.
 #[must_use]
 pub fn peak_db(signal: &[Vec<f32>]) -> f64 {
-    let peak = signal.iter().flatten().fold(0.0_f64, |peak, x| peak.max(f64::from(*x).abs()));
+    let magnitudes = signal.iter().flatten().map(|x| f64::from(*x).abs());
+    let peak = magnitudes.fold(0.0, |peak: f64, x| if x.is_finite() { peak.max(x) } else { f64::INFINITY });
     20.0 * peak.log10()
 }
 

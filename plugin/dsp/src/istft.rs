@@ -6,6 +6,7 @@ use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner};
 
 use crate::grid::Grid;
+use crate::memory::touched_zeros;
 
 /// The inverse of [`Stft`](crate::Stft), under the synthesis window: the last `synthesis` samples of the inverse DFT, windowed once
 /// more and divided by `window` (the transforms are unnormalised). [`OverlapAdd`](crate::OverlapAdd) makes a signal of them.
@@ -34,7 +35,7 @@ impl Istft {
             fft,
             window: grid.windows().synthesis.iter().map(|gain| gain * scale).collect(),
             has_nyquist: window_samples.is_multiple_of(2),
-            frame: vec![0.0; window_samples],
+            frame: touched_zeros(window_samples),
             scratch,
         }
     }

@@ -58,6 +58,6 @@ pub use memory::touched_zeros;
 pub use overlap::OverlapAdd;
 pub use ramp::{Ramp, s_curve};
 pub use realfft::num_complex::Complex32;
-pub use sanitise::sanitise;
+pub use sanitise::{is_garbage, sanitise};
 pub use stft::Stft;
 pub use window::WindowPair;

@@ -1,6 +1,7 @@
 //! Frames that overlap, added up to a signal.
 
 use crate::grid::Grid;
+use crate::memory::touched_zeros;
 
 /// Overlap-add of some signals, each a channel of a stem: what is heard of each frame in, the hop of samples that no later frame
 /// reaches out.
@@ -52,7 +53,7 @@ impl OverlapAdd {
         Self {
             hop_samples,
             inverse_gain: inverse_gain.into_iter().cycle().take(num_heard).collect(),
-            signals: vec![Sums { ring: vec![0.0; num_heard], first_idx: 0 }; num_signals],
+            signals: (0..num_signals).map(|_| Sums { ring: touched_zeros(num_heard), first_idx: 0 }).collect(),
         }
     }
 

@@ -6,6 +6,12 @@ const EXPONENT_BITS: u32 = 0x7f80_0000;
 /// Exponent bits of 2^20, about +120 dBFS: no sound, but an upstream plugin that has gone wild. NaN and infinities lie above.
 const GARBAGE_BITS: u32 = (127 + 20) << 23;
 
+/// Whether a sample is no sound: NaN, infinite, or 2^20 and more.
+#[must_use]
+pub fn is_garbage(sample: f32) -> bool {
+    sample.to_bits() & EXPONENT_BITS >= GARBAGE_BITS
+}
+
 /// Replaces by 0, in place, what is no sound: NaN, infinities, samples of 2^20 and more, and subnormals. Returns how many there
 /// were, subnormals not counted.
 ///

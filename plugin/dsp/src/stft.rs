@@ -6,6 +6,7 @@ use realfft::num_complex::Complex32;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::grid::Grid;
+use crate::memory::touched_zeros;
 
 /// The transform of one frame: `X[k] = Σ_n w[n] · x[n] · e^(−2πikn/window)`, the unnormalised DFT of the frame's samples under the
 /// analysis window of [`WindowPair`](crate::WindowPair).
@@ -26,7 +27,7 @@ impl Stft {
     pub fn new(grid: Grid) -> Self {
         let fft = RealFftPlanner::<f32>::new().plan_fft_forward(grid.window_samples());
         let scratch = fft.make_scratch_vec();
-        Self { fft, window: grid.windows().analysis, windowed: vec![0.0; grid.window_samples()], scratch }
+        Self { fft, window: grid.windows().analysis, windowed: touched_zeros(grid.window_samples()), scratch }
     }
 
     /// Writes the spectrum of `frame`, oldest sample first.

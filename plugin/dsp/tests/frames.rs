@@ -34,7 +34,7 @@ fn each_frame_is_the_windowed_dft_of_its_samples() {
             let start = ((frame_idx + 1) * hop).cast_signed() - window.cast_signed();
             for (bin_idx, actual) in spectrum.iter().enumerate() {
                 let (re, im) = bin(&input, start, window, bin_idx);
-                largest = largest.max((f64::from(actual.re) - re).hypot(f64::from(actual.im) - im));
+                largest = common::larger(largest, (f64::from(actual.re) - re).hypot(f64::from(actual.im) - im));
             }
         }
         println!("window {window}, hop {hop}: largest error {largest:.2e}");

@@ -76,7 +76,7 @@ fn frames_equal_those_of_torch_stft() {
             let power =
                 |bins: &mut dyn Iterator<Item = Complex32>| bins.map(|bin| f64::from(bin.norm_sqr())).sum::<f64>();
             let error = power(&mut spectrum.iter().zip(expected).map(|(a, e)| a - e));
-            worst_db = worst_db.max(10.0 * (error / power(&mut expected.iter().copied())).log10());
+            worst_db = common::larger(worst_db, 10.0 * (error / power(&mut expected.iter().copied())).log10());
             num_compared += 1;
         }
         println!(

@@ -16,6 +16,11 @@ pub fn noise(num_samples: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
+/// The larger of two, and no number where either is none: `max` would leave it out, and nothing but NaN would pass for silence.
+pub fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b <= a { a } else { b }
+}
+
 /// One signal through both transforms, hop by hop.
 pub struct Hops {
     history: History,

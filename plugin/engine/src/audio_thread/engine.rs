@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use underscore_dsp::{Control, ControlBuffer, History, s_curve};
+use underscore_dsp::{Control, ControlBuffer, History, s_curve, touched_zeros};
 
 use super::assembly::{Assembly, StepSettings};
 use super::capture::Capture;
@@ -227,18 +227,15 @@ impl Engine {
         let EngineConfig { host_rate_hz, max_block_samples, num_channels, .. } = *config;
         let num_stems = shape.num_stems;
         let hop = latency.grid.hop_samples();
-        let block = || vec![vec![0.0; max_block_samples]; num_channels];
+        let block = || (0..num_channels).map(|_| touched_zeros(max_block_samples)).collect::<Vec<_>>();
         // A hop at most goes in before as much of the delayed input is read.
         let history_samples = Assembly::history_samples(&latency, shape).max(latency.latency_samples + hop);
-        // Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the
-        // first masks of a bounce in large blocks were due before the lead was seen.
-        let slack_samples = latency.deadline_samples.saturating_sub(max_block_samples);
         Self {
             assembly: Assembly::new(dispatch, shape, &config.model.timing, &latency),
             model_id: config.model.id.clone(),
             capture,
             history: (0..num_channels).map(|_| History::new(history_samples)).collect(),
-            pace: Pace::new(slack_samples as f64 / host_rate_hz),
+            pace: pace_of(&latency, config),
             status,
             latency,
             host_rate_hz,
@@ -350,7 +347,7 @@ impl Engine {
     pub fn process(&mut self, input: &[&[f32]], settings: &Settings) -> Stems<'_> {
         let num_samples = input.iter().map(|channel| channel.len()).min().unwrap_or(0).min(self.max_block_samples);
         let block_s = num_samples as f64 / self.host_rate_hz;
-        self.pace.note_block(Instant::now(), block_s);
+        self.pace.note_piece(Instant::now(), block_s);
         let is_loading = self.status.state() == State::Loading;
         let longest_wait = match settings.render {
             RenderMode::Offline => Some(LONGEST_WAIT_OFFLINE),
@@ -504,6 +501,13 @@ pub(super) fn call_shape(model: &ModelSpec, latency: &Latency, num_channels: usi
 /// heard last, and one to spare.
 pub(super) fn num_calls(latency: &Latency, timing: &ModelTiming) -> usize {
     latency.mask_delay_frames.div_ceil(timing.frames_per_call) + 4
+}
+
+/// Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the first masks of a
+/// bounce in large blocks were due before the lead was seen.
+fn pace_of(latency: &Latency, config: &EngineConfig) -> Pace {
+    let slack_samples = latency.deadline_samples.saturating_sub(config.max_block_samples);
+    Pace::new(slack_samples as f64 / config.host_rate_hz, config.max_block_samples as f64 / config.host_rate_hz)
 }
 
 #[cfg(test)]

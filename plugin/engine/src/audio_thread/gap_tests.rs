@@ -184,7 +184,7 @@ fn whatever_is_missing_a_mask_of_one_gives_the_input_as_far_as_masks_are_in() {
                 num_partly += usize::from(presence > 0.0 && presence < 1.0);
                 num_wholly += usize::from(presence == 1.0);
                 let expected = (presence + 0.5 * (1.0 - presence)) * dry;
-                worst = worst.max((stems.stem(0, 1)[sample_idx] - expected).abs());
+                worst = larger(worst, (stems.stem(0, 1)[sample_idx] - expected).abs());
             }
             if !is_stuck {
                 for _ in 0..random.below(4) {
@@ -219,7 +219,7 @@ fn sound_after_silence_is_separated_at_once_though_the_model_was_woken_in_it() {
         assert_eq!(before.presence.last(), Some(&0.0), "it slept");
         assert!(after.presence[sounds_from..].iter().all(|&presence| presence == 1.0), "{timing:?}");
         let sound = &input[8 * 48_000..];
-        let error = after.stems[0][sounds_from..].iter().zip(sound).map(|(a, x)| (a - x).abs()).fold(0.0, f32::max);
+        let error = after.stems[0][sounds_from..].iter().zip(sound).map(|(a, x)| (a - x).abs()).fold(0.0, larger);
         assert!(db(error) < -110.0, "{timing:?}: {} dBFS", db(error));
     }
 }
@@ -252,7 +252,7 @@ fn masks_that_come_again_and_are_others_are_gone_over_to_without_a_click() {
         let stem = [&before.stems[0][48_000..], &after.stems[0]].concat();
         let (steady, whole) = (roughness(&stem[..40_000]), roughness(&stem));
         assert!(whole < 1.1 * steady, "{timing:?}: {:.1} dB, {:.1} dB where steady", db(whole), db(steady));
-        let loudest = |samples: &[f32]| samples.iter().fold(0.0_f32, |most, sample| most.max(sample.abs()));
+        let loudest = |samples: &[f32]| samples.iter().fold(0.0, |most, sample| larger(most, sample.abs()));
         let (first, last) = (loudest(&stem[..40_000]), loudest(&after.stems[0][80_000..]));
         assert!((first - 0.25).abs() < 1e-3 && (last - 0.0776).abs() < 1e-3, "masks of {first} and {last} of a half");
     }
@@ -275,13 +275,13 @@ fn what_comes_after_silence_is_heard_through_its_own_mask_and_not_through_one_of
         let before = render(&mut engine, &loud, block, &Settings::default(), |_| while stream.step() {});
         let latency = engine.latency_samples();
         let loudly = before.stems[0][latency + 48_000..].iter().zip(&loud[48_000..]);
-        let worst = loudly.take(24_000).map(|(a, x)| (a - 0.9 * x).abs()).fold(0.0, f32::max);
+        let worst = loudly.take(24_000).map(|(a, x)| (a - 0.9 * x).abs()).fold(0.0, larger);
         assert!(db(worst) < -110.0, "{timing:?}: what is loud has a mask of its own");
         // In silence the model begins another stream.
         let settings = Settings { stereo_link: false, ..Settings::default() };
         let input = [vec![0.0; 48_000], soft].concat();
         let out = render(&mut engine, &input, block, &settings, |_| while stream.step() {});
-        let worst = out.stems[0][latency..].iter().zip(&input).map(|(a, x)| (a - 0.2 * x).abs()).fold(0.0, f32::max);
+        let worst = out.stems[0][latency..].iter().zip(&input).map(|(a, x)| (a - 0.2 * x).abs()).fold(0.0, larger);
         assert!(db(worst) < -110.0, "{timing:?}: {} dBFS", db(worst));
     }
 }
@@ -403,6 +403,6 @@ fn without_a_worker_the_dry_signal_is_exact_and_every_stem_has_its_share() {
     assert_eq!(out.dry[latency..], input[..input.len() - latency]);
     assert!(out.presence.iter().all(|&presence| presence == 0.0));
     assert!(residual_db(&out, &input, latency) < -120.0);
-    let half = out.stems[0][latency..].iter().zip(&input).map(|(a, b)| (a - 0.5 * b).abs()).fold(0.0, f32::max);
+    let half = out.stems[0][latency..].iter().zip(&input).map(|(a, b)| (a - 0.5 * b).abs()).fold(0.0, larger);
     assert!(db(half) < -120.0, "{} dBFS", db(half));
 }

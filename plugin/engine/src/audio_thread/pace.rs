@@ -6,9 +6,11 @@
 //! the worker: the time is there. After a stall the lead is negative, so that a live host which catches up is not taken for a
 //! bounce; but not far below zero, so that a bounce after a pause of an hour is soon seen.
 //!
-//! Two corrections. The wait for a model that loads is not held against the host: a bounce that has waited half a second for it
-//! is no less a bounce, and its next masks are due at once. And the lead fades, slowly, so that a host which only looked
-//! ahead is found out.
+//! Three corrections. A framework splits a block where an automated value changes, and its pieces come without a pause: within a
+//! block of the largest size the verdict of its first piece holds, else a host that plays would be ahead by what it has been given
+//! of one block. The wait for a model that loads is not held against the host: a bounce that has waited half a second for it is no
+//! less a bounce, and its next masks are due at once. And the lead fades, slowly, so that a host which only looked ahead is found
+//! out.
 
 use std::time::Instant;
 
@@ -22,42 +24,55 @@ const FADE_S: f64 = 10.0;
 #[derive(Debug)]
 pub struct Pace {
     slack_s: f64,
+    longest_block_s: f64,
     lead_s: f64,
-    last_block: Option<(Instant, f64)>,
+    /// When the last piece came, and its duration.
+    last_piece: Option<(Instant, f64)>,
+    /// Audio since the verdict was given, the last piece included.
+    judged_s: f64,
+    is_ahead: bool,
 }
 
 impl Pace {
-    /// `slack_s`: lead that a host in real time may reach by jitter, seconds.
-    pub fn new(slack_s: f64) -> Self {
-        Self { slack_s, lead_s: 0.0, last_block: None }
+    /// `slack_s`: lead that a host in real time may reach by jitter; `longest_block_s`: of the blocks that it was activated for. Seconds.
+    pub fn new(slack_s: f64, longest_block_s: f64) -> Self {
+        Self { slack_s, longest_block_s, lead_s: 0.0, last_piece: None, judged_s: 0.0, is_ahead: false }
     }
 
     /// Forgets the past: what comes next may be another render.
     pub fn reset(&mut self) {
-        self.lead_s = 0.0;
-        self.last_block = None;
+        *self = Self::new(self.slack_s, self.longest_block_s);
     }
 
-    /// To be called once per block, with the time it came and its duration.
-    pub fn note_block(&mut self, now: Instant, block_s: f64) {
-        if let Some((before, before_s)) = self.last_block {
+    /// To be called once per block, or piece of one, with the time it came and its duration.
+    pub fn note_piece(&mut self, now: Instant, piece_s: f64) {
+        let mut is_same_block = false;
+        if let Some((before, before_s)) = self.last_piece {
             let passed_s = now.saturating_duration_since(before).as_secs_f64();
             self.lead_s =
                 (self.lead_s + before_s - passed_s).max(-LONGEST_STALL_S) * (1.0 - passed_s / FADE_S).max(0.0);
+            // Counted in samples once, in seconds here.
+            is_same_block = passed_s < before_s && self.judged_s + piece_s < self.longest_block_s * (1.0 + 1e-9);
         }
-        self.last_block = Some((now, block_s));
+        self.last_piece = Some((now, piece_s));
+        if is_same_block {
+            self.judged_s += piece_s;
+        } else {
+            self.judged_s = piece_s;
+            self.is_ahead = self.lead_s > self.slack_s;
+        }
     }
 
     /// To be called after a block in which a model was waited for: the time until `now` was ours.
     pub fn forgive_until(&mut self, now: Instant) {
-        if let Some((before, _)) = &mut self.last_block {
+        if let Some((before, _)) = &mut self.last_piece {
             *before = now;
         }
     }
 
     /// Whether the host is so far ahead that it cannot be playing.
     pub fn is_ahead(&self) -> bool {
-        self.lead_s > self.slack_s
+        self.is_ahead
     }
 }
 
@@ -71,7 +86,7 @@ mod tests {
     fn feed(pace: &mut Pace, start: Instant, num_blocks: usize, interval_s: impl Fn(usize) -> f64) -> (Instant, usize) {
         let (mut now, mut num_ahead) = (start, 0);
         for block_idx in 0..num_blocks {
-            pace.note_block(now, BLOCK_S);
+            pace.note_piece(now, BLOCK_S);
             num_ahead += usize::from(pace.is_ahead());
             now += Duration::from_secs_f64(interval_s(block_idx));
         }
@@ -80,14 +95,44 @@ mod tests {
 
     #[test]
     fn a_host_in_real_time_is_never_ahead_even_in_bursts_of_four_blocks() {
-        let mut pace = Pace::new(0.08);
+        let mut pace = Pace::new(0.08, BLOCK_S);
         let burst = |block_idx: usize| if block_idx % 4 == 3 { 4.0 * BLOCK_S } else { 0.0 };
         assert_eq!(feed(&mut pace, Instant::now(), 10_000, burst).1, 0);
     }
 
     #[test]
+    fn a_host_in_real_time_whose_blocks_are_split_is_never_ahead_whatever_the_slack() {
+        for num_pieces in [2, 5, 512] {
+            let mut pace = Pace::new(1e-3, BLOCK_S);
+            let mut now = Instant::now();
+            for _ in 0..1_000 {
+                for _ in 0..num_pieces {
+                    pace.note_piece(now, BLOCK_S / f64::from(num_pieces));
+                    assert!(!pace.is_ahead());
+                }
+                now += Duration::from_secs_f64(BLOCK_S);
+            }
+        }
+    }
+
+    #[test]
+    fn a_bounce_whose_blocks_are_split_is_seen_as_soon_as_one_in_whole_blocks() {
+        let blocks_until_ahead = |num_pieces: i32| {
+            let mut pace = Pace::new(0.08, BLOCK_S);
+            let now = Instant::now();
+            (0..100)
+                .position(|_| {
+                    (0..num_pieces).for_each(|_| pace.note_piece(now, BLOCK_S / f64::from(num_pieces)));
+                    pace.is_ahead()
+                })
+                .expect("a bounce")
+        };
+        assert_eq!(blocks_until_ahead(4), blocks_until_ahead(1));
+    }
+
+    #[test]
     fn a_live_host_that_catches_up_after_a_stall_is_not_ahead() {
-        let mut pace = Pace::new(0.08);
+        let mut pace = Pace::new(0.08, BLOCK_S);
         let (now, _) = feed(&mut pace, Instant::now(), 100, |_| BLOCK_S);
         // 300 ms of nothing, then all of it at once, then in time again.
         let late = now + Duration::from_millis(300);
@@ -99,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_bounce_after_an_hour_of_pause_is_seen_within_two_thirds_of_a_second_and_at_once_after_a_reset() {
-        let mut pace = Pace::new(0.08);
+        let mut pace = Pace::new(0.08, BLOCK_S);
         let (now, _) = feed(&mut pace, Instant::now(), 100, |_| BLOCK_S);
         let after = now + Duration::from_hours(1);
         let (now, num_ahead) = feed(&mut pace, after, 100, |_| BLOCK_S / 10.0);
@@ -111,11 +156,11 @@ mod tests {
 
     #[test]
     fn a_bounce_stays_one_after_it_has_waited_for_the_model() {
-        let mut pace = Pace::new(0.08);
+        let mut pace = Pace::new(0.08, BLOCK_S);
         let (now, _) = feed(&mut pace, Instant::now(), 20, |_| 0.0);
         let loaded = now + Duration::from_secs(2);
         pace.forgive_until(loaded);
-        pace.note_block(loaded, BLOCK_S);
+        pace.note_piece(loaded, BLOCK_S);
         assert!(pace.is_ahead());
         // But a host that goes on in real time from here on was none.
         let (_, num_ahead) = feed(&mut pace, loaded, 5_000, |_| BLOCK_S);
@@ -124,7 +169,7 @@ mod tests {
 
     #[test]
     fn playback_after_a_bounce_is_real_time_again() {
-        let mut pace = Pace::new(0.08);
+        let mut pace = Pace::new(0.08, BLOCK_S);
         let (now, _) = feed(&mut pace, Instant::now(), 1000, |_| 0.0);
         assert!(pace.is_ahead());
         let (_, num_ahead) = feed(&mut pace, now + Duration::from_secs(20), 1000, |_| BLOCK_S);

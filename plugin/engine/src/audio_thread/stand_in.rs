@@ -4,7 +4,7 @@
 //! many frames as [`Schedule`](super::schedule::Schedule) holds a mask and fades; or through a frame's own, where the worker made it but
 //! not all that is heard with it. Where the masks had faded out, the frames before it go through it, too.
 
-use underscore_dsp::{Complex32, History, MaskedSynthesis, OverlapAdd, Stft, s_curve};
+use underscore_dsp::{Complex32, History, MaskedSynthesis, OverlapAdd, Stft, s_curve, touched_zeros};
 
 use crate::handoff::{Call, CallShape};
 
@@ -46,9 +46,9 @@ impl StandIn {
             stft: Stft::new(grid),
             synthesis: MaskedSynthesis::new(grid, shape.num_bins),
             overlap: OverlapAdd::new(grid, shape.num_stems * shape.num_channels),
-            frame: vec![0.0; grid.window_samples()],
+            frame: touched_zeros(grid.window_samples()),
             spectrum: vec![Complex32::default(); grid.num_bins()],
-            heard: vec![0.0; grid.synthesis_samples()],
+            heard: touched_zeros(grid.synthesis_samples()),
         }
     }
 
