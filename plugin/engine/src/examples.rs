@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
+use underscore_dsp::{is_garbage, touched_zeros};
 
 use crate::query::NUM_SLOTS;
 
@@ -49,13 +50,14 @@ impl Example {
             number: 0,
             ticket: 0,
             is_found: false,
-            samples: vec![vec![0.0; num_samples]; num_channels],
+            samples: (0..num_channels).map(|_| touched_zeros(num_samples)).collect(),
             next: 0,
             num_filled: 0,
         }
     }
 
-    /// Appends a block, `[channel][sample]`; the oldest samples go. Channels that are not given are silent.
+    /// Appends a block, `[channel][sample]`; the oldest samples go. Channels that are not given are silent, and so is what is no sound:
+    /// beside one wild sample all else would count as silence.
     pub fn push(&mut self, block: &[&[f32]]) {
         let len = self.samples.first().map_or(0, Vec::len);
         let num_samples = block.first().map_or(0, |channel| channel.len());
@@ -66,7 +68,7 @@ impl Example {
             let given = block.get(channel_idx).copied().unwrap_or_default();
             let mut at = self.next;
             for sample_idx in 0..num_samples {
-                own[at] = given.get(sample_idx).copied().filter(|sample| sample.is_finite()).unwrap_or(0.0);
+                own[at] = given.get(sample_idx).copied().filter(|sample| !is_garbage(*sample)).unwrap_or(0.0);
                 at = if at + 1 == len { 0 } else { at + 1 };
             }
         }
@@ -143,11 +145,6 @@ impl AudioExamples {
 }
 
 impl WorkerExamples {
-    /// Whether there is one to listen to.
-    pub fn has_next(&self) -> bool {
-        !self.from_audio.is_empty()
-    }
-
     /// The next one to listen to.
     pub fn receive(&mut self) -> Option<Example> {
         self.from_audio.try_pop()

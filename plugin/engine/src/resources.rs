@@ -81,17 +81,45 @@ pub fn user_data_folder() -> Option<PathBuf> {
 /// Keeps the binary that this code is linked into in memory for as long as the process lives, whatever its host does: for code that may be
 /// in some thread when the host unloads the plugin.
 pub fn keep_this_binary_loaded() {
-    let Some(path) = own_binary() else { return };
-    // SAFETY: this very binary is loaded: nothing of it is run once more.
-    match unsafe { libloading::Library::new(&path) } {
-        Ok(library) => std::mem::forget(library),
-        Err(error) => tracing::debug!("{} cannot be kept loaded: {error}", path.display()),
+    if let Err(error) = keep_loaded() {
+        tracing::warn!(
+            "this binary cannot be kept loaded, and a host that unloads it while a dialog is open may end: {error}"
+        );
     }
+}
+
+/// By the name that it was loaded by: the file may be another one by now, or gone.
+#[cfg(unix)]
+fn keep_loaded() -> Result<(), String> {
+    use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
+
+    let name = loaded_name().ok_or("the system does not know its name")?;
+    // SAFETY: nothing is loaded, and so nothing of it run: what is not there already is an error.
+    let library =
+        unsafe { Library::open(Some(name), RTLD_LAZY | RTLD_LOCAL | libc::RTLD_NOLOAD | libc::RTLD_NODELETE) };
+    std::mem::forget(library.map_err(|error| error.to_string())?);
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn keep_loaded() -> Result<(), String> {
+    let path = own_binary().ok_or("the system does not know its file")?;
+    // SAFETY: this very binary is loaded: nothing of it is run once more.
+    let library = unsafe { libloading::Library::new(&path) };
+    std::mem::forget(library.map_err(|error| error.to_string())?);
+    Ok(())
 }
 
 /// The file that holds this very function.
 #[cfg(unix)]
 fn own_binary() -> Option<PathBuf> {
+    // The name may be a link (a plugin folder full of links is common): the files lie beside what it points to.
+    std::fs::canonicalize(loaded_name()?).ok()
+}
+
+/// The name that the binary with this very function was loaded by.
+#[cfg(unix)]
+fn loaded_name() -> Option<&'static std::ffi::OsStr> {
     use std::ffi::{CStr, OsStr};
     use std::os::unix::ffi::OsStrExt;
 
@@ -102,14 +130,13 @@ fn own_binary() -> Option<PathBuf> {
         dli_saddr: std::ptr::null_mut(),
     };
     // SAFETY: the address is that of a function of this binary and `info` is a valid place for the answer.
-    let found = unsafe { libc::dladdr((own_binary as *const ()).cast(), &raw mut info) };
+    let found = unsafe { libc::dladdr((loaded_name as *const ()).cast(), &raw mut info) };
     if found == 0 || info.dli_fname.is_null() {
         return None;
     }
     // SAFETY: dladdr succeeded, so the name is a NUL-terminated string that lives as long as the binary stays loaded.
     let name = unsafe { CStr::from_ptr(info.dli_fname) };
-    // The name may be a link (a plugin folder full of links is common): the files lie beside what it points to.
-    std::fs::canonicalize(OsStr::from_bytes(name.to_bytes())).ok()
+    Some(OsStr::from_bytes(name.to_bytes()))
 }
 
 /// The file that holds this very function.

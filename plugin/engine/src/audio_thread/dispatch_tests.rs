@@ -608,7 +608,7 @@ fn what_fails_for_long_is_given_up_and_tried_anew_until_it_works() {
         let num_calls = play(&mut rig, true, hop);
         assert_eq!((num_calls, rig.status.state()), (0, State::Unavailable), "{:?}", rig.timing);
         assert_eq!(rig.answers.last(), Some(&Due::Nothing));
-        clock::advance(Duration::from_secs(3));
+        clock::advance(Duration::from_mins(3));
         play(&mut rig, false, hop);
         let mended = rig.status.snapshot();
         assert_eq!((mended.state, mended.message.as_str()), (State::Running, ""), "{:?}", rig.timing);

@@ -40,11 +40,6 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Whether there is an example to listen to.
-    pub fn has_next(&self) -> bool {
-        self.examples.has_next() || self.boards.iter().any(QueryBoard::has_offer)
-    }
-
     /// Listens to one example, from the sidechain or from elsewhere. `false`: there was none.
     pub fn step(&mut self, model: &Model) -> bool {
         if let Some(example) = self.examples.receive() {
@@ -110,6 +105,9 @@ impl Listener {
             .loaded()
             .encode(&spectrum, &mut values)
             .map_err(|error| format!("The example could not be listened to: {error}"))?;
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err("The example could not be listened to: the model gave a place that is no number.".into());
+        }
         let thumbnail = Thumbnail::of(&spectrum, num_bins, (1.0 / self.timing.window_s) as f32);
         let embedding = Embedding::new(&values);
         let model_id = self.model_id.clone();

@@ -198,7 +198,10 @@ fn check_hash(path: &Path, expected: &str) -> Result<(), ModelError> {
 
 fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), ModelError> {
     let timing = &spec.timing;
-    let fields: [(&'static str, String, String); 14] = [
+    let MaskRange { min, max, .. } = metadata.mask;
+    let is_range = min.is_finite() && max.is_finite() && min < max;
+    let tolerance = metadata.test_vector.tolerance;
+    let fields: [(&'static str, String, String); 16] = [
         ("schema_version", SCHEMA_VERSION.to_string(), metadata.schema_version.to_string()),
         ("sample_rate_hz", timing.sample_rate_hz.to_string(), metadata.sample_rate_hz.to_string()),
         ("window_s", timing.window_s.to_string(), metadata.window_s.to_string()),
@@ -213,6 +216,12 @@ fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), Mod
         ("embedding_size", spec.embedding_size.to_string(), metadata.embedding_size.to_string()),
         ("query_frames", spec.query_frames.to_string(), metadata.query_frames.to_string()),
         ("mask.kind", "real".into(), metadata.mask.kind.clone()),
+        ("whether mask.min is a number below mask.max", true.to_string(), is_range.to_string()),
+        (
+            "whether test_vector.tolerance is above 0 and below 0.1",
+            true.to_string(),
+            (tolerance > 0.0 && tolerance < 0.1).to_string(),
+        ),
     ];
     match fields.into_iter().find(|(_, expected, actual)| expected != actual) {
         None => Ok(()),

@@ -9,8 +9,8 @@
 //! - it runs for less than half of the time, and all workers together for less than half of what the processors have;
 //! - the system does not end a process whose real-time threads do not rest (`RLIMIT_RTTIME`, which rtkit sets).
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 /// The most that a raised worker may run, and that all workers may per processor, of the time, thousandths.
@@ -25,17 +25,19 @@ const SEARCH_EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs
 /// When it was searched, and whether one was found: once for all workers.
 static SEARCHED: Mutex<Option<(Instant, bool)>> = Mutex::new(None);
 
+/// Whether one was found when it was searched last.
+static FOUND: AtomicBool = AtomicBool::new(false);
+
 /// What all workers of the process run, thousandths of one processor.
 static RUNNING_PERMILLE: AtomicU32 = AtomicU32::new(0);
 
 /// How urgent is what the worker is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// As urgent as any other thread of the process: a call that the audio thread waits for, or no call (an example, a model to be
-    /// opened).
+    /// As urgent as any other thread of the process: a call that the audio thread waits for, or a model to be opened.
     Ordinary,
     /// Before all ordinary threads, where they allow for it: a call with a deadline, or the pause before one, which must not be
-    /// longer than it is.
+    /// longer than it is, with what is done in it.
     RealTime,
 }
 
@@ -97,7 +99,12 @@ impl Priority {
 }
 
 fn has_audio_thread() -> bool {
-    let mut searched = SEARCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut searched = match SEARCHED.try_lock() {
+        Ok(searched) => searched,
+        Err(TryLockError::Poisoned(searched)) => searched.into_inner(),
+        // Another worker is looking just now: a call is not to wait for what it finds.
+        Err(TryLockError::WouldBlock) => return FOUND.load(Ordering::Relaxed),
+    };
     if let Some((when, found)) = *searched
         && when.elapsed() < SEARCH_EVERY[usize::from(found)]
     {
@@ -105,6 +112,7 @@ fn has_audio_thread() -> bool {
     }
     let found = unix::has_thread_above(unix::REAL_TIME_PRIORITY);
     *searched = Some((Instant::now(), found));
+    FOUND.store(found, Ordering::Relaxed);
     found
 }
 

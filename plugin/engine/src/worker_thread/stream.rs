@@ -115,7 +115,17 @@ fn load(
         |error: SessionError| format!("The model '{}' cannot be used: {error}. The sound passes unchanged.", spec.name);
     // One channel first: it is what a linked bus uses, and what the test vector is for.
     let mut session = Session::open(model.clone(), 1).map_err(in_model)?;
-    session.check(shape.spectrum_len(1), shape.masks_len(1), shape.embedding_size).map_err(in_model)?;
+    let check = |session: &mut Session, num_channels: usize| {
+        session
+            .check(shape.spectrum_len(num_channels), shape.masks_len(num_channels), shape.embedding_size)
+            .map_err(in_model)
+    };
+    check(&mut session, 1)?;
+    if shape.num_channels > 1 {
+        // What a bus that is not linked runs: its first calls are slow, too.
+        let mut unlinked = Session::open(model.clone(), shape.num_channels).map_err(in_model)?;
+        check(&mut unlinked, shape.num_channels)?;
+    }
     Ok((model, session))
 }
 
@@ -194,11 +204,12 @@ impl<S: Separate> Stream<S> {
         self.end.is_abandoned()
     }
 
-    /// How urgent the next step is: where there is nothing to do, the pause before the next call, which is going to be like the last.
+    /// How urgent the next step is: where there is nothing to do, the pause before the next call, which is going to be like the last. So is
+    /// listening to an example: a call that comes meanwhile waits for it.
     pub fn urgency(&self) -> Urgency {
         match self.end.next() {
             Some(call) => urgency_of(call),
-            None if self.is_retry_due() || self.listener.as_ref().is_some_and(Listener::has_next) => Urgency::Ordinary,
+            None if self.is_retry_due() => Urgency::Ordinary,
             None => self.last_urgency,
         }
     }
@@ -304,9 +315,8 @@ impl<S: Separate> Stream<S> {
         if trouble.goes_on(now) {
             self.status.set_unavailable(format!(
                 "The inference has been failing for {} seconds: {error}. The sound passes unchanged until it works again, which \
-                 is tried every {} seconds.",
-                trouble::LONGEST.as_secs(),
-                trouble::RETRY_EVERY.as_secs()
+                 is tried from time to time.",
+                trouble::LONGEST.as_secs()
             ));
         }
     }

@@ -11,8 +11,12 @@ pub const LONGEST: Duration = Duration::from_secs(2);
 /// nothing was tried. Far longer than calls are apart that follow on one another.
 pub const LONGEST_GAP: Duration = Duration::from_secs(1);
 
-/// From then on so long from one attempt to open it anew to the next: each may cost as much as loading.
-pub const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// From then on so long until it is opened anew, and twice as long from each attempt to the next, up to [`LONGEST_RETRY`]: each may cost as
+/// much as loading, and libtorch's binding does not free what it gave to a call that failed.
+pub const FIRST_RETRY: Duration = Duration::from_secs(2);
+
+/// Between attempts at most.
+pub const LONGEST_RETRY: Duration = Duration::from_mins(2);
 
 /// Calls that failed one after another, and none that did not since the first of them.
 #[derive(Debug)]
@@ -22,12 +26,14 @@ pub struct Trouble {
     last: Instant,
     /// When it was given up or tried anew last; none while calls are still tried.
     tried: Option<Instant>,
+    /// From then to the next attempt.
+    retry_after: Duration,
 }
 
 impl Trouble {
     /// A call failed.
     pub fn begin(now: Instant) -> Self {
-        Self { since: now, last: now, tried: None }
+        Self { since: now, last: now, tried: None, retry_after: FIRST_RETRY }
     }
 
     /// A call failed again. Whether this is the one with which to give up.
@@ -52,11 +58,12 @@ impl Trouble {
 
     /// Whether it is to be opened anew.
     pub fn is_retry_due(&self, now: Instant) -> bool {
-        self.tried.is_some_and(|tried| now.saturating_duration_since(tried) >= RETRY_EVERY)
+        self.tried.is_some_and(|tried| now.saturating_duration_since(tried) >= self.retry_after)
     }
 
     /// It was tried anew, in vain.
     pub fn note_retry(&mut self, now: Instant) {
         self.tried = Some(now);
+        self.retry_after = (2 * self.retry_after).min(LONGEST_RETRY);
     }
 }
