@@ -1,6 +1,6 @@
 //! Makes engines, off the audio thread, and gets rid of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub struct Builder {
     state: Mutex<BuilderState>,
     /// A change needs another latency, which only an activation may bring.
     needs_restart: AtomicBool,
+    /// Rate, Hz (high half), and length, samples, of the last block; 0 before the first.
+    played: AtomicU64,
 }
 
 impl Default for Builder {
@@ -73,7 +75,13 @@ impl Builder {
     /// A maker of engines for the models of `catalogue`.
     #[must_use]
     pub fn of(catalogue: &'static Catalogue) -> Self {
-        Self { catalogue, boards: Arc::default(), state: Mutex::default(), needs_restart: AtomicBool::new(false) }
+        Self {
+            catalogue,
+            boards: Arc::default(),
+            state: Mutex::default(),
+            needs_restart: AtomicBool::new(false),
+            played: AtomicU64::new(0),
+        }
     }
 
     /// Has its engines write their examples on `boards`.
@@ -91,6 +99,7 @@ impl Builder {
         let mut state = self.state();
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
+        self.played.store(0, Ordering::Relaxed);
         let engine = state.build(self.catalogue, &self.boards, host, key)?;
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz, host.max_block_samples);
@@ -161,6 +170,29 @@ impl Builder {
             .active
             .as_ref()
             .is_some_and(|active| active.host.lines_up && active.left_to_activation == Some(key))
+    }
+
+    /// A block was played, by a clock of `rate_hz`. Real-time safe.
+    pub fn note_played(&self, rate_hz: f32, num_samples: usize) {
+        let num_samples = u32::try_from(num_samples).unwrap_or(u32::MAX);
+        self.played.store(u64::from(rate_hz as u32) << 32 | u64::from(num_samples), Ordering::Relaxed);
+    }
+
+    /// What whoever has started the stand-alone program must know whose audio server has another rate or longer blocks than the program was
+    /// started for: it takes them as they come and tells nobody. Not for the audio thread.
+    #[must_use]
+    pub fn clock_notice(&self) -> Option<String> {
+        let played = self.played.load(Ordering::Relaxed);
+        let (rate_hz, num_samples) = (played >> 32, played & u64::from(u32::MAX));
+        let host = self.state().active.as_ref().map(|active| active.host).filter(|host| !host.lines_up)?;
+        let is_other = (rate_hz as f64 - host.rate_hz).abs() > 1.0 || num_samples > host.max_block_samples as u64;
+        (played != 0 && is_other).then(|| {
+            format!(
+                "The audio server runs at {rate_hz} Hz in blocks of {num_samples}, and Underscore was started for {} Hz in blocks of up to \
+                 {}: start it with --sample-rate {rate_hz} --period-size {num_samples}.",
+                host.rate_hz, host.max_block_samples
+            )
+        })
     }
 
     /// See [`HostConfig::lines_up`]; `true` while the plugin is not active. Not for the audio thread.

@@ -39,7 +39,7 @@ use nice_plug_egui::baseview::{HandlerError, WindowContext};
 use nice_plug_egui::{
     EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor,
 };
-use underscore_engine::{QueryBoard, State, StatusSnapshot};
+use underscore_engine::{State, StatusSnapshot};
 
 use crate::block::NUM_STEMS;
 use crate::builder::{Builder, wanted};
@@ -94,9 +94,12 @@ pub(crate) fn create(
         status_at: None,
         lines_up: true,
         waits_for_host: false,
+        clock_notice: None,
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
         kept_state: KeptState::default(),
+        is_holding: false,
+        let_go_at: None,
     };
     create_egui_editor(state, RepaintNotifier::new(), settings, app)
 }
@@ -117,17 +120,23 @@ pub struct EditorApp {
     lines_up: bool,
     /// Whether what is chosen does.
     waits_for_host: bool,
+    clock_notice: Option<String>,
     example_file: ExampleFile,
     session_watch: SessionWatch,
     kept_state: KeptState,
+    /// Whether a button that holds a param on was down in the last picture.
+    is_holding: bool,
+    /// When what the window before held on is to be let go.
+    let_go_at: Option<Instant>,
 }
 
 impl NiceEguiApp for EditorApp {
     fn build(&mut self, context: egui::Context, gui: GuiContext, _frame: &mut Frame) -> Result<(), HandlerError> {
         theme::apply(&context);
         self.kept_state = KeptState::load(&gui);
-        question_panel::let_go(&gui.param_setter(), &self.params.question);
         self.gui = Some(gui);
+        // Not while the host opens the window: the framework's wrapper may not be called back from within that.
+        self.let_go_at = std::mem::take(&mut self.is_holding).then(|| Instant::now() + STATUS_INTERVAL);
         // Peaks from before the window was opened are old news.
         let _ = self.meters.take();
         Ok(())
@@ -137,6 +146,13 @@ impl NiceEguiApp for EditorApp {
         let is_status_new = self.refresh();
         if let Some(gui) = self.gui.clone() {
             if is_status_new {
+                if self.let_go_at.take_if(|at| *at <= Instant::now()).is_some() {
+                    question_panel::let_go(&gui.param_setter(), &self.params.question);
+                }
+                if self.builder.take_needs_restart() {
+                    // A host that runs nothing just now would not be asked by `process`.
+                    gui.request_restart();
+                }
                 self.tell_of_examples(&gui.param_setter());
                 // What a newer version saved is more than this one knows.
                 if self.params.state_version.notice().is_none() {
@@ -163,6 +179,7 @@ impl EditorApp {
         if is_status_old {
             self.status = self.builder.status().map(|status| status.snapshot());
             self.lines_up = self.builder.lines_up();
+            self.clock_notice = self.builder.clock_notice();
             self.waits_for_host = self.builder.waits_for_host(wanted(&self.params));
             self.status_at = Some(now);
         }
@@ -229,12 +246,14 @@ impl EditorApp {
             let (question, rest) = status.split_left_right_at_x(status.left() + QUESTION_WIDTH);
             status = rest.with_min_x(rest.left() + GAP);
             let ui = &mut panel(ui, question);
-            question_panel::draw(ui, setter, &params.question, &map, &mut self.example_file, own_window);
+            self.is_holding =
+                question_panel::draw(ui, setter, &params.question, &map, &mut self.example_file, own_window);
         }
         let notices = [
+            self.clock_notice.clone(),
             params.state_version.notice(),
             params.missing_model.notice(model),
-            params.question.boards().iter().find_map(QueryBoard::refusal).filter(|_| model.is_asked()),
+            params.question.refusals().filter(|_| model.is_asked()),
             params.question.offer_notice(
                 model.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
             ),

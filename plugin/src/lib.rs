@@ -2,7 +2,8 @@
 //!
 //! This crate is glue: buses, params, state and the editor between a host and [`underscore_engine`]. What lives on which
 //! thread:
-//! * the host's main thread: [`Underscore`]'s `activate` and `deactivate`, the [`editor`];
+//! * the host's main thread: [`Underscore`]'s `activate` and `deactivate`; on Windows and macOS the [`editor`], too;
+//! * a thread of the window's own, with X11: the [`editor`];
 //! * the host's audio thread: `process` and `reset`, with [`separation`] and [`mixer`]; nothing there allocates, locks or waits
 //!   (but for a host that renders ahead of real time);
 //! * a thread of its own: [`builder`], which makes another engine when the user chooses another model or device;
@@ -178,6 +179,7 @@ impl Plugin for Underscore {
         let meters = self.editor_state.is_open().then_some(&*self.meters);
         diagnostics::watch_allocations(|| active.process(&self.params, meters, buffer, aux));
         active.separation.note_process_us(start.elapsed().as_secs_f32() * 1e6);
+        self.builder.note_played(context.transport().sample_rate, buffer.samples());
 
         if self.builder.take_needs_restart() {
             context.request_restart();

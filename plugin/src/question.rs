@@ -106,13 +106,14 @@ impl QuestionParams {
     /// model listened to it, in whose space what it says means something else. Not for the audio thread.
     #[must_use]
     pub fn notice(&self, model_id: &str) -> Option<String> {
-        let model = Catalogue::shipped().find(model_id)?;
+        let model = Catalogue::shipped().find(model_id).filter(|model| model.is_asked())?;
         let asked = match self.blend.value() {
             blend if blend <= 0.0 => 0..1,
             blend if blend >= 1.0 => 1..2,
             _ => 0..2,
         };
-        asked.into_iter().find_map(|slot| {
+        // While the sidechain is followed slot A asks for what that says.
+        asked.into_iter().filter(|slot| *slot > 0 || !self.follow.value()).find_map(|slot| {
             let is_example = [&self.preset_a, &self.preset_b][slot].value() == Preset::default();
             let name = ["A", "B"][slot];
             match self.boards()[slot].kept() {
@@ -129,6 +130,14 @@ impl QuestionParams {
                 )),
             }
         })
+    }
+
+    /// Why examples could not be used, by slot. Not for the audio thread.
+    #[must_use]
+    pub fn refusals(&self) -> Option<String> {
+        let of_slot = |(board, name): (&QueryBoard, &str)| board.refusal().map(|why| format!("{name}: {why}"));
+        let told: Vec<String> = self.boards().iter().zip(["A", "B"]).filter_map(of_slot).collect();
+        (!told.is_empty()).then(|| told.join(" "))
     }
 
     /// What whoever has opened a file must know as long as no engine that listens is there to hear it. Not for the audio thread.
@@ -192,8 +201,20 @@ mod tests {
         let told = notice().expect("a notice");
         println!("{told}");
         assert!(told.contains("Query 0") && told.contains(&name_of(&model.id)));
+        let other =
+            Catalogue::shipped().models().iter().find(|model| !model.is_asked()).expect("a model that is not asked");
+        assert_eq!(params.notice(&other.id), None, "nothing is asked for there");
         board.load(Some(KeptExample { model_id: String::new(), ..example }));
         assert_eq!(notice(), None, "nobody knows whose it is");
+    }
+
+    #[test]
+    fn what_was_refused_is_told_of_both_slots() {
+        let params = QuestionParams::default();
+        assert_eq!(params.refusals(), None);
+        params.boards()[0].refuse_offer("It is silent.".into());
+        params.boards()[1].refuse_offer("It is torn.".into());
+        assert_eq!(params.refusals().as_deref(), Some("A: It is silent. B: It is torn."));
     }
 
     #[test]

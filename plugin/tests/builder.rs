@@ -111,3 +111,24 @@ fn a_model_that_is_not_in_the_catalogue_changes_nothing() {
     assert_eq!(model_in_use(&builder), "a");
     assert!(builder.activate(HOST, key("nobody")).is_none());
 }
+
+#[test]
+fn an_audio_server_with_a_clock_of_its_own_is_told_of_where_nobody_lines_up() {
+    hide_libtorch();
+    for (lines_up, rate_hz, num_samples, is_told) in [
+        (false, 48_000.0, 512, false),
+        (false, 44_100.0, 512, true),
+        (false, 48_000.0, 1024, true),
+        (true, 44_100.0, 1024, false),
+    ] {
+        let builder = Builder::of(catalogue());
+        let _separation = builder.activate(HostConfig { lines_up, ..HOST }, key("a")).expect("an engine");
+        assert_eq!(builder.clock_notice(), None, "nothing was played yet");
+        builder.note_played(rate_hz, num_samples);
+        let told = builder.clock_notice();
+        assert_eq!(told.is_some(), is_told, "{lines_up}, {rate_hz} Hz, {num_samples}: {told:?}");
+        if let Some(told) = told {
+            assert!(told.contains(&format!("--sample-rate {rate_hz} --period-size {num_samples}")), "{told}");
+        }
+    }
+}

@@ -77,7 +77,7 @@ fn what_is_no_number_does_not_come_out() {
 }
 
 #[test]
-fn nothing_is_allocated_or_freed_in_process_or_reset_whatever_is_set() {
+fn nothing_is_allocated_or_freed_in_process_or_reset_whatever_the_mix() {
     let before = num_alloc_violations();
     let mut harness = Harness::activated(2, 512);
     let input = noise(48_000);
@@ -93,7 +93,7 @@ fn nothing_is_allocated_or_freed_in_process_or_reset_whatever_is_set() {
 }
 
 #[test]
-fn a_bypass_leaves_the_latency_and_the_delayed_input_as_they_are() {
+fn without_a_model_a_bypass_leaves_the_latency_and_the_delayed_input_as_they_are() {
     let input = noise(30_000);
     let mut harness = Harness::activated(2, 512);
     let latency = harness.latency_samples();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BLOCKS_SAMPLES, open, separators};
+use common::{BLOCKS_SAMPLES, asked, open, separators};
 use host_tests::{BlockSizes, Bundle, Config, Rendered, Rendering, Transport, render, residual_db, signals::programme};
 
 /// Its hop is no whole number of samples.
@@ -48,7 +48,7 @@ fn assert_same(what: &str, expected: &Rendered, actual: &Rendered) {
         let first = expected.iter().zip(&actual).position(|(e, a)| e != a);
         assert_eq!(num_different, 0, "{what}: {bus}: {num_different} samples differ, the first at {first:?}");
     };
-    for name in ["music", "dialogue"] {
+    for name in ["Music", "Dialogue", "Query A", "Query B"] {
         compare(name, &expected.aligned_stem(name).unwrap(), &actual.aligned_stem(name).unwrap());
     }
     compare("main", &expected.aligned_main(), &actual.aligned_main());
@@ -68,7 +68,7 @@ fn at_every_block_size() {
 #[test]
 fn with_every_model() {
     let (bundle, input) = (open(), input());
-    for model in separators(&bundle) {
+    for model in separators(&bundle).into_iter().chain(asked(&bundle)) {
         let reference = run_model(&bundle, &model, &input, 512, BlockSizes::Fixed(512), true);
         for block in [64, 127, 256, 4096] {
             let rendered = run_model(&bundle, &model, &input, block, BlockSizes::Fixed(block), true);

@@ -1,6 +1,7 @@
 //! Audio files as channels of samples: WAV, AIFF, FLAC, Ogg Vorbis and MP3.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use symphonia::core::codecs::audio::AudioDecoderOptions;
@@ -57,6 +58,14 @@ pub enum ReadError {
         path: PathBuf,
         /// What the reader expected.
         source: Error,
+    },
+    /// A container that is known, of a kind or with a codec that is not.
+    #[error("{} has a container or codec that cannot be read ({reason}): convert it to WAV or FLAC", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        reason: String,
     },
     /// A container without sound, or without a sample of it.
     #[error("{} holds no audio", .0.display())]
@@ -124,7 +133,12 @@ fn probed(path: &Path) -> Result<Box<dyn FormatReader>, ReadError> {
         }
         symphonia::default::get_probe()
             .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-            .map_err(|source| ReadError::Unknown { path: of(), source })
+            .map_err(|source| match source {
+                Error::Unsupported(_) if is_long_wave(path) => {
+                    ReadError::Unsupported { path: of(), reason: "RF64".into() }
+                }
+                source => ReadError::Unknown { path: of(), source },
+            })
     };
     let format = probe(Box::new(open()?))?;
     if format.format_info().format == FORMAT_ID_MP3 {
@@ -133,17 +147,24 @@ fn probed(path: &Path) -> Result<Box<dyn FormatReader>, ReadError> {
     Ok(format)
 }
 
+/// Whether it is a WAV of more than 4 GB, as broadcasters write them (EBU Tech 3306).
+fn is_long_wave(path: &Path) -> bool {
+    let mut id = [0; 4];
+    File::open(path).and_then(|mut file| file.read_exact(&mut id)).is_ok() && (&id == b"RF64" || &id == b"BW64")
+}
+
 /// The whole file, or what there is of its beginning.
 fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
     let of = || path.to_path_buf();
-    let unknown = |source| ReadError::Unknown { path: of(), source };
+    let unsupported = |reason: Error| ReadError::Unsupported { path: of(), reason: reason.to_string() };
     let damaged = |reason| ReadError::Damaged { path: of(), reason };
     let mut format = probed(path)?;
     let track = format.default_track(TrackType::Audio).ok_or_else(|| ReadError::Empty(of()))?;
     let (track_id, declared_samples) = (track.id, track.num_frames);
     let codec = track.codec_params.as_ref().and_then(|params| params.audio()).ok_or_else(|| ReadError::Empty(of()))?;
-    let mut decoder =
-        symphonia::default::get_codecs().make_audio_decoder(codec, &AudioDecoderOptions::default()).map_err(unknown)?;
+    let mut decoder = symphonia::default::get_codecs()
+        .make_audio_decoder(codec, &AudioDecoderOptions::default())
+        .map_err(unsupported)?;
     let mut audio = Audio { channels: Vec::new(), rate_hz: 0 };
     let mut planes: Vec<Vec<f32>> = Vec::new();
     while !longest_s.is_some_and(|longest_s| audio.is_longer_than(longest_s)) {
@@ -160,7 +181,8 @@ fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
         }
         let block = match decoder.decode(&packet) {
             Ok(block) => block,
-            Err(Error::DecodeError(_)) if longest_s.is_some() => continue,
+            // Of a damaged frame some decoders say that the file had ended there.
+            Err(Error::DecodeError(_) | Error::IoError(_)) if longest_s.is_some() => continue,
             Err(error) => return Err(damaged(error)),
         };
         let spec = block.spec();
@@ -169,6 +191,9 @@ fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
             audio.channels = vec![Vec::new(); spec.channels().count()];
         }
         if spec.rate() != audio.rate_hz || spec.channels().count() != audio.channels.len() {
+            if longest_s.is_some() {
+                break;
+            }
             return Err(ReadError::Changing(of()));
         }
         block.copy_to_vecs_planar(&mut planes);

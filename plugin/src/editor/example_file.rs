@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -19,7 +19,7 @@ use crate::query::{SavedQuery, shown};
 /// Of a long file so much is read, of which the loudest three seconds are the example.
 const LONGEST_S: f64 = 120.0;
 
-/// Pause between two looks whether the editor is still there.
+/// Pause between two looks whether the instance is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A dialog that is gone sooner was never there.
@@ -43,15 +43,19 @@ struct Waiting {
     slot: usize,
     /// Nobody waits for the answer any more.
     is_over: Arc<AtomicBool>,
-    /// A file was chosen and could be read.
-    was_offered: Arc<AtomicBool>,
+    /// The dialog is closed, and what was chosen there was read.
+    is_done: Arc<AtomicBool>,
+    /// Where a file was chosen and could be read: one more than the number of what lay on the board before it was offered. 0 before.
+    offered_after: Arc<AtomicU64>,
 }
 
 impl ExampleFile {
-    /// Opens the dialog above `window`; one that is open already is not waited for any more. What is chosen there is offered as the example of
-    /// `slot`; what cannot be read is told on its board.
+    /// Opens the dialog above `window`, unless one is open already. What is chosen there is offered as the example of `slot`; what cannot be
+    /// read is told on its board.
     pub fn choose(&mut self, slot: usize, query: &SavedQuery, window: &WindowContext) {
-        self.give_up();
+        if self.waiting.as_ref().is_some_and(|waiting| !waiting.is_done.load(Ordering::Acquire)) {
+            return;
+        }
         // The dialog has a thread of its own, which nobody can end, and a file may lie where reading takes for ever: both may outlast the
         // instance.
         KEPT.call_once(keep_this_binary_loaded);
@@ -62,21 +66,26 @@ impl ExampleFile {
             .add_filter("Audio", &extensions)
             .set_parent(window)
             .pick_file();
-        let waiting = Waiting { slot, is_over: Arc::default(), was_offered: Arc::default() };
-        let (is_over, was_offered) = (waiting.is_over.clone(), waiting.was_offered.clone());
+        let waiting = Waiting { slot, is_over: Arc::default(), is_done: Arc::default(), offered_after: Arc::default() };
+        let (is_over, is_done) = (waiting.is_over.clone(), waiting.is_done.clone());
+        let offered_after = waiting.offered_after.clone();
         let (query, opened) = (query.clone(), Instant::now());
-        let wait = move || match answer(dialog, &is_over) {
-            Some(Some(file)) => {
-                if let Some(recording) = recording(&query, file.path())
-                    && !is_over.load(Ordering::Acquire)
-                {
-                    query.board().offer(recording);
-                    was_offered.store(true, Ordering::Release);
+        let wait = move || {
+            match answer(dialog, &is_over) {
+                Some(Some(file)) => {
+                    if let Some(recording) = recording(&query, file.path())
+                        && !is_over.load(Ordering::Acquire)
+                    {
+                        let before = query.board().number();
+                        query.board().offer(recording);
+                        offered_after.store(before + 1, Ordering::Release);
+                    }
                 }
+                // Nobody closes a dialog as fast as that.
+                Some(None) if opened.elapsed() < FASTEST_ANSWER => query.board().refuse_offer(NO_DIALOG.into()),
+                Some(None) | None => {}
             }
-            // Nobody closes a dialog as fast as that.
-            Some(None) if opened.elapsed() < FASTEST_ANSWER => query.board().refuse_offer(NO_DIALOG.into()),
-            Some(None) | None => {}
+            is_done.store(true, Ordering::Release);
         };
         match std::thread::Builder::new().name("underscore file".into()).spawn(wait) {
             Ok(_) => self.waiting = Some(waiting),
@@ -84,21 +93,18 @@ impl ExampleFile {
         }
     }
 
-    /// The slot for which a file was chosen and read, once.
-    pub fn take_offered(&mut self) -> Option<usize> {
-        self.waiting.take_if(|waiting| waiting.was_offered.load(Ordering::Acquire)).map(|waiting| waiting.slot)
-    }
-
-    fn give_up(&mut self) {
-        if let Some(waiting) = self.waiting.take() {
-            waiting.is_over.store(true, Ordering::Release);
-        }
+    /// The slot for which a file was chosen and read, and the number of what lay on its board before; once.
+    pub fn take_offered(&mut self) -> Option<(usize, u64)> {
+        let after = |waiting: &Waiting| waiting.offered_after.load(Ordering::Acquire);
+        self.waiting.take_if(|waiting| after(waiting) > 0).map(|waiting| (waiting.slot, after(&waiting) - 1))
     }
 }
 
 impl Drop for ExampleFile {
     fn drop(&mut self) {
-        self.give_up();
+        if let Some(waiting) = &self.waiting {
+            waiting.is_over.store(true, Ordering::Release);
+        }
     }
 }
 

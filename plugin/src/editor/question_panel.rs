@@ -21,10 +21,12 @@ const NAME_HEIGHT: f32 = 16.0;
 /// Longer than a block of 8192 samples at 44.1 kHz, seconds.
 const SHORTEST_HOLD_S: f64 = 0.2;
 
+const NOBODY_LISTENS: &str = "No example came of it: the host does not run the plugin just now, or its model is not there. Start playback and try again.";
+
 /// As long as a worker may take that has a model to open first, seconds.
 const LONGEST_WISH_S: f64 = 10.0;
 
-/// Draws the map, and beside it both slots and what lies between them.
+/// Draws the map, and beside it both slots and what lies between them. Returns whether a button holds a param on.
 pub fn draw(
     ui: &mut Ui,
     setter: &ParamSetter,
@@ -32,7 +34,8 @@ pub fn draw(
     map: &QueryMap,
     file: &mut ExampleFile,
     window: &WindowContext,
-) {
+) -> bool {
+    let mut is_holding = false;
     ui.horizontal(|ui| {
         query_map::draw(ui, setter, params, map);
         ui.vertical(|ui| {
@@ -45,12 +48,14 @@ pub fn draw(
                 Slot { name: "A", preset: &params.preset_a, capture: &params.capture_a, example: &params.saved_a },
                 Slot { name: "B", preset: &params.preset_b, capture: &params.capture_b, example: &params.saved_b },
             ];
-            if let Some(slot) = file.take_offered() {
-                slots[slot].wish(ui);
+            if let Some((slot, number)) = file.take_offered() {
+                slots[slot].wish(ui, number);
             }
             for (slot_idx, slot) in slots.iter().enumerate() {
                 slot.fulfil_wish(ui, setter);
-                if self::slot(ui, setter, slot) {
+                let shown = self::slot(ui, setter, slot);
+                is_holding |= shown.is_holding;
+                if shown.is_file_wanted {
                     file.choose(slot_idx, slot.example, window);
                 }
             }
@@ -63,7 +68,9 @@ pub fn draw(
             );
             ui.horizontal(|ui| {
                 let width = (ui.available_width() - 8.0) / 2.0;
-                capturing(ui, setter, &params.refine, &slots[params.nearer_slot()], "REFINE", width).on_hover_text(
+                let refine = capturing(ui, setter, &params.refine, &slots[params.nearer_slot()], "REFINE", width);
+                is_holding |= refine.is_holding;
+                refine.response.on_hover_text(
                     "The last three seconds of what was found are the example: it is asked for in its turn.",
                 );
                 toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
@@ -73,31 +80,29 @@ pub fn draw(
             });
         });
     });
+    is_holding
 }
 
 /// What the example of the nearer slot is called, where that slot asks for it.
 fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
     let slots = [(&params.preset_a, &params.saved_a), (&params.preset_b, &params.saved_b)];
-    let places = [0, 1].map(|slot| ui.make_persistent_id(("name", slot)));
-    // Whoever types nowhere any more has typed it, though the field be gone.
-    for ((_, example), place) in slots.iter().zip(places) {
-        if !ui.memory(|memory| memory.has_focus(place))
-            && let Some(typed) = ui.data_mut(|data| data.remove_temp::<String>(place))
-        {
-            example.set_name(&typed);
-        }
-    }
     let slot = params.nearer_slot();
-    let ((preset, example), place) = (slots[slot], places[slot]);
+    let (preset, example) = slots[slot];
+    let place = ui.make_persistent_id(("name", slot));
     let kept = example.board().kept().filter(|_| preset.value() == Preset::default());
     let Some(kept) = kept else { return };
-    // What is being typed is nobody else's yet.
-    let mut name = ui.data(|data| data.get_temp(place)).unwrap_or(kept.name);
+    // What is being typed may end in a space, which no name does.
+    let typed = ui.data_mut(|data| data.remove_temp(place)).filter(|_| ui.memory(|memory| memory.has_focus(place)));
+    let mut name: String = typed.unwrap_or(kept.name);
     let hint = ["name of A", "name of B"][slot];
     let field =
         TextEdit::singleline(&mut name).id(place).hint_text(hint).char_limit(MAX_NAME_CHARS).font(TextStyle::Small);
     let field = ui.add_sized(vec2(ui.available_width() - 8.0, NAME_HEIGHT), field);
     let field = field.on_hover_text("What the example that is asked for is called; saved with the session.");
+    if field.changed() {
+        // At once: the window may be closed, or the session saved, in the middle of it.
+        example.set_name(&name);
+    }
     if field.has_focus() {
         ui.data_mut(|data| data.insert_temp(place, name));
     }
@@ -110,8 +115,14 @@ struct Slot<'a> {
     example: &'a SavedQuery,
 }
 
-/// What one slot asks for, and the buttons that bring its example. `true`: its file is to be chosen.
-fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot) -> bool {
+/// What was done to a slot.
+struct Shown {
+    is_file_wanted: bool,
+    is_holding: bool,
+}
+
+/// What one slot asks for, and the buttons that bring its example.
+fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot) -> Shown {
     let Slot { name, preset, capture, example } = slot;
     ui.horizontal(|ui| {
         let is_asked_for = preset.value() == Preset::default();
@@ -121,10 +132,13 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot) -> bool {
         let width = ui.available_width() - CAPTURE_WIDTH - FILE_WIDTH - 14.0;
         choice::draw(ui, setter, preset, Preset::taken(), name, width)
             .on_hover_text("A class of sounds, or the example: from the sidechain, or out of a file.");
-        capturing(ui, setter, capture, slot, "CAPTURE", CAPTURE_WIDTH)
+        let capture = capturing(ui, setter, capture, slot, "CAPTURE", CAPTURE_WIDTH);
+        capture
+            .response
             .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
         let button = Button::new(RichText::new("FILE").size(11.0)).min_size(vec2(FILE_WIDTH, BUTTON_HEIGHT));
-        ui.add(button).on_hover_text("The loudest three seconds of an audio file are the example.").clicked()
+        let file = ui.add(button).on_hover_text("The loudest three seconds of an audio file are the example.");
+        Shown { is_file_wanted: file.clicked(), is_holding: capture.is_holding }
     })
     .inner
 }
@@ -134,10 +148,12 @@ impl Slot<'_> {
         Id::unique(("wish", self.name))
     }
 
-    /// The example is to be asked for as soon as there is another one: till then what is asked for goes on, and not an older example.
-    fn wish(&self, ui: &Ui) {
+    /// The example is to be asked for as soon as there is a later one than `number`: till then what is asked for goes on, and not an older
+    /// example.
+    fn wish(&self, ui: &Ui, number: u64) {
         let wish = Wish {
-            number: self.example.board().number(),
+            number,
+            num_loads: self.example.board().num_loads(),
             preset: self.preset.value(),
             until_s: ui.input(|input| input.time) + LONGEST_WISH_S,
         };
@@ -146,10 +162,15 @@ impl Slot<'_> {
 
     fn fulfil_wish(&self, ui: &Ui, setter: &ParamSetter) {
         let Some(wish) = ui.data(|data| data.get_temp::<Wish>(self.wish_place())) else { return };
-        let is_there = self.example.board().number() != wish.number;
-        let is_void = self.preset.value() != wish.preset || ui.input(|input| input.time) > wish.until_s;
+        let board = self.example.board();
+        let is_there = board.number() != wish.number;
+        let is_over = ui.input(|input| input.time) > wish.until_s;
+        let is_void = is_over || self.preset.value() != wish.preset || board.num_loads() != wish.num_loads;
         if is_there || is_void {
             ui.data_mut(|data| data.remove::<Wish>(self.wish_place()));
+        }
+        if is_over && !is_there && board.refusal().is_none() && !board.has_offer() {
+            board.refuse_offer(NOBODY_LISTENS.into());
         }
         if is_there && !is_void {
             ask_for_example(setter, self.preset);
@@ -162,6 +183,8 @@ impl Slot<'_> {
 struct Wish {
     /// Of what lay on the board then.
     number: u64,
+    /// Sessions that were loaded till then: what a later one brings is nobody's wish.
+    num_loads: u64,
     /// What was asked for: whoever chooses something else wants that.
     preset: Preset,
     /// Of the window's clock.
@@ -185,7 +208,7 @@ pub fn let_go(setter: &ParamSetter, params: &QuestionParams) {
 }
 
 /// A button that holds `param` on while it is held down, and for a moment at least, and has `slot` ask for the example that comes of it.
-fn capturing(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, slot: &Slot, label: &str, width: f32) -> Response {
+fn capturing(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, slot: &Slot, label: &str, width: f32) -> Held {
     let response = ui.add_sized(vec2(width, BUTTON_HEIGHT), Button::new(RichText::new(label).size(11.0)));
     let place = response.id.with("held until");
     let now_s = ui.input(|input| input.time);
@@ -193,11 +216,17 @@ fn capturing(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, slot: &Slot, 
     // A tap may begin and end between two pictures, or two blocks.
     if until_s.is_none() && (response.is_pointer_button_down_on() || response.clicked()) {
         ui.data_mut(|data| data.insert_temp(place, now_s + SHORTEST_HOLD_S));
-        slot.wish(ui);
+        slot.wish(ui, slot.example.board().number());
         set(setter, param, true);
     } else if until_s.is_some_and(|until_s| now_s > until_s) && !response.is_pointer_button_down_on() {
         ui.data_mut(|data| data.remove::<f64>(place));
         set(setter, param, false);
     }
-    response
+    Held { is_holding: ui.data(|data| data.get_temp::<f64>(place)).is_some(), response }
+}
+
+/// A button that may hold a param on.
+struct Held {
+    response: Response,
+    is_holding: bool,
 }
