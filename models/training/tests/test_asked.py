@@ -7,6 +7,7 @@ import math
 import random
 import shutil
 import tomllib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,7 +43,7 @@ from underscore_training.nets.sphere import between
 from underscore_training.nets.streaming import StreamingAskedCRN, streaming
 from underscore_training.train import config, losses, together
 from underscore_training.train.class_means import ClassMeans
-from underscore_training.train.halfway import some_halfway
+from underscore_training.train.halfway import Questions, some_halfway
 from underscore_training.train.losses import Outcome
 from underscore_training.train.run import Run
 
@@ -363,6 +364,31 @@ def test_a_run_asks_for_what_lies_between_for_voices_over_pieces_and_for_pieces_
     assert again.step(*batches[3]) == run.step(*batches[3])
 
 
+def test_what_is_wanted_on_a_way_is_what_the_averaged_network_finds(tiny_stems: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 4}, "loss": "asked", "precision": "float32"}
+    values["data"] = {"recipe": "asked", "batch": 8, "halfway_share": 1.0}
+    run = Run(config.from_dict(values, "test"))
+    seen = []
+
+    def watched(points: torch.Tensor, sounds: torch.Tensor, mixture: torch.Tensor, share: float, found: Callable) -> Questions:
+        seen.append(found)
+        return some_halfway(points, sounds, mixture, share, found)
+
+    monkeypatch.setattr("underscore_training.train.run.some_halfway", watched)
+    run.step(*MixtureBatches(tiny_stems, "train", "asked", run.sample_rate_hz, 2.0, 8, 3, 1)[0])
+    which = torch.tensor([True, True] + [False] * 6)
+    before = seen[0](which)
+    assert before.shape[0] == 2 and not before.requires_grad
+    with torch.no_grad():
+        for weight in run.net.parameters():
+            weight.add_(0.1)
+    assert torch.equal(seen[0](which), before), "it is the average that is asked"
+    with torch.no_grad():
+        for weight in run.average.parameters():
+            weight.add_(0.1)
+    assert not torch.equal(seen[0](which), before)
+
+
 def test_more_outputs_have_only_layers_that_may_have_them() -> None:
     few, many = (AskedCRN(**SMALL, num_kinds=num_kinds) for num_kinds in (5, 7))
     untouched = many.named.bias[5:].clone()
@@ -413,8 +439,15 @@ def test_neighbours_are_of_a_class_where_the_space_says_so() -> None:
 
 
 def test_what_a_query_loses_is_set_against_its_distance() -> None:
-    rows = [{"GQ": 10.0, "RQ": 10.0 - 3 * distance, "cosine distance": distance} for distance in (0.1, 0.5, 0.9, 1.3)] + [{"GQ": 1.0}]
-    assert protocols.distance_against_loss(rows)[0] == pytest.approx(1.0)
+    distances = (0.1, 0.5, 0.9, 1.3, 0.2, 0.6)
+    rows = [
+        {"GQ": 10.0, "RQ": 10.0 - 3 * distance, "cosine distance": distance, "group": f"score {number // 2}"}
+        for number, distance in enumerate(distances)
+    ]
+    found = protocols.distance_against_loss([*rows, {"GQ": 1.0, "group": "score 9"}])
+    assert (found.mean, found.low, found.high) == pytest.approx((1.0, 1.0, 1.0))
+    of_one_score = [row | {"group": "score"} for row in rows]
+    assert protocols.distance_against_loss(of_one_score).low is None
 
 
 def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: AskedCRN, tiny_stems: Path) -> None:

@@ -364,6 +364,33 @@ def organ_note(is_ended: bool) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("ends_by", ["note_off", "note_on"])
+def test_notes_that_sound_when_a_score_is_cut_end_there(ends_by: str) -> None:
+    score = mido.MidiFile(ticks_per_beat=480)
+    score.tracks.append(track := mido.MidiTrack())
+    # A note a second, each of which sounds for ten: the last ones are cut.
+    events = [(960 * at, "note_on", 40 + at, 90) for at in range(70)] + [(960 * (at + 10), ends_by, 40 + at, 0) for at in range(70)]
+    now = 0
+    for tick, kind, note, velocity in sorted(events):
+        track.append(mido.Message(kind, note=note, velocity=velocity, time=tick - now))
+        now = tick
+    short = stems._shortened(score)
+    assert short.length == pytest.approx(stems.LENGTH_S, abs=1.0)
+    sounding = set()
+    for message in short.tracks[0]:
+        begins = message.type == "note_on" and message.velocity > 0
+        (sounding.add if begins else sounding.discard)(message.note)
+    assert len({message.note for message in short.tracks[0]}) > 40 and not sounding
+
+
+def test_what_is_kept_for_the_test_of_parts_is_played_nowhere_else() -> None:
+    kept = [name for name, _, _ in scores.kept_scores(7)]
+    heard = {f"music21/{name}/{path.stem}" for name, path in scores._drawn(scores.MUSIC21_PIECES, 7)}
+    assert len(kept) == sum(scores.KEPT_PIECES.values()) and not heard & set(kept)
+    works = {name for name in scores.KEPT_PIECES if name.startswith(scores.WORKS)}
+    assert not works & set(scores.MUSIC21_PIECES), "movements of one work"
+
+
 @pytest.mark.skipif(
     shutil.which("fluidsynth") is None or not any(Path(path).exists() for path in stems.SPLIT_SOUNDFONTS["valid"]),
     reason="fluidsynth or its soundfont is not installed",

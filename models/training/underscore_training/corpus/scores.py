@@ -7,7 +7,7 @@ serves one split only, and so does a piece.
 
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,11 @@ MUSIC21_PIECES: dict[str, int] = {
     "palestrina": 3, "ryansMammoth": 8, "oneills1850": 4,
 }
 """Folders of music21's corpus and how many of their scores are taken."""
+KEPT_PIECES: dict[str, int] = {
+    "bach": 6, "opus59no1": 1, "opus59no2": 1, "opus59no3": 1, "opus1no1": 1, "k458": 1, "opus41no1": 1, "opus17": 1, "opus3no1": 1,
+}
+"""The same of those that are kept for the test of `stems`: chorales, quartets and trios that nothing else plays."""
+MUSIC21_LICENCE = "music21's corpus: scores free to use"
 WORKS = ("opus", "k1", "k8")
 """Folders that begin so hold the movements of one work."""
 
@@ -154,30 +159,41 @@ def rendered(content: Callable[[], bytes], split: Split, seed: str, reorchestrat
     return played(score, soundfont(split), seed, LENGTH_S, RENDER_LIMIT_S)
 
 
+def _drawn(counts: dict[str, int], seed: int, other_than: Iterable[Path] = ()) -> Iterator[tuple[str, Path]]:
+    """So many scores of each folder of music21's corpus, and the folder's name."""
+    from music21 import corpus as music21_corpus
+
+    by_folder: dict[str, list[Path]] = {}
+    for path in sorted(set(map(Path, music21_corpus.getCorePaths())) - set(other_than)):
+        by_folder.setdefault(path.parent.name, []).append(path)
+    for name, count in counts.items():
+        listed = by_folder.get(name, [])
+        for path in random.Random(f"{seed}/{name}").sample(listed, min(count, len(listed))):
+            yield name, path
+
+
+def kept_scores(seed: int) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Name, licence and MIDI content of scores that are played in the test of `stems` alone."""
+    for name, path in _drawn(KEPT_PIECES, seed, [path for _, path in _drawn(MUSIC21_PIECES, seed)]):
+        yield f"music21/{name}/{path.stem}", MUSIC21_LICENCE, partial(music21_score, str(path))
+
+
 Listed = tuple[str, str, Callable[[], bytes], bool, str]
 """Name, licence, MIDI content, whether programs are drawn anew, group."""
 
 
 def listed_scores(packages: Path, seed: int) -> Iterator[Listed]:
     """Every score that there is."""
-    from music21 import corpus as music21_corpus
-
     folder = packages / "openttd-openmsx" / OPENMSX
     tunes = sorted(folder.rglob("*.mid"))
     if not tunes:
         raise NoScores(f"{folder} holds no MIDI files: apt-get download openttd-openmsx and unpack it there")
     for tune in tunes:
         yield f"openttd-openmsx/{tune.stem}", "GPL-2", tune.read_bytes, False, f"openmsx/{tune.stem}"
-    by_folder: dict[str, list[Path]] = {}
-    for path in sorted(map(Path, music21_corpus.getCorePaths())):
-        by_folder.setdefault(path.parent.name, []).append(path)
-    for name, count in MUSIC21_PIECES.items():
-        listed = by_folder.get(name, [])
-        for path in random.Random(f"{seed}/{name}").sample(listed, min(count, len(listed))):
-            # Movements of one work stay together.
-            group = f"music21/{name}" if name.startswith(WORKS) else f"music21/{name}/{path.stem}"
-            licence = "music21's corpus: scores free to use"
-            yield f"music21/{name}/{path.stem}", licence, partial(music21_score, str(path)), True, group
+    for name, path in _drawn(MUSIC21_PIECES, seed):
+        # Movements of one work stay together.
+        group = f"music21/{name}" if name.startswith(WORKS) else f"music21/{name}/{path.stem}"
+        yield f"music21/{name}/{path.stem}", MUSIC21_LICENCE, partial(music21_score, str(path)), True, group
     for idx in range(NUM_SONGS):
         name = f"songs/{idx:03}"
         yield name, "CC0-1.0 (composed by rule)", partial(composed_song, f"{seed}/{name}"), False, name

@@ -95,8 +95,9 @@ def songs(by_class: dict[str, Shelf], rate_hz: int) -> list[Song]:
                 parts[recording.name.rsplit("/", 1)[0]][kind] = recording
     found = []
     length = round(CLIP_S * rate_hz)
-    for number, (name, recordings) in enumerate(sorted(parts.items())):
-        rng = np.random.default_rng([SEED, number])
+    for name, recordings in sorted(parts.items()):
+        # What is drawn for a song does not depend on the others.
+        rng = np.random.default_rng([SEED, *name.encode()])
         clips = max((_clips(recordings, start, length) for start in range(0, 4 * length, length // 2)), key=len)
         if len(clips) < 2:
             continue
@@ -204,6 +205,18 @@ def order(rows: list[dict]) -> str:
     )
 
 
+def by_source(rows: list[dict]) -> str:
+    """Means over all clips of songs that were composed by the rule that composed most of the training's, and of songs by people."""
+    told = []
+    for name, is_of in (("composed by rule", True), ("by people", False)):
+        own = [row for row in rows if row["group"].startswith("stems/songs/") == is_of]
+        gains = {query: [row[query] - row["mixture"] for row in own if query in row] for query in QUERIES}
+        listed = ", ".join(f"{query} {np.mean(values):+.2f} dB" for query, values in gains.items() if values)
+        if own:
+            told.append(f"Songs {name}, {len({row['group'] for row in own})} scores, {len(own)} clips: {listed}")
+    return "\n".join(told)
+
+
 def levels_told(rows: list[dict]) -> str:
     """How much softer what is asked for is in what was found than in the mixture."""
     levels = {query: [row[f"level by {query}"] for row in rows if f"level by {query}" in row] for query in ("mean", "GQ")}
@@ -296,8 +309,9 @@ def further(
     if over:
         told = ", ".join(f"{query} {np.mean([row[query] for row in over]):+.1f} dB" for query in ("GQ", "mean"))
         lines.append(f"Voices over recorded pieces, {len(over)} clips, against the mixture: {told}")
-    correlation, p = protocols.distance_against_loss(rows)
-    lines.append(f"Loss of a random query against its distance: rank correlation {correlation:.2f} (p {p:.2g})")
+    correlation = protocols.distance_against_loss(rows)
+    within = "" if correlation.low is None else f" [{correlation.low:.2f}, {correlation.high:.2f}]"
+    lines.append(f"Loss of a random query against its distance: rank correlation {correlation.mean:.2f}{within}")
     found = protocols.samples(net, by_class)
     shares = protocols.neighbours_of_the_class(found)
     listed = ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
@@ -357,8 +371,9 @@ def main(argv: list[str] | None = None) -> None:
         # A network may have begun with one that was trained on the same score as a whole piece, under its name without the class.
         heard = {f"stems/{name}" for name in loaded.heard or set()} if is_test else set()
         found = [song for song in songs(by_class, net.sample_rate_hz) if song.group not in heard]
-        # Of the training's, which are several times as many, some of all scores.
-        found = found[: args.songs] if is_test else spread(found, args.songs)
+        found = spread(found, args.songs)
+        if not found:
+            raise EvaluateError(f"{args.corpus} has no songs in parts to be scored: run `corpus --stems` to its end")
         means = {kind: examples.class_mean(net, args.corpus, kind) for kind in (VOICE, *CLASSES) if kind not in UNHEARD}
         of_kits = shelves(args.corpus, args.split, net.sample_rate_hz, DRUM_PIECES)
         kits = {kind: shelf for kind, shelf in by_class.items() if kind != "drums"} | of_kits
@@ -373,7 +388,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = scores(net, found, by_class, means)
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
     of = "" if is_test else " of the training's"
-    print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{levels_told(rows)}\n")
+    print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{by_source(rows)}\n{levels_told(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
     apart = spread(apart, min(args.songs, NUM_KITS))
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)

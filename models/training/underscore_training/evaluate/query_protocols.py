@@ -1,6 +1,6 @@
 """What an embedding tells of a sound, by the further protocols of Lee, Choi and Lee (ISMIR 2019), on recordings that it was never asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, zip_longest
 
@@ -15,12 +15,13 @@ from ..mixtures.recipe import at_unit_rms
 from ..mixtures.shelf import Shelf
 from ..nets.asked import AskedCRN
 from .metrics import sdr_db
-from .statistics import Interval, interval
+from .statistics import Interval, interval, tail
 
 SEED = 37
 CLIP_S = 6.0
 EXAMPLES_PER_RECORDING = 2
 NUM_NEIGHBOURS = 5
+NUM_DRAWS = 1000
 COARSE = {"winds": ("brass", "reed", "pipe"), "keys": ("piano", "organ"), "synths": ("lead", "pad"), "sustained": ("strings", "choir")}
 """Coarse classes of fine ones."""
 
@@ -194,8 +195,21 @@ def over_recordings(net: AskedCRN, voices: Shelf, pieces: Shelf, mean: torch.Ten
     return rows
 
 
-def distance_against_loss(rows: list[dict]) -> tuple[float, float]:
+def distance_against_loss(rows: list[dict]) -> Interval:
     """Of scores by class: rank correlation (Spearman) of what a random query loses against the song's own with the cosine distance
-    between the two; and its p value."""
-    with_both = [row for row in rows if "RQ" in row]
-    return tuple(map(float, spearmanr([row["cosine distance"] for row in with_both], [row["GQ"] - row["RQ"] for row in with_both])))
+    between the two; its interval by scores drawn anew, because clips of one score are not independent."""
+    of_group: dict[str, list[tuple[float, float]]] = {}
+    for row in (row for row in rows if "RQ" in row):
+        of_group.setdefault(row["group"], []).append((row["cosine distance"], row["GQ"] - row["RQ"]))
+
+    def correlation(groups: Iterable[str]) -> float:
+        return float(spearmanr(*zip(*(point for group in groups for point in of_group[group]))).statistic)
+
+    groups = sorted(of_group)
+    if len(groups) < 2:
+        return Interval(correlation(groups), None, None)
+    rng = np.random.default_rng(SEED)
+    found = [correlation(rng.choice(groups, len(groups))) for _ in range(NUM_DRAWS)]
+    share = tail(len(groups))
+    low, high = np.nanquantile(found, [share, 1 - share])
+    return Interval(correlation(groups), float(low), float(high))

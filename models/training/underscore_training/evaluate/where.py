@@ -69,16 +69,18 @@ def table(args: argparse.Namespace) -> None:
         print(f"{'':60}  as it is  after {BEGINNING_S:g} s  above {LOW_HZ:g} Hz")
         rows: list[Where] = []
         for idx in range(len(clips)):
-            clip = clips.clip(idx)
+            try:
+                clip = clips.clip(idx)
+            except SilentReference:
+                print(f"clip {idx}: silent, left out")
+                continue
             music = resampled(clip.music * 10 ** (level_db / 20), CLIP_RATE_HZ, rate_hz)
             mixture = music + resampled(clip.speech, CLIP_RATE_HZ, rate_hz)
-            try:
-                row = where(music, estimator.music(mixture), rate_hz)
-            except SilentReference:
-                print(f"{clip.piece[:34]:34}  {clip.speaker[-24:]:24}  silent: left out")
-                continue
+            row = where(music, estimator.music(mixture), rate_hz)
             rows.append(row)
             print(f"{clip.piece[:34]:34}  {clip.speaker[-24:]:24}  {row.sdr_db:8.2f}  {row.after_beginning_db:9.2f}  {row.above_low_db:12.2f}")
+        if not rows:
+            raise EvaluateError(f"all {len(clips)} clips are silent: the corpus is not usable")
         means = [np.mean([getattr(row, name) for row in rows]) for name in Where.__annotations__]
         print(f"{'mean':60}  {means[0]:8.2f}  {means[1]:9.2f}  {means[2]:12.2f}")
 

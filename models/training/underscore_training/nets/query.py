@@ -15,7 +15,7 @@ from .axes import BentAxis
 
 EMBEDDING_SIZE = 32
 QUERY_FRAMES = 184
-"""2.99 s: the frames of three seconds that are whole, as many as six halvings by padding leave three of."""
+"""2.99 s: the frames of three seconds that are whole, of which six halvings by padding leave two."""
 FEATURES = (32, 32, 64, 64, 128, 128)
 MEMORY = 128
 FIRST_LOG_VAR = -5.0

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ class LoadedNetwork:
     config: Config
 
 
+@cache
 def commit() -> str:
-    """The commit of the code that runs, with a plus when files differ from it."""
+    """The commit of the code that runs, with a plus when files differed from it as it began: what is in the folder later is not what runs."""
     here = Path(__file__).parent
     try:
         found = subprocess.run(["git", "describe", "--always", "--dirty=+", "--abbrev=12"], capture_output=True, text=True, cwd=here)

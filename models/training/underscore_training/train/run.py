@@ -46,12 +46,14 @@ def heard_spectra(estimate: Tensor, music: Tensor, mixture: Tensor, grid: Grid) 
 class Run:
     """Everything that a checkpoint saves.
 
-    Same configuration, same steps, same numbers, in however many sittings. Among several processes dropout draws, and
-    normalisations know, what is each one's own; a sitting says how many there were.
+    Same configuration, same steps, same numbers, in however many sittings. Among several processes each draws noise, dropout, and
+    which of its own mixtures become ways and are asked by means, and normalisations and terms of the loss know its own share only: another
+    number of processes is another run. A sitting says how many there were.
     """
 
     def __init__(self, config: Config, device: str = "cpu", compiled: bool = False):
         torch.manual_seed(config.seed)
+        checkpoint.commit()
         self.config = config
         self.device = torch.device(device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
@@ -69,6 +71,8 @@ class Run:
             self.net.parameters(), lr=optimiser.peak_rate, weight_decay=optimiser.weight_decay, betas=(0.9, 0.98)
         )
         self.loss = LOSSES[config.loss]
+        if compiled and not isinstance(self.net, MaskSeparator):
+            raise ConfigError("--compile: a network of waveforms cannot be compiled; leave it away")
         self.logits = torch.compile(self.net.logits, dynamic=False) if compiled else None
         self.class_means = self._class_means()
         self.steps = 0
@@ -174,7 +178,7 @@ class Run:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Exponential average of weights and statistics, a plain mean while it is young."""
+        """Exponential average of weights and statistics; while it is young, of about the last eleventh of all steps."""
         keep = min(self.config.optimiser.average_keep, self.steps / (self.steps + 10))
         fresh = self.net.state_dict()
         for name, value in self.average.state_dict().items():
