@@ -56,7 +56,7 @@ pub struct Underscore {
     /// From activation to deactivation.
     active: Option<Active>,
     /// What stands between a VST3 host and the framework for this instance.
-    _bus_guard: Option<vst3::BusGuardOwner>,
+    bus_guard: Option<vst3::BusGuardOwner>,
 }
 
 /// What an activation sizes for its largest block.
@@ -80,7 +80,7 @@ impl Default for Underscore {
             meters: Arc::new(Meters::default()),
             editor_state: editor::new_state(),
             active: None,
-            _bus_guard: vst3::BusGuardOwner::take_offered(),
+            bus_guard: vst3::BusGuardOwner::take_offered(),
         }
     }
 }
@@ -109,13 +109,21 @@ impl Plugin for Underscore {
 
     type Editor = EguiEditor<EditorApp>;
     type SysExMessage = ();
-    type BackgroundTask = ();
+    /// Says that its turn has come; see [`vst3`].
+    type BackgroundTask = vst3::Marker;
 
     fn params(&self) -> Arc<dyn Params> {
         self.params.clone()
     }
 
-    fn editor(&mut self, _async_executor: AsyncExecutor<Self>) -> Option<Self::Editor> {
+    fn task_executor(&mut self) -> TaskExecutor<Self> {
+        Box::new(|marker| marker.pass())
+    }
+
+    fn editor(&mut self, tasks: AsyncExecutor<Self>) -> Option<Self::Editor> {
+        if let Some(guard) = &self.bus_guard {
+            guard.watch(self.params.clone(), tasks);
+        }
         editor::create(self.editor_state.clone(), self.params.clone(), self.builder.clone(), self.meters.clone())
     }
 
@@ -155,6 +163,9 @@ impl Plugin for Underscore {
     }
 
     fn deactivate(&mut self) {
+        if let Some(guard) = &self.bus_guard {
+            guard.settle();
+        }
         self.active = None;
         self.builder.deactivate();
     }

@@ -1,11 +1,16 @@
 //! The VST3 side of the binary: the factory and the module's entry points.
 //!
 //! They stand in for the framework's export macro, which gives no way to reach an instance between its making and the host.
-//! That is needed because of what its wrapper does with inactive buses; see [`bus_guard`].
+//! That is needed because of what its wrapper does with inactive buses, see [`bus_guard`], and, on Linux, while a window opens, see
+//! `window_guard`.
 
 mod bus_guard;
+#[cfg(target_os = "linux")]
+mod window_guard;
 
 use std::ffi::c_void;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nice_plug::wrapper::vst3::vst3::Steinberg::{
     FIDString, FUnknown, IPluginFactory, IPluginFactory2, IPluginFactory2Trait, IPluginFactory3, IPluginFactory3Trait,
@@ -19,6 +24,23 @@ pub use bus_guard::BusGuardOwner;
 
 use crate::Underscore;
 use bus_guard::BusGuard;
+
+/// A task of the framework's background thread that does nothing but say that its turn has come.
+#[derive(Debug, Default, Clone)]
+pub struct Marker(Arc<AtomicBool>);
+
+impl Marker {
+    /// Its turn has come.
+    pub fn pass(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// Makes instances of the one plugin there is.
 struct Factory {

@@ -15,7 +15,11 @@
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
+use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
+use nice_plug::prelude::AsyncExecutor;
 use nice_plug::wrapper::vst3::Wrapper;
 use nice_plug::wrapper::vst3::vst3::ComWrapper;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
@@ -23,9 +27,12 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
 };
 use nice_plug::wrapper::vst3::vst3::Steinberg::{kResultOk, tresult};
 
+#[cfg(target_os = "linux")]
+use super::window_guard::WindowGuard;
 use crate::Underscore;
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
+use crate::params::UnderscoreParams;
 
 /// The same counts in the interface's own type.
 const STEREO: i32 = 2;
@@ -41,6 +48,11 @@ pub struct BusGuard {
     vtbl: UnsafeCell<MaybeUninit<IAudioProcessorVtbl>>,
     original: Cell<*const IAudioProcessorVtbl>,
     spare: UnsafeCell<Spare>,
+    /// The rate that was set up last, Hz.
+    #[cfg(target_os = "linux")]
+    rate_hz: Cell<f32>,
+    #[cfg(target_os = "linux")]
+    window: OnceLock<Arc<WindowGuard>>,
 }
 
 /// Memory for buses that the host does not pass.
@@ -76,6 +88,24 @@ impl BusGuardOwner {
     pub fn take_offered() -> Option<Self> {
         OFFERED.take().map(Self)
     }
+
+    /// Has blocks, and the window, tell each other when they begin and end, where they may not meet.
+    pub fn watch(&self, params: Arc<UnderscoreParams>, tasks: AsyncExecutor<Underscore>) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: the owner keeps it alive, and the instance is just being made.
+        let _ = unsafe { self.0.as_ref() }.window.set(Arc::new(WindowGuard::new(params, tasks)));
+        #[cfg(not(target_os = "linux"))]
+        let _ = (params, tasks);
+    }
+
+    /// Waits until the framework has done what blocks left it to do: a task that outlives its instance ends the thread of them all.
+    pub fn settle(&self) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: the owner keeps it alive.
+        if let Some(window) = unsafe { self.0.as_ref() }.window.get() {
+            window.drain();
+        }
+    }
 }
 
 impl Drop for BusGuardOwner {
@@ -95,9 +125,36 @@ impl BusGuard {
             vtbl: UnsafeCell::new(MaybeUninit::uninit()),
             original: Cell::new(std::ptr::null()),
             spare: UnsafeCell::new(Spare::new()),
+            #[cfg(target_os = "linux")]
+            rate_hz: Cell::new(0.0),
+            #[cfg(target_os = "linux")]
+            window: OnceLock::new(),
         })));
         OFFERED.set(Some(guard));
         Offer(guard)
+    }
+
+    /// Runs the wrapper's `process`, which is given values only where it may tell its window of them.
+    ///
+    /// # Safety
+    /// `data` is what the host gives `process`.
+    #[cfg(target_os = "linux")]
+    unsafe fn in_block(&self, data: &mut ProcessData, process: impl FnOnce(*mut ProcessData) -> tresult) -> tresult {
+        let Some(window) = self.window.get() else { return process(data) };
+        // SAFETY: by the caller's word.
+        data.inputParameterChanges = unsafe { window.enter(data.inputParameterChanges, self.rate_hz.get()) };
+        let answer = process(data);
+        window.leave();
+        answer
+    }
+
+    /// Runs the wrapper's `process`.
+    ///
+    /// # Safety
+    /// `data` is what the host gives `process`.
+    #[cfg(not(target_os = "linux"))]
+    unsafe fn in_block(&self, data: &mut ProcessData, process: impl FnOnce(*mut ProcessData) -> tresult) -> tresult {
+        process(data)
     }
 
     /// The guard that the object's table is the head of.
@@ -131,6 +188,10 @@ impl Offer {
             guard.original.set(original);
             (*guard.vtbl.get()).write(vtbl);
             (*processor).vtbl = guard.vtbl.get().cast();
+            #[cfg(target_os = "linux")]
+            if let Some(window) = guard.window.get() {
+                window.install(instance);
+            }
         }
     }
 }
@@ -240,6 +301,8 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
         let guard = BusGuard::of(this);
         if let Some(setup) = setup.as_ref() {
             (*guard.spare.get()).resize(usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0));
+            #[cfg(target_os = "linux")]
+            guard.rate_hz.set(setup.sampleRate as f32);
         }
         let setup_processing = (*guard.original.get()).setupProcessing;
         // It notes what it is told and does nothing else, so that the second time changes but the mode of the first.
@@ -253,8 +316,9 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
     // while it sets up, so nobody else uses the spare memory; the data is null or valid.
     unsafe {
         let guard = BusGuard::of(this);
-        let process = (*guard.original.get()).process;
-        let Some(mut own) = data.as_ref().copied() else { return process(this, data) };
+        let original = (*guard.original.get()).process;
+        let process = |this, data: *mut ProcessData| guard.in_block(&mut *data, |data| original(this, data));
+        let Some(mut own) = data.as_ref().copied() else { return original(this, data) };
         let spare = &mut *guard.spare.get();
         let has_main = buses(own.outputs, own.numOutputs).first().is_some_and(|main| is_usable(main, main.numChannels));
         if !has_main {

@@ -1,0 +1,443 @@
+//! Keeps the framework's VST3 wrapper from losing its background thread while a host opens or closes the window. Linux only: elsewhere
+//! the wrapper does on the main thread what it does on that thread here.
+//!
+//! nice-plug 0.4.2 posts a task for every value that `process` is given, and while no window is open its background thread works it
+//! off: a look at the cell that holds the window. While the host opens or closes one that cell is borrowed, and the look panics; a
+//! moment later the window is in it, and the look is a panic again, because the window is another thread's. The thread is one for
+//! all instances. Without it no host is asked for anything any more, and when the last instance goes, so does the host.
+//!
+//! So while a window comes or goes nothing is posted: `process` is given no values then, they are written to the params here, at the
+//! beginning of the block rather than where they lie in it. What was posted before is worked off first. The same holds while one is open
+//! in a host without a run loop, which tasks for it would otherwise go to.
+//!
+//! `createView` and three functions of the view are intercepted as `process` is; see [`super::bus_guard`]. Their tables are one for
+//! all instances and last as long as the process: a host may keep a view longer than its plugin.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use nice_plug::prelude::*;
+use nice_plug::wrapper::vst3::Wrapper;
+use nice_plug::wrapper::vst3::vst3::Steinberg::Linux::IRunLoop;
+use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
+    IEditController, IEditControllerVtbl, IParamValueQueueTrait, IParameterChanges, IParameterChangesTrait,
+};
+use nice_plug::wrapper::vst3::vst3::Steinberg::{
+    FIDString, IPlugFrame, IPlugView, IPlugViewVtbl, kInternalError, kResultOk, tresult,
+};
+use nice_plug::wrapper::vst3::vst3::{ComRef, ComWrapper};
+
+use super::Marker;
+use crate::Underscore;
+use crate::params::UnderscoreParams;
+
+/// What is posted takes microseconds, and a block that waits for masks a second: beyond that the host's window comes first.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Whether the window of an instance comes or goes, and where its values go meanwhile.
+pub struct WindowGuard {
+    /// Windows that come or go just now.
+    num_moving: AtomicU32,
+    /// Whether one is open.
+    is_open: AtomicBool,
+    /// Whether the host has a run loop for it.
+    has_run_loop: AtomicBool,
+    /// Blocks that are processed just now.
+    num_processing: AtomicU32,
+    /// By the id that the host knows them by. They live as long as `_params`.
+    values: HashMap<u32, ParamPtr>,
+    _params: Arc<UnderscoreParams>,
+    tasks: AsyncExecutor<Underscore>,
+}
+
+// SAFETY: the pointers are to params that are kept alive here, whose values are atomic.
+unsafe impl Send for WindowGuard {}
+// SAFETY: as above.
+unsafe impl Sync for WindowGuard {}
+
+impl WindowGuard {
+    /// For an instance with these params, whose background thread works off `tasks`.
+    pub fn new(params: Arc<UnderscoreParams>, tasks: AsyncExecutor<Underscore>) -> Self {
+        let values = params.param_map().into_iter().map(|(id, param, _)| (host_id(&id), param)).collect();
+        Self {
+            num_moving: AtomicU32::new(0),
+            is_open: AtomicBool::new(false),
+            has_run_loop: AtomicBool::new(false),
+            num_processing: AtomicU32::new(0),
+            values,
+            _params: params,
+            tasks,
+        }
+    }
+
+    /// Has `instance`, which nobody else has seen yet, make views that tell this guard when they come and go.
+    pub fn install(self: &Arc<Self>, instance: &ComWrapper<Wrapper<Underscore>>) {
+        let Some(controller) = instance.as_com_ref::<IEditController>() else { return };
+        let controller = controller.as_ptr();
+        // SAFETY: the object is not shared yet, so its table pointer may be changed; the table that it then points to lasts for ever.
+        unsafe {
+            let (original, own) = controller_tables((*controller).vtbl);
+            if std::ptr::eq((*controller).vtbl, original) {
+                note(controller.cast(), self);
+                (*controller).vtbl = own;
+            }
+        }
+    }
+
+    /// A block begins: gives it back whose values are to be posted, and takes `changes` where none may be. Real-time safe.
+    ///
+    /// # Safety
+    /// `changes` is null or valid.
+    pub unsafe fn enter(&self, changes: *mut IParameterChanges, rate_hz: f32) -> *mut IParameterChanges {
+        self.num_processing.fetch_add(1, Ordering::SeqCst);
+        let is_lost = self.is_open.load(Ordering::SeqCst) && !self.has_run_loop.load(Ordering::SeqCst);
+        if self.num_moving.load(Ordering::SeqCst) == 0 && !is_lost {
+            return changes;
+        }
+        // SAFETY: by the caller's word.
+        unsafe { self.write(changes, rate_hz) };
+        std::ptr::null_mut()
+    }
+
+    /// The block is over.
+    pub fn leave(&self) {
+        self.num_processing.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Writes the last value of each param that changes.
+    ///
+    /// # Safety
+    /// `changes` is null or valid.
+    unsafe fn write(&self, changes: *mut IParameterChanges, rate_hz: f32) {
+        // SAFETY: by the caller's word; what it gives is valid during the call, and the params live.
+        unsafe {
+            let Some(changes) = ComRef::from_raw(changes) else { return };
+            for queue_idx in 0..changes.getParameterCount() {
+                let Some(queue) = ComRef::from_raw(changes.getParameterData(queue_idx)) else { continue };
+                let (mut at, mut value) = (0, 0.0);
+                if queue.getPoint(queue.getPointCount() - 1, &raw mut at, &raw mut value) == kResultOk
+                    && (value as f32).is_finite()
+                    && let Some(param) = self.values.get(&queue.getParameterId())
+                {
+                    param._internal_set_normalized_value(value as f32);
+                    param._internal_update_smoother(rate_hz, false);
+                }
+            }
+        }
+    }
+
+    /// Runs `work`, in which a window comes or goes, while nothing is posted or left to be worked off.
+    fn around<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.num_moving.fetch_add(1, Ordering::SeqCst);
+        self.drain();
+        let done = work();
+        self.num_moving.fetch_sub(1, Ordering::SeqCst);
+        done
+    }
+
+    /// Waits until what was posted is worked off. `false`: it took too long.
+    pub fn drain(&self) -> bool {
+        let until = Instant::now() + LONGEST_WAIT;
+        let wait_for = |is_so: &dyn Fn() -> bool| {
+            while !is_so() && Instant::now() < until {
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+        };
+        // A block that began before may still post.
+        wait_for(&|| self.num_processing.load(Ordering::SeqCst) == 0);
+        let marker = Marker::default();
+        self.tasks.execute_background(marker.clone());
+        wait_for(&|| marker.has_passed());
+        marker.has_passed()
+    }
+}
+
+/// The id by which a VST3 host knows a param: the framework's hash of its own id.
+fn host_id(id: &str) -> u32 {
+    let hash = id.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    hash & !(1 << 31)
+}
+
+/// Whose guard an object is to tell, by its address. An address may be another object's later: then that is noted, too.
+static GUARDS: Mutex<Vec<(usize, Weak<WindowGuard>)>> = Mutex::new(Vec::new());
+
+fn note(object: *mut c_void, guard: &Arc<WindowGuard>) {
+    let mut guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
+    guards.retain(|(address, guard)| *address != object as usize && guard.strong_count() > 0);
+    guards.push((object as usize, Arc::downgrade(guard)));
+}
+
+fn guard_of(object: *mut c_void) -> Option<Arc<WindowGuard>> {
+    let guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
+    guards.iter().find(|(address, _)| *address == object as usize)?.1.upgrade()
+}
+
+/// The framework's table of a class, and the one that stands in for it.
+struct Tables<T> {
+    original: *const T,
+    own: T,
+}
+
+// SAFETY: tables of functions, which nobody writes to.
+unsafe impl<T> Send for Tables<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Tables<T> {}
+
+static CONTROLLER: OnceLock<Tables<IEditControllerVtbl>> = OnceLock::new();
+static VIEW: OnceLock<Tables<IPlugViewVtbl>> = OnceLock::new();
+
+/// # Safety
+/// `original` is the framework's table of its controllers.
+unsafe fn controller_tables(
+    original: *const IEditControllerVtbl,
+) -> (*const IEditControllerVtbl, *const IEditControllerVtbl) {
+    let tables = CONTROLLER.get_or_init(|| {
+        // SAFETY: by the caller's word.
+        let own = IEditControllerVtbl { createView: create_view, ..unsafe { std::ptr::read(original) } };
+        Tables { original, own }
+    });
+    (tables.original, &raw const tables.own)
+}
+
+unsafe extern "system" fn create_view(this: *mut IEditController, name: FIDString) -> *mut IPlugView {
+    let Some(tables) = CONTROLLER.get() else { return std::ptr::null_mut() };
+    // SAFETY: only objects of that class have this function in their table, and it is called as the host calls it.
+    let view = unsafe { ((*tables.original).createView)(this, name) };
+    let guard = guard_of(this.cast());
+    if let (false, Some(guard)) = (view.is_null(), guard) {
+        // SAFETY: a view that nobody else has seen yet, whose table is that of its class.
+        unsafe {
+            let tables = VIEW.get_or_init(|| {
+                let original = (*view).vtbl;
+                let own = IPlugViewVtbl { attached, removed, setFrame: set_frame, ..std::ptr::read(original) };
+                Tables { original, own }
+            });
+            if std::ptr::eq((*view).vtbl, tables.original) {
+                note(view.cast(), &guard);
+                (*view).vtbl = &raw const tables.own;
+            }
+        }
+    }
+    view
+}
+
+unsafe extern "system" fn attached(this: *mut IPlugView, parent: *mut c_void, kind: FIDString) -> tresult {
+    // SAFETY: called as the host calls it.
+    let attach = |original: &IPlugViewVtbl| unsafe { (original.attached)(this, parent, kind) };
+    around(this, |original, guard| {
+        let answer = attach(original);
+        if answer == kResultOk
+            && let Some(guard) = guard
+        {
+            guard.is_open.store(true, Ordering::SeqCst);
+        }
+        answer
+    })
+}
+
+unsafe extern "system" fn removed(this: *mut IPlugView) -> tresult {
+    // SAFETY: called as the host calls it.
+    let remove = |original: &IPlugViewVtbl| unsafe { (original.removed)(this) };
+    around(this, |original, guard| {
+        let answer = remove(original);
+        if let Some(guard) = guard {
+            guard.is_open.store(false, Ordering::SeqCst);
+        }
+        answer
+    })
+}
+
+unsafe extern "system" fn set_frame(this: *mut IPlugView, frame: *mut IPlugFrame) -> tresult {
+    // SAFETY: the host gives null or a valid frame.
+    let has_run_loop = unsafe { ComRef::from_raw(frame) }.is_some_and(|frame| frame.cast::<IRunLoop>().is_some());
+    // SAFETY: called as the host calls it.
+    let set = |original: &IPlugViewVtbl| unsafe { (original.setFrame)(this, frame) };
+    around(this, |original, guard| {
+        if let Some(guard) = guard {
+            guard.has_run_loop.store(has_run_loop, Ordering::SeqCst);
+        }
+        set(original)
+    })
+}
+
+/// Runs `work` with the framework's own table while nothing is posted; `view` is one of ours.
+fn around(view: *mut IPlugView, work: impl FnOnce(&IPlugViewVtbl, Option<&WindowGuard>) -> tresult) -> tresult {
+    let Some(tables) = VIEW.get() else { return kInternalError };
+    // SAFETY: the framework's own table, which lasts as long as the binary.
+    let original = unsafe { &*tables.original };
+    match guard_of(view.cast()) {
+        Some(guard) => guard.around(|| work(original, Some(&guard))),
+        None => work(original, None),
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::cast_possible_wrap,
+    clippy::unnecessary_cast,
+    reason = "the interface's constants are u32 or i32 by platform"
+)]
+mod tests {
+    use std::cell::Cell;
+
+    use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
+        AudioBusBuffers, AudioBusBuffers__type0, IAudioProcessor, IAudioProcessorTrait, IComponent, IComponentTrait,
+        IEditControllerTrait, IParamValueQueue, ParamID, ProcessData, ProcessModes_, ProcessSetup,
+        SymbolicSampleSizes_,
+    };
+    use nice_plug::wrapper::vst3::vst3::Steinberg::{IPlugViewTrait, kInvalidArgument};
+    use nice_plug::wrapper::vst3::vst3::{Class, ComPtr};
+
+    use super::*;
+    use crate::vst3::bus_guard::BusGuard;
+
+    /// One value of one param, at the beginning of the block.
+    struct Value {
+        id: ParamID,
+        value: Cell<f64>,
+    }
+
+    impl Class for Value {
+        type Interfaces = (IParamValueQueue,);
+    }
+
+    impl IParamValueQueueTrait for Value {
+        unsafe fn getParameterId(&self) -> ParamID {
+            self.id
+        }
+        unsafe fn getPointCount(&self) -> i32 {
+            1
+        }
+        unsafe fn getPoint(&self, _: i32, at: *mut i32, value: *mut f64) -> tresult {
+            // SAFETY: both are valid by the interface's contract.
+            unsafe {
+                *at = 0;
+                *value = self.value.get();
+            }
+            kResultOk
+        }
+        unsafe fn addPoint(&self, _: i32, _: f64, _: *mut i32) -> tresult {
+            kInvalidArgument
+        }
+    }
+
+    struct Values(ComPtr<IParamValueQueue>);
+
+    impl Class for Values {
+        type Interfaces = (IParameterChanges,);
+    }
+
+    impl IParameterChangesTrait for Values {
+        unsafe fn getParameterCount(&self) -> i32 {
+            1
+        }
+        unsafe fn getParameterData(&self, _: i32) -> *mut IParamValueQueue {
+            self.0.as_ptr()
+        }
+        unsafe fn addParameterData(&self, _: *const ParamID, _: *mut i32) -> *mut IParamValueQueue {
+            std::ptr::null_mut()
+        }
+    }
+
+    /// One instance, as the factory makes it, activated.
+    struct Instance {
+        wrapper: ComWrapper<Wrapper<Underscore>>,
+        guard: Arc<WindowGuard>,
+    }
+
+    impl Instance {
+        fn activated() -> Self {
+            let bus_guard = BusGuard::offer();
+            let wrapper = ComWrapper::new(Wrapper::<Underscore>::new());
+            bus_guard.install(&wrapper);
+            let controller = wrapper.as_com_ref::<IEditController>().expect("a controller").as_ptr();
+            let guard = guard_of(controller.cast()).expect("a guard");
+            let mut setup = ProcessSetup {
+                processMode: ProcessModes_::kRealtime as i32,
+                symbolicSampleSize: SymbolicSampleSizes_::kSample32 as i32,
+                maxSamplesPerBlock: 64,
+                sampleRate: 48_000.0,
+            };
+            // SAFETY: calls as a host makes them, with a setup that lives.
+            unsafe {
+                assert_eq!(wrapper.as_com_ref::<IAudioProcessor>().unwrap().setupProcessing(&raw mut setup), kResultOk);
+                assert_eq!(wrapper.as_com_ref::<IComponent>().unwrap().setActive(1), kResultOk);
+            }
+            Self { wrapper, guard }
+        }
+
+        /// A block of 64 samples, at the beginning of which the param of this id has `value`.
+        fn play(&self, id: &str, value: f64) {
+            let queue = ComWrapper::new(Value { id: host_id(id), value: Cell::new(value) });
+            let changes = ComWrapper::new(Values(queue.to_com_ptr().unwrap()));
+            let mut samples = [[0.1_f32; 64]; 2];
+            let mut channels = samples.each_mut().map(|channel| channel.as_mut_ptr());
+            let bus = |channels: &mut [*mut f32; 2]| AudioBusBuffers {
+                numChannels: 2,
+                silenceFlags: 0,
+                __field0: AudioBusBuffers__type0 { channelBuffers32: channels.as_mut_ptr() },
+            };
+            let (mut input, mut output) = (bus(&mut channels), bus(&mut channels));
+            // SAFETY: plain data, whose null pointers nobody looks at.
+            let mut data: ProcessData = unsafe { std::mem::zeroed() };
+            (data.numSamples, data.numInputs, data.numOutputs) = (64, 1, 1);
+            (data.inputs, data.outputs) = (&raw mut input, &raw mut output);
+            data.inputParameterChanges = changes.as_com_ref::<IParameterChanges>().unwrap().as_ptr();
+            // SAFETY: all that is pointed to lives.
+            unsafe {
+                assert_eq!(self.wrapper.as_com_ref::<IAudioProcessor>().unwrap().process(&raw mut data), kResultOk);
+            }
+        }
+
+        fn value(&self, id: &str) -> f64 {
+            // SAFETY: a call as a host makes it.
+            unsafe { self.wrapper.as_com_ref::<IEditController>().unwrap().getParamNormalized(host_id(id)) }
+        }
+    }
+
+    #[test]
+    fn windows_that_come_and_go_while_values_are_automated_cost_the_framework_no_thread() {
+        // SAFETY: other tests do not look at it. Without a display no window opens, and the wrapper tries all the same.
+        unsafe { std::env::remove_var("DISPLAY") };
+        let instance = Instance::activated();
+        // SAFETY: a call as a host makes it.
+        let view = unsafe { instance.wrapper.as_com_ref::<IEditController>().unwrap().createView(c"editor".as_ptr()) };
+        // SAFETY: the host's reference.
+        let view = unsafe { ComPtr::from_raw(view) }.expect("a view");
+        let is_over = AtomicBool::new(false);
+        let instance = &instance;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for step in 0_u32.. {
+                    instance.play("music_gain", f64::from(step % 100) / 100.0);
+                    if is_over.load(Ordering::Acquire) {
+                        break;
+                    }
+                }
+            });
+            for _ in 0..200 {
+                // SAFETY: a window that is none; it is not opened.
+                unsafe {
+                    view.attached(std::ptr::without_provenance_mut(1), c"X11EmbedWindowID".as_ptr());
+                    view.removed();
+                }
+            }
+            is_over.store(true, Ordering::Release);
+        });
+        assert!(instance.guard.drain(), "the thread that works tasks off has ended");
+    }
+
+    #[test]
+    fn what_is_automated_while_a_window_opens_is_heard() {
+        let instance = Instance::activated();
+        instance.play("music_gain", 0.25);
+        assert!((instance.value("music_gain") - 0.25).abs() < 1e-6, "while none does");
+        instance.guard.around(|| instance.play("music_gain", 0.75));
+        assert!((instance.value("music_gain") - 0.75).abs() < 1e-6);
+    }
+}
