@@ -10,13 +10,13 @@
 //! beginning of the block rather than where they lie in it. What was posted before is worked off first. The same holds while one is open
 //! in a host without a run loop, which tasks for it would otherwise go to.
 //!
-//! `createView` and three functions of the view are intercepted as `process` is; see [`super::bus_guard`]. Their tables are one for
-//! all instances and last as long as the process: a host may keep a view longer than its plugin.
+//! `createView` and three functions of the view are intercepted as `process` is; see [`super::bus_guard`]. Their tables
+//! last as long as the process: a host may keep a view longer than its plugin.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use nice_plug::prelude::*;
@@ -25,9 +25,7 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::Linux::IRunLoop;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
     IEditController, IEditControllerVtbl, IParamValueQueueTrait, IParameterChanges, IParameterChangesTrait,
 };
-use nice_plug::wrapper::vst3::vst3::Steinberg::{
-    FIDString, IPlugFrame, IPlugView, IPlugViewVtbl, kInternalError, kResultOk, tresult,
-};
+use nice_plug::wrapper::vst3::vst3::Steinberg::{FIDString, IPlugFrame, IPlugView, IPlugViewVtbl, kResultOk, tresult};
 use nice_plug::wrapper::vst3::vst3::{ComRef, ComWrapper};
 
 use super::Marker;
@@ -81,11 +79,11 @@ impl WindowGuard {
         let controller = controller.as_ptr();
         // SAFETY: the object is not shared yet, so its table pointer may be changed; the table that it then points to lasts for ever.
         unsafe {
-            let (original, own) = controller_tables((*controller).vtbl);
-            if std::ptr::eq((*controller).vtbl, original) {
-                note(controller.cast(), self);
-                (*controller).vtbl = own;
-            }
+            note(controller.cast(), self);
+            (*controller).vtbl = Tables::of(&CONTROLLERS, (*controller).vtbl, |table| IEditControllerVtbl {
+                createView: create_view,
+                ..table
+            });
         }
     }
 
@@ -177,10 +175,11 @@ fn guard_of(object: *mut c_void) -> Option<Arc<WindowGuard>> {
     guards.iter().find(|(address, _)| *address == object as usize)?.1.upgrade()
 }
 
-/// The framework's table of a class, and the one that stands in for it.
+/// The table that stands in for one of the framework's. Its own comes first: what an object's pointer to its table points to is this.
+#[repr(C)]
 struct Tables<T> {
-    original: *const T,
     own: T,
+    original: *const T,
 }
 
 // SAFETY: tables of functions, which nobody writes to.
@@ -188,42 +187,56 @@ unsafe impl<T> Send for Tables<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Tables<T> {}
 
-static CONTROLLER: OnceLock<Tables<IEditControllerVtbl>> = OnceLock::new();
-static VIEW: OnceLock<Tables<IPlugViewVtbl>> = OnceLock::new();
+/// Those that were made. A class may have several tables, one in each part of the binary that makes objects of it.
+type Made<T> = Mutex<Vec<&'static Tables<T>>>;
 
-/// # Safety
-/// `original` is the framework's table of its controllers.
-unsafe fn controller_tables(
-    original: *const IEditControllerVtbl,
-) -> (*const IEditControllerVtbl, *const IEditControllerVtbl) {
-    let tables = CONTROLLER.get_or_init(|| {
-        // SAFETY: by the caller's word.
-        let own = IEditControllerVtbl { createView: create_view, ..unsafe { std::ptr::read(original) } };
-        Tables { original, own }
-    });
-    (tables.original, &raw const tables.own)
+static CONTROLLERS: Made<IEditControllerVtbl> = Mutex::new(Vec::new());
+static VIEWS: Made<IPlugViewVtbl> = Mutex::new(Vec::new());
+
+impl<T> Tables<T> {
+    /// The one that stands in for `original`, of which `made` makes it the first time.
+    ///
+    /// # Safety
+    /// `original` is a table of the framework's.
+    unsafe fn of(known: &Made<T>, original: *const T, made: impl FnOnce(T) -> T) -> *const T {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|tables| std::ptr::eq(tables.original, original)).copied();
+        let tables = found.unwrap_or_else(|| {
+            // SAFETY: by the caller's word; a table is plain data.
+            let own = made(unsafe { std::ptr::read(original) });
+            let tables: &'static Self = Box::leak(Box::new(Self { own, original }));
+            known.push(tables);
+            tables
+        });
+        &raw const tables.own
+    }
+
+    /// The framework's table behind the one that an object has.
+    ///
+    /// # Safety
+    /// `own` is what [`Tables::of`] gave.
+    unsafe fn original(own: *const T) -> &'static T {
+        // SAFETY: by the caller's word `own` is the head of one that lasts for ever, and so does the framework's.
+        unsafe { &*(*own.cast::<Self>()).original }
+    }
 }
 
 unsafe extern "system" fn create_view(this: *mut IEditController, name: FIDString) -> *mut IPlugView {
-    let Some(tables) = CONTROLLER.get() else { return std::ptr::null_mut() };
-    // SAFETY: only objects of that class have this function in their table, and it is called as the host calls it.
-    let view = unsafe { ((*tables.original).createView)(this, name) };
-    let guard = guard_of(this.cast());
-    if let (false, Some(guard)) = (view.is_null(), guard) {
-        // SAFETY: a view that nobody else has seen yet, whose table is that of its class.
-        unsafe {
-            let tables = VIEW.get_or_init(|| {
-                let original = (*view).vtbl;
-                let own = IPlugViewVtbl { attached, removed, setFrame: set_frame, ..std::ptr::read(original) };
-                Tables { original, own }
+    // SAFETY: only objects with such a table have this function in it, and it is called as the host calls it. The view is one that nobody
+    // else has seen yet, with a table of its class.
+    unsafe {
+        let view = (Tables::original((*this).vtbl).createView)(this, name);
+        if let (false, Some(guard)) = (view.is_null(), guard_of(this.cast())) {
+            note(view.cast(), &guard);
+            (*view).vtbl = Tables::of(&VIEWS, (*view).vtbl, |table| IPlugViewVtbl {
+                attached,
+                removed,
+                setFrame: set_frame,
+                ..table
             });
-            if std::ptr::eq((*view).vtbl, tables.original) {
-                note(view.cast(), &guard);
-                (*view).vtbl = &raw const tables.own;
-            }
         }
+        view
     }
-    view
 }
 
 unsafe extern "system" fn attached(this: *mut IPlugView, parent: *mut c_void, kind: FIDString) -> tresult {
@@ -267,9 +280,8 @@ unsafe extern "system" fn set_frame(this: *mut IPlugView, frame: *mut IPlugFrame
 
 /// Runs `work` with the framework's own table while nothing is posted; `view` is one of ours.
 fn around(view: *mut IPlugView, work: impl FnOnce(&IPlugViewVtbl, Option<&WindowGuard>) -> tresult) -> tresult {
-    let Some(tables) = VIEW.get() else { return kInternalError };
-    // SAFETY: the framework's own table, which lasts as long as the binary.
-    let original = unsafe { &*tables.original };
+    // SAFETY: only views with such a table have the functions in it that call this.
+    let original = unsafe { Tables::original((*view).vtbl) };
     match guard_of(view.cast()) {
         Some(guard) => guard.around(|| work(original, Some(&guard))),
         None => work(original, None),
