@@ -27,7 +27,7 @@ pub fn sanitise(block: &mut [f32]) -> usize {
             for sample in chunk {
                 let bits = sample.to_bits();
                 let exponent = bits & EXPONENT_BITS;
-                let is_garbage = exponent >= GARBAGE_BITS;
+                let is_garbage = is_garbage(*sample);
                 num_garbage += u32::from(is_garbage);
                 *sample = f32::from_bits(if is_garbage || exponent == 0 { 0 } else { bits });
             }

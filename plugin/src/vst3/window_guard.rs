@@ -432,7 +432,7 @@ mod tests {
                     }
                 }
             });
-            for _ in 0..200 {
+            for _ in 0..50 {
                 // SAFETY: a window that is none; it is not opened.
                 unsafe {
                     view.attached(std::ptr::without_provenance_mut(1), c"X11EmbedWindowID".as_ptr());

@@ -51,7 +51,7 @@ impl Pace {
             let passed_s = now.saturating_duration_since(before).as_secs_f64();
             self.lead_s =
                 (self.lead_s + before_s - passed_s).max(-LONGEST_STALL_S) * (1.0 - passed_s / FADE_S).max(0.0);
-            // Counted in samples once, in seconds here.
+            // Rounded, the pieces of a block may be a little longer than it.
             is_same_block = passed_s < before_s && self.judged_s + piece_s < self.longest_block_s * (1.0 + 1e-9);
         }
         self.last_piece = Some((now, piece_s));
