@@ -117,6 +117,9 @@ pub fn read_beginning(path: &Path, longest_s: f64) -> Result<Audio, ReadError> {
     decoded(path, Some(longest_s))
 }
 
+/// What the probe says of a container that it does not know at all, and not of what is in one that it knows.
+const NO_READER: &str = "core (probe): no suitable format reader found";
+
 /// Finds out what is in a file, and how long it says that it is.
 ///
 /// Of an MP3 without a count in its header the reader estimates one, out of the size of the first frames, and leaves out what comes
@@ -134,9 +137,9 @@ fn probed(path: &Path) -> Result<Box<dyn FormatReader>, ReadError> {
         symphonia::default::get_probe()
             .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
             .map_err(|source| match source {
-                Error::Unsupported(_) if is_long_wave(path) => {
-                    ReadError::Unsupported { path: of(), reason: "RF64".into() }
-                }
+                Error::Unsupported(NO_READER) if !is_long_wave(path) => ReadError::Unknown { path: of(), source },
+                Error::Unsupported(NO_READER) => ReadError::Unsupported { path: of(), reason: "RF64".into() },
+                Error::Unsupported(reason) => ReadError::Unsupported { path: of(), reason: reason.into() },
                 source => ReadError::Unknown { path: of(), source },
             })
     };
@@ -324,6 +327,41 @@ mod tests {
         match read(&path) {
             Err(ReadError::CutOff { declared: d, actual: a, .. }) => assert_eq!((d, a), (declared, actual)),
             other => panic!("expected a file that is cut off, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_damaged_frame_costs_a_listener_that_frame_and_a_render_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp3");
+        let mut bytes = mp3(&[9; 50]);
+        let frame_len = bytes.len() / 50;
+        // All that follows the header of one of them.
+        bytes[25 * frame_len + 4..26 * frame_len].fill(0xff);
+        std::fs::write(&path, bytes).unwrap();
+        let damaged = read(&path).unwrap_err();
+        println!("{damaged}");
+        assert!(matches!(damaged, ReadError::Damaged { .. }));
+        let heard = read_beginning(&path, 60.0).unwrap().num_samples();
+        assert!(heard >= 45 * SAMPLES_PER_FRAME, "{heard} samples");
+    }
+
+    #[test]
+    fn of_what_cannot_be_decoded_it_is_told_what_it_is_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        write(&path, &[vec![0.5; 4_000]], 44_100);
+        let bytes = std::fs::read(&path).unwrap();
+        let long = [b"RF64", &bytes[4..]].concat();
+        // The place of the format's tag, and one that few know: GSM 6.10.
+        let mut coded = bytes.clone();
+        coded[20..22].copy_from_slice(&0x31_u16.to_le_bytes());
+        for bytes in [long, coded] {
+            std::fs::write(&path, bytes).unwrap();
+            let told = read(&path).unwrap_err();
+            println!("{told}");
+            assert!(matches!(told, ReadError::Unsupported { .. }), "{told}");
+            assert!(told.to_string().contains("a.wav") && told.to_string().contains("convert it"));
         }
     }
 

@@ -199,6 +199,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_sound_is_written_as_silence() {
+        let mut example = Example::new(1, 5);
+        example.push(&[&[0.5, f32::NAN, 1e30, f32::NEG_INFINITY, -0.25]]);
+        assert_eq!(example.in_order(), [[0.5, 0.0, 0.0, 0.0, -0.25]]);
+    }
+
+    #[test]
     fn the_memory_is_there_once_the_answer_is() {
         const NUM_ROUNDS: u32 = 100_000;
         // A tight look finds an answer that is there before the memory; but the other thread may need this very processor.

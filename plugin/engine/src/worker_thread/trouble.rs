@@ -67,3 +67,26 @@ impl Trouble {
         self.retry_after = (2 * self.retry_after).min(LONGEST_RETRY);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_attempt_to_attempt_it_takes_twice_as_long_up_to_the_longest_pause() {
+        let begin = Instant::now();
+        let mut trouble = Trouble::begin(begin);
+        let mut now = begin + LONGEST;
+        assert!(trouble.goes_on(now), "it is given up");
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let tried = now;
+            while !trouble.is_retry_due(now) {
+                now += Duration::from_secs(1);
+            }
+            pauses.push((now - tried).as_secs());
+            trouble.note_retry(now);
+        }
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 120, 120, 120]);
+    }
+}
