@@ -5,6 +5,8 @@
 //! `window_guard`.
 
 mod bus_guard;
+#[cfg(test)]
+mod double;
 #[cfg(target_os = "linux")]
 mod window_guard;
 

@@ -334,35 +334,22 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::cast_possible_wrap,
-    clippy::unnecessary_cast,
-    reason = "the interface's constants are u32 or i32 by platform"
-)]
 mod tests {
-    use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
-        IAudioProcessorTrait, IComponent, IComponentTrait, ProcessModes_, SymbolicSampleSizes_,
-    };
+    use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{IAudioProcessorTrait, IComponent, IComponentTrait};
 
+    use super::super::double::{self, BOUNCES, PLAYS};
     use super::*;
     use crate::diagnostics;
 
     /// A host that activates one instance for each of these modes in turn, and asks after each how many activations were offline.
     fn offline_activations_after(modes: &[i32]) -> Vec<u64> {
-        let guard = BusGuard::offer();
-        let instance = ComWrapper::new(Wrapper::<Underscore>::new());
-        guard.install(&instance);
+        let instance = double::instance();
         let processor = instance.as_com_ref::<IAudioProcessor>().expect("an audio processor");
         let component = instance.as_com_ref::<IComponent>().expect("a component");
         let before = diagnostics::num_offline_activations();
         let mut counts = Vec::new();
         for mode in modes {
-            let mut setup = ProcessSetup {
-                processMode: *mode,
-                symbolicSampleSize: SymbolicSampleSizes_::kSample32 as i32,
-                maxSamplesPerBlock: 512,
-                sampleRate: 48_000.0,
-            };
+            let mut setup = double::setup(*mode, 512);
             // SAFETY: calls as a host makes them, on one thread, with a setup that lives.
             unsafe {
                 assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
@@ -376,8 +363,7 @@ mod tests {
 
     #[test]
     fn a_bounce_is_called_offline_and_playback_after_it_is_not() {
-        let (bounce, play) = (ProcessModes_::kOffline as i32, ProcessModes_::kRealtime as i32);
-        assert_eq!(offline_activations_after(&[play, bounce, play, play, bounce]), [0, 1, 1, 1, 2]);
+        assert_eq!(offline_activations_after(&[PLAYS, BOUNCES, PLAYS, PLAYS, BOUNCES]), [0, 1, 1, 1, 2]);
     }
 
     #[test]

@@ -289,24 +289,18 @@ fn around(view: *mut IPlugView, work: impl FnOnce(&IPlugViewVtbl, Option<&Window
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::cast_possible_wrap,
-    clippy::unnecessary_cast,
-    reason = "the interface's constants are u32 or i32 by platform"
-)]
 mod tests {
     use std::cell::Cell;
 
     use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
         AudioBusBuffers, AudioBusBuffers__type0, IAudioProcessor, IAudioProcessorTrait, IComponent, IComponentTrait,
-        IEditControllerTrait, IParamValueQueue, ParamID, ProcessData, ProcessModes_, ProcessSetup,
-        SymbolicSampleSizes_,
+        IEditControllerTrait, IParamValueQueue, ParamID, ProcessData,
     };
     use nice_plug::wrapper::vst3::vst3::Steinberg::{IPlugViewTrait, kInvalidArgument};
     use nice_plug::wrapper::vst3::vst3::{Class, ComPtr};
 
     use super::*;
-    use crate::vst3::bus_guard::BusGuard;
+    use crate::vst3::double::{self, PLAYS};
 
     /// One value of one param, at the beginning of the block.
     struct Value {
@@ -364,17 +358,10 @@ mod tests {
 
     impl Instance {
         fn activated() -> Self {
-            let bus_guard = BusGuard::offer();
-            let wrapper = ComWrapper::new(Wrapper::<Underscore>::new());
-            bus_guard.install(&wrapper);
+            let wrapper = double::instance();
             let controller = wrapper.as_com_ref::<IEditController>().expect("a controller").as_ptr();
             let guard = guard_of(controller.cast()).expect("a guard");
-            let mut setup = ProcessSetup {
-                processMode: ProcessModes_::kRealtime as i32,
-                symbolicSampleSize: SymbolicSampleSizes_::kSample32 as i32,
-                maxSamplesPerBlock: 64,
-                sampleRate: 48_000.0,
-            };
+            let mut setup = double::setup(PLAYS, 64);
             // SAFETY: calls as a host makes them, with a setup that lives.
             unsafe {
                 assert_eq!(wrapper.as_com_ref::<IAudioProcessor>().unwrap().setupProcessing(&raw mut setup), kResultOk);
