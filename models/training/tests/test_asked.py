@@ -485,8 +485,11 @@ def test_two_of_a_class_are_told_with_intervals_over_pieces() -> None:
 
 
 def test_how_far_energies_turn_back_is_told_for_every_way() -> None:
-    told = evaluation.ripples([{"ripple_db": ripple} for ripple in (0.2, 3.0, 0.9, 1.0)], "two sounds")
-    assert told == "Between two sounds, 4 songs: 3 monotone within 1 dB, median ripple 0.95 dB, largest 3.00 dB"
+    told = evaluation.ripples([{"ripple_db": ripple, "faded_ripple_db": ripple / 10} for ripple in (0.2, 3.0, 0.9, 1.0)], "two sounds")
+    assert told == (
+        "Between two sounds, 4 songs: 3 monotone within 1 dB, median ripple 0.95 dB, largest 3.00 dB; "
+        "what is found at both ends, faded: 0.30 dB at most"
+    )
 
 
 @pytest.fixture(scope="module")

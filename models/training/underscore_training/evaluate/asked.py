@@ -252,23 +252,25 @@ def alone(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> l
 
 
 def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], most: int, by_own: bool = False) -> list[dict]:
-    """A row per song: energies of its two loudest classes in the estimate, dB, on the way from one mean to the other, or `by_own` examples."""
+    """A row per song: energies of its two loudest classes in the estimate, dB, on the way from one mean to the other, or `by_own` examples;
+    and how far they turn back, and would if what is found at one end were faded into what is found at the other."""
     rows = []
+
+    def turns_back_db(energies_db: list[list[float]]) -> float:
+        falling, rising = (np.array(energies) for energies in energies_db)
+        return max(float((falling - np.minimum.accumulate(falling)).max()), float((np.maximum.accumulate(rising) - rising).max()))
+
     for song in spread(found, most):
         kinds = sorted((kind for kind in song.parts if kind in means), key=lambda kind: -energy(song.parts[kind]))[:2]
         if len(kinds) < 2:
             continue
         ends = [examples.embedding(net, song.parts[kind]) if by_own else means[kind] for kind in kinds]
-        mixture, row = song.mixture, {"song": song.name, "classes": kinds, "energies_db": [[], []]}
-        for share in np.linspace(0, 1, NUM_STEPS):
-            heard = protocols.separated(net, mixture, between(*ends, float(share)))
-            for place, kind in enumerate(kinds):
-                part = song.parts[kind]
-                row["energies_db"][place].append(level_db(part, heard))
-        falling, rising = (np.array(energies) for energies in row["energies_db"])
-        row["ripple_db"] = max(
-            float((falling - np.minimum.accumulate(falling)).max()), float((np.maximum.accumulate(rising) - rising).max())
-        )
+        mixture, row = song.mixture, {"song": song.name, "classes": kinds}
+        shares = np.linspace(0, 1, NUM_STEPS)
+        heard = [protocols.separated(net, mixture, between(*ends, float(share))) for share in shares]
+        faded = [(1 - share) * heard[0] + share * heard[-1] for share in shares]
+        row["energies_db"], of_faded = ([[level_db(song.parts[kind], step) for step in steps] for kind in kinds] for steps in (heard, faded))
+        row["ripple_db"], row["faded_ripple_db"] = turns_back_db(row["energies_db"]), turns_back_db(of_faded)
         rows.append(row)
     return rows
 
@@ -279,7 +281,8 @@ def ripples(ways: list[dict], ends: str) -> str:
     within = sum(ripple <= RIPPLE_DB for ripple in found)
     return (
         f"Between {ends}, {len(found)} songs: {within} monotone within {RIPPLE_DB:.0f} dB, "
-        f"median ripple {np.median(found):.2f} dB, largest {found[-1]:.2f} dB"
+        f"median ripple {np.median(found):.2f} dB, largest {found[-1]:.2f} dB; what is found at both ends, faded: "
+        f"{max(way['faded_ripple_db'] for way in ways):.2f} dB at most"
     )
 
 
