@@ -73,16 +73,21 @@ def heard(state: dict[str, Any]) -> set[str] | None:
     return None if names is None else set(names)
 
 
-KEPT = ("average", "config", "commit", "steps", "steps_before", "heard", "sittings", "spent_s", "losses", "format")
+KEPT = ("average", "config", "commit", "steps", "steps_before", "heard", "sittings", "spent_s", "losses", "format", "mean_of")
 
 
 def keep_average(path: Path, out: Path) -> None:
     """Copy what scoring, exporting and beginning another run need: a quarter of the whole, small enough for git."""
     state = read(path)
+    write(out, {key: state[key] for key in KEPT if key in state})
+
+
+def write(out: Path, state: dict[str, Any]) -> None:
+    """Write whole or not at all."""
     draft = out.with_suffix(".draft")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({key: state[key] for key in KEPT if key in state}, draft)
+        torch.save(state, draft)
         draft.replace(out)
     except (OSError, RuntimeError) as error:
         draft.unlink(missing_ok=True)

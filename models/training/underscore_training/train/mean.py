@@ -1,0 +1,54 @@
+"""Mean of the averaged weights of several checkpoints of one network.
+
+Runs that began from the same weights end in one basin, where their mean does what none of them does alone (Wortsman et al., "Model
+soups", 2022): between one run that is good at levels and one that is good at ways it has most of both. Nothing is trained.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import checkpoint
+from .checkpoint import CheckpointError
+
+
+def mean(paths: list[Path]) -> dict[str, Any]:
+    """The state of a checkpoint: what is not a weight is that of the one of most steps, but what was heard, which is all that any of them heard."""
+    states = [checkpoint.read(path) for path in paths]
+    for path, state in zip(paths, states, strict=True):
+        if state["config"]["system"] != states[0]["config"]["system"]:
+            raise CheckpointError(f"{path} is of system {state['config']['system']}, expected that of {paths[0]}: {states[0]['config']['system']}")
+    longest = max(states, key=lambda state: state["steps"] + state.get("steps_before", 0))
+    heard = [checkpoint.heard(state) for state in states]
+    weights = [state["average"] for state in states]
+    return {key: longest[key] for key in checkpoint.KEPT if key in longest} | {
+        "average": {name: _mean([each[name] for each in weights]) for name in weights[0]},
+        "heard": None if any(names is None for names in heard) else sorted(set().union(*heard)),
+        "commit": checkpoint.commit(),
+        "mean_of": [path.name for path in paths],
+    }
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    """Counts, which are whole numbers, are the first's."""
+    return torch.stack(values).mean(dim=0) if values[0].is_floating_point() else values[0]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m underscore_training.train.mean", description=__doc__)
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="checkpoints of one network, begun from the same weights")
+    parser.add_argument("--out", type=Path, required=True, help="file for the mean")
+    args = parser.parse_args(argv)
+    try:
+        checkpoint.write(args.out, mean(args.checkpoints))
+    except CheckpointError as error:
+        sys.exit(f"error: {error}")
+    print(f"{args.out}: the mean of {', '.join(str(path) for path in args.checkpoints)}")
+
+
+if __name__ == "__main__":
+    main()
