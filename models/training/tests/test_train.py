@@ -16,6 +16,7 @@ from underscore_training.train.__main__ import main
 from underscore_training.train.checkpoint import CheckpointError, load_network
 from underscore_training.train.config import ConfigError
 from underscore_training.train.losses import LOSSES, Outcome
+from underscore_training.train.mean import main as make_mean
 from underscore_training.train.run import Run, rate_at
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -151,6 +152,29 @@ def test_kept_averages_are_loaded_and_begun_from_but_not_gone_on_from(
     begun.begin({"new"})
     assert torch.equal(begun.net.last.weight, load_network(kept).net.last.weight)
     assert begun.steps_before == 1 and begun.heard == load_network(kept).heard | {"new"}
+
+
+def test_a_mean_lies_between_its_checkpoints_and_has_heard_what_either_heard(
+    tiny_config: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    paths = [tmp_path / name / "latest.pt" for name in ("short", "long")]
+    for path, last in zip(paths, ("1", "3"), strict=True):
+        sit(tiny_config, tiny_corpus, path.parent, "--until-step", last)
+    states = [checkpoint.read(path) for path in paths]
+    states[0]["heard"].append("only the short one")
+    torch.save(states[0], paths[0])
+    out = tmp_path / "mean.pt"
+    make_mean([*map(str, paths), "--out", str(out)])
+    loaded = load_network(out)
+    assert loaded.steps == 3 and loaded.heard == set(states[1]["heard"]) | {"only the short one"}
+    for name, value in loaded.net.state_dict().items():
+        torch.testing.assert_close(value, (states[0]["average"][name] + states[1]["average"][name]) / 2)
+    assert not torch.equal(states[0]["average"]["last.weight"], states[1]["average"]["last.weight"])
+
+    states[0]["config"]["system"]["options"]["time_memory"] = 6
+    torch.save(states[0], paths[0])
+    with pytest.raises(SystemExit, match="long/latest.pt is of system .* expected that of .*'time_memory': 6"):
+        make_mean([*map(str, paths), "--out", str(out)])
 
 
 def test_what_a_run_heard_is_kept_and_its_initial_is_needed_once(tiny_config: Path, tiny_corpus: Path, tmp_path: Path) -> None:

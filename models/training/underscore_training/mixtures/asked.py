@@ -36,6 +36,8 @@ SAME_STRETCH_SHARE = 0.15
 MORE_SAME_RECORDING_SHARE = 0.6
 MORE_SAME_STRETCH_SHARE = 0.3
 """The same two, for a network that means lead almost as far as examples: what an example alone can tell is to be heard in it."""
+MOST_SAME_RECORDING_SHARE = 0.8
+"""The first, for one that hears no more in an example of a voice or of a kit than of which class it is: means teach it the classes by now."""
 NUM_ASKS = 2
 """For how many things each mixture is asked."""
 TWO_TARGETS_SHARE = 0.2

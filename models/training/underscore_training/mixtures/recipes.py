@@ -15,6 +15,8 @@ BY_THEIR_OWN = OF_KITS | {
 AND_OFTEN_ABSENT = BY_THEIR_OWN | {"absent_share": asked.MORE_ABSENT_SHARE}
 AND_OFTEN_ALONE = AND_OFTEN_ABSENT | {"alone_share": asked.ALONE_SHARE, "recorded_share": asked.MORE_RECORDED_SHARE}
 
+FOR_THIS_ONE = AND_OFTEN_ALONE | {"same_recording_share": asked.MOST_SAME_RECORDING_SHARE}
+
 
 def _asked(kinds: tuple[str, ...] = asked.KINDS, **shares: float) -> Recipe:
     return Recipe(partial(asked.asked, **shares), kinds, asked.NUM_ASKS)
@@ -31,4 +33,5 @@ RECIPES: dict[str, Recipe] = {
     "asked_by_their_own": _asked((*asked.ASKED_FOR, asked.RECORDED), **BY_THEIR_OWN),
     "asked_and_often_absent": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_OFTEN_ABSENT),
     "asked_and_often_alone": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_OFTEN_ALONE),
+    "asked_for_this_one": _asked((*asked.ASKED_FOR, asked.RECORDED), **FOR_THIS_ONE),
 }
