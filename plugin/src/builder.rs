@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use underscore_engine::{Catalogue, Engine, EngineConfig, EngineStatus, QueryBoards, Resources, Worker, latency};
+use underscore_engine::{
+    Catalogue, Engine, EngineConfig, EngineStatus, QueryBoards, Resources, Worker, latency, try_loads_again,
+};
 
 use crate::params::UnderscoreParams;
 use crate::separation::{EngineKey, EngineSupply, Separation};
@@ -63,7 +65,8 @@ struct BuilderState {
 struct Active {
     host: HostConfig,
     latency_samples: usize,
-    newest: EngineKey,
+    /// None: another one is wanted, whatever it was.
+    newest: Option<EngineKey>,
     /// What was wanted after that and only an activation can bring.
     left_to_activation: Option<EngineKey>,
     supply: EngineSupply,
@@ -103,7 +106,7 @@ impl Builder {
         let engine = state.build(self.catalogue, &self.boards, host, key)?;
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz, host.max_block_samples);
-        let (newest, left_to_activation) = (key, None);
+        let (newest, left_to_activation) = (Some(key), None);
         state.active =
             Some(Active { host, latency_samples, newest, left_to_activation, supply, is_taking_over: false });
         Some(separation)
@@ -124,7 +127,7 @@ impl Builder {
         if active.supply.free_old() > 0 {
             active.is_taking_over = false;
         }
-        if active.newest == key {
+        if active.newest == Some(key) {
             // Another wish may have been withdrawn before the host was asked.
             active.left_to_activation = None;
             self.needs_restart.store(false, Ordering::Relaxed);
@@ -146,9 +149,18 @@ impl Builder {
         let Some(active) = &mut state.active else { return };
         let latency_samples = engine.latency_samples();
         if active.supply.send(Box::new(engine)).is_ok() {
-            active.newest = key;
+            active.newest = Some(key);
             active.latency_samples = latency_samples;
             active.is_taking_over = true;
+        }
+    }
+
+    /// Builds what is wanted anew, and loads what ended a host the last time (see [`underscore_engine::StatusSnapshot::is_held_back`]). Not
+    /// for the audio thread.
+    pub fn try_again(&self) {
+        try_loads_again(&Resources::of_this_binary());
+        if let Some(active) = &mut self.state().active {
+            active.newest = None;
         }
     }
 

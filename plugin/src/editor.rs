@@ -261,7 +261,9 @@ impl EditorApp {
             self.waits_for_host.then(|| status_panel::restart_notice(model.id())),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();
-        status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices);
+        if status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices) {
+            self.builder.try_again();
+        }
     }
 
     fn about_models(&self) -> String {

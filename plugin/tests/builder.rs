@@ -88,6 +88,24 @@ fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next()
 }
 
 #[test]
+fn what_is_to_be_tried_again_is_built_anew_once_and_takes_over_by_itself() {
+    let (builder, mut separation) = active();
+    let id_of_newest = || builder.status().expect("an engine").snapshot().id;
+    let first = id_of_newest();
+    builder.tend(key("a"));
+    assert_eq!(id_of_newest(), first, "it is there");
+    builder.try_again();
+    builder.tend(key("a"));
+    let second = id_of_newest();
+    assert!(second > first);
+    choose_all(&builder, &mut separation, &["a", "b", "a"]);
+    let third = id_of_newest();
+    builder.tend(key("a"));
+    assert_eq!(id_of_newest(), third);
+    assert!(!builder.take_needs_restart());
+}
+
+#[test]
 fn where_nothing_is_lined_up_a_model_of_another_latency_takes_over_by_itself_too() {
     hide_libtorch();
     let builder = Builder::of(catalogue());

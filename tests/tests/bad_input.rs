@@ -130,7 +130,9 @@ fn the_latency_is_the_same_with_and_without_a_model() {
 #[cfg(target_os = "linux")]
 mod libraries {
     use super::*;
-    use std::process::Command;
+    use common::probe_or_error;
+    use host_tests::probe::ProbeError;
+    use std::process::{Command, ExitStatus};
 
     #[test]
     fn the_backend_is_missing() {
@@ -154,18 +156,55 @@ mod libraries {
         check("another library for a backend", &home, &[BACKEND, "underscore_backend"]);
     }
 
+    /// Replaces a library by one that is compiled from `code`.
+    fn compile(home: &Home, library: &str, code: &str, options: &[&str]) {
+        home.remove(library);
+        let source = home.path("library.c");
+        std::fs::write(&source, code).unwrap();
+        let mut cc = Command::new("cc");
+        let status = cc.args(["-shared", "-fPIC", "-o"]).arg(home.path(library)).arg(&source).args(options).status();
+        assert!(status.as_ref().is_ok_and(ExitStatus::success), "cc: {status:?}");
+    }
+
     #[test]
     fn the_backend_is_of_another_version() {
         let home = Home::new();
-        let source = home.path("backend.c");
         // The table's first two fields keep their place in every version: version 999, and a size of its own.
         let code = "unsigned table[64] = {999, 256}; void *underscore_backend(void) { return table; }";
-        std::fs::write(&source, code).unwrap();
-        home.remove(&format!("lib/{BACKEND}"));
-        let library = home.path(format!("lib/{BACKEND}"));
-        let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status().unwrap();
-        assert!(status.success(), "cc: {status}");
+        compile(&home, &format!("lib/{BACKEND}"), code, &[]);
         check("a backend of version 999", &home, &["999"]);
+    }
+
+    /// A host that comes to its end as the backend is opened: by `how`. Returns the home, in which the backend is as it should be again.
+    fn after_a_load_that_ends_with(how: &str) -> Home {
+        let home = Home::new();
+        let backend = format!("lib/{BACKEND}");
+        let code = format!("#include <stdlib.h>\n__attribute__((constructor)) static void opened(void) {{ {how}; }}");
+        compile(&home, &backend, &code, &[]);
+        let environment = [("UNDERSCORE_HOME", home.0.path().as_os_str())];
+        let ended = probe_or_error(&Scenario::new(bundle_file()), &environment);
+        assert!(matches!(ended, Err(ProbeError::Died { .. })), "{how}: {ended:?}");
+        home.remove(&backend);
+        symlink(&resources().join(&backend).canonicalize().unwrap(), &home.path(&backend));
+        home
+    }
+
+    #[test]
+    fn a_load_that_ended_its_host_is_not_tried_again_until_somebody_wants_it() {
+        let home = after_a_load_that_ends_with("abort()");
+        let marks = home.path("loading");
+        check("libtorch crashed", &home, &["libtorch", "TRY AGAIN", marks.to_str().unwrap()]);
+        std::fs::remove_dir_all(marks).unwrap();
+        let outcome = home.probe(&Scenario::new(bundle_file()));
+        assert_eq!((outcome.state.as_str(), outcome.message.as_str()), ("running", ""));
+    }
+
+    #[test]
+    fn a_host_that_leaves_while_libtorch_is_opened_did_not_crash() {
+        let home = after_a_load_that_ends_with("exit(7)");
+        let outcome = home.probe(&Scenario::new(bundle_file()));
+        assert_eq!((outcome.state.as_str(), outcome.message.as_str()), ("running", ""));
+        assert_eq!(home.path("loading").read_dir().unwrap().count(), 0, "what was loaded is marked no longer");
     }
 
     #[test]
@@ -196,14 +235,8 @@ mod libraries {
     fn libtorch_is_of_another_version() {
         // A library of the right name without the symbols that the backend was linked against.
         let home = Home::new();
-        let library = home.path(format!("lib/libtorch/{TORCH_CPU}"));
-        std::fs::remove_file(&library).unwrap();
-        let source = home.path("empty.c");
-        std::fs::write(&source, "int nothing_of_torch = 1;").unwrap();
         let soname = format!("-Wl,-soname,{TORCH_CPU}");
-        let status =
-            Command::new("cc").args(["-shared", "-fPIC", &soname, "-o"]).arg(&library).arg(&source).status().unwrap();
-        assert!(status.success(), "cc: {status}");
+        compile(&home, &format!("lib/libtorch/{TORCH_CPU}"), "int nothing_of_torch = 1;", &[&soname]);
         check("another libtorch", &home, &["libtorch"]);
     }
 }

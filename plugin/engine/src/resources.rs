@@ -12,6 +12,8 @@ const HOME_VARIABLE: &str = "UNDERSCORE_HOME";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
     roots: Vec<PathBuf>,
+    /// Where the plugin may write.
+    own: Option<PathBuf>,
 }
 
 impl Resources {
@@ -23,7 +25,8 @@ impl Resources {
     #[must_use]
     pub fn locate(own_binary: Option<&Path>) -> Self {
         if let Some(home) = std::env::var_os(HOME_VARIABLE) {
-            return Self { roots: vec![home.into()] };
+            let home = PathBuf::from(home);
+            return Self { roots: vec![home.clone()], own: Some(home) };
         }
         let mut roots = Vec::new();
         if let Some(folder) = own_binary.and_then(Path::parent) {
@@ -32,8 +35,9 @@ impl Resources {
                 roots.push(contents.join("Resources"));
             }
         }
-        roots.extend(user_data_folder());
-        Self { roots }
+        let own = user_data_folder();
+        roots.extend(own.clone());
+        Self { roots, own }
     }
 
     /// The folders for the binary that this code is linked into.
@@ -42,10 +46,16 @@ impl Resources {
         Self::locate(own_binary().as_deref())
     }
 
-    /// One folder only.
+    /// One folder only, in which nothing is written.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { roots: vec![root.into()] }
+        Self { roots: vec![root.into()], own: None }
+    }
+
+    /// Where the plugin may write: the last folder to look in. None, where the environment names no such place.
+    #[must_use]
+    pub fn own_folder(&self) -> Option<&Path> {
+        self.own.as_deref()
     }
 
     /// The first folder's file of this name that is there.

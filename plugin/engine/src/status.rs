@@ -1,7 +1,7 @@
 //! What the engine says of itself to the editor, the diagnostics and the tests. Written by the audio thread and the worker
 //! with single atomic stores, read by anyone.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,7 @@ pub struct EngineStatus {
     delivered_at_s: AtomicF64,
     registered: Instant,
     max_process_us: AtomicF32,
+    is_held_back: AtomicBool,
     /// Text that only the worker, the editor and hosts' main threads touch.
     text: Mutex<Text>,
 }
@@ -80,6 +81,8 @@ pub struct StatusSnapshot {
     pub message: String,
     /// Which fallback was taken, for as long as it holds; or empty.
     pub notice: String,
+    /// Whether something is not loaded because it ended a host the last time; until [`crate::try_loads_again`].
+    pub is_held_back: bool,
     /// The host's rate, Hz.
     pub host_rate_hz: f64,
     /// Largest block the host announced, samples.
@@ -155,6 +158,7 @@ impl EngineStatus {
             delivered_at_s: AtomicF64::new(0.0),
             registered: Instant::now(),
             max_process_us: AtomicF32::new(0.0),
+            is_held_back: AtomicBool::new(false),
             text: Mutex::default(),
         });
         registry.1.retain(|other| other.strong_count() > 0);
@@ -186,6 +190,7 @@ impl EngineStatus {
             state: self.state(),
             message: text.message,
             notice: text.notice,
+            is_held_back: self.is_held_back.load(Ordering::Relaxed),
             host_rate_hz: self.host_rate_hz,
             max_block_samples: self.max_block_samples,
             latency_samples: self.latency.latency_samples,
@@ -237,6 +242,11 @@ impl EngineStatus {
             tracing::warn!("{notice}");
         }
         self.text.lock().unwrap_or_else(PoisonError::into_inner).notice = notice;
+    }
+
+    /// Something was not even tried: see [`StatusSnapshot::is_held_back`].
+    pub(crate) fn set_held_back(&self) {
+        self.is_held_back.store(true, Ordering::Relaxed);
     }
 
     /// When calls come and their masks are needed.

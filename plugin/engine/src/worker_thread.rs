@@ -8,6 +8,7 @@ pub mod double;
 mod expectation;
 mod library;
 mod listener;
+mod load_marks;
 mod model;
 mod past;
 mod priority;
@@ -31,6 +32,7 @@ use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::Resources;
 use crate::status::EngineStatus;
 pub use listener::Listener;
+use load_marks::LoadMarks;
 pub use model::Model;
 #[cfg(test)]
 pub use past::Past;
@@ -192,6 +194,11 @@ impl Drop for Worker {
             }
         }
     }
+}
+
+/// What is not loaded because it ended a host is, from the next assignment on.
+pub fn try_loads_again(resources: &Resources) {
+    LoadMarks::of(resources).forget();
 }
 
 fn work(mailbox: &Mailbox) {

@@ -1,6 +1,6 @@
 //! Whether the separation keeps up, and what is to be done where it does not.
 
-use egui::{Color32, Grid, RichText, ScrollArea, Sense, Ui, vec2};
+use egui::{Button, Color32, Grid, RichText, ScrollArea, Sense, Ui, vec2};
 use underscore_engine::{State, StatusSnapshot};
 
 use super::theme;
@@ -18,14 +18,18 @@ const LONG_TEXT_BYTES: usize = 240;
 const HINT: &str =
     "Each stem also plays on its own output bus, before fader, solo and mute. The buses sum to the delayed input.";
 
-/// Draws where the engine stands, and everything there is to say, in full.
-pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) {
+/// Draws where the engine stands, and everything there is to say, in full. Returns whether what was held back is to be tried again.
+pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) -> bool {
     let (word, colour) = state_of(status);
-    ui.horizontal(|ui| {
-        let (dot, _) = ui.allocate_exact_size(vec2(10.0, 16.0), Sense::hover());
-        ui.painter().circle_filled(dot.center(), 4.5, colour);
-        ui.label(RichText::new(word).size(14.0).color(colour));
-    });
+    let is_wanted_again = ui
+        .horizontal(|ui| {
+            let (dot, _) = ui.allocate_exact_size(vec2(10.0, 16.0), Sense::hover());
+            ui.painter().circle_filled(dot.center(), 4.5, colour);
+            ui.label(RichText::new(word).size(14.0).color(colour));
+            status.is_some_and(|status| status.is_held_back)
+                && ui.add(Button::new(RichText::new("TRY AGAIN").size(11.0))).clicked()
+        })
+        .inner;
     let advice = status.map(advice_for).unwrap_or_default();
     let fallback = status.map(|status| &status.notice);
     let texts: Vec<&String> =
@@ -39,6 +43,7 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) {
             ui.label(RichText::new(HINT).color(theme::DIM));
         }
     });
+    is_wanted_again
 }
 
 /// What is to be said where the model that was chosen, the one of this id, waits for the host to activate the plugin again.
@@ -125,6 +130,7 @@ mod tests {
             state,
             message: message.into(),
             notice: String::new(),
+            is_held_back: false,
             host_rate_hz: 48_000.0,
             max_block_samples: 256,
             latency_samples: 12_288,

@@ -1,7 +1,7 @@
 //! What all host tests share: the bundle, its resources, and the probe.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
-use host_tests::probe::{Outcome, Scenario, run_in_child};
+use host_tests::probe::{Outcome, ProbeError, Scenario, run_in_child};
 use host_tests::{Bundle, Config, Instance, bundle_path};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,10 @@ fn models(bundle: &Bundle) -> Vec<String> {
 
 /// Plays a scenario in a child; a crash or a hang fails the test with what the child wrote.
 pub fn probe(scenario: &Scenario, environment: &[(&str, &OsStr)]) -> Outcome {
-    let probe = Path::new(env!("CARGO_BIN_EXE_probe"));
-    run_in_child(probe, scenario, environment, Duration::from_mins(2)).unwrap_or_else(|error| panic!("{error}"))
+    probe_or_error(scenario, environment).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same for one that may be meant to crash.
+pub fn probe_or_error(scenario: &Scenario, environment: &[(&str, &OsStr)]) -> Result<Outcome, ProbeError> {
+    run_in_child(Path::new(env!("CARGO_BIN_EXE_probe")), scenario, environment, Duration::from_mins(2))
 }

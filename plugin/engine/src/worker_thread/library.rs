@@ -67,6 +67,11 @@ pub enum LibraryError {
 /// is found when the plugin is activated again.
 static OPENED: Mutex<Option<Backend>> = Mutex::new(None);
 
+/// The process's backend, where it is open already.
+pub fn opened() -> Option<Backend> {
+    *OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The process's backend; opens it where this was not done yet.
 pub fn backend(resources: &Resources) -> Result<Backend, LibraryError> {
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ use underscore_backend::{Backend, Device};
 
 use super::expectation::Expectation;
 use super::listener::Listener;
+use super::load_marks::{Load, LoadMarks};
 use super::model::Model;
 use super::past::Past;
 use super::priority::Urgency;
@@ -74,20 +75,35 @@ impl Stream {
 
     fn try_open(assignment: Assignment) -> Result<Self, String> {
         let Assignment { end, shape, status, listener, model: spec, device, resources } = assignment;
-        let backend = library::backend(&resources).map_err(|error| error.to_string())?;
+        let marks = LoadMarks::of(&resources);
+        let backend = match library::opened() {
+            Some(backend) => backend,
+            None => marked(&marks, Load::Libtorch, &status, || library::backend(&resources))?
+                .map_err(|error| error.to_string())?,
+        };
         let timing = spec.timing;
         let its_status = status.clone();
         let opener = move || -> Result<(Arc<Model>, Session), String> {
+            let status = &its_status;
             let load = |device| load(backend, &spec, device, &resources, shape);
-            let wanted = if device == DeviceChoice::Auto && has_cuda(backend) { Device::CUDA } else { Device::CPU };
-            let (loaded, notice) = match load(wanted) {
-                Err(message) if wanted == Device::CUDA => {
-                    let notice = format!("The graphics card cannot be used, the processor is: {message}");
-                    (load(Device::CPU)?, notice)
+            let on_card = match device {
+                DeviceChoice::Auto => {
+                    marked(&marks, Load::Cuda, status, || has_cuda(backend).then(|| load(Device::CUDA)))
                 }
-                other => (other?, String::new()),
+                DeviceChoice::Cpu => Ok(None),
             };
-            its_status.set_notice(notice);
+            let why_not = match on_card {
+                Ok(Some(Ok(loaded))) => {
+                    status.set_notice(String::new());
+                    return Ok(loaded);
+                }
+                Ok(None) => None,
+                Ok(Some(Err(message))) | Err(message) => Some(message),
+            };
+            let loaded = marked(&marks, Load::Model(&spec), status, || load(Device::CPU))??;
+            status.set_notice(why_not.map_or_else(String::new, |message| {
+                format!("The graphics card cannot be used, the processor is: {message}")
+            }));
             Ok(loaded)
         };
         let separation = Separation::open(Box::new(opener), shape, &timing)?;
@@ -100,6 +116,16 @@ impl Stream {
     pub fn into_model(self) -> Arc<Model> {
         self.separation.into_model()
     }
+}
+
+/// Loads while a mark says so; the message, where that ended a host the last time.
+fn marked<T>(marks: &LoadMarks, what: Load<'_>, status: &EngineStatus, load: impl FnOnce() -> T) -> Result<T, String> {
+    if marks.has_crashed(what) {
+        status.set_held_back();
+        return Err(marks.why_held_back(what));
+    }
+    let _mark = marks.begin(what);
+    Ok(load())
 }
 
 /// The model on `device`, and a session of it that was seen to work.
