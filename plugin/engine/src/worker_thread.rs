@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::catalogue::ModelSpec;
 use crate::clock::Clock;
 use crate::handoff::{CallShape, WorkerEnd};
-use crate::resources::Resources;
+use crate::resources::{Resources, keep_this_binary_loaded};
 use crate::status::EngineStatus;
 pub use listener::Listener;
 use load_marks::LoadMarks;
@@ -61,6 +61,12 @@ const KEEP_WEIGHTS: Duration = Duration::from_secs(10);
 /// Pause while there is nothing to poll.
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// A call, and the opening of libtorch and a model, take less, unless something hangs.
+const LONGEST_END: Duration = Duration::from_secs(5);
+
+/// Pause between two looks whether the thread has ended.
+const END_INTERVAL: Duration = Duration::from_millis(1);
+
 /// Where a model is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeviceChoice {
@@ -89,7 +95,7 @@ pub struct Assignment {
 }
 
 /// The worker of one plugin instance. Making one costs nothing: its thread starts with the first assignment, and ends, after
-/// the call it is in, when the worker is dropped.
+/// the call it is in, when the worker is dropped, which waits for it, but not for one that hangs.
 #[derive(Default)]
 pub struct Worker {
     running: OnceLock<Option<Running>>,
@@ -183,16 +189,33 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Joined, not left behind: the host may unload this code as soon as the instance is gone.
-        if let Some(Some(mut running)) = self.running.take() {
-            running.mailbox.is_over.store(true, Ordering::Release);
-            if let Some(thread) = running.thread.take() {
-                thread.thread().unpark();
-                if thread.join().is_err() {
-                    tracing::error!("the worker thread panicked");
-                }
-            }
+        if let Some(Some(running)) = self.running.take() {
+            running.end(LONGEST_END);
         }
+    }
+}
+
+impl Running {
+    /// Joined, not left behind: the host may unload this code as soon as the instance is gone. One that does not come back (from a driver
+    /// that hangs, a disk that is asleep) would stop the host for good: it is left alone then, and its code stays where it is. Returns whether
+    /// it ended in time.
+    fn end(mut self, patience: Duration) -> bool {
+        self.mailbox.is_over.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return true };
+        thread.thread().unpark();
+        let until = Instant::now() + patience;
+        while !thread.is_finished() {
+            if Instant::now() >= until {
+                tracing::error!("the worker thread does not end: it is left alone");
+                keep_this_binary_loaded();
+                return false;
+            }
+            std::thread::sleep(END_INTERVAL);
+        }
+        if thread.join().is_err() {
+            tracing::error!("the worker thread panicked");
+        }
+        true
     }
 }
 
@@ -352,6 +375,26 @@ mod tests {
         mailbox.post(second);
         assert!(mailbox.take().is_some_and(|taken| Arc::ptr_eq(&taken.status, &newest)));
         assert!(mailbox.take().is_none());
+    }
+
+    #[test]
+    fn a_thread_that_hangs_is_left_alone_and_one_that_does_not_is_waited_for() {
+        for is_stuck in [true, false] {
+            let mailbox = Arc::new(Mailbox::default());
+            let (come_back, is_to_come_back) = std::sync::mpsc::channel::<()>();
+            let its_mailbox = mailbox.clone();
+            let thread = std::thread::spawn(move || {
+                while is_stuck && is_to_come_back.recv_timeout(POLL_INTERVAL).is_err() {}
+                while !its_mailbox.is_over.load(Ordering::Acquire) {
+                    std::thread::sleep(POLL_INTERVAL);
+                }
+            });
+            let running = Running { thread: Some(thread), mailbox: mailbox.clone() };
+            let patience = if is_stuck { Duration::from_millis(30) } else { LONGEST_END };
+            assert_eq!(running.end(patience), !is_stuck);
+            assert_eq!(Arc::strong_count(&mailbox), if is_stuck { 2 } else { 1 }, "whether the thread is there still");
+            let _ = come_back.send(());
+        }
     }
 
     #[test]
