@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use underscore_engine::{
-    Catalogue, Engine, EngineConfig, EngineStatus, QueryBoards, Resources, Worker, latency, try_loads_again,
+    Catalogue, Engine, EngineConfig, EngineStatus, QueryBoards, Resources, Worker, latency, num_tries_again,
 };
 
 use crate::params::UnderscoreParams;
@@ -65,11 +65,13 @@ struct BuilderState {
 struct Active {
     host: HostConfig,
     latency_samples: usize,
-    /// None: another one is wanted, whatever it was.
+    /// None: it is to be tried again, whatever it was.
     newest: Option<EngineKey>,
     /// What was wanted after that and only an activation can bring.
     left_to_activation: Option<EngineKey>,
     supply: EngineSupply,
+    /// See [`num_tries_again`].
+    num_tries_again: u64,
     /// An engine was sent, and the one that it takes over from has not come back: both workers are in use.
     is_taking_over: bool,
 }
@@ -107,8 +109,15 @@ impl Builder {
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz, host.max_block_samples);
         let (newest, left_to_activation) = (Some(key), None);
-        state.active =
-            Some(Active { host, latency_samples, newest, left_to_activation, supply, is_taking_over: false });
+        state.active = Some(Active {
+            host,
+            latency_samples,
+            newest,
+            left_to_activation,
+            supply,
+            num_tries_again: num_tries_again(),
+            is_taking_over: false,
+        });
         Some(separation)
     }
 
@@ -123,9 +132,13 @@ impl Builder {
     /// where it needs another latency and the host lines up by the one there is, sees to it that the host is asked for an activation, once.
     pub fn tend(&self, key: EngineKey) {
         let mut state = self.state();
+        let is_held_back = state.status.as_ref().is_some_and(|status| status.is_held_back());
         let Some(active) = &mut state.active else { return };
         if active.supply.free_old() > 0 {
             active.is_taking_over = false;
+        }
+        if std::mem::replace(&mut active.num_tries_again, num_tries_again()) != active.num_tries_again && is_held_back {
+            (active.newest, active.left_to_activation) = (None, None);
         }
         if active.newest == Some(key) {
             // Another wish may have been withdrawn before the host was asked.
@@ -152,15 +165,6 @@ impl Builder {
             active.newest = Some(key);
             active.latency_samples = latency_samples;
             active.is_taking_over = true;
-        }
-    }
-
-    /// Builds what is wanted anew, and loads what ended a host the last time (see [`underscore_engine::StatusSnapshot::is_held_back`]). Not
-    /// for the audio thread.
-    pub fn try_again(&self) {
-        try_loads_again(&Resources::of_this_binary());
-        if let Some(active) = &mut self.state().active {
-            active.newest = None;
         }
     }
 

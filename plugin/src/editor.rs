@@ -39,7 +39,7 @@ use nice_plug_egui::baseview::{HandlerError, WindowContext};
 use nice_plug_egui::{
     EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor,
 };
-use underscore_engine::{State, StatusSnapshot};
+use underscore_engine::{Resources, State, StatusSnapshot, try_loads_again};
 
 use crate::block::NUM_STEMS;
 use crate::builder::{Builder, wanted};
@@ -262,7 +262,7 @@ impl EditorApp {
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();
         if status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices) {
-            self.builder.try_again();
+            try_loads_again(&Resources::of_this_binary());
         }
     }
 

@@ -5,7 +5,7 @@ mod common;
 use common::hide_libtorch;
 use underscore::builder::{Builder, HostConfig};
 use underscore::separation::{EngineKey, Separation};
-use underscore_engine::{Catalogue, DeviceChoice, Question, Settings};
+use underscore_engine::{Catalogue, DeviceChoice, Question, Resources, Settings, State, try_loads_again};
 
 const HOST: HostConfig = HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1, lines_up: true };
 
@@ -88,21 +88,40 @@ fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next()
 }
 
 #[test]
-fn what_is_to_be_tried_again_is_built_anew_once_and_takes_over_by_itself() {
-    let (builder, mut separation) = active();
-    let id_of_newest = || builder.status().expect("an engine").snapshot().id;
-    let first = id_of_newest();
-    builder.tend(key("a"));
-    assert_eq!(id_of_newest(), first, "it is there");
-    builder.try_again();
-    builder.tend(key("a"));
-    let second = id_of_newest();
-    assert!(second > first);
-    choose_all(&builder, &mut separation, &["a", "b", "a"]);
-    let third = id_of_newest();
-    builder.tend(key("a"));
-    assert_eq!(id_of_newest(), third);
-    assert!(!builder.take_needs_restart());
+fn what_is_held_back_is_built_anew_as_soon_as_somebody_wants_it() {
+    hide_libtorch();
+    let resources = Resources::of_this_binary();
+    let marks = resources.own_folder().expect("a folder").join("loading");
+    std::fs::create_dir_all(&marks).expect("a folder for marks");
+    for number in 0..2 {
+        let mark = format!("{}-libtorch@1-{number}", env!("CARGO_PKG_VERSION"));
+        std::fs::write(marks.join(mark), "of a process that is gone").expect("a mark");
+    }
+    let settled = |builder: &Builder| {
+        let status = builder.status().expect("an engine");
+        let start = std::time::Instant::now();
+        while status.state() == State::Loading {
+            assert!(start.elapsed().as_secs() < 20, "still loading after 20 s");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        status.snapshot()
+    };
+    let held_back = [active(), active()];
+    let before = held_back.each_ref().map(|(builder, _)| settled(builder));
+    for ((builder, _), before) in held_back.iter().zip(&before) {
+        assert!(before.is_held_back && before.message.contains("TRY AGAIN"), "{}", before.message);
+        builder.tend(key("a"));
+        assert_eq!(settled(builder).id, before.id, "nobody wants it");
+    }
+    try_loads_again(&resources);
+    for ((builder, _), before) in held_back.iter().zip(&before) {
+        builder.tend(key("a"));
+        let after = settled(builder);
+        assert!(after.id != before.id && !after.is_held_back && after.message.contains("not installed"), "{after:?}");
+        builder.tend(key("a"));
+        assert_eq!(settled(builder).id, after.id, "it was tried again");
+        assert!(!builder.take_needs_restart());
+    }
 }
 
 #[test]

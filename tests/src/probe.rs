@@ -97,6 +97,8 @@ pub struct Outcome {
     pub state: String,
     /// What it says is missing.
     pub message: String,
+    /// Which fallback it says that it took.
+    pub notice: String,
     /// Model in use.
     pub model: String,
     /// Whether every output sample is finite and was written.

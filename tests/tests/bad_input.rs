@@ -175,36 +175,80 @@ mod libraries {
         check("a backend of version 999", &home, &["999"]);
     }
 
-    /// A host that comes to its end as the backend is opened: by `how`. Returns the home, in which the backend is as it should be again.
-    fn after_a_load_that_ends_with(how: &str) -> Home {
-        let home = Home::new();
-        let backend = format!("lib/{BACKEND}");
+    /// A home in which the backend ends its host as it is opened, by `how`, and the file that it is in.
+    fn that_ends_its_host(how: &str) -> (Home, String) {
+        let (home, backend) = (Home::new(), format!("lib/{BACKEND}"));
         let code = format!("#include <stdlib.h>\n__attribute__((constructor)) static void opened(void) {{ {how}; }}");
         compile(&home, &backend, &code, &[]);
+        (home, backend)
+    }
+
+    fn assert_ends(home: &Home) {
         let environment = [("UNDERSCORE_HOME", home.0.path().as_os_str())];
         let ended = probe_or_error(&Scenario::new(bundle_file()), &environment);
-        assert!(matches!(ended, Err(ProbeError::Died { .. })), "{how}: {ended:?}");
-        home.remove(&backend);
-        symlink(&resources().join(&backend).canonicalize().unwrap(), &home.path(&backend));
-        home
+        assert!(matches!(ended, Err(ProbeError::Died { .. })), "{ended:?}");
+    }
+
+    fn repair(home: &Home, backend: &str) {
+        home.remove(backend);
+        symlink(&resources().join(backend).canonicalize().unwrap(), &home.path(backend));
+    }
+
+    #[track_caller]
+    fn assert_runs(home: &Home) {
+        let outcome = home.probe(&Scenario::new(bundle_file()));
+        assert_eq!((outcome.state.as_str(), outcome.message.as_str()), ("running", ""));
+        assert_eq!(home.path("loading").read_dir().unwrap().count(), 0, "what was loaded is marked no longer");
     }
 
     #[test]
-    fn a_load_that_ended_its_host_is_not_tried_again_until_somebody_wants_it() {
-        let home = after_a_load_that_ends_with("abort()");
+    fn what_ended_its_host_twice_is_not_loaded_until_somebody_wants_it() {
+        let (home, backend) = that_ends_its_host("abort()");
+        assert_ends(&home);
+        assert_ends(&home);
         let marks = home.path("loading");
         check("libtorch crashed", &home, &["libtorch", "TRY AGAIN", marks.to_str().unwrap()]);
+        repair(&home, &backend);
+        check("nobody knows that it is mended", &home, &["TRY AGAIN"]);
         std::fs::remove_dir_all(marks).unwrap();
+        assert_runs(&home);
+    }
+
+    #[test]
+    fn what_ended_its_host_once_may_have_been_killed_and_counts_no_more_once_it_was_loaded() {
+        let (home, backend) = that_ends_its_host("abort()");
+        for _ in 0..2 {
+            assert_ends(&home);
+            repair(&home, &backend);
+            assert_runs(&home);
+            let code = "#include <stdlib.h>\n__attribute__((constructor)) static void opened(void) { abort(); }";
+            compile(&home, &backend, code, &[]);
+        }
+    }
+
+    #[test]
+    fn a_driver_that_ended_its_host_is_left_to_itself_and_the_processor_separates() {
+        let home = Home::new();
+        std::fs::create_dir(home.path("loading")).unwrap();
+        let mark = home.path(format!("loading/{}-cuda@1-0", env!("CARGO_PKG_VERSION")));
+        std::fs::write(&mark, "of a process that is gone").unwrap();
         let outcome = home.probe(&Scenario::new(bundle_file()));
         assert_eq!((outcome.state.as_str(), outcome.message.as_str()), ("running", ""));
+        let notice = outcome.notice;
+        assert!(["graphics card", "processor", "TRY AGAIN"].iter().all(|word| notice.contains(word)), "{notice}");
+        assert!(mark.exists(), "it is not forgotten by itself");
+        let params = vec![("device".to_owned(), "CPU".to_owned())];
+        let on_processor = home.probe(&Scenario { params, ..Scenario::new(bundle_file()) });
+        assert_eq!((on_processor.state.as_str(), on_processor.notice.as_str()), ("running", ""));
     }
 
     #[test]
     fn a_host_that_leaves_while_libtorch_is_opened_did_not_crash() {
-        let home = after_a_load_that_ends_with("exit(7)");
-        let outcome = home.probe(&Scenario::new(bundle_file()));
-        assert_eq!((outcome.state.as_str(), outcome.message.as_str()), ("running", ""));
-        assert_eq!(home.path("loading").read_dir().unwrap().count(), 0, "what was loaded is marked no longer");
+        let (home, backend) = that_ends_its_host("exit(7)");
+        assert_ends(&home);
+        assert_ends(&home);
+        repair(&home, &backend);
+        assert_runs(&home);
     }
 
     #[test]

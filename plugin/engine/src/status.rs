@@ -190,7 +190,7 @@ impl EngineStatus {
             state: self.state(),
             message: text.message,
             notice: text.notice,
-            is_held_back: self.is_held_back.load(Ordering::Relaxed),
+            is_held_back: self.is_held_back(),
             host_rate_hz: self.host_rate_hz,
             max_block_samples: self.max_block_samples,
             latency_samples: self.latency.latency_samples,
@@ -245,8 +245,14 @@ impl EngineStatus {
     }
 
     /// Something was not even tried: see [`StatusSnapshot::is_held_back`].
-    pub(crate) fn set_held_back(&self) {
-        self.is_held_back.store(true, Ordering::Relaxed);
+    pub(crate) fn set_held_back(&self, is_so: bool) {
+        self.is_held_back.store(is_so, Ordering::Relaxed);
+    }
+
+    /// See [`StatusSnapshot::is_held_back`].
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.is_held_back.load(Ordering::Relaxed)
     }
 
     /// When calls come and their masks are needed.

@@ -22,7 +22,7 @@ mod triage;
 mod trouble;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -61,8 +61,8 @@ const KEEP_WEIGHTS: Duration = Duration::from_secs(10);
 /// Pause while there is nothing to poll.
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A call, and the opening of libtorch and a model, take less, unless something hangs.
-const LONGEST_END: Duration = Duration::from_secs(5);
+/// A call, and the opening of libtorch and a model, take less, unless something hangs or the disk is very slow.
+const LONGEST_END: Duration = Duration::from_secs(10);
 
 /// Pause between two looks whether the thread has ended.
 const END_INTERVAL: Duration = Duration::from_millis(1);
@@ -197,8 +197,7 @@ impl Drop for Worker {
 
 impl Running {
     /// Joined, not left behind: the host may unload this code as soon as the instance is gone. One that does not come back (from a driver
-    /// that hangs, a disk that is asleep) would stop the host for good: it is left alone then, and its code stays where it is. Returns whether
-    /// it ended in time.
+    /// that hangs, a disk that is gone) would stop the host for good: it is left alone then. Returns whether it ended in time.
     fn end(mut self, patience: Duration) -> bool {
         self.mailbox.is_over.store(true, Ordering::Release);
         let Some(thread) = self.thread.take() else { return true };
@@ -207,7 +206,7 @@ impl Running {
         while !thread.is_finished() {
             if Instant::now() >= until {
                 tracing::error!("the worker thread does not end: it is left alone");
-                keep_this_binary_loaded();
+                load_marks::leave_behind();
                 return false;
             }
             std::thread::sleep(END_INTERVAL);
@@ -219,12 +218,22 @@ impl Running {
     }
 }
 
-/// What is not loaded because it ended a host is, from the next assignment on.
+/// What is held back because it ended a host is loaded, from the next assignment on, whatever instance it is of.
 pub fn try_loads_again(resources: &Resources) {
     LoadMarks::of(resources).forget();
 }
 
+/// How often [`try_loads_again`] was called in this process: whoever was held back before may be built anew.
+#[must_use]
+pub fn num_tries_again() -> u64 {
+    load_marks::num_wanted_again()
+}
+
 fn work(mailbox: &Mailbox) {
+    // A thread that hangs is left alone with its code; see `Running::end`. Then it would be too late: what hangs may have the loader's lock.
+    // libtorch, which this is for, never leaves either.
+    static KEPT: Once = Once::new();
+    KEPT.call_once(keep_this_binary_loaded);
     let mut desk = Desk::new(Stream::open, Instant::now);
     while !mailbox.is_over.load(Ordering::Acquire) {
         if let Some(pause) = desk.turn(mailbox.take()) {

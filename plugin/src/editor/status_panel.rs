@@ -105,8 +105,8 @@ fn advice_for(status: &StatusSnapshot) -> String {
     }
     if status.rtf > HIGH_LOAD {
         return format!(
-            "The model takes {:.0} % of real time. Frames that come late pass unchanged; freeze other tracks, or bounce: \
-             offline every frame is waited for.",
+            "The model takes {:.0} % of real time. Frames that come late pass unchanged; freeze other tracks, or bounce offline: \
+             a host that says so is made to wait for every frame.",
             status.rtf * 100.0
         );
     }

@@ -210,7 +210,11 @@ impl Spare {
         }
     }
 
+    /// Memory for so many samples. What there is stays where it is enough: there are hosts that set up while they process, to change the mode.
     fn resize(&mut self, max_samples: usize) {
+        if max_samples <= self.max_samples {
+            return;
+        }
         self.max_samples = max_samples;
         self.silence = vec![0.0; max_samples];
         self.sink = vec![0.0; max_samples * NUM_OUTPUT_BUSES * MAX_CHANNELS];

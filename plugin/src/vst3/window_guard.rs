@@ -228,6 +228,8 @@ unsafe extern "system" fn create_view(this: *mut IEditController, name: FIDStrin
         let view = (Tables::original((*this).vtbl).createView)(this, name);
         if let (false, Some(guard)) = (view.is_null(), guard_of(this.cast())) {
             note(view.cast(), &guard);
+            // What the host gave to a view before is not this one's.
+            guard.has_run_loop.store(false, Ordering::SeqCst);
             (*view).vtbl = Tables::of(&VIEWS, (*view).vtbl, |table| IPlugViewVtbl {
                 attached,
                 removed,

@@ -29,6 +29,7 @@ pub fn inspect(scenario: &Scenario) -> Result<Outcome, HostError> {
         latency_samples: 0,
         state: String::new(),
         message: String::new(),
+        notice: String::new(),
         model: String::new(),
         is_finite: true,
         sum_residual_db: RANGE_DB.0,
@@ -135,6 +136,7 @@ fn judge(outcome: &mut Outcome, clean: &[Vec<f32>], rendered: &Rendered) {
     if let Some(engine) = diagnostics.newest() {
         outcome.state.clone_from(&engine.state);
         outcome.message.clone_from(&engine.message);
+        outcome.notice.clone_from(&engine.notice);
         outcome.model.clone_from(&engine.model);
         outcome.num_late_frames = engine.num_late_frames;
     }

@@ -4,13 +4,18 @@
 //! would do so at every start. So while something is loaded a file lies in the user's folder, locked. However a process ends, the system
 //! gives its locks free: a mark that nobody has locked is of a load that ended its host. A host that ends by itself meanwhile takes its marks
 //! away.
+//!
+//! One that is killed meanwhile leaves them, and who is on air is not to be without masks for it: a driver, for which the processor stands in,
+//! is held back after the first time, anything else after the second in a row. What was loaded well in this process is never held back here.
 
+use std::collections::BTreeSet;
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
 
 use crate::catalogue::ModelSpec;
 use crate::resources::Resources;
@@ -36,7 +41,20 @@ impl Load<'_> {
         };
         format!("{}-{what}", env!("CARGO_PKG_VERSION"))
     }
+
+    /// Hosts that it may end before it is held back.
+    fn num_allowed(&self) -> usize {
+        match self {
+            Self::Cuda => 0,
+            Self::Libtorch | Self::Model(_) => 1,
+        }
+    }
 }
+
+/// It is not even tried; the message says why and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HeldBack(String);
 
 /// The user's folder of marks.
 #[derive(Debug, Clone)]
@@ -44,6 +62,17 @@ pub struct LoadMarks {
     /// None where the environment names no such place: then nothing is marked.
     folder: Option<PathBuf>,
 }
+
+/// How often somebody wanted what is held back to be tried again, in this process. From the first time on nothing is held back in it.
+static NUM_WANTED_AGAIN: AtomicU64 = AtomicU64::new(0);
+
+/// See [`NUM_WANTED_AGAIN`].
+pub fn num_wanted_again() -> u64 {
+    NUM_WANTED_AGAIN.load(Ordering::Relaxed)
+}
+
+/// What was loaded well in this process: names in their folders.
+static WELL: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 impl LoadMarks {
     /// Those beside the user's files.
@@ -57,48 +86,72 @@ impl LoadMarks {
         Self { folder: Some(folder.to_owned()) }
     }
 
-    /// Whether this ended a host when it was loaded last.
-    pub fn has_crashed(&self, load: Load<'_>) -> bool {
-        self.crashed(&format!("{}@", load.name())).next().is_some()
+    /// Loads, while a mark says so. Where none can be written it is loaded all the same.
+    pub fn load<T, E>(&self, what: Load<'_>, load: impl FnOnce() -> Result<T, E>) -> Result<Result<T, E>, HeldBack> {
+        let name = what.name();
+        let Some(folder) = &self.folder else { return Ok(load()) };
+        let is_well = || WELL.lock().unwrap_or_else(PoisonError::into_inner).contains(&folder.join(&name));
+        if is_well() {
+            return Ok(load());
+        }
+        if num_wanted_again() == 0 && self.crashed(&name).count() > what.num_allowed() {
+            return Err(self.held_back(what));
+        }
+        let mark = LoadMark::write(folder, &name, matches!(what, Load::Cuda));
+        if let Err(error) = &mark {
+            tracing::debug!("no mark of a load: {error}");
+        }
+        let loaded = load();
+        drop(mark);
+        if loaded.is_ok() {
+            self.remove(self.crashed(&name));
+            WELL.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.join(&name));
+        }
+        // Again, so that it comes before the ends of what was loaded, which a worker that goes on meanwhile may not survive.
+        take_away_at_exit();
+        Ok(loaded)
     }
 
-    /// It begins, and is over when the mark is dropped. Where none can be written it is loaded all the same.
-    pub fn begin(&self, load: Load<'_>) -> Option<LoadMark> {
-        let folder = self.folder.as_ref()?;
-        LoadMark::write(folder, &load.name()).inspect_err(|error| tracing::debug!("no mark of a load: {error}")).ok()
-    }
-
-    /// What whoever is kept waiting by [`Self::has_crashed`] must know.
-    pub fn why_held_back(&self, load: Load<'_>) -> String {
-        let (what, without) = match load {
-            Load::Libtorch => ("libtorch".into(), " The sound passes unchanged."),
-            Load::Cuda => ("its driver".into(), ""),
-            Load::Model(spec) => (format!("the model '{}'", spec.name), " The sound passes unchanged."),
+    fn held_back(&self, load: Load<'_>) -> HeldBack {
+        let (what, often, without) = match load {
+            Load::Libtorch => ("libtorch".into(), "twice in a row", " The sound passes unchanged."),
+            Load::Cuda => ("its driver".into(), "the last time", ""),
+            Load::Model(spec) => {
+                (format!("the model '{}'", spec.name), "twice in a row", " The sound passes unchanged.")
+            }
         };
         let folder =
-            self.folder.as_deref().map(|folder| format!(", or remove '{}'", folder.display())).unwrap_or_default();
-        format!(
-            "The host ended while {what} was being loaded the last time, so it is not loaded by itself.{without} Press TRY AGAIN{folder}."
-        )
+            self.folder.as_deref().map(|folder| format!(", or remove '{}' and restart the host", folder.display()));
+        HeldBack(format!(
+            "The host ended {often} while {what} was being loaded, so it is not loaded by itself.{without} Press TRY AGAIN{}.",
+            folder.unwrap_or_default()
+        ))
     }
 
     /// Whatever crashed is to be tried again.
     pub fn forget(&self) {
-        for path in self.crashed("") {
+        self.remove(self.crashed(""));
+        NUM_WANTED_AGAIN.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[expect(clippy::unused_self, reason = "only marks of such a folder are given to it")]
+    fn remove(&self, marks: impl Iterator<Item = PathBuf>) {
+        for path in marks {
             if let Err(error) = std::fs::remove_file(&path) {
                 tracing::warn!("{} cannot be removed: {error}", path.display());
             }
         }
     }
 
-    /// Marks whose names begin so and whose processes are gone.
-    fn crashed(&self, name_begins: &str) -> impl Iterator<Item = PathBuf> {
+    /// Marks of loads of this name, or of all, whose processes are gone.
+    fn crashed(&self, name: &str) -> impl Iterator<Item = PathBuf> {
+        let begin = if name.is_empty() { String::new() } else { format!("{name}@") };
         let entries = self.folder.as_ref().and_then(|folder| folder.read_dir().ok());
         entries
             .into_iter()
             .flatten()
             .flatten()
-            .filter(move |entry| entry.file_name().to_string_lossy().starts_with(name_begins))
+            .filter(move |entry| entry.file_name().to_string_lossy().starts_with(&begin))
             .map(|entry| entry.path())
             .filter(|path| is_of_a_crash(path).unwrap_or(false))
     }
@@ -116,63 +169,99 @@ fn is_of_a_crash(path: &Path) -> io::Result<bool> {
 
 /// The file of one load that is under way.
 #[derive(Debug)]
-pub struct LoadMark {
+struct LoadMark {
     path: PathBuf,
     /// Keeps the lock.
     _locked: File,
 }
 
-/// Marks of this process.
+/// Marks that this process takes away when it ends.
 static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// The process ends: nothing is marked any more.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Of one process: more than it ever has at a time, those of a process of the same number elsewhere included.
+const MOST_MARKS: u32 = 256;
+
+fn own() -> MutexGuard<'static, Vec<PathBuf>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl LoadMark {
-    fn write(folder: &Path, name: &str) -> io::Result<Self> {
-        static NUM_WRITTEN: AtomicU32 = AtomicU32::new(0);
+    /// `is_for_good`: to be there even if the whole machine goes.
+    fn write(folder: &Path, name: &str, is_for_good: bool) -> io::Result<Self> {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(take_away_at_exit);
         std::fs::create_dir_all(folder)?;
-        let number = NUM_WRITTEN.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("{name}@{}-{number}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
-        let mark = |file: &mut File| {
-            file.try_lock()?;
-            file.write_all(b"Underscore is loading this. It is not loaded again by itself while this file lies here and nothing does.\n")
-        };
-        if let Err(error) = mark(&mut file) {
-            let _ = std::fs::remove_file(&path);
-            return Err(error);
+        let mut own = own();
+        if IS_ENDING.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the process ends"));
         }
-        take_away_at_exit();
-        OWN.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
-        Ok(Self { path, _locked: file })
+        let (path, mut file) = Self::create(folder, name)?;
+        own.push(path.clone());
+        drop(own);
+        // From here on it is removed where something fails.
+        let mark = |file: &mut File| {
+            file.lock()?;
+            file.write_all(b"Underscore is loading this. It is not loaded again by itself while this file lies here and nothing does.\n")?;
+            if is_for_good { file.sync_all() } else { Ok(()) }
+        };
+        let marked = mark(&mut file);
+        let mark = Self { path, _locked: file };
+        marked.map(|()| mark)
+    }
+
+    /// A file that nobody else has: the same process may have this code twice, in binaries of two formats.
+    fn create(folder: &Path, name: &str) -> io::Result<(PathBuf, File)> {
+        for number in 0..MOST_MARKS {
+            let path = folder.join(format!("{name}@{}-{number}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok((path, file)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::other("too many marks"))
     }
 }
 
 impl Drop for LoadMark {
     fn drop(&mut self) {
-        OWN.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
+        let mut own = own();
         // Before it is unlocked.
         let _ = std::fs::remove_file(&self.path);
+        own.retain(|path| *path != self.path);
     }
 }
 
-// Of the C library, which calls it when this binary is unloaded if that comes first.
+/// What is being loaded in this process hangs: if it never ends, its marks are to stay behind even of a host that ends as it should.
+pub fn leave_behind() {
+    own().clear();
+}
+
+// Of the C library. Each is called once for every time that it was registered, the one that was last first.
 unsafe extern "C" {
     safe fn atexit(callback: extern "C" fn()) -> c_int;
 }
 
-/// A host may end while its worker still loads: that is no crash.
 fn take_away_at_exit() {
-    extern "C" fn take_away() {
-        // Nobody is to be waited for any more.
-        if let Ok(own) = OWN.try_lock() {
-            for path in own.iter() {
+    let _ = atexit(take_away);
+}
+
+/// A host may end while its worker still loads: that is no crash.
+extern "C" fn take_away() {
+    IS_ENDING.store(true, Ordering::SeqCst);
+    // Whoever has it has it for a moment only, unless the system ended that thread before.
+    for _ in 0..100 {
+        if let Ok(mut own) = OWN.try_lock() {
+            for path in own.drain(..) {
                 let _ = std::fs::remove_file(path);
             }
+            return;
         }
+        std::thread::sleep(Duration::from_millis(1));
     }
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let _ = atexit(take_away);
-    });
 }
 
 #[cfg(test)]
@@ -180,13 +269,23 @@ mod tests {
     use super::*;
     use crate::latency::ModelTiming;
 
+    const LOADS: [Load<'static>; 2] = [Load::Libtorch, Load::Cuda];
+
     /// What a process leaves behind that ends at once.
     fn crash_while_loading(marks: &LoadMarks, load: Load<'_>) {
-        let mark = marks.begin(load).expect("a mark");
-        let copy = std::fs::read(&mark.path).unwrap();
-        let path = mark.path.clone();
+        let mark = LoadMark::write(marks.folder.as_ref().expect("a folder"), &load.name(), true).expect("a mark");
+        let (path, text) = (mark.path.clone(), std::fs::read(&mark.path).unwrap());
         drop(mark);
-        std::fs::write(path, copy).unwrap();
+        let number = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
+        std::fs::write(path.with_file_name(format!("{}@1-{number}", load.name())), text).unwrap();
+    }
+
+    fn is_held_back(marks: &LoadMarks, load: Load<'_>) -> bool {
+        marks.load(load, || Ok::<_, ()>(())).is_err()
+    }
+
+    fn num_files(marks: &LoadMarks) -> usize {
+        marks.folder.as_ref().unwrap().read_dir().unwrap().count()
     }
 
     fn folder() -> (tempfile::TempDir, LoadMarks) {
@@ -197,31 +296,48 @@ mod tests {
 
     #[test]
     fn what_is_being_loaded_has_not_crashed_and_leaves_nothing_behind() {
-        let (folder, marks) = folder();
-        let mark = marks.begin(Load::Cuda).expect("a mark");
-        let beside = marks.begin(Load::Cuda).expect("another instance's");
-        assert!(!marks.has_crashed(Load::Cuda));
-        drop(mark);
-        assert!(!marks.has_crashed(Load::Cuda));
-        drop(beside);
-        assert!(!marks.has_crashed(Load::Cuda));
-        assert_eq!(folder.path().join("loading").read_dir().unwrap().count(), 0);
+        for load in LOADS {
+            let (_folder, marks) = folder();
+            marks
+                .load(load, || {
+                    assert_eq!(num_files(&marks), 1);
+                    // Other instances of this process, or other processes.
+                    assert_eq!(marks.crashed("").count(), 0);
+                    marks.load(load, || if num_files(&marks) == 2 { Err("it fails") } else { Ok(()) })
+                })
+                .expect("the first time")
+                .expect("another instance's")
+                .expect_err("with two marks");
+            assert_eq!(num_files(&marks), 0);
+        }
     }
 
     #[test]
-    fn what_ended_its_host_is_known_until_it_is_forgotten_and_nothing_else_is_taken_for_it() {
+    fn a_driver_is_held_back_after_its_first_crash_and_all_else_after_the_second_in_a_row() {
         let (_folder, marks) = folder();
         let (one, mut other) = (ModelSpec::for_tests(ModelTiming::LIVE), ModelSpec::for_tests(ModelTiming::LIVE));
         other.sha256 = "ffffffff".repeat(8);
-        assert_ne!(one.sha256, other.sha256);
+        crash_while_loading(&marks, Load::Cuda);
+        assert!(is_held_back(&marks, Load::Cuda));
         crash_while_loading(&marks, Load::Model(&one));
-        assert!(marks.has_crashed(Load::Model(&one)));
-        assert!(!marks.has_crashed(Load::Model(&other)), "another version of the model");
-        assert!(!marks.has_crashed(Load::Libtorch) && !marks.has_crashed(Load::Cuda));
-        let running = marks.begin(Load::Libtorch).expect("a mark");
-        marks.forget();
-        assert!(!marks.has_crashed(Load::Model(&one)));
-        assert!(running.path.exists(), "it is under way");
+        crash_while_loading(&marks, Load::Model(&one));
+        assert!(is_held_back(&marks, Load::Model(&one)));
+        assert!(!is_held_back(&marks, Load::Model(&other)), "another version of the model");
+
+        crash_while_loading(&marks, Load::Libtorch);
+        assert!(!is_held_back(&marks, Load::Libtorch), "it was killed, perhaps");
+        let elsewhere = LoadMarks::at(&marks.folder.clone().unwrap().join("../loading"));
+        crash_while_loading(&elsewhere, Load::Libtorch);
+        assert!(!is_held_back(&elsewhere, Load::Libtorch), "in between it was loaded");
+    }
+
+    #[test]
+    fn what_was_loaded_well_in_this_process_is_not_held_back_for_what_others_come_to() {
+        let (_folder, marks) = folder();
+        assert!(!is_held_back(&marks, Load::Cuda));
+        crash_while_loading(&marks, Load::Cuda);
+        assert!(!is_held_back(&marks, Load::Cuda));
+        assert_eq!(num_files(&marks), 1, "it is another process' business");
     }
 
     #[test]
@@ -230,9 +346,7 @@ mod tests {
         let file = folder.path().join("a file");
         std::fs::write(&file, "in the way").unwrap();
         for marks in [LoadMarks::at(&file), LoadMarks::at(&file.join("loading")), LoadMarks { folder: None }] {
-            assert!(marks.begin(Load::Libtorch).is_none());
-            assert!(!marks.has_crashed(Load::Libtorch));
-            marks.forget();
+            assert!(LOADS.iter().all(|load| !is_held_back(&marks, *load)));
         }
     }
 }

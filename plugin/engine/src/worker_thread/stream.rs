@@ -78,29 +78,29 @@ impl Stream {
         let marks = LoadMarks::of(&resources);
         let backend = match library::opened() {
             Some(backend) => backend,
-            None => marked(&marks, Load::Libtorch, &status, || library::backend(&resources))?
-                .map_err(|error| error.to_string())?,
+            None => marked(&marks, Load::Libtorch, &status, || library::backend(&resources))?,
         };
         let timing = spec.timing;
         let its_status = status.clone();
         let opener = move || -> Result<(Arc<Model>, Session), String> {
             let status = &its_status;
+            status.set_held_back(false);
             let load = |device| load(backend, &spec, device, &resources, shape);
             let on_card = match device {
                 DeviceChoice::Auto => {
-                    marked(&marks, Load::Cuda, status, || has_cuda(backend).then(|| load(Device::CUDA)))
+                    marked(&marks, Load::Cuda, status, || has_cuda(backend).then(|| load(Device::CUDA)).transpose())
                 }
                 DeviceChoice::Cpu => Ok(None),
             };
             let why_not = match on_card {
-                Ok(Some(Ok(loaded))) => {
+                Ok(Some(loaded)) => {
                     status.set_notice(String::new());
                     return Ok(loaded);
                 }
                 Ok(None) => None,
-                Ok(Some(Err(message))) | Err(message) => Some(message),
+                Err(message) => Some(message),
             };
-            let loaded = marked(&marks, Load::Model(&spec), status, || load(Device::CPU))??;
+            let loaded = marked(&marks, Load::Model(&spec), status, || load(Device::CPU))?;
             status.set_notice(why_not.map_or_else(String::new, |message| {
                 format!("The graphics card cannot be used, the processor is: {message}")
             }));
@@ -118,14 +118,18 @@ impl Stream {
     }
 }
 
-/// Loads while a mark says so; the message, where that ended a host the last time.
-fn marked<T>(marks: &LoadMarks, what: Load<'_>, status: &EngineStatus, load: impl FnOnce() -> T) -> Result<T, String> {
-    if marks.has_crashed(what) {
-        status.set_held_back();
-        return Err(marks.why_held_back(what));
-    }
-    let _mark = marks.begin(what);
-    Ok(load())
+/// What was loaded; the message, where it failed or was held back.
+fn marked<T, E: ToString>(
+    marks: &LoadMarks,
+    what: Load<'_>,
+    status: &EngineStatus,
+    load: impl FnOnce() -> Result<T, E>,
+) -> Result<T, String> {
+    let loaded = marks.load(what, load).map_err(|held_back| {
+        status.set_held_back(true);
+        held_back.to_string()
+    })?;
+    loaded.map_err(|error| error.to_string())
 }
 
 /// The model on `device`, and a session of it that was seen to work.
@@ -362,8 +366,12 @@ impl<S: Separate> Stream<S> {
                 true
             }
             Err(message) => {
-                // The status has told why; this may go on for days.
-                tracing::debug!("in vain: {message}");
+                // The status has told why, unless it is another reason; this may go on for days.
+                if self.status.is_held_back() {
+                    self.status.set_message(message);
+                } else {
+                    tracing::debug!("in vain: {message}");
+                }
                 if let Some(trouble) = &mut self.trouble {
                     trouble.note_retry((self.clock)());
                 }
