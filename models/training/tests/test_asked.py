@@ -601,12 +601,15 @@ def test_a_part_at_half_its_amplitude_is_6_db_softer_whatever_else_is_there() ->
 def test_the_order_of_queries_is_told_class_by_class() -> None:
     def rows(kind: str, own: float, mean: float, other: float) -> list[dict]:
         # Twice, around what they are in the mean.
-        return [{"class": kind, "mixture": -5.0, "GQ": own - 5 + d, "mean": mean - 5 - d, "RQ": other - 5} for d in (-1.0, 1.0)]
+        return [
+            {"class": kind, "group": f"piece {d}", "mixture": -5.0, "GQ": own - 5 + d, "mean": mean - 5 - d, "RQ": other - 5} for d in (-1.0, 1.0)
+        ]
 
     told = evaluation.order([
         *rows("speech", 8.0, 7.0, 6.0), *rows("drums", 9.0, 8.9, 8.8), *rows("brass", 8.0, 6.0, 7.0),
-        {"class": "mallets", "mixture": 0.0, "GQ": 1.0, "RQ": 2.0},
+        {"class": "mallets", "group": "piece 1", "mixture": 0.0, "GQ": 1.0, "RQ": 2.0},
     ])
+    assert "brass 8.00, 6.00, 7.00 (RQ 1.00 [" in told and "] above mean)" in told and "above GQ" not in told
     assert told.startswith("GQ >= mean >= RQ in 2 of 3 classes, GQ - RQ >= 0.5 dB in 2;")
     assert "brass 8.00, 6.00, 7.00" in told and "drums 9.00, 8.90, 8.80" in told and "speech" not in told
     assert "mean +7.30 dB, GQ +7.29 dB, RQ +6.51 dB" in told and "RQ again" not in told

@@ -184,18 +184,33 @@ def score_table(rows: list[dict]) -> str:
 
 
 def order(rows: list[dict]) -> str:
-    """Whether the sound's own example is the best query and another recording the last one, class by class, and the means over all clips."""
+    """Whether the sound's own example is the best query and another recording the last one, class by class, and the means over all clips.
+    Where two of a class come the other way round, by how much they do, clip by clip: an interval with 0 in it says neither."""
+
     def mean(query: str, kind: str) -> float:
         return float(np.mean([row[query] - row["mixture"] for row in rows if row["class"] == kind and query in row]))
 
     def has(query: str, kind: str) -> bool:
         return any(row["class"] == kind and query in row for row in rows)
 
+    def turned(kind: str) -> str:
+        """Of the two pairs those that come the other way round."""
+        told = []
+        for better, worse in (("GQ", "mean"), ("mean", "RQ")):
+            both = [row for row in rows if row["class"] == kind and better in row and worse in row]
+            spread = interval([row[worse] - row[better] for row in both], [row["group"] for row in both])
+            if spread.mean > 0:
+                within = "" if spread.low is None else f" [{spread.low:.2f}, {spread.high:.2f}]"
+                told.append(f"{worse} {spread.mean:.2f}{within} above {better}")
+        return f" ({'; '.join(told)})" if told else ""
+
     kinds = [kind for kind in IN_ORDER if all(has(query, kind) for query in ("GQ", "mean", "RQ"))]
     gains = {kind: tuple(mean(query, kind) for query in ("GQ", "mean", "RQ")) for kind in kinds}
     out_of_order = [kind for kind, (own, middle, other) in gains.items() if not own >= middle >= other]
     too_close = [kind for kind, (own, _, other) in gains.items() if own - other < CLEARLY_DB]
-    told = [f"{kind} " + ", ".join(f"{gain:.2f}" for gain in gains[kind]) for kind in dict.fromkeys([*out_of_order, *too_close])]
+    told = [
+        f"{kind} {', '.join(f'{gain:.2f}' for gain in gains[kind])}{turned(kind)}" for kind in dict.fromkeys([*out_of_order, *too_close])
+    ]
     means = ", ".join(
         f"{query} {np.mean([row[query] - row['mixture'] for row in rows if query in row]):+.2f} dB" for query in QUERIES if any(query in row for row in rows)
     )
