@@ -166,6 +166,7 @@ def test_a_mean_lies_between_its_checkpoints_and_has_heard_what_either_heard(
     out = tmp_path / "mean.pt"
     make_mean([*map(str, paths), "--out", str(out)])
     loaded = load_network(out)
+    assert checkpoint.read(out)["mean_of"] == ["short", "long"]
     assert loaded.steps == 3 and loaded.heard == set(states[1]["heard"]) | {"only the short one"}
     for name, value in loaded.net.state_dict().items():
         torch.testing.assert_close(value, (states[0]["average"][name] + states[1]["average"][name]) / 2)

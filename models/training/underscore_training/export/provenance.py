@@ -21,6 +21,8 @@ BY_RULE = re.compile(r"(songs|ambience)/\d{3,4}(/\d+/[a-z]+)?")
 """Names that a folder of the user's could begin with too, and what follows in the corpus' own."""
 APART = re.compile(r".+/\d+/[a-z]+|ambience/\d+")
 """Names of what `corpus --stems` makes."""
+THIRD_ARRANGEMENT = re.compile(r".+/2/[a-z]+")
+"""Of these, those that csound's soundfont plays."""
 
 
 def source_of(name: str) -> str | None:
@@ -45,5 +47,8 @@ def provenance(heard: frozenset[str] | None, training_data: str | None, licence:
             f"expected a network of the shipped corpus alone, got one that heard {len(others)} recordings of {', '.join(sources[:5])}, "
             f"{others[0]!r} among them: say what it was trained on, and under what licence it is given, by --training-data and --licence"
         )
-    soundfonts = "FluidR3 and TimGM6mb, and ambience by rule" if any(APART.fullmatch(name) for name in heard) else "FluidR3"
+    soundfonts = "FluidR3"
+    if any(APART.fullmatch(name) for name in heard):
+        third = any(THIRD_ARRANGEMENT.fullmatch(name) for name in heard)
+        soundfonts = f"FluidR3, TimGM6mb{' and csound-soundfont' if third else ''}, and ambience by rule"
     return training_data or TRAINING_DATA.format(soundfonts=soundfonts), licence or LICENCE

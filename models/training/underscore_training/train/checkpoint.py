@@ -126,6 +126,11 @@ def require_same(path: Path, saved: dict[str, Any], wanted: Config) -> None:
         )
 
 
+def name_of(path: Path) -> str:
+    """The run's where it is a run's own file, else the file's."""
+    return path.parent.name if path.stem == "latest" else path.stem
+
+
 def load_network(path: Path) -> LoadedNetwork:
     """The network that a checkpoint's run would ship."""
     state = read(path)
@@ -136,9 +141,8 @@ def load_network(path: Path) -> LoadedNetwork:
     except (ConfigError, RuntimeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its weights do not fit the network ({error})") from error
     net.eval()
-    name = path.parent.name if path.stem == "latest" else path.stem
     names = heard(state)
     return LoadedNetwork(
-        net, name, state["steps"] + state.get("steps_before", 0), None if names is None else frozenset(names),
+        net, name_of(path), state["steps"] + state.get("steps_before", 0), None if names is None else frozenset(names),
         gmac_per_s(net), num_parameters(net), state["commit"], config,
     )

@@ -29,7 +29,7 @@ def mean(paths: list[Path]) -> dict[str, Any]:
         "average": {name: _mean([each[name] for each in weights]) for name in weights[0]},
         "heard": None if any(names is None for names in heard) else sorted(set().union(*heard)),
         "commit": checkpoint.commit(),
-        "mean_of": [path.name for path in paths],
+        "mean_of": [checkpoint.name_of(path) for path in paths],
     }
 
 
