@@ -91,9 +91,14 @@ pub fn user_data_folder() -> Option<PathBuf> {
 /// Keeps the binary that this code is linked into in memory for as long as the process lives, whatever its host does: for code that may be
 /// in some thread when the host unloads the plugin.
 pub fn keep_this_binary_loaded() {
+    let program = std::env::current_exe().and_then(std::fs::canonicalize).ok();
+    if program.is_some() && own_binary() == program {
+        // Nobody unloads a program.
+        return;
+    }
     if let Err(error) = keep_loaded() {
         tracing::warn!(
-            "this binary cannot be kept loaded, and a host that unloads it while a dialog is open may end: {error}"
+            "this binary cannot be kept loaded, and a host that unloads it while something in it hangs may end: {error}"
         );
     }
 }
