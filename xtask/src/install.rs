@@ -63,7 +63,10 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
-/// Removes what `install` put there, and nothing else.
+/// Where the plugin leaves marks of loads, in the folder of its data.
+const MARKS: &str = "loading";
+
+/// Removes what `install` put there and the marks that the plugin left, and nothing else.
 pub fn uninstall() -> Result<()> {
     remove_all(&Places::of_user(|name| std::env::var_os(name))?)
 }
@@ -89,6 +92,8 @@ fn copy_all(built: &Layout, places: &Places, libtorch: &Path) -> Result<()> {
         let name = model.file_name().context("a model has a name")?.to_owned();
         copy(&model, installed.models.join(name))?;
     }
+    // What an installation before did to its hosts says nothing of this one.
+    files::remove(&places.data.join(MARKS))?;
     installed.write_metadata()
 }
 
@@ -117,6 +122,7 @@ fn remove_all(places: &Places) -> Result<()> {
         }
         remove_empty_parents(path, &keep);
     }
+    files::remove(&places.data.join(MARKS))?;
     record.remove()?;
     remove_empty_parents(&places.data.join("record"), &keep);
     Ok(())
@@ -174,12 +180,18 @@ mod tests {
             assert!(home.join(path).is_file(), "{path}");
         }
         assert!(!home.join(".local/share/underscore/lib/libtorch/libtorch.so").exists(), "the linker script stays");
+        let mark = home.join(".local/share/underscore/loading/0.1.0-libtorch@1-0");
+        files::write(&mark, "of a host that is gone").expect("a file");
+        copy_all(&layout, &places, &libtorch).expect("the same again");
+        assert!(!mark.exists(), "what was repaired is to be tried");
+        files::write(&mark, "of a host that is gone").expect("a file");
 
         remove_all(&places).expect("no installation");
         assert!(foreign.iter().all(|path| path.exists()));
         assert!(!home.join(".clap/Underscore.clap").exists());
         assert!(!home.join(".vst3/Underscore.vst3").exists());
         assert!(!home.join(".local/share/underscore/lib").exists());
+        assert!(!mark.parent().is_some_and(Path::exists));
         assert!(home.join(".vst3").exists(), "the folders of all plugins stay");
         assert!(remove_all(&places).is_err(), "a second time there is nothing");
     }

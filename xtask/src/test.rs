@@ -137,7 +137,7 @@ fn backend_tests() -> Result<Tally> {
     tally::counted(process::cargo().args(["test", "--release", "--package", TORCH, "--locked", "--no-fail-fast"]))
 }
 
-/// The training package's tests need PyTorch, which is 4.7 GB: they run where it is, and `PYTHON` may say where.
+/// The training package's tests need PyTorch, whose environment is 5.4 GB: they run where it is, and `PYTHON` may say where.
 fn training_tests() -> Result<Tally> {
     let training = paths::root().join("models").join("training");
     let Some(python) = process::python() else {

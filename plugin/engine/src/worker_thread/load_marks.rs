@@ -145,16 +145,23 @@ impl LoadMarks {
 
     /// Marks of loads of this name, or of all, whose processes are gone.
     fn crashed(&self, name: &str) -> impl Iterator<Item = PathBuf> {
-        let begin = if name.is_empty() { String::new() } else { format!("{name}@") };
         let entries = self.folder.as_ref().and_then(|folder| folder.read_dir().ok());
         entries
             .into_iter()
             .flatten()
             .flatten()
-            .filter(move |entry| entry.file_name().to_string_lossy().starts_with(&begin))
             .map(|entry| entry.path())
+            .filter(move |path| name.is_empty() || is_named(path, name))
             .filter(|path| is_of_a_crash(path).unwrap_or(false))
     }
+}
+
+/// Whether a mark is of a load of this name.
+fn is_named(mark: &Path, name: &str) -> bool {
+    mark.file_name()
+        .and_then(|own| own.to_str())
+        .and_then(|own| own.split_once('@'))
+        .is_some_and(|(own, _)| own == name)
 }
 
 /// Nobody has it locked, and it is there still: one that was done with meanwhile is gone. An empty one was not locked yet.
@@ -197,6 +204,10 @@ impl LoadMark {
         let mut own = own();
         if IS_ENDING.load(Ordering::SeqCst) {
             return Err(io::Error::other("the process ends"));
+        }
+        // One for all instances, which load at once as a session is opened: what is counted are hosts.
+        if own.iter().any(|path| path.parent() == Some(folder) && is_named(path, name)) {
+            return Err(io::Error::other("this process has marked it"));
         }
         let (path, mut file) = Self::create(folder, name)?;
         own.push(path.clone());
@@ -303,11 +314,11 @@ mod tests {
                     assert_eq!(num_files(&marks), 1);
                     // Other instances of this process, or other processes.
                     assert_eq!(marks.crashed("").count(), 0);
-                    marks.load(load, || if num_files(&marks) == 2 { Err("it fails") } else { Ok(()) })
+                    marks.load(load, || if num_files(&marks) == 1 { Err("it fails") } else { Ok(()) })
                 })
                 .expect("the first time")
                 .expect("another instance's")
-                .expect_err("with two marks");
+                .expect_err("with the mark of the first");
             assert_eq!(num_files(&marks), 0);
         }
     }
