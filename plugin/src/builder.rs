@@ -137,7 +137,8 @@ impl Builder {
         if active.supply.free_old() > 0 {
             active.is_taking_over = false;
         }
-        if std::mem::replace(&mut active.num_tries_again, num_tries_again()) != active.num_tries_again && is_held_back {
+        let num_before = std::mem::replace(&mut active.num_tries_again, num_tries_again());
+        if is_held_back && active.num_tries_again != num_before {
             (active.newest, active.left_to_activation) = (None, None);
         }
         if active.newest == Some(key) {

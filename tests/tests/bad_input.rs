@@ -175,12 +175,10 @@ mod libraries {
         check("a backend of version 999", &home, &["999"]);
     }
 
-    /// A home in which the backend ends its host as it is opened, by `how`, and the file that it is in.
-    fn that_ends_its_host(how: &str) -> (Home, String) {
-        let (home, backend) = (Home::new(), format!("lib/{BACKEND}"));
+    /// Has the backend end its host as it is opened, by `how`.
+    fn spoil(home: &Home, how: &str) {
         let code = format!("#include <stdlib.h>\n__attribute__((constructor)) static void opened(void) {{ {how}; }}");
-        compile(&home, &backend, &code, &[]);
-        (home, backend)
+        compile(home, &format!("lib/{BACKEND}"), &code, &[]);
     }
 
     fn assert_ends(home: &Home) {
@@ -189,9 +187,10 @@ mod libraries {
         assert!(matches!(ended, Err(ProbeError::Died { .. })), "{ended:?}");
     }
 
-    fn repair(home: &Home, backend: &str) {
-        home.remove(backend);
-        symlink(&resources().join(backend).canonicalize().unwrap(), &home.path(backend));
+    fn repair(home: &Home) {
+        let backend = format!("lib/{BACKEND}");
+        home.remove(&backend);
+        symlink(&resources().join(&backend).canonicalize().unwrap(), &home.path(&backend));
     }
 
     #[track_caller]
@@ -203,12 +202,13 @@ mod libraries {
 
     #[test]
     fn what_ended_its_host_twice_is_not_loaded_until_somebody_wants_it() {
-        let (home, backend) = that_ends_its_host("abort()");
+        let home = Home::new();
+        spoil(&home, "abort()");
         assert_ends(&home);
         assert_ends(&home);
         let marks = home.path("loading");
         check("libtorch crashed", &home, &["libtorch", "TRY AGAIN", marks.to_str().unwrap()]);
-        repair(&home, &backend);
+        repair(&home);
         check("nobody knows that it is mended", &home, &["TRY AGAIN"]);
         std::fs::remove_dir_all(marks).unwrap();
         assert_runs(&home);
@@ -216,14 +216,26 @@ mod libraries {
 
     #[test]
     fn what_ended_its_host_once_may_have_been_killed_and_counts_no_more_once_it_was_loaded() {
-        let (home, backend) = that_ends_its_host("abort()");
+        let home = Home::new();
         for _ in 0..2 {
+            spoil(&home, "abort()");
             assert_ends(&home);
-            repair(&home, &backend);
+            repair(&home);
             assert_runs(&home);
-            let code = "#include <stdlib.h>\n__attribute__((constructor)) static void opened(void) { abort(); }";
-            compile(&home, &backend, code, &[]);
         }
+    }
+
+    #[test]
+    fn a_load_that_hangs_keeps_no_host_from_ending_and_is_not_tried_a_third_time() {
+        let home = Home::new();
+        let code = "#include <unistd.h>\nvoid *underscore_backend(void) { for (;;) sleep(1); }";
+        compile(&home, &format!("lib/{BACKEND}"), code, &[]);
+        let scenario = Scenario { host: HostKind::RealTime, ..Scenario::new(bundle_file()) };
+        for _ in 0..2 {
+            let outcome = home.probe(&scenario);
+            assert_eq!((outcome.state.as_str(), outcome.main_residual_db), ("loading", -400.0), "{outcome:?}");
+        }
+        assert_dry("a load that hung twice", &home.probe(&scenario), &["libtorch", "twice in a row", "TRY AGAIN"]);
     }
 
     #[test]
@@ -244,10 +256,11 @@ mod libraries {
 
     #[test]
     fn a_host_that_leaves_while_libtorch_is_opened_did_not_crash() {
-        let (home, backend) = that_ends_its_host("exit(7)");
+        let home = Home::new();
+        spoil(&home, "exit(7)");
         assert_ends(&home);
         assert_ends(&home);
-        repair(&home, &backend);
+        repair(&home);
         assert_runs(&home);
     }
 

@@ -63,7 +63,7 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
-/// Where the plugin leaves marks of loads, in the folder of its data.
+/// Where the plugin leaves marks of loads, in the folder of its data (the engine's `load_marks`).
 const MARKS: &str = "loading";
 
 /// Removes what `install` put there and the marks that the plugin left, and nothing else.

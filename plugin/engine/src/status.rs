@@ -81,7 +81,7 @@ pub struct StatusSnapshot {
     pub message: String,
     /// Which fallback was taken, for as long as it holds; or empty.
     pub notice: String,
-    /// Whether something is not loaded because it ended a host the last time; until [`crate::try_loads_again`].
+    /// Whether something is not loaded because it ended hosts before; until [`crate::try_loads_again`].
     pub is_held_back: bool,
     /// The host's rate, Hz.
     pub host_rate_hz: f64,

@@ -14,7 +14,6 @@ BY_THEIR_OWN = OF_KITS | {
 }
 AND_OFTEN_ABSENT = BY_THEIR_OWN | {"absent_share": asked.MORE_ABSENT_SHARE}
 AND_OFTEN_ALONE = AND_OFTEN_ABSENT | {"alone_share": asked.ALONE_SHARE, "recorded_share": asked.MORE_RECORDED_SHARE}
-
 FOR_THIS_ONE = AND_OFTEN_ALONE | {"same_recording_share": asked.MOST_SAME_RECORDING_SHARE}
 
 

@@ -182,8 +182,15 @@ struct LoadMark {
     _locked: File,
 }
 
-/// Marks that this process takes away when it ends.
-static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// A mark of this process.
+struct Own {
+    path: PathBuf,
+    /// Taken away when the process ends as it should; see [`leave_behind`].
+    goes_with_process: bool,
+}
+
+/// All of them.
+static OWN: Mutex<Vec<Own>> = Mutex::new(Vec::new());
 
 /// The process ends: nothing is marked any more.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
@@ -191,7 +198,7 @@ static IS_ENDING: AtomicBool = AtomicBool::new(false);
 /// Of one process: more than it ever has at a time, those of a process of the same number elsewhere included.
 const MOST_MARKS: u32 = 256;
 
-fn own() -> MutexGuard<'static, Vec<PathBuf>> {
+fn own() -> MutexGuard<'static, Vec<Own>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -206,11 +213,11 @@ impl LoadMark {
             return Err(io::Error::other("the process ends"));
         }
         // One for all instances, which load at once as a session is opened: what is counted are hosts.
-        if own.iter().any(|path| path.parent() == Some(folder) && is_named(path, name)) {
+        if own.iter().any(|mark| mark.path.parent() == Some(folder) && is_named(&mark.path, name)) {
             return Err(io::Error::other("this process has marked it"));
         }
         let (path, mut file) = Self::create(folder, name)?;
-        own.push(path.clone());
+        own.push(Own { path: path.clone(), goes_with_process: true });
         drop(own);
         // From here on it is removed where something fails.
         let mark = |file: &mut File| {
@@ -242,13 +249,13 @@ impl Drop for LoadMark {
         let mut own = own();
         // Before it is unlocked.
         let _ = std::fs::remove_file(&self.path);
-        own.retain(|path| *path != self.path);
+        own.retain(|mark| mark.path != self.path);
     }
 }
 
 /// What is being loaded in this process hangs: if it never ends, its marks are to stay behind even of a host that ends as it should.
 pub fn leave_behind() {
-    own().clear();
+    own().iter_mut().for_each(|mark| mark.goes_with_process = false);
 }
 
 // Of the C library. Each is called once for every time that it was registered, the one that was last first.
@@ -265,9 +272,9 @@ extern "C" fn take_away() {
     IS_ENDING.store(true, Ordering::SeqCst);
     // Whoever has it has it for a moment only, unless the system ended that thread before.
     for _ in 0..100 {
-        if let Ok(mut own) = OWN.try_lock() {
-            for path in own.drain(..) {
-                let _ = std::fs::remove_file(path);
+        if let Ok(own) = OWN.try_lock() {
+            for mark in own.iter().filter(|mark| mark.goes_with_process) {
+                let _ = std::fs::remove_file(&mark.path);
             }
             return;
         }
