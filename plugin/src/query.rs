@@ -16,9 +16,9 @@ const MAP_ID: &str = "map";
 
 /// What may be asked for: the example, the map, then the presets of all models that are asked. A host's automation refers to these places:
 /// the list only ever grows, at its end, and no id leaves it.
-const PLACES: [&str; 19] = [
+const PLACES: [&str; 20] = [
     EXAMPLE_ID, MAP_ID, "voice", "piano", "organ", "guitar", "bass", "strings", "choir", "brass", "reed", "pipe",
-    "lead", "pad", "drums", "ambience", "kick", "snare", "cymbals",
+    "lead", "pad", "drums", "ambience", "kick", "snare", "cymbals", "singing",
 ];
 
 /// Places in all, with those that are free yet. Permanent.
@@ -189,7 +189,9 @@ mod tests {
     #[test]
     fn a_host_s_automation_finds_every_choice_where_it_has_always_been() {
         let param = EnumParam::new("Query A", Preset::default());
-        for (id, place) in [("example", 0_u8), ("map", 1), ("voice", 2), ("drums", 14), ("cymbals", 18)] {
+        for (id, place) in
+            [("example", 0_u8), ("map", 1), ("voice", 2), ("drums", 14), ("cymbals", 18), ("singing", 19)]
+        {
             let preset = Preset::of(id).expect("a choice");
             assert_eq!(preset.to_index(), usize::from(place), "{id}");
             assert!((param.preview_normalized(preset) - f32::from(place) / 63.0).abs() < 1e-6, "{id}");
@@ -206,7 +208,7 @@ mod tests {
         };
         assert_eq!(point("drums", "a"), Embedding::new(&[0.5, -1.0]));
         assert_eq!(point("drums", "b"), Embedding::new(&[3.0]));
-        for (id, model_id) in [("voice", "b"), ("drums", "plain"), ("drums", "no such model"), ("free-20", "a")] {
+        for (id, model_id) in [("voice", "b"), ("drums", "plain"), ("drums", "no such model"), ("free-21", "a")] {
             assert_eq!(point(id, model_id), Embedding::default(), "{id} of {model_id}");
         }
         for (model_id, slot, otherwise) in

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from underscore_training.corpus import store
-from underscore_training.corpus.stems import CLASSES, DRUM_PIECES
+from underscore_training.corpus.stems import CLASSES, DRUM_PIECES, SINGING
 from underscore_training.corpus.track import SPLITS, TRACK_RATE_HZ, Track
 from underscore_training.export import contract
 from underscore_training.nets import DMMDenseNet
@@ -51,7 +51,7 @@ def tiny_corpus(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With every class that may be asked for."""
-    return write_corpus(tmp_path_factory.mktemp("stems") / "corpus", 1, ("speech", "music", *CLASSES, *DRUM_PIECES))
+    return write_corpus(tmp_path_factory.mktemp("stems") / "corpus", 1, ("speech", "music", *CLASSES, *DRUM_PIECES, SINGING))
 
 
 def unsettled(net: DMMDenseNet) -> DMMDenseNet:

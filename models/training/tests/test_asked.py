@@ -20,8 +20,9 @@ from conftest import sound
 from torch import Tensor
 
 from underscore_training.corpus import store
+from underscore_training.corpus.debian import SINGER
 from underscore_training.corpus.scores import composed_song
-from underscore_training.corpus.stems import CLASSES, DRUM_PIECES, UNHEARD, ambience, arranged
+from underscore_training.corpus.stems import CLASSES, DRUM_PIECES, SINGING, SUNG, UNHEARD, ambience, arranged
 from underscore_training.corpus.track import Track
 from underscore_training.evaluate import asked as evaluation
 from underscore_training.evaluate import estimators
@@ -190,6 +191,20 @@ def test_at_times_what_is_asked_for_is_all_there_is(tiny_stems: Path) -> None:
     alone = num_alone("asked_and_often_alone")
     print(f"{alone} of 64 targets are alone")
     assert num_alone("asked_and_often_absent") == 0 and 1 <= alone <= 14
+
+
+def test_what_is_alike_is_asked_for_together_and_three_in_ten_mixtures_are_sung(tiny_stems: Path) -> None:
+    def shares(alike_share: float, sung_share: float) -> tuple[float, float]:
+        rng = np.random.default_rng(3)
+        pairs = [set(recipe.drawn_kinds(rng, 0.0, 0.0, alike_share, sung_share)[: recipe.NUM_ASKS]) for _ in range(2000)]
+        return tuple(float(np.mean(found)) for found in ([pair <= {*recipe.SUSTAINED} for pair in pairs], [SINGING in pair for pair in pairs]))
+
+    plain, alike, sung = shares(0.0, 0.0), shares(recipe.ALIKE_SHARE, 0.0), shares(0.0, recipe.SUNG_SHARE)
+    print(f"both sustained, and one sung: {plain}, {alike}, {sung}")
+    assert abs(plain[0] - 0.2) < 0.03 and abs(alike[0] - (0.3 + 0.7 * plain[0])) < 0.03 and plain[1] == alike[1] == 0
+    assert abs(sung[1] - 0.3) < 0.03
+    batches = MixtureBatches(tiny_stems, "train", "asked_and_sung", 16_000, 1.0, 8, 3, 8)
+    assert any((batches[idx][3] == recipe.ASKED_FOR.index(SINGING)).any() for idx in range(8))
 
 
 def test_a_run_learns_from_what_it_is_asked_and_says_when_nobody_asks(tiny_stems: Path) -> None:
@@ -502,6 +517,11 @@ def tiny_songs(tmp_path_factory: pytest.TempPathFactory, tiny_stems: Path) -> Pa
             name, group = (f"{kind}{number}", "") if kind in ("speech", "music") else (f"song{number}/0/{kind}", f"stems/song{number}")
             make = partial(sound, kind, 10 * number + len(kind))
             store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, group), make())
+        for kind in (SINGING, "bass"):
+            name, make = f"song{number}/{SUNG}0/{kind}", partial(sound, kind, 20 * number + len(kind))
+            store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, f"stems/song{number}"), make())
+    make = partial(sound, "speech", 77)
+    store.write_track(folder, Track(SINGER, "synthetic", SINGING, "test", "CC0-1.0", 1.0, "1", make), make())
     return folder
 
 
@@ -515,13 +535,14 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     found = tmp_path / "found.json"
     evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--pairs", "1", "--out", str(found)])
     told = capsys.readouterr().out
-    for line in ("2 songs, SDR in dB", "| drums | 2 |", "Kits apart, 2 songs", "| snare | 2 |", "the means of two classes, 2 songs", "own examples, 2 songs",
+    for line in ("2 songs, SDR in dB", "| drums | 2 |", "Kits apart, 2 songs", "| snare | 2 |", "Sung, 2 songs", "| singing | 2 |", "A person who sings over recorded pieces, 4 clips", "the means of two classes, 2 songs", "own examples, 2 songs",
                  "does not play, 2 songs", "all there is, 2 songs", "over recorded pieces, 4 clips", "mallets, never asked for in training"):
         assert line in told, line
     rows = json.loads(found.read_text())
     assert {row["class"] for row in rows["scores"]} == {"speech", "bass", "drums", "mallets"}
     assert {row["class"] for row in rows["piece_scores"]} == set(DRUM_PIECES), "of songs with kits apart only the pieces are asked for"
-    for row in rows["scores"] + rows["piece_scores"]:
+    assert {row["class"] for row in rows["singing_scores"]} == {SINGING}
+    for row in rows["scores"] + rows["piece_scores"] + rows["singing_scores"]:
         assert np.isfinite([row["GQ"], row["RQ"], row["mixture"]]).all() and ("mean" in row) == (row["class"] != "mallets")
     assert "Level of what was asked for, median: mean" in told
     assert len(rows["alone_db"]) == 2 and np.isfinite(rows["alone_db"]).all()

@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--no-voices", action="store_true", help="without synthetic voices")
     parser.add_argument("--no-scores", action="store_true", help="without rendered scores")
     parser.add_argument("--stems", action="store_true", help="the parts of rendered scores by class instead, beside what is there")
+    parser.add_argument("--no-singing", action="store_true", help="with --stems: without sung voices")
     parser.add_argument(
         "--prune", action="store_true",
         help="remove stored tracks that this command does not name, of the kinds that it makes: with --stems parts, else speech and music",
@@ -70,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         parts = list(own)
         if args.stems:
             # What is trained on first: the rest may be made meanwhile.
-            listed = stems.tracks(args.packages or Path("packages"), args.seed)
+            listed = stems.tracks(args.packages or Path("packages"), args.seed, not args.no_singing)
             parts = [sorted(listed, key=lambda track: SPLITS.index(track.split))]
         elif args.packages or not own:
             packages = args.packages or Path("packages")

@@ -6,7 +6,7 @@ available to measure with.
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -66,7 +66,9 @@ SOURCES: tuple[Source, ...] = (
     Source("xmoto-data", "usr/share/games/xmoto/Textures/Musics", "*.ogg", "music", 0, "GPL-2+"),
 )
 
-EXCLUDED_SPEAKERS = {"hedgewars-data/Robot", "hedgewars-data/Singer"}
+SINGER = "hedgewars-data/Singer"
+"""The one person of the sources who sings: kept to measure with."""
+EXCLUDED_SPEAKERS = {"hedgewars-data/Robot", SINGER}
 """A vocoder and a singer: neither is dialogue."""
 EXCLUDED_FILES = {"tt-monkeys", "tt-weasels", "tt-somethingwrong", "tt-allbusy-monkeys"}
 """Prompts that are no speech or hold more than speech: screaming monkeys, effects."""
@@ -166,26 +168,31 @@ def speech_from(paths: list[Path], seed: str) -> np.ndarray:
     return joined_speech([found[place] for place in sorted(found)], random.Random(seed))
 
 
+def speakers(
+    packages: Path, listed: tuple[Source, ...] = SOURCES, excluded: Collection[str] = EXCLUDED_SPEAKERS
+) -> dict[str, tuple[Source, list[Path]]]:
+    """Recordings of every speaker of the unpacked packages, by name."""
+    found: dict[str, tuple[Source, list[Path]]] = {}
+    for source in listed:
+        if source.kind == "speech":
+            for path in find_files(source, packages):
+                speaker = speaker_of(source, path.relative_to(packages / source.package / source.folder))
+                if speaker not in excluded:
+                    found.setdefault(speaker, (source, []))[1].append(path)
+    return dict(sorted(found.items()))
+
+
 def tracks(packages: Path, seed: int, listed: tuple[Source, ...] = SOURCES) -> Iterator[Track]:
     """Every speaker and piece of the unpacked packages."""
-    speakers: dict[str, list[Path]] = {}
-    source_of: dict[str, Source] = {}
     for source in listed:
-        for path in find_files(source, packages):
-            relative = path.relative_to(packages / source.package / source.folder)
-            if source.kind == "speech":
-                speaker = speaker_of(source, relative)
-                if speaker not in EXCLUDED_SPEAKERS:
-                    speakers.setdefault(speaker, []).append(path)
-                    source_of[speaker] = source
-            else:
-                piece = piece_of(source, relative)
+        if source.kind == "music":
+            for path in find_files(source, packages):
+                piece = piece_of(source, path)
                 yield Track(
-                    f"{source.package}/{relative}", source.package, "music", drawn_split(piece, seed), source.licence, 1.0,
-                    file_fingerprint([path]), partial(decode, path, PIECE_LIMIT_S), piece,
+                    f"{source.package}/{path.relative_to(packages / source.package / source.folder)}", source.package, "music",
+                    drawn_split(piece, seed), source.licence, 1.0, file_fingerprint([path]), partial(decode, path, PIECE_LIMIT_S), piece,
                 )
-    for speaker, paths in sorted(speakers.items()):
-        source = source_of[speaker]
+    for speaker, (source, paths) in speakers(packages, listed).items():
         yield Track(
             speaker, source.package, "speech", split_of_speaker(speaker), source.licence, 1.0,
             file_fingerprint(paths), partial(speech_from, paths, f"{seed}/{speaker}"),

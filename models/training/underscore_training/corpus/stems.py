@@ -6,23 +6,27 @@ times; a track is all that one class plays in one of these arrangements, or one 
 score are one group, so they are in one split. Training takes its own soundfont, that of validation and a third one in turn; the test's is
 heard nowhere else. Splits are drawn anew: a score may be heard whole in the training of a network that takes speech and music apart.
 
+In further arrangements the highest part of a score is sung (`singing`), by a speaker of the split; in those of the test all else is played beside it.
+
 Ambience is noise by rule: wind, rain, rooms and crowds of it.
 """
 
 import io
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 import mido
 import numpy as np
 
+from . import debian, singing
 from .decode import Undecodable
 from .errors import CorpusError
 from .fluidsynth import played
 from .scores import DRUM_CHANNEL, SOUNDFONTS, composed_song, kept_scores, listed_scores
-from .track import TRACK_RATE_HZ, Split, Track, drawn_split, fingerprint
+from .track import TRACK_RATE_HZ, Split, Track, drawn_split, file_fingerprint, fingerprint
 
 PROGRAMS: dict[str, tuple[int, ...]] = {
     "piano": (0, 1, 2, 3, 4, 5, 6, 7),
@@ -56,6 +60,11 @@ NUM_ARRANGEMENTS: dict[Split, int] = {"train": 3, "valid": 2, "test": 6}
 """More to be tested with: scores of the test split are few, and classes that seldom play in them would be scored by one clip."""
 NUM_KEPT_ARRANGEMENTS = 3
 """Of each score that is kept for the test."""
+NUM_SUNG: dict[Split, int] = {"train": 2, "valid": 1, "test": 1}
+"""Arrangements of each score that are sung, beside the others."""
+SUNG = "sung"
+"""Their names begin so, after the score's."""
+SINGING = "singing"
 NUM_SONGS = 60
 """By rule, beyond those of `scores`: most of the drums and basses."""
 NUM_AMBIENCES = 60
@@ -70,8 +79,9 @@ SPLIT_SOUNDFONTS: dict[Split, tuple[str, ...]] = {
 """What is trained on takes them in turn."""
 
 
-def arranged(content: bytes, rng: random.Random) -> dict[str, bytes]:
-    """The parts of a score as MIDI files by class, and by piece of the drum kit; each channel's program is drawn anew."""
+def arranged(content: bytes, rng: random.Random, without: int | None = None) -> dict[str, bytes]:
+    """The parts of a score as MIDI files by class, and by piece of the drum kit; each channel's program is drawn anew. One channel may be left
+    out."""
     song = _shortened(mido.MidiFile(file=io.BytesIO(content), clip=True))
     pitches: dict[int, list[int]] = {}
     before: dict[int, int] = {}
@@ -83,7 +93,7 @@ def arranged(content: bytes, rng: random.Random) -> dict[str, bytes]:
     family = {program: name for name, programs in PROGRAMS.items() for program in programs}
     drawn: dict[int, tuple[str, int]] = {}
     for channel, heard in sorted(pitches.items()):
-        if len(heard) < FEWEST_NOTES:
+        if len(heard) < FEWEST_NOTES or channel == without:
             continue
         if channel == DRUM_CHANNEL:
             drawn[channel] = ("drums", rng.choice(DRUM_KITS))
@@ -159,9 +169,9 @@ def soundfonts(split: Split) -> tuple[str, ...]:
     return found[:1] if split == "test" else found
 
 
-def rendered(content: Callable[[], bytes], name: str, seed: str, soundfont: str) -> np.ndarray:
+def rendered(content: Callable[[], bytes], name: str, seed: str, soundfont: str, without: int | None = None) -> np.ndarray:
     """What class `name` plays in the arrangement of `seed`; float32 `[sample]` at 48 kHz."""
-    part = arranged(content(), random.Random(seed)).get(name)
+    part = arranged(content(), random.Random(seed), without).get(name)
     if part is None:
         raise Undecodable(f"{seed}: nobody plays {name}")
     return played(part, soundfont, seed, LENGTH_S, RENDER_LIMIT_S)
@@ -187,36 +197,88 @@ def ambience(seed: str) -> np.ndarray:
     return (0.1 * noise / max(float(noise.std()), 1e-9)).astype(np.float32)
 
 
-def tracks(packages: Path, seed: int) -> Iterator[Track]:
-    """Every class of every arrangement, and the pieces of its drum kit, kind by class."""
+def sung(content: Callable[[], bytes], singer: list[Path], seed: str) -> np.ndarray:
+    """The melody of a score in a speaker's voice; float32 `[sample]` at 48 kHz."""
+    speech = singing.some_speech(singer, random.Random(seed))
+    return singing.sung(singing.melody(content(), LENGTH_S), speech, np.random.default_rng(list(seed.encode())))
+
+
+@dataclass(frozen=True)
+class Score:
+    """What is played."""
+
+    name: str
+    split: Split
+    licence: str
+    content: Callable[[], bytes]
+    """A MIDI file."""
+    num_arrangements: int
+
+    def played(self, arrangement: str, soundfont: str, seed: int, without: int | None = None) -> Iterator[Track]:
+        """Every class of an arrangement, and the pieces of its drum kit, kind by class."""
+        arrangement_seed = f"{seed}/{self.name}/{arrangement}"
+        for kind in arranged(self.content(), random.Random(arrangement_seed), without):
+            yield Track(
+                f"{self.name}/{arrangement}/{kind}", self.name.split("/")[0], kind, self.split, self.licence, 1.0,
+                fingerprint(self.name, arrangement, kind, soundfont, seed, LENGTH_S),
+                partial(rendered, self.content, kind, arrangement_seed, soundfont, without), f"stems/{self.name}",
+            )
+
+    def sung(self, arrangement: str, singers: dict[str, tuple[debian.Source, list[Path]]], seed: int) -> Track:
+        """The melody, in the voice of one of `singers`."""
+        arrangement_seed = f"{seed}/{self.name}/{arrangement}"
+        singer = random.Random(arrangement_seed).choice(sorted(singers))
+        source, paths = singers[singer]
+        return Track(
+            f"{self.name}/{arrangement}/{SINGING}", source.package, SINGING, self.split, f"{self.licence}; its voice {source.licence}", 1.0,
+            fingerprint(self.name, arrangement, singer, file_fingerprint(paths), seed, LENGTH_S),
+            partial(sung, self.content, paths, arrangement_seed), f"stems/{self.name}",
+        )
+
+
+def listed(packages: Path, seed: int) -> Iterator[Score]:
+    """Every score; those that are kept for the test last."""
+    scores = [
+        (f"songs/{idx:03}", "CC0-1.0 (composed by rule)", partial(composed_song, f"{seed}/songs/{idx:03}"))
+        for idx in range(1000, 1000 + NUM_SONGS)
+    ]
+    scores += [(name, licence, content) for name, licence, content, _, _ in listed_scores(packages, seed)]
+    for name, licence, content in scores:
+        split = drawn_split(f"stems/{name}", seed)
+        yield Score(name, split, licence, cache(content), NUM_ARRANGEMENTS[split])
+    for name, licence, content in kept_scores(seed):
+        yield Score(name, "test", licence, cache(content), NUM_KEPT_ARRANGEMENTS)
+
+
+def tracks(packages: Path, seed: int, with_singing: bool = True) -> Iterator[Track]:
+    """Ambiences, every arrangement of every score, their melodies sung, and somebody who sings."""
     for idx in range(NUM_AMBIENCES):
         name = f"ambience/{idx:03}"
         yield Track(
             name, "ambience", "ambience", drawn_split(name, seed), "CC0-1.0 (noise by rule)", 1.0,
             fingerprint(name, seed, LENGTH_S), partial(ambience, f"{seed}/{name}"),
         )
-    scores = [
-        (f"songs/{idx:03}", "CC0-1.0 (composed by rule)", partial(composed_song, f"{seed}/songs/{idx:03}"))
-        for idx in range(1000, 1000 + NUM_SONGS)
-    ]
-    scores += [(name, licence, content) for name, licence, content, _, _ in listed_scores(packages, seed)]
-    by_split = [(drawn_split(f"stems/{name}", seed), name, licence, content) for name, licence, content in scores]
-    found = [(split, NUM_ARRANGEMENTS[split], *score) for split, *score in by_split]
-    found += [("test", NUM_KEPT_ARRANGEMENTS, *score) for score in kept_scores(seed)]
-    for split, num_arrangements, name, licence, content in found:
-        content = cache(content)
-        for arrangement in range(num_arrangements):
-            arrangement_seed = f"{seed}/{name}/{arrangement}"
-            fonts = soundfonts(split)
-            soundfont = fonts[arrangement % len(fonts)]
-            try:
-                classes = arranged(content(), random.Random(arrangement_seed))
-            except (OSError, ValueError, EOFError, KeyError, Undecodable):
-                # A score that mido cannot read plays in `scores`, whole.
-                break
-            for kind in classes:
-                yield Track(
-                    f"{name}/{arrangement}/{kind}", name.split("/")[0], kind, split, licence, 1.0,
-                    fingerprint(name, arrangement, kind, soundfont, seed, LENGTH_S),
-                    partial(rendered, content, kind, arrangement_seed, soundfont), f"stems/{name}",
-                )
+    singers: dict[Split, dict[str, tuple[debian.Source, list[Path]]]] = {}
+    if with_singing:
+        everybody = debian.speakers(packages, excluded=())
+        for name in sorted(everybody.keys() - debian.EXCLUDED_SPEAKERS):
+            singers.setdefault(debian.split_of_speaker(name), {})[name] = everybody[name]
+        source, paths = everybody[debian.SINGER]
+        yield Track(
+            debian.SINGER, source.package, SINGING, "test", source.licence, 1.0,
+            file_fingerprint(paths), partial(debian.speech_from, paths, f"{seed}/{debian.SINGER}"),
+        )
+    for score in listed(packages, seed):
+        fonts = soundfonts(score.split)
+        try:
+            for arrangement in range(score.num_arrangements):
+                yield from score.played(str(arrangement), fonts[arrangement % len(fonts)], seed)
+            is_sung = score.split in singers and len(singing.melody(score.content(), LENGTH_S)) >= FEWEST_NOTES
+            melody = singing.melody_channel(mido.MidiFile(file=io.BytesIO(score.content()), clip=True))
+            for arrangement in range(NUM_SUNG[score.split] if is_sung else 0):
+                yield score.sung(f"{SUNG}{arrangement}", singers[score.split], seed)
+                if score.split == "test":
+                    yield from score.played(f"{SUNG}{arrangement}", fonts[arrangement % len(fonts)], seed, melody)
+        except (OSError, ValueError, EOFError, KeyError, Undecodable):
+            # A score that mido cannot read plays in `scores`, whole.
+            continue

@@ -10,9 +10,9 @@ import numpy as np
 
 Kind = Literal[
     "speech", "music", "piano", "mallets", "organ", "guitar", "bass", "strings", "choir", "brass", "reed", "pipe", "lead", "pad",
-    "drums", "kick", "snare", "cymbals", "ambience",
+    "drums", "kick", "snare", "cymbals", "ambience", "singing",
 ]
-"""Speakers, whole pieces, and what single classes of instruments, or pieces of a drum kit, play in them (see `stems`)."""
+"""Speakers, whole pieces, and what single classes of instruments, or pieces of a drum kit, play or sing in them (see `stems`)."""
 Split = Literal["train", "valid", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")

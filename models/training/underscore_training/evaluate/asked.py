@@ -8,7 +8,8 @@ of its parts at gains of their own, and a voice over them. Each class in it is a
 - by another song's recording of its class (`RQ`, a random query), and by the estimate that this led to (`RQ again`).
 
 Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals
-over songs, and how loud what was asked for is in what was found, which SDR hardly tells; then the same of the pieces of a drum kit, in songs whose kit comes apart. Then what lies between two sounds: the energy of
+over songs, and how loud what was asked for is in what was found, which SDR hardly tells; then the same of the pieces of a drum kit, in songs whose kit comes apart,
+and of the singer, in songs that are sung. Then what lies between two sounds: the energy of
 either in the estimate on the way from one class' mean to the other's along the sphere, and from one sound's own example to the other's, and by
 how much it ever turns back; what is found of a class that does not play, and of one that is all there is; and what `query_protocols` has: one of two of a class,
 coarse means against fine ones, what a query loses by its distance, and neighbours in the space, which `--figure` draws; voices over recorded pieces.
@@ -28,8 +29,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..corpus import debian
 from ..corpus.errors import CorpusError
-from ..corpus.stems import CLASSES, DRUM_PIECES, UNHEARD
+from ..corpus.stems import CLASSES, DRUM_PIECES, SINGING, SUNG, UNHEARD
 from ..mixtures import examples
 from ..mixtures.asked import GAINS, RECORDED
 from ..mixtures.recipe import at_unit_rms
@@ -48,7 +50,7 @@ from .statistics import interval
 CLIP_S = 10.0
 SEED = 31
 VOICE = "speech"
-IN_ORDER = (VOICE, *CLASSES, *DRUM_PIECES)
+IN_ORDER = (VOICE, *CLASSES, *DRUM_PIECES, SINGING)
 PRESENT = 0.02
 """Of a part's RMS over the whole song: what is softer in a clip does not play there."""
 NUM_STEPS = 11
@@ -83,6 +85,16 @@ def shelves(corpus: Path, split: str, rate_hz: int, kinds: Iterable[str] = (VOIC
             found[kind] = Shelf(corpus, split, kind, rate_hz)
         except CorpusError as error:
             print(f"left out: {error}", file=sys.stderr)
+    return found
+
+
+def arrangements(by_class: dict[str, Shelf], sung: bool) -> dict[str, Shelf]:
+    """Of every class what is played in arrangements that are sung, or in the others."""
+    found = {}
+    for kind, shelf in by_class.items():
+        names = {recording.name for recording in shelf.recordings if (f"/{SUNG}" in recording.name) == sung}
+        if names:
+            found[kind] = shelf.only(names)
     return found
 
 
@@ -323,10 +335,14 @@ def further(
         )
         lines.append(f"{kind}, never asked for in training, over two {args.split} sounds, {len(rows_of_unheard)} clips, against the mixture: {told}")
     pieces = shelves(args.corpus, args.split, net.sample_rate_hz, [RECORDED])
-    over = protocols.over_recordings(net, by_class[VOICE], pieces[RECORDED], means[VOICE], 4 * args.pairs) if pieces and VOICE in by_class else []
-    if over:
-        told = ", ".join(f"{query} {np.mean([row[query] for row in over]):+.1f} dB" for query in ("GQ", "mean"))
-        lines.append(f"Voices over recorded pieces, {len(over)} clips, against the mixture: {told}")
+    singing = shelves(args.corpus, args.split, net.sample_rate_hz, [SINGING]).get(SINGING)
+    has_singer = singing is not None and any(recording.name == debian.SINGER for recording in singing.recordings)
+    voices = {"Voices": (by_class.get(VOICE), VOICE), "A person who sings": (singing.only([debian.SINGER]) if has_singer else None, SINGING)}
+    for name, (shelf, kind) in voices.items():
+        over = protocols.over_recordings(net, shelf, pieces[RECORDED], means[kind], 4 * args.pairs) if pieces and shelf else []
+        if over:
+            told = ", ".join(f"{query} {np.mean([row[query] for row in over]):+.1f} dB" for query in ("GQ", "mean"))
+            lines.append(f"{name} over recorded pieces, {len(over)} clips, against the mixture: {told}")
     correlation = protocols.distance_against_loss(rows)
     within = "" if correlation.low is None else f" [{correlation.low:.2f}, {correlation.high:.2f}]"
     lines.append(f"Loss of a random query against its distance: rank correlation {correlation.mean:.2f}{within}")
@@ -381,9 +397,11 @@ def main(argv: list[str] | None = None) -> None:
         if not isinstance(net, AskedCRN):
             raise CheckpointError(f"{args.checkpoint} is no network that is asked: train one with system.name = \"asked\"")
         raise_logits(net, args.raised)
-        by_class = shelves(args.corpus, args.split, net.sample_rate_hz)
+        every = shelves(args.corpus, args.split, net.sample_rate_hz, (VOICE, *CLASSES, SINGING))
+        by_class = arrangements({kind: shelf for kind, shelf in every.items() if kind != SINGING}, sung=False)
+        with_singer = arrangements(every, sung=True)
         is_test = args.split == "test"
-        heard = {recording.name for shelf in by_class.values() for recording in shelf.recordings} & (loaded.heard or set())
+        heard = {recording.name for shelf in every.values() for recording in shelf.recordings} & (loaded.heard or set())
         if heard and is_test:
             raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is to be a test")
         # A network may have begun with one that was trained on the same score as a whole piece, under its name without the class.
@@ -393,9 +411,10 @@ def main(argv: list[str] | None = None) -> None:
         if not found:
             raise EvaluateError(f"{args.corpus} has no songs in parts to be scored: run `corpus --stems` to its end")
         means = {kind: examples.class_mean(net, args.corpus, kind) for kind in (VOICE, *CLASSES) if kind not in UNHEARD}
-        of_kits = shelves(args.corpus, args.split, net.sample_rate_hz, DRUM_PIECES)
+        of_kits = arrangements(shelves(args.corpus, args.split, net.sample_rate_hz, DRUM_PIECES), sung=False)
         kits = {kind: shelf for kind, shelf in by_class.items() if kind != "drums"} | of_kits
         means_of_pieces = {kind: examples.class_mean(net, args.corpus, kind) for kind in of_kits}
+        mean_of_singing = {SINGING: examples.class_mean(net, args.corpus, SINGING)} if SINGING in every else {}
     except (CheckpointError, CorpusError, EvaluateError) as error:
         sys.exit(f"error: {error}")
     if loaded.heard is None and is_test:
@@ -412,6 +431,11 @@ def main(argv: list[str] | None = None) -> None:
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
     if rows_of_pieces:
         print(f"Kits apart, {len(apart)} songs\n\n{score_table(rows_of_pieces)}\n\n{order(rows_of_pieces)}\n")
+    sung = [song for song in songs(with_singer, net.sample_rate_hz) if song.group not in heard and SINGING in song.parts]
+    sung = spread(sung, args.songs)
+    rows_of_singers = scores(net, sung, with_singer, mean_of_singing, mean_of_singing)
+    if rows_of_singers:
+        print(f"Sung, {len(sung)} songs\n\n{score_table(rows_of_singers)}\n\n{order(rows_of_singers)}\n")
     if ways:
         print(ripples(ways, "the means of two classes"))
         print(ripples(own_ways, "two sounds' own examples"))
@@ -424,12 +448,12 @@ def main(argv: list[str] | None = None) -> None:
         print(f"Asked for a class that is all there is, {len(kept)} songs: SDR {kept_sdr:.1f} dB, its level {kept_level:+.1f} dB (medians)")
     told = {
         "says_what_it_heard": loaded.heard is not None,
-        "scores": rows, "piece_scores": rows_of_pieces, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels, "alone_db": kept,
+        "scores": rows, "piece_scores": rows_of_pieces, "singing_scores": rows_of_singers, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels, "alone_db": kept,
     }
     try:
         if args.out:
             write_all({args.out: json.dumps(told, indent=1).encode()})
-        print(further(net, rows, by_class, means, args))
+        print(further(net, rows, by_class, means | mean_of_singing, args))
     except (CorpusError, EvaluateError) as error:
         sys.exit(f"error: {error}")
 

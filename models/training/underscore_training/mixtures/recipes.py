@@ -15,6 +15,9 @@ BY_THEIR_OWN = OF_KITS | {
 AND_OFTEN_ABSENT = BY_THEIR_OWN | {"absent_share": asked.MORE_ABSENT_SHARE}
 AND_OFTEN_ALONE = AND_OFTEN_ABSENT | {"alone_share": asked.ALONE_SHARE, "recorded_share": asked.MORE_RECORDED_SHARE}
 FOR_THIS_ONE = AND_OFTEN_ALONE | {"same_recording_share": asked.MOST_SAME_RECORDING_SHARE}
+AMONG_ALIKE = FOR_THIS_ONE | {"alike_share": asked.ALIKE_SHARE}
+AND_SUNG = AMONG_ALIKE | {"sung_share": asked.SUNG_SHARE}
+OF_KINDS_AND_PIECES = (*asked.KINDS, *asked.PIECES, asked.RECORDED)
 
 
 def _asked(kinds: tuple[str, ...] = asked.KINDS, **shares: float) -> Recipe:
@@ -28,9 +31,11 @@ RECIPES: dict[str, Recipe] = {
     "asked": _asked(),
     "asked_or_absent": _asked(**OR_ABSENT),
     "asked_of_recordings": _asked((*asked.KINDS, asked.RECORDED), **OF_RECORDINGS),
-    "asked_of_kits": _asked((*asked.ASKED_FOR, asked.RECORDED), **OF_KITS),
-    "asked_by_their_own": _asked((*asked.ASKED_FOR, asked.RECORDED), **BY_THEIR_OWN),
-    "asked_and_often_absent": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_OFTEN_ABSENT),
-    "asked_and_often_alone": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_OFTEN_ALONE),
-    "asked_for_this_one": _asked((*asked.ASKED_FOR, asked.RECORDED), **FOR_THIS_ONE),
+    "asked_of_kits": _asked(OF_KINDS_AND_PIECES, **OF_KITS),
+    "asked_by_their_own": _asked(OF_KINDS_AND_PIECES, **BY_THEIR_OWN),
+    "asked_and_often_absent": _asked(OF_KINDS_AND_PIECES, **AND_OFTEN_ABSENT),
+    "asked_and_often_alone": _asked(OF_KINDS_AND_PIECES, **AND_OFTEN_ALONE),
+    "asked_for_this_one": _asked(OF_KINDS_AND_PIECES, **FOR_THIS_ONE),
+    "asked_among_alike": _asked(OF_KINDS_AND_PIECES, **AMONG_ALIKE),
+    "asked_and_sung": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_SUNG),
 }

@@ -1,5 +1,7 @@
 """All recordings of one kind in one split, and stretches drawn from them."""
 
+from collections.abc import Collection
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,14 @@ class Shelf:
         # The square root lets small voices be heard without repeating them endlessly.
         odds = np.array([row.weight * np.sqrt(samples.size) for row, samples in loaded])
         self.odds = odds / odds.sum()
+
+    def only(self, names: Collection[str]) -> "Shelf":
+        """Its recordings of these names, of which it has one at least."""
+        places = [place for place, recording in enumerate(self.recordings) if recording.name in names]
+        found = copy(self)
+        found.recordings = [self.recordings[place] for place in places]
+        found.odds = self.odds[places] / self.odds[places].sum()
+        return found
 
     def draw(self, rng: np.random.Generator, num_samples: int, other_than: str | None = None) -> Drawn:
         """A stretch of a random recording that is not silent, of another piece than `other_than`."""

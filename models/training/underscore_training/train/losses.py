@@ -150,7 +150,7 @@ def softening(outcome: Outcome) -> Tensor:
     return (-level_db).clamp_min(0.0)
 
 
-WAY_WEIGHT = 0.08
+WAY_WEIGHT = 0.12
 WAY_FLOOR = 1e-4
 """Of a sound's energy: what is softer than -40 dB may come and go."""
 WAY_MARGIN_DB = 0.5

@@ -1,0 +1,113 @@
+"""Speech that is made to sing: its syllables, a score's notes."""
+
+import io
+import random
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+
+from underscore_training.corpus import debian, singing, stems
+from underscore_training.corpus.scores import composed_song
+from underscore_training.corpus.singing import FRAME_S, Note, Syllable
+from underscore_training.corpus.track import TRACK_RATE_HZ
+
+NOTES = [Note(0.1, 0.7, 60), Note(0.7, 1.5, 64), Note(1.8, 2.6, 62)]
+
+
+def spoken(hz: float) -> np.ndarray:
+    """Four vowels a second, each a harmonic tone that swells and dies away, `[sample]` at 48 kHz."""
+    time_s = np.arange(4 * TRACK_RATE_HZ) / TRACK_RATE_HZ
+    tone = sum(np.sin(2 * np.pi * hz * harmonic * time_s) / harmonic for harmonic in range(1, 20))
+    return (0.05 * tone * np.sin(np.pi * 4 * time_s) ** 2).astype(np.float32)
+
+
+def test_what_is_sung_is_the_top_of_the_highest_part_one_note_at_a_time() -> None:
+    song = mido.MidiFile(type=1)
+    for channel, low in ((0, 40), (1, 64), (singing.DRUM_CHANNEL, 90)):
+        track = mido.MidiTrack()
+        for step in range(16):
+            for third in (0, 4):
+                track.append(mido.Message("note_on", channel=channel, note=low + step % 3 + third, velocity=80))
+            for third in (0, 4):
+                track.append(mido.Message("note_off", channel=channel, note=low + step % 3 + third, time=480 if third == 0 else 0))
+        song.tracks.append(track)
+    file = io.BytesIO()
+    song.save(file=file)
+    assert singing.melody_channel(song) == 1
+    notes = singing.melody(file.getvalue(), 5.0)
+    assert [note.pitch for note in notes[:4]] == [68, 69, 70, 68] and len(notes) == 10
+    assert all(first.end_s <= second.begin_s for first, second in zip(notes, notes[1:])) and notes[-1].end_s == 5.0
+    song.tracks.pop(1)
+    assert singing.melody_channel(song) is None, "too low to be sung"
+
+
+def test_in_an_arrangement_that_is_sung_nobody_plays_the_melody() -> None:
+    content = composed_song("7/songs/1001")
+    channel = singing.melody_channel(mido.MidiFile(file=io.BytesIO(content)))
+    heard = {
+        message.channel
+        for part in stems.arranged(content, random.Random(1), channel).values()
+        for message in mido.MidiFile(file=io.BytesIO(part)) if message.type == "note_on"
+    }
+    assert channel is not None and len(heard) >= 3 and channel not in heard
+
+
+def test_every_swell_of_a_voice_is_a_syllable() -> None:
+    seconds = np.arange(400) * FRAME_S
+    level_db = 20 * np.log10(np.abs(np.sin(np.pi * 4 * seconds)) + 0.01)
+    found = singing.syllables(level_db, np.ones(400, bool))
+    assert len(found) == 8
+    for idx, syllable in enumerate(found):
+        assert abs(syllable.vowel * FRAME_S - (idx + 0.5) / 4) < 0.01 and syllable.begin < syllable.vowel < syllable.end
+
+
+@pytest.mark.parametrize("num_frames", [5, 40, 300])
+def test_a_note_has_the_syllable_s_beginning_and_end_and_holds_its_vowel(num_frames: int) -> None:
+    found = singing.places(Syllable(100, 120, 140), num_frames)
+    assert found.size == num_frames and found[0] == 100 and abs(found[-1] - 139) < 1e-9
+    near_vowel = np.abs(found - 120) <= singing.HELD_S / FRAME_S
+    assert near_vowel.sum() >= num_frames - 40
+
+
+@pytest.mark.parametrize("hz", [110.0, 260.0])
+def test_a_voice_sings_the_notes_in_its_own_octave_and_is_silent_between_them(hz: float) -> None:
+    pyworld = pytest.importorskip("pyworld", reason="singing needs the extra of that name")
+    sung = singing.sung(NOTES, spoken(hz), np.random.default_rng(2))
+    assert sung.dtype == np.float32 and abs(sung.size / TRACK_RATE_HZ - 2.6) < 0.05
+    found_hz, at_s = pyworld.dio(sung.astype(np.float64), TRACK_RATE_HZ)
+    octaves = set()
+    for note in NOTES:
+        held = (at_s > note.begin_s + 0.2) & (at_s < note.end_s - 0.15) & (found_hz > 0)
+        assert held.mean() * at_s[-1] > 0.1
+        pitch = 69 + 12 * np.log2(float(np.median(found_hz[held])) / 440)
+        away = (pitch - note.pitch + 6) % 12 - 6
+        print(f"{hz} Hz: note {note.pitch} is sung {100 * away:.0f} cents off")
+        assert abs(away) < 0.6
+        octaves.add(round((pitch - note.pitch) / 12))
+        assert 0.7 < np.median(found_hz[held]) / hz < 2.5
+    assert len(octaves) == 1
+    energy = sung.astype(np.float64) ** 2
+    between = energy[round(1.6 * TRACK_RATE_HZ) : round(1.75 * TRACK_RATE_HZ)].mean()
+    assert 10 * np.log10(between / energy.mean() + 1e-12) < -40
+
+
+def test_who_sings_is_of_the_score_s_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = debian.SOURCES[0]
+    people = {name: (source, []) for name in (debian.SINGER, "a", "b", *debian.TEST_SPEAKERS, *debian.VALID_SPEAKERS)}
+    monkeypatch.setattr(debian, "speakers", lambda packages, excluded: people)
+    score = ("songs/1001", "CC0-1.0", lambda: composed_song("7/songs/1001"), False, "")
+    monkeypatch.setattr(stems, "listed_scores", lambda packages, seed: [score])
+    monkeypatch.setattr(stems, "kept_scores", lambda seed: [])
+    monkeypatch.setattr(stems, "NUM_SONGS", 0)
+    chosen = []
+    monkeypatch.setattr(stems, "file_fingerprint", lambda paths: "")
+    monkeypatch.setattr(stems, "soundfonts", lambda split: ("a.sf2",))
+    for split, expected in (("train", {"a", "b"}), ("test", debian.TEST_SPEAKERS)):
+        monkeypatch.setattr(stems, "drawn_split", lambda name, seed, split=split: split)
+        monkeypatch.setattr(random.Random, "choice", lambda rng, found: chosen.append(set(found)) or sorted(found)[0])
+        tracks = [track for track in stems.tracks(Path("packages"), 7) if track.kind == stems.SINGING]
+        assert {track.split for track in tracks} == {split, "test"} and len(tracks) == stems.NUM_SUNG[split] + 1
+        assert expected in chosen
+        chosen.clear()
