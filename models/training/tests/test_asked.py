@@ -42,10 +42,11 @@ from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.query import QUERY_FRAMES
 from underscore_training.nets.sphere import between
 from underscore_training.nets.streaming import StreamingAskedCRN, streaming
-from underscore_training.train import config, losses, together
+from underscore_training.train import checkpoint, config, losses, together
 from underscore_training.train.class_means import ClassMeans
 from underscore_training.train.halfway import Questions, some_halfway
 from underscore_training.train.losses import Outcome
+from underscore_training.train.mean import mean
 from underscore_training.train.run import Run
 
 LOOK_AHEAD_FRAMES = 3
@@ -413,6 +414,22 @@ def test_more_outputs_have_only_layers_that_may_have_them() -> None:
     # The gates of a memory lie one after the other.
     with pytest.raises(DoesNotGrow, match="over_time"):
         grown(AskedCRN(**{**SMALL, "time_memory": 20}), few.state_dict())
+
+
+def test_a_mean_has_the_names_of_the_network_that_has_most(tmp_path: Path) -> None:
+    values = {"optimiser": {"steps": 1}, "loss": "asked", "data": {"recipe": "asked"}}
+    paths = [tmp_path / str(num_kinds) / "latest.pt" for num_kinds in (NUM_KINDS, NUM_KINDS + 2)]
+    for path, num_kinds in zip(paths, (NUM_KINDS, NUM_KINDS + 2)):
+        run = Run(config.from_dict({**values, "system": {"name": "asked", "options": {**SMALL, "num_kinds": num_kinds}}}, "test"))
+        run.begin(set())
+        run.save(path)
+    few, many = (checkpoint.read(path)["average"] for path in paths)
+    for order in (paths, paths[::-1]):
+        found = mean(order)
+        assert found["config"]["system"]["options"]["num_kinds"] == NUM_KINDS + 2
+        torch.testing.assert_close(found["average"]["named.weight"][:NUM_KINDS], (few["named.weight"] + many["named.weight"][:NUM_KINDS]) / 2)
+        assert torch.equal(found["average"]["named.bias"][NUM_KINDS:], many["named.bias"][NUM_KINDS:])
+        torch.testing.assert_close(found["average"]["last.weight"], (few["last.weight"] + many["last.weight"]) / 2)
 
 
 def test_the_example_is_the_loudest_stretch_and_a_short_one_comes_round_again() -> None:

@@ -1,4 +1,4 @@
-"""Mean of the averaged weights of several checkpoints of one network.
+"""Mean of the averaged weights of several checkpoints of one network, of which some may name more classes than others.
 
 Runs that began from the same weights end in one basin, where their mean does what none of them does alone (Wortsman et al., "Model
 soups", 2022): between one run that is good at levels and one that is good at ways it has most of both. Nothing is trained.
@@ -15,14 +15,19 @@ from torch import Tensor
 from . import checkpoint
 from .checkpoint import CheckpointError
 
+NUM_NAMES = "num_kinds"
+"""Option of a system: for how many classes it has names."""
+
 
 def mean(paths: list[Path]) -> dict[str, Any]:
-    """The state of a checkpoint: what is not a weight is that of the one of most steps, but what was heard, which is all that any of them heard."""
+    """The state of a checkpoint: what is not a weight is that of the one of most classes and steps, but what was heard, which is all that any of
+    them heard."""
     states = [checkpoint.read(path) for path in paths]
     for path, state in zip(paths, states, strict=True):
-        if state["config"]["system"] != states[0]["config"]["system"]:
-            raise CheckpointError(f"{path} is of system {state['config']['system']}, expected that of {paths[0]}: {states[0]['config']['system']}")
-    longest = max(states, key=lambda state: state["steps"] + state.get("steps_before", 0))
+        system, expected = (_but_for_names(found["config"]["system"]) for found in (state, states[0]))
+        if system != expected:
+            raise CheckpointError(f"{path} is of system {system}, expected that of {paths[0]}: {expected}")
+    longest = max(states, key=lambda state: (_num_names(state), state["steps"] + state.get("steps_before", 0)))
     heard = [checkpoint.heard(state) for state in states]
     weights = [state["average"] for state in states]
     return {key: longest[key] for key in checkpoint.KEPT if key in longest} | {
@@ -33,9 +38,28 @@ def mean(paths: list[Path]) -> dict[str, Any]:
     }
 
 
+def _but_for_names(system: dict[str, Any]) -> dict[str, Any]:
+    """A system without how many classes it has names for."""
+    options = {name: value for name, value in system.get("options", {}).items() if name != NUM_NAMES}
+    return system | {"options": options}
+
+
+def _num_names(state: dict[str, Any]) -> int:
+    return state["config"]["system"].get("options", {}).get(NUM_NAMES, 0)
+
+
 def _mean(values: list[Tensor]) -> Tensor:
-    """Counts, which are whole numbers, are the first's."""
-    return torch.stack(values).mean(dim=0) if values[0].is_floating_point() else values[0]
+    """Row by row of those that have it, for the names of further classes come last. Counts, which are whole numbers, are the first's."""
+    if not values[0].is_floating_point():
+        return values[0]
+    if len({value.shape for value in values}) == 1:
+        return torch.stack(values).mean(dim=0)
+    total = torch.zeros_like(max(values, key=len))
+    num_values = total.new_zeros(len(total))
+    for value in values:
+        total[: len(value)] += value
+        num_values[: len(value)] += 1
+    return total / num_values.reshape(-1, *[1] * (total.dim() - 1))
 
 
 def main(argv: list[str] | None = None) -> None:
