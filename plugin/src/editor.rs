@@ -246,8 +246,14 @@ impl EditorApp {
             let (question, rest) = status.split_left_right_at_x(status.left() + QUESTION_WIDTH);
             status = rest.with_min_x(rest.left() + GAP);
             let ui = &mut panel(ui, question);
-            self.is_holding =
-                question_panel::draw(ui, setter, &params.question, &map, &mut self.example_file, own_window);
+            self.is_holding = question_panel::draw(
+                ui,
+                setter,
+                &params.question,
+                (model.id(), &map),
+                &mut self.example_file,
+                own_window,
+            );
         }
         let notices = [
             self.clock_notice.clone(),
@@ -257,7 +263,7 @@ impl EditorApp {
             params.question.offer_notice(
                 model.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
             ),
-            params.question.notice(model.id()),
+            params.question.notice(model.id(), self.status.as_ref().is_some_and(|it| it.has_followed)),
             self.waits_for_host.then(|| status_panel::restart_notice(model.id())),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();

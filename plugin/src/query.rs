@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
 use serde::{Deserialize, Serialize};
-use underscore_engine::{Catalogue, Embedding, KeptExample, Place, Query, QueryBoard, QueryBoards};
+use underscore_engine::{Catalogue, Embedding, KeptExample, ModelSpec, Place, Query, QueryBoard, QueryBoards};
 
 use crate::choices::{Choice, Choices, List};
 
@@ -45,11 +45,22 @@ impl Preset {
         if self.id() == MAP_ID { Query::Map(at) } else { query_of(Catalogue::shipped(), self.id(), model_id, slot) }
     }
 
+    /// Whether the model of this id has it: of a class that a model has no place for it finds nothing in particular.
+    #[must_use]
+    pub fn is_known_to(self, model_id: &str) -> bool {
+        is_known(Catalogue::shipped(), self.id(), model_id)
+    }
+
     /// The place on the map, where there is one.
     #[must_use]
     pub fn map() -> Option<Self> {
         Self::of(MAP_ID)
     }
+}
+
+fn is_known(catalogue: &Catalogue, id: &str, model_id: &str) -> bool {
+    let has = |model: &ModelSpec| model.presets.iter().any(|preset| preset.id == id);
+    [EXAMPLE_ID, MAP_ID].contains(&id) || catalogue.find(model_id).is_some_and(has)
 }
 
 /// The example, or where the preset lies in the model's space; its middle where the model has no such preset. As long as there is no
@@ -197,6 +208,14 @@ mod tests {
             assert!((param.preview_normalized(preset) - f32::from(place) / 63.0).abs() < 1e-6, "{id}");
         }
         assert_eq!(Preset::taken().count(), PLACES.len(), "no free place is offered");
+    }
+
+    #[test]
+    fn a_preset_is_known_to_the_models_that_have_it_and_the_example_and_the_map_to_all() {
+        let catalogue = Catalogue::parse(CATALOGUE).expect("a catalogue");
+        let known = |id| ["a", "b"].map(|model_id| is_known(&catalogue, id, model_id));
+        assert_eq!((known("voice"), known("bass"), known("drums")), ([true, false], [false, true], [true, true]));
+        assert_eq!((known(EXAMPLE_ID), known(MAP_ID), known("free-21")), ([true, true], [true, true], [false, false]));
     }
 
     #[test]

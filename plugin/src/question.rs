@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nice_plug::prelude::*;
-use underscore_engine::{Catalogue, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question};
+use underscore_engine::{Catalogue, KeptExample, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question};
 
 use crate::choices::name_of;
 use crate::params::{finite, percentage};
@@ -19,7 +19,7 @@ pub struct QuestionParams {
     #[persist = "query_b"]
     pub saved_b: SavedQuery,
 
-    /// What slot A asks for: its example, or a class of sounds.
+    /// What slot A asks for: its example, a place on the map, or a class of sounds.
     #[id = "query_preset"]
     pub preset_a: EnumParam<Preset>,
     /// Goes on: the last three seconds of the sidechain are the example of slot A. Switched off again by whoever switched it on.
@@ -102,34 +102,66 @@ impl QuestionParams {
         Question { slots, blend: self.blend.value() }
     }
 
-    /// What whoever asks for an example must know: that there is none yet, and which preset of `model_id` stands for it; or that another
-    /// model listened to it, in whose space what it says means something else. Not for the audio thread.
+    /// What whoever asks must know: that there is no example yet, and which preset of `model_id` stands for it; that another
+    /// model listened to it, in whose space what it says means something else; that the model has no such class; or that nothing was heard yet
+    /// of a sidechain that is followed. Not for the audio thread.
     #[must_use]
-    pub fn notice(&self, model_id: &str) -> Option<String> {
+    pub fn notice(&self, model_id: &str, has_followed: bool) -> Option<String> {
         let model = Catalogue::shipped().find(model_id).filter(|model| model.is_asked())?;
         let asked = match self.blend.value() {
             blend if blend <= 0.0 => 0..1,
             blend if blend >= 1.0 => 1..2,
             _ => 0..2,
         };
-        // While the sidechain is followed slot A asks for what that says.
-        asked.into_iter().filter(|slot| *slot > 0 || !self.follow.value()).find_map(|slot| {
-            let is_example = [&self.preset_a, &self.preset_b][slot].value() == Preset::default();
-            let name = ["A", "B"][slot];
-            match self.boards()[slot].kept() {
-                _ if !is_example => None,
-                None => {
-                    let otherwise = name_of(&model.presets.get(slot)?.id);
-                    Some(format!("{name} has no example yet and asks for {otherwise}. Capture one from the sidechain, or open a file."))
-                }
-                Some(kept) if kept.model_id.is_empty() || kept.model_id == model_id => None,
-                Some(kept) => Some(format!(
-                    "The example of {name} was listened to by {}, and means something else to {}: capture it anew, or open its file again.",
-                    name_of(&kept.model_id),
-                    name_of(model_id)
-                )),
+        asked.into_iter().find_map(|slot| {
+            // While the sidechain is followed slot A asks for what that says.
+            let is_following = slot == 0 && self.follow.value();
+            match self.notice_of_slot(model, slot) {
+                _ if is_following && has_followed => None,
+                None if !is_following => None,
+                // What it asks for meanwhile is as good as what it asks for without.
+                None => Some(
+                    "FOLLOW has heard nothing in the sidechain yet: till then A asks for what it is set to.".into(),
+                ),
+                told => told,
             }
         })
+    }
+
+    fn notice_of_slot(&self, model: &ModelSpec, slot: usize) -> Option<String> {
+        let preset = [&self.preset_a, &self.preset_b][slot].value();
+        let name = ["A", "B"][slot];
+        let is_foreign = |kept: &KeptExample| !kept.model_id.is_empty() && kept.model_id != model.id;
+        let foreign = |(kept, name): (KeptExample, &str)| {
+            is_foreign(&kept).then(|| {
+                format!(
+                    "The example of {name} was listened to by {}, and means something else to {}: capture it anew, or open its file again.",
+                    name_of(&kept.model_id),
+                    name_of(&model.id)
+                )
+            })
+        };
+        if !preset.is_known_to(&model.id) {
+            let (asked, model) = (name_of(preset.id()), name_of(&model.id));
+            return Some(format!(
+                "{name} asks for {asked}, which {model} does not know: it finds nothing in particular. Choose another."
+            ));
+        }
+        if Some(preset) == Preset::map() {
+            // Examples are places on it.
+            let kept = self.boards().iter().zip(["A", "B"]).filter_map(|(board, name)| Some((board.kept()?, name)));
+            return kept.into_iter().find_map(foreign);
+        }
+        if preset != Preset::default() {
+            return None;
+        }
+        let Some(kept) = self.boards()[slot].kept() else {
+            let otherwise = name_of(&model.presets.get(slot)?.id);
+            return Some(format!(
+                "{name} has no example yet and asks for {otherwise}. Capture one from the sidechain, or open a file."
+            ));
+        };
+        foreign((kept, name))
     }
 
     /// Why examples could not be used, by slot. Not for the audio thread.
@@ -183,7 +215,7 @@ impl Switches {
 
 #[cfg(test)]
 mod tests {
-    use underscore_engine::{Embedding, KeptExample};
+    use underscore_engine::Embedding;
 
     use super::*;
 
@@ -191,7 +223,7 @@ mod tests {
     fn an_example_of_another_model_is_told_as_one_and_none_at_all_too() {
         let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
         let params = QuestionParams::default();
-        let notice = || params.notice(&model.id);
+        let notice = || params.notice(&model.id, false);
         assert!(notice().is_some_and(|notice| notice.contains("no example yet")));
         let board = &params.boards()[0];
         let example = KeptExample { model_id: model.id.clone(), ..Embedding::new(&[1.0]).into() };
@@ -203,9 +235,39 @@ mod tests {
         assert!(told.contains("Query 0") && told.contains(&name_of(&model.id)));
         let other =
             Catalogue::shipped().models().iter().find(|model| !model.is_asked()).expect("a model that is not asked");
-        assert_eq!(params.notice(&other.id), None, "nothing is asked for there");
+        assert_eq!(params.notice(&other.id, false), None, "nothing is asked for there");
         board.load(Some(KeptExample { model_id: String::new(), ..example }));
         assert_eq!(notice(), None, "nobody knows whose it is");
+    }
+
+    #[test]
+    fn a_class_that_the_model_does_not_know_is_told_and_so_is_an_example_of_another_one_on_the_map() {
+        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let ask_for = |id: &str| {
+            let preset = Preset::of(id).or_else(Preset::map).expect("a choice");
+            QuestionParams { preset_a: EnumParam::new("Query A", preset), ..QuestionParams::default() }
+        };
+        let free = Preset::from_index(Preset::variants().len() - 1);
+        let strange = QuestionParams { preset_a: EnumParam::new("Query A", free), ..QuestionParams::default() };
+        assert!(strange.notice(&model.id, false).is_some_and(|told| told.contains(&name_of(free.id()))));
+        assert_eq!(ask_for("drums").notice(&model.id, false), None);
+        let on_map = ask_for("map");
+        assert_eq!(on_map.notice(&model.id, false), None);
+        on_map.boards()[1].load(Some(KeptExample { model_id: "query-0".into(), ..Embedding::new(&[1.0]).into() }));
+        assert!(on_map.notice(&model.id, false).is_some_and(|told| told.contains("example of B")));
+    }
+
+    #[test]
+    fn who_follows_a_silent_sidechain_is_told_what_is_asked_for_instead() {
+        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let voice = Preset::of("voice").expect("a choice");
+        let params = QuestionParams {
+            preset_a: EnumParam::new("Query A", voice),
+            follow: BoolParam::new("Follow Sidechain", true),
+            ..QuestionParams::default()
+        };
+        assert!(params.notice(&model.id, false).is_some_and(|told| told.contains("FOLLOW")));
+        assert_eq!(params.notice(&model.id, true), None);
     }
 
     #[test]

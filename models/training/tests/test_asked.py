@@ -534,7 +534,7 @@ def tiny_songs(tmp_path_factory: pytest.TempPathFactory, tiny_stems: Path) -> Pa
             name, group = (f"{kind}{number}", "") if kind in ("speech", "music") else (f"song{number}/0/{kind}", f"stems/song{number}")
             make = partial(sound, kind, 10 * number + len(kind))
             store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, group), make())
-        for kind in (SINGING, "bass"):
+        for kind in (SINGING, "bass", "drums"):
             name, make = f"song{number}/{SUNG}0/{kind}", partial(sound, kind, 20 * number + len(kind))
             store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, f"stems/song{number}"), make())
     make = partial(sound, "speech", 77)

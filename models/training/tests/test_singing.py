@@ -2,6 +2,7 @@
 
 import io
 import random
+from collections import Counter
 from pathlib import Path
 
 import mido
@@ -13,7 +14,7 @@ from underscore_training.corpus.scores import composed_song
 from underscore_training.corpus.singing import FRAME_S, Note, Syllable
 from underscore_training.corpus.track import TRACK_RATE_HZ
 
-NOTES = [Note(0.1, 0.7, 60), Note(0.7, 1.5, 64), Note(1.8, 2.6, 62)]
+NOTES = [Note(0.1, 0.7, 60, 0), Note(0.7, 1.5, 64, 1), Note(1.8, 2.6, 62, 2)]
 
 
 def spoken(hz: float) -> np.ndarray:
@@ -33,25 +34,32 @@ def test_what_is_sung_is_the_top_of_the_highest_part_one_note_at_a_time() -> Non
             for third in (0, 4):
                 track.append(mido.Message("note_off", channel=channel, note=low + step % 3 + third, time=480 if third == 0 else 0))
         song.tracks.append(track)
-    file = io.BytesIO()
-    song.save(file=file)
     assert singing.melody_channel(song) == 1
-    notes = singing.melody(file.getvalue(), 5.0)
-    assert [note.pitch for note in notes[:4]] == [68, 69, 70, 68] and len(notes) == 10
-    assert all(first.end_s <= second.begin_s for first, second in zip(notes, notes[1:])) and notes[-1].end_s == 5.0
+    notes = singing.melody(song, 8.1)
+    assert [note.pitch for note in notes[:4]] == [68, 69, 70, 68] and len(notes) == 16 and notes[-1].end_s == 8.0
+    assert all(first.end_s <= second.begin_s for first, second in zip(notes, notes[1:]))
+    assert singing.melody(song, 7.0) == [], "too short a song"
     song.tracks.pop(1)
     assert singing.melody_channel(song) is None, "too low to be sung"
 
 
-def test_in_an_arrangement_that_is_sung_nobody_plays_the_melody() -> None:
+def played(part: mido.MidiFile) -> list[tuple[int, int]]:
+    """Channel and pitch of all notes."""
+    return [(message.channel, message.note) for message in part if message.type == "note_on" and message.velocity > 0]
+
+
+def test_nobody_plays_what_is_sung_and_all_else_is_played() -> None:
     content = composed_song("7/songs/1001")
-    channel = singing.melody_channel(mido.MidiFile(file=io.BytesIO(content)))
+    song = mido.MidiFile(file=io.BytesIO(content))
+    channel, sung = singing.melody_channel(song), singing.melody(song, float("inf"))
+    before, after = Counter(played(song)), Counter(played(singing.accompaniment(song)))
+    assert before - after == Counter((channel, note.pitch) for note in sung) and after < before
+    assert song.length == pytest.approx(singing.accompaniment(song).length)
     heard = {
-        message.channel
-        for part in stems.arranged(content, random.Random(1), channel).values()
-        for message in mido.MidiFile(file=io.BytesIO(part)) if message.type == "note_on"
+        channel for part in stems.arranged(content, random.Random(1), is_sung=True).values()
+        for channel, _ in played(mido.MidiFile(file=io.BytesIO(part)))
     }
-    assert channel is not None and len(heard) >= 3 and channel not in heard
+    assert len(heard) >= 3 and channel not in heard
 
 
 def test_every_swell_of_a_voice_is_a_syllable() -> None:
@@ -61,6 +69,13 @@ def test_every_swell_of_a_voice_is_a_syllable() -> None:
     assert len(found) == 8
     for idx, syllable in enumerate(found):
         assert abs(syllable.vowel * FRAME_S - (idx + 0.5) / 4) < 0.01 and syllable.begin < syllable.vowel < syllable.end
+
+
+def test_what_is_hardly_heard_is_no_syllable() -> None:
+    level_db = np.full(400, -90.0)
+    for vowel, loud_db in ((50, -20), (150, -22), (250, -58), (350, -18)):
+        level_db[vowel - 10 : vowel + 11] = loud_db - np.abs(np.arange(-10, 11))
+    assert [syllable.vowel for syllable in singing.syllables(level_db, level_db > -80)] == [50, 150, 350]
 
 
 @pytest.mark.parametrize("num_frames", [5, 40, 300])

@@ -15,8 +15,9 @@ pub const NUM_PLACES: usize = NUM_SLOTS + 1;
 /// The place of a sidechain that is followed: what it says is nobody's to keep.
 pub const FOLLOWED: usize = NUM_SLOTS;
 
-/// Of the sidechain, so many are being filled at a time: where one is taken every second, each has heard for three when its turn comes.
-pub const NUM_OF_SIDECHAIN: usize = 3;
+/// Of the sidechain, so many are being filled at a time: where one is taken every second, each has heard for three when its turn comes, and one
+/// that is taken besides has heard for as long.
+pub const NUM_OF_SIDECHAIN: usize = 4;
 
 /// Likewise of what was found.
 pub const NUM_OF_TARGET: usize = 1;

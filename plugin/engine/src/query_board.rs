@@ -100,6 +100,11 @@ impl QueryBoard {
         self.about().refusal = Some(why);
     }
 
+    /// What was said of the last example is over: somebody wants another. Not for the audio thread.
+    pub fn clear_refusal(&self) {
+        self.about().refusal = None;
+    }
+
     /// Whether something was offered that nobody has answered yet. Real-time safe.
     #[must_use]
     pub fn has_offer(&self) -> bool {
@@ -271,6 +276,9 @@ mod tests {
         assert_eq!(board.refusal().as_deref(), Some("it is no audio file"));
         board.offer(hum());
         assert_eq!(board.refusal(), None);
+        board.refuse_offer("it is no audio file".into());
+        board.clear_refusal();
+        assert_eq!((value(&board), board.refusal()), (Some(2.0), None));
     }
 
     #[test]

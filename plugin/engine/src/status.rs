@@ -53,6 +53,7 @@ pub struct EngineStatus {
     registered: Instant,
     max_process_us: AtomicF32,
     is_held_back: AtomicBool,
+    has_followed: AtomicBool,
     /// Text that only the worker, the editor and hosts' main threads touch.
     text: Mutex<Text>,
 }
@@ -83,6 +84,8 @@ pub struct StatusSnapshot {
     pub notice: String,
     /// Whether something is not loaded because it ended hosts before; until [`crate::try_loads_again`].
     pub is_held_back: bool,
+    /// Whether a sidechain that is followed has said anything yet.
+    pub has_followed: bool,
     /// The host's rate, Hz.
     pub host_rate_hz: f64,
     /// Largest block the host announced, samples.
@@ -159,6 +162,7 @@ impl EngineStatus {
             registered: Instant::now(),
             max_process_us: AtomicF32::new(0.0),
             is_held_back: AtomicBool::new(false),
+            has_followed: AtomicBool::new(false),
             text: Mutex::default(),
         });
         registry.1.retain(|other| other.strong_count() > 0);
@@ -191,6 +195,7 @@ impl EngineStatus {
             message: text.message,
             notice: text.notice,
             is_held_back: self.is_held_back(),
+            has_followed: self.has_followed.load(Ordering::Relaxed),
             host_rate_hz: self.host_rate_hz,
             max_block_samples: self.max_block_samples,
             latency_samples: self.latency.latency_samples,
@@ -242,6 +247,11 @@ impl EngineStatus {
             tracing::warn!("{notice}");
         }
         self.text.lock().unwrap_or_else(PoisonError::into_inner).notice = notice;
+    }
+
+    /// See [`StatusSnapshot::has_followed`].
+    pub(crate) fn set_has_followed(&self, is_so: bool) {
+        self.has_followed.store(is_so, Ordering::Relaxed);
     }
 
     /// Something was not even tried: see [`StatusSnapshot::is_held_back`].

@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -37,23 +37,32 @@ pub struct ExampleFile {
     waiting: Option<Waiting>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Waiting {
-    /// Whom the example is for.
-    slot: usize,
     /// Nobody waits for the answer any more.
     is_over: Arc<AtomicBool>,
     /// The dialog is closed, and what was chosen there was read.
     is_done: Arc<AtomicBool>,
-    /// Where a file was chosen and could be read: one more than the number of what lay on the board before it was offered. 0 before.
-    offered_after: Arc<AtomicU64>,
+    /// Where a file was chosen and could be read.
+    offered: Arc<OnceLock<Offered>>,
+}
+
+/// A file that was offered as an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offered {
+    /// Whose example it is to be.
+    pub slot: usize,
+    /// Of what lay on the board before.
+    pub number: u64,
+    /// Sessions that were loaded till then.
+    pub num_loads: u64,
 }
 
 impl ExampleFile {
     /// Opens the dialog above `window`, unless one is open already. What is chosen there is offered as the example of `slot`; what cannot be
     /// read is told on its board.
     pub fn choose(&mut self, slot: usize, query: &SavedQuery, window: &WindowContext) {
-        if self.waiting.as_ref().is_some_and(|waiting| !waiting.is_done.load(Ordering::Acquire)) {
+        if self.is_busy() {
             return;
         }
         // The dialog has a thread of its own, which nobody can end, and a file may lie where reading takes for ever: both may outlast the
@@ -66,9 +75,8 @@ impl ExampleFile {
             .add_filter("Audio", &extensions)
             .set_parent(window)
             .pick_file();
-        let waiting = Waiting { slot, is_over: Arc::default(), is_done: Arc::default(), offered_after: Arc::default() };
-        let (is_over, is_done) = (waiting.is_over.clone(), waiting.is_done.clone());
-        let offered_after = waiting.offered_after.clone();
+        let waiting = Waiting::default();
+        let (is_over, is_done, offered) = (waiting.is_over.clone(), waiting.is_done.clone(), waiting.offered.clone());
         let (query, opened) = (query.clone(), Instant::now());
         let wait = move || {
             match answer(dialog, &is_over) {
@@ -76,9 +84,10 @@ impl ExampleFile {
                     if let Some(recording) = recording(&query, file.path())
                         && !is_over.load(Ordering::Acquire)
                     {
-                        let before = query.board().number();
-                        query.board().offer(recording);
-                        offered_after.store(before + 1, Ordering::Release);
+                        let board = query.board();
+                        let before = Offered { slot, number: board.number(), num_loads: board.num_loads() };
+                        board.offer(recording);
+                        let _ = offered.set(before);
                     }
                 }
                 // Nobody closes a dialog as fast as that.
@@ -93,10 +102,17 @@ impl ExampleFile {
         }
     }
 
-    /// The slot for which a file was chosen and read, and the number of what lay on its board before; once.
-    pub fn take_offered(&mut self) -> Option<(usize, u64)> {
-        let after = |waiting: &Waiting| waiting.offered_after.load(Ordering::Acquire);
-        self.waiting.take_if(|waiting| after(waiting) > 0).map(|waiting| (waiting.slot, after(&waiting) - 1))
+    /// A file that was chosen and read; once.
+    pub fn take_offered(&mut self) -> Option<Offered> {
+        let offered = self.waiting.as_ref()?.offered.get().copied()?;
+        self.waiting = None;
+        Some(offered)
+    }
+
+    /// Whether a file is being chosen or read: no other one can be meanwhile.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| !waiting.is_done.load(Ordering::Acquire))
     }
 }
 

@@ -26,12 +26,12 @@ const NOBODY_LISTENS: &str = "No example came of it: the host does not run the p
 /// As long as a worker may take that has a model to open first, seconds.
 const LONGEST_WISH_S: f64 = 10.0;
 
-/// Draws the map, and beside it both slots and what lies between them. Returns whether a button holds a param on.
+/// Draws the map of the model of this id, and beside it both slots and what lies between them. Returns whether a button holds a param on.
 pub fn draw(
     ui: &mut Ui,
     setter: &ParamSetter,
     params: &QuestionParams,
-    map: &QueryMap,
+    (model_id, map): (&str, &QueryMap),
     file: &mut ExampleFile,
     window: &WindowContext,
 ) -> bool {
@@ -48,12 +48,13 @@ pub fn draw(
                 Slot { name: "A", preset: &params.preset_a, capture: &params.capture_a, example: &params.saved_a },
                 Slot { name: "B", preset: &params.preset_b, capture: &params.capture_b, example: &params.saved_b },
             ];
-            if let Some((slot, number)) = file.take_offered() {
-                slots[slot].wish(ui, number);
+            if let Some(offered) = file.take_offered() {
+                slots[offered.slot].wish(ui, offered.number, offered.num_loads);
             }
             for (slot_idx, slot) in slots.iter().enumerate() {
                 slot.fulfil_wish(ui, setter);
-                let shown = self::slot(ui, setter, slot);
+                slot.forget_refusal(ui);
+                let shown = self::slot(ui, setter, slot, model_id, file.is_busy());
                 is_holding |= shown.is_holding;
                 if shown.is_file_wanted {
                     file.choose(slot_idx, slot.example, window);
@@ -91,9 +92,7 @@ fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
     let place = ui.make_persistent_id(("name", slot));
     let kept = example.board().kept().filter(|_| preset.value() == Preset::default());
     let Some(kept) = kept else { return };
-    // What is being typed may end in a space, which no name does.
-    let typed = ui.data_mut(|data| data.remove_temp(place)).filter(|_| ui.memory(|memory| memory.has_focus(place)));
-    let mut name: String = typed.unwrap_or(kept.name);
+    let mut name = kept.name;
     let hint = ["name of A", "name of B"][slot];
     let field =
         TextEdit::singleline(&mut name).id(place).hint_text(hint).char_limit(MAX_NAME_CHARS).font(TextStyle::Small);
@@ -102,9 +101,6 @@ fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
     if field.changed() {
         // At once: the window may be closed, or the session saved, in the middle of it.
         example.set_name(&name);
-    }
-    if field.has_focus() {
-        ui.data_mut(|data| data.insert_temp(place, name));
     }
 }
 
@@ -121,8 +117,8 @@ struct Shown {
     is_holding: bool,
 }
 
-/// What one slot asks for, and the buttons that bring its example.
-fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot) -> Shown {
+/// What one slot asks for of the model of this id, and the buttons that bring its example.
+fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, model_id: &str, is_file_busy: bool) -> Shown {
     let Slot { name, preset, capture, example } = slot;
     ui.horizontal(|ui| {
         let is_asked_for = preset.value() == Preset::default();
@@ -130,14 +126,19 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot) -> Shown {
             ask_for_example(setter, preset);
         }
         let width = ui.available_width() - CAPTURE_WIDTH - FILE_WIDTH - 14.0;
-        choice::draw(ui, setter, preset, Preset::taken(), name, width)
+        // What another model has, a session may ask for, too.
+        let known = Preset::taken().filter(|it| it.is_known_to(model_id) || *it == preset.value());
+        choice::draw(ui, setter, preset, known, name, width)
             .on_hover_text("A class of sounds, or the example: from the sidechain, or out of a file.");
         let capture = capturing(ui, setter, capture, slot, "CAPTURE", CAPTURE_WIDTH);
         capture
             .response
             .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
         let button = Button::new(RichText::new("FILE").size(11.0)).min_size(vec2(FILE_WIDTH, BUTTON_HEIGHT));
-        let file = ui.add(button).on_hover_text("The loudest three seconds of an audio file are the example.");
+        let file = ui
+            .add_enabled(!is_file_busy, button)
+            .on_hover_text("The loudest three seconds of an audio file are the example.")
+            .on_disabled_hover_text("A file is being chosen, or read.");
         Shown { is_file_wanted: file.clicked(), is_holding: capture.is_holding }
     })
     .inner
@@ -150,26 +151,37 @@ impl Slot<'_> {
 
     /// The example is to be asked for as soon as there is a later one than `number`: till then what is asked for goes on, and not an older
     /// example.
-    fn wish(&self, ui: &Ui, number: u64) {
+    fn wish(&self, ui: &Ui, number: u64, num_loads: u64) {
         let wish = Wish {
             number,
-            num_loads: self.example.board().num_loads(),
+            num_loads,
             preset: self.preset.value(),
             until_s: ui.input(|input| input.time) + LONGEST_WISH_S,
         };
         ui.data_mut(|data| data.insert_temp(self.wish_place(), wish));
     }
 
+    /// What was said of an example is over when something else is asked for.
+    fn forget_refusal(&self, ui: &Ui) {
+        let place = Id::unique(("asked", self.name));
+        let (now, before) = (self.preset.value(), ui.data(|data| data.get_temp::<Preset>(place)));
+        if before.is_some_and(|before| before != now) {
+            self.example.board().clear_refusal();
+        }
+        ui.data_mut(|data| data.insert_temp(place, now));
+    }
+
     fn fulfil_wish(&self, ui: &Ui, setter: &ParamSetter) {
         let Some(wish) = ui.data(|data| data.get_temp::<Wish>(self.wish_place())) else { return };
         let board = self.example.board();
         let is_there = board.number() != wish.number;
-        let is_over = ui.input(|input| input.time) > wish.until_s;
+        // A file waits for as long as it takes, and says so.
+        let is_over = ui.input(|input| input.time) > wish.until_s && !board.has_offer();
         let is_void = is_over || self.preset.value() != wish.preset || board.num_loads() != wish.num_loads;
         if is_there || is_void {
             ui.data_mut(|data| data.remove::<Wish>(self.wish_place()));
         }
-        if is_over && !is_there && board.refusal().is_none() && !board.has_offer() {
+        if is_over && !is_there && board.refusal().is_none() {
             board.refuse_offer(NOBODY_LISTENS.into());
         }
         if is_there && !is_void {
@@ -210,19 +222,48 @@ pub fn let_go(setter: &ParamSetter, params: &QuestionParams) {
 /// A button that holds `param` on while it is held down, and for a moment at least, and has `slot` ask for the example that comes of it.
 fn capturing(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, slot: &Slot, label: &str, width: f32) -> Held {
     let response = ui.add_sized(vec2(width, BUTTON_HEIGHT), Button::new(RichText::new(label).size(11.0)));
-    let place = response.id.with("held until");
+    let place = response.id.with("press");
     let now_s = ui.input(|input| input.time);
-    let until_s: Option<f64> = ui.data(|data| data.get_temp(place));
-    // A tap may begin and end between two pictures, or two blocks.
-    if until_s.is_none() && (response.is_pointer_button_down_on() || response.clicked()) {
-        ui.data_mut(|data| data.insert_temp(place, now_s + SHORTEST_HOLD_S));
-        slot.wish(ui, slot.example.board().number());
-        set(setter, param, true);
-    } else if until_s.is_some_and(|until_s| now_s > until_s) && !response.is_pointer_button_down_on() {
-        ui.data_mut(|data| data.remove::<f64>(place));
-        set(setter, param, false);
-    }
-    Held { is_holding: ui.data(|data| data.get_temp::<f64>(place)).is_some(), response }
+    let until_s = now_s + SHORTEST_HOLD_S;
+    let press: Option<Press> = ui.data(|data| data.get_temp(place));
+    let is_down = response.is_pointer_button_down_on();
+    let next = match press {
+        // A tap may begin and end between two pictures, or two blocks.
+        None if is_down || response.clicked() => {
+            let board = slot.example.board();
+            board.clear_refusal();
+            slot.wish(ui, board.number(), board.num_loads());
+            // An example is taken when it goes on, and a host may have left it on.
+            let was_on = param.value();
+            set(setter, param, !was_on);
+            Some(if was_on { Press::Off { until_s } } else { Press::On { until_s } })
+        }
+        Some(Press::Off { until_s: over_s }) if now_s > over_s => {
+            set(setter, param, true);
+            Some(Press::On { until_s })
+        }
+        Some(Press::On { until_s: over_s }) if now_s > over_s && !is_down => {
+            set(setter, param, false);
+            None
+        }
+        press => press,
+    };
+    ui.data_mut(|data| match next {
+        Some(press) => {
+            data.insert_temp(place, press);
+        }
+        None => {
+            data.remove::<Press>(place);
+        }
+    });
+    Held { is_holding: next.is_some(), response }
+}
+
+/// What a press has a param be.
+#[derive(Clone, Copy)]
+enum Press {
+    Off { until_s: f64 },
+    On { until_s: f64 },
 }
 
 /// A button that may hold a param on.

@@ -131,6 +131,7 @@ mod tests {
             message: message.into(),
             notice: String::new(),
             is_held_back: false,
+            has_followed: false,
             host_rate_hz: 48_000.0,
             max_block_samples: 256,
             latency_samples: 12_288,

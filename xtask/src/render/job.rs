@@ -71,11 +71,18 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<R
     let files = StemFiles::new(out_dir, &outputs, audio.channels.len(), audio.rate_hz, sought.clone());
     let rendered = host_tests::render_onto(bundle, &mut instance, &rendering, files)?;
     let (rendered, written) = written(rendered)?;
-    if sidechain.is_none() && written.is_asked() && asks_for_example(&mut instance)? {
-        eprintln!(
+    match &args.sidechain {
+        None if written.is_asked() && asks_for_example(&mut instance)? => eprintln!(
             "note: Query A asks for an example, and there is none: the model's first preset stands for it, as far as A is what is asked \
              for. Pass --sidechain FILE, or --set query_preset=drums"
-        );
+        ),
+        Some(path) if !written.is_asked() => {
+            eprintln!(
+                "note: this model is not asked for anything, and {} was not needed: pass --model query",
+                path.display()
+            );
+        }
+        _ => {}
     }
 
     let latency_samples_measured =

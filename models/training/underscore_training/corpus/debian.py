@@ -67,7 +67,7 @@ SOURCES: tuple[Source, ...] = (
 )
 
 SINGER = "hedgewars-data/Singer"
-"""The one person of the sources who sings: kept to measure with."""
+"""The one voice of the sources that sings: kept to measure with. Probably that of a performer whom training hears, see `TEST_SPEAKERS`."""
 EXCLUDED_SPEAKERS = {"hedgewars-data/Robot", SINGER}
 """A vocoder and a singer: neither is dialogue."""
 EXCLUDED_FILES = {"tt-monkeys", "tt-weasels", "tt-somethingwrong", "tt-allbusy-monkeys"}

@@ -1,13 +1,12 @@
 """Sung voices: people who speak, made to sing the melody of a score.
 
-Nobody sings in the sources. WORLD (Morise, Yokomori and Ozawa 2016) takes speech apart into pitch, spectral envelope and aperiodicity, frame by
+Nobody who may be trained on sings in the sources. WORLD (Morise, Yokomori and Ozawa 2016) takes speech apart into pitch, spectral envelope and aperiodicity, frame by
 frame; here each note of a melody is given the next syllable that was spoken: its consonants as they were, its vowel held for as long as the note
 lasts, and the pitch of the score, which glides from note to note and trembles on long ones. What is left of the speaker is the voice.
 """
 
-import io
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mido
@@ -27,8 +26,12 @@ FEWEST_NOTES = 12
 LOWEST_PITCH = 52.0
 """A part whose mean pitch lies below is not sung."""
 SHORTEST_NOTE_S = 0.1
+SHORTEST_SONG_S = 8.0
+"""Of notes in all."""
 SYLLABLE_S = 0.12
 """Between two vowels at least."""
+SOFTEST_DB = -20.0
+"""Of a vowel, relative to the middle one: what is softer was taken for a voice by mistake."""
 PROMINENCE_DB = 3.0
 """By which a vowel is louder than what lies between it and the next."""
 ATTACK_S, RELEASE_S = 0.15, 0.12
@@ -50,8 +53,10 @@ SUNG_RMS = 0.08
 class Note:
     begin_s: float
     end_s: float
-    pitch: float
+    pitch: int
     """MIDI's, semitones."""
+    tick: int
+    """Where it begins in its file."""
 
 
 def melody_channel(song: mido.MidiFile) -> int | None:
@@ -65,31 +70,59 @@ def melody_channel(song: mido.MidiFile) -> int | None:
     return best if best is not None and means[best] >= LOWEST_PITCH else None
 
 
-def melody(content: bytes, length_s: float) -> list[Note]:
-    """What is sung of a score: of the notes of `melody_channel` that begin together the highest, each until the next begins at the latest."""
-    song = mido.MidiFile(file=io.BytesIO(content), clip=True)
+def melody(song: mido.MidiFile, length_s: float) -> list[Note]:
+    """What is sung of a score: of the notes of `melody_channel` that begin together the highest, each until the next begins at the latest.
+    Nothing where that is not worth a song."""
     channel = melody_channel(song)
-    at_s, tempo = 0.0, 500_000
-    begun: dict[int, float] = {}
+    at_s, tick, tempo = 0.0, 0, 500_000
+    begun: dict[int, tuple[float, int]] = {}
     found: list[Note] = []
     for message in mido.merge_tracks(song.tracks):
         at_s += mido.tick2second(message.time, song.ticks_per_beat, tempo)
+        tick += message.time
         if message.type == "set_tempo":
             tempo = message.tempo
         elif message.type in ("note_on", "note_off") and message.channel == channel:
             if message.type == "note_on" and message.velocity > 0:
-                begun.setdefault(message.note, at_s)
+                begun.setdefault(message.note, (at_s, tick))
             elif message.note in begun:
-                found.append(Note(begun.pop(message.note), at_s, message.note))
+                begin_s, begin = begun.pop(message.note)
+                found.append(Note(begin_s, at_s, message.note, begin))
     found = sorted((note for note in found if note.begin_s < length_s), key=lambda note: (note.begin_s, -note.pitch))
     sung: list[Note] = []
     for note in found:
         if sung and note.begin_s < sung[-1].begin_s + SHORTEST_NOTE_S:
             continue
         if sung and note.begin_s < sung[-1].end_s:
-            sung[-1] = Note(sung[-1].begin_s, note.begin_s, sung[-1].pitch)
-        sung.append(Note(note.begin_s, min(note.end_s, length_s), note.pitch))
-    return [note for note in sung if note.end_s - note.begin_s >= SHORTEST_NOTE_S]
+            sung[-1] = replace(sung[-1], end_s=note.begin_s)
+        sung.append(replace(note, end_s=min(note.end_s, length_s)))
+    sung = [note for note in sung if note.end_s - note.begin_s >= SHORTEST_NOTE_S]
+    return sung if len(sung) >= FEWEST_NOTES and sum(note.end_s - note.begin_s for note in sung) >= SHORTEST_SONG_S else []
+
+
+def accompaniment(song: mido.MidiFile) -> mido.MidiFile:
+    """A score without the notes of its melody."""
+    channel = melody_channel(song)
+    sung = {(note.tick, note.pitch) for note in melody(song, float("inf"))}
+    rest = mido.MidiFile(ticks_per_beat=song.ticks_per_beat, type=song.type)
+    for track in song.tracks:
+        kept, tick, waited = mido.MidiTrack(), 0, 0
+        silent: set[int] = set()
+        for message in track:
+            tick += message.time
+            waited += message.time
+            if message.type in ("note_on", "note_off") and message.channel == channel:
+                is_begin = message.type == "note_on" and message.velocity > 0
+                if is_begin and (tick, message.note) in sung:
+                    silent.add(message.note)
+                    continue
+                if not is_begin and message.note in silent:
+                    silent.discard(message.note)
+                    continue
+            kept.append(message.copy(time=waited))
+            waited = 0
+        rest.tracks.append(kept)
+    return rest
 
 
 def some_speech(paths: list[Path], rng: random.Random) -> np.ndarray:
@@ -122,6 +155,8 @@ def syllables(level_db: np.ndarray, is_voiced: np.ndarray) -> list[Syllable]:
     voiced_db = np.where(is_voiced, level_db, level_db.min() - PROMINENCE_DB)
     vowels, _ = find_peaks(voiced_db, distance=round(SYLLABLE_S / FRAME_S), prominence=PROMINENCE_DB)
     vowels = [vowel for vowel in vowels if is_voiced[vowel]]
+    middle_db = float(np.median(level_db[vowels])) if vowels else 0.0
+    vowels = [vowel for vowel in vowels if level_db[vowel] > middle_db + SOFTEST_DB]
     between = [first + int(np.argmin(level_db[first:second])) for first, second in zip(vowels, vowels[1:])]
     edges = [0, *between, len(level_db)]
     return [
@@ -191,7 +226,7 @@ def sung(notes: list[Note], speech: np.ndarray, rng: np.random.Generator) -> np.
     place = np.zeros(num_frames)
     is_sung = np.zeros(num_frames, bool)
     gain_db = np.zeros(num_frames)
-    loud_db = float(np.median([level_db[syllable.vowel] for syllable in spoken]))
+    loud_db = float(np.median([level_db[syllable.begin : syllable.end].max() for syllable in spoken]))
     first = int(rng.integers(len(spoken)))
     for idx, note in enumerate(notes):
         syllable = spoken[(first + idx) % len(spoken)]
@@ -199,7 +234,7 @@ def sung(notes: list[Note], speech: np.ndarray, rng: np.random.Generator) -> np.
         place[begin:end] = places(syllable, end - begin)
         is_sung[begin:end] = True
         # Singers are more even than speech, and not even.
-        gain_db[begin:end] = loud_db - level_db[syllable.vowel] + rng.normal(0, 1.5)
+        gain_db[begin:end] = loud_db - level_db[syllable.begin : syllable.end].max() + rng.normal(0, 1.5)
     low = np.clip(place.astype(int), 0, len(spoken_hz) - 2)
     share = np.clip(place - low, 0, 1)[:, None]
     log_envelope = np.log(envelope + 1e-16)

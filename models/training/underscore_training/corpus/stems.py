@@ -6,7 +6,7 @@ times; a track is all that one class plays in one of these arrangements, or one 
 score are one group, so they are in one split. Training takes its own soundfont, that of validation and a third one in turn; the test's is
 heard nowhere else. Splits are drawn anew: a score may be heard whole in the training of a network that takes speech and music apart.
 
-In further arrangements the highest part of a score is sung (`singing`), by a speaker of the split; in those of the test all else is played beside it.
+In further arrangements the top of a score is sung (`singing`), by a speaker of the split; in those of the test all else is played beside it.
 
 Ambience is noise by rule: wind, rain, rooms and crowds of it.
 """
@@ -79,10 +79,11 @@ SPLIT_SOUNDFONTS: dict[Split, tuple[str, ...]] = {
 """What is trained on takes them in turn."""
 
 
-def arranged(content: bytes, rng: random.Random, without: int | None = None) -> dict[str, bytes]:
-    """The parts of a score as MIDI files by class, and by piece of the drum kit; each channel's program is drawn anew. One channel may be left
-    out."""
+def arranged(content: bytes, rng: random.Random, is_sung: bool = False) -> dict[str, bytes]:
+    """The parts of a score as MIDI files by class, and by piece of the drum kit; each channel's program is drawn anew. Nobody plays what is sung."""
     song = _shortened(mido.MidiFile(file=io.BytesIO(content), clip=True))
+    if is_sung:
+        song = singing.accompaniment(song)
     pitches: dict[int, list[int]] = {}
     before: dict[int, int] = {}
     for message in (message for track in song.tracks for message in track):
@@ -93,7 +94,7 @@ def arranged(content: bytes, rng: random.Random, without: int | None = None) -> 
     family = {program: name for name, programs in PROGRAMS.items() for program in programs}
     drawn: dict[int, tuple[str, int]] = {}
     for channel, heard in sorted(pitches.items()):
-        if len(heard) < FEWEST_NOTES or channel == without:
+        if len(heard) < FEWEST_NOTES:
             continue
         if channel == DRUM_CHANNEL:
             drawn[channel] = ("drums", rng.choice(DRUM_KITS))
@@ -169,9 +170,9 @@ def soundfonts(split: Split) -> tuple[str, ...]:
     return found[:1] if split == "test" else found
 
 
-def rendered(content: Callable[[], bytes], name: str, seed: str, soundfont: str, without: int | None = None) -> np.ndarray:
+def rendered(content: Callable[[], bytes], name: str, seed: str, soundfont: str, is_sung: bool = False) -> np.ndarray:
     """What class `name` plays in the arrangement of `seed`; float32 `[sample]` at 48 kHz."""
-    part = arranged(content(), random.Random(seed), without).get(name)
+    part = arranged(content(), random.Random(seed), is_sung).get(name)
     if part is None:
         raise Undecodable(f"{seed}: nobody plays {name}")
     return played(part, soundfont, seed, LENGTH_S, RENDER_LIMIT_S)
@@ -200,7 +201,7 @@ def ambience(seed: str) -> np.ndarray:
 def sung(content: Callable[[], bytes], singer: list[Path], seed: str) -> np.ndarray:
     """The melody of a score in a speaker's voice; float32 `[sample]` at 48 kHz."""
     speech = singing.some_speech(singer, random.Random(seed))
-    return singing.sung(singing.melody(content(), LENGTH_S), speech, np.random.default_rng(list(seed.encode())))
+    return singing.sung(singing.melody(mido.MidiFile(file=io.BytesIO(content()), clip=True), LENGTH_S), speech, np.random.default_rng(list(seed.encode())))
 
 
 @dataclass(frozen=True)
@@ -214,14 +215,14 @@ class Score:
     """A MIDI file."""
     num_arrangements: int
 
-    def played(self, arrangement: str, soundfont: str, seed: int, without: int | None = None) -> Iterator[Track]:
+    def played(self, arrangement: str, soundfont: str, seed: int, is_sung: bool = False) -> Iterator[Track]:
         """Every class of an arrangement, and the pieces of its drum kit, kind by class."""
         arrangement_seed = f"{seed}/{self.name}/{arrangement}"
-        for kind in arranged(self.content(), random.Random(arrangement_seed), without):
+        for kind in arranged(self.content(), random.Random(arrangement_seed), is_sung):
             yield Track(
                 f"{self.name}/{arrangement}/{kind}", self.name.split("/")[0], kind, self.split, self.licence, 1.0,
                 fingerprint(self.name, arrangement, kind, soundfont, seed, LENGTH_S),
-                partial(rendered, self.content, kind, arrangement_seed, soundfont, without), f"stems/{self.name}",
+                partial(rendered, self.content, kind, arrangement_seed, soundfont, is_sung), f"stems/{self.name}",
             )
 
     def sung(self, arrangement: str, singers: dict[str, tuple[debian.Source, list[Path]]], seed: int) -> Track:
@@ -259,26 +260,30 @@ def tracks(packages: Path, seed: int, with_singing: bool = True) -> Iterator[Tra
             fingerprint(name, seed, LENGTH_S), partial(ambience, f"{seed}/{name}"),
         )
     singers: dict[Split, dict[str, tuple[debian.Source, list[Path]]]] = {}
+    scores = list(listed(packages, seed))
     if with_singing:
-        everybody = debian.speakers(packages, excluded=())
+        try:
+            everybody = debian.speakers(packages, excluded=())
+        except CorpusError as error:
+            raise CorpusError(f"{error}, or pass --no-singing") from error
         for name in sorted(everybody.keys() - debian.EXCLUDED_SPEAKERS):
             singers.setdefault(debian.split_of_speaker(name), {})[name] = everybody[name]
-        source, paths = everybody[debian.SINGER]
-        yield Track(
-            debian.SINGER, source.package, SINGING, "test", source.licence, 1.0,
-            file_fingerprint(paths), partial(debian.speech_from, paths, f"{seed}/{debian.SINGER}"),
-        )
-    for score in listed(packages, seed):
+        if debian.SINGER in everybody:
+            source, paths = everybody[debian.SINGER]
+            yield Track(
+                debian.SINGER, source.package, SINGING, "test", source.licence, 1.0,
+                file_fingerprint(paths), partial(debian.speech_from, paths, f"{seed}/{debian.SINGER}"),
+            )
+    for score in scores:
         fonts = soundfonts(score.split)
         try:
             for arrangement in range(score.num_arrangements):
                 yield from score.played(str(arrangement), fonts[arrangement % len(fonts)], seed)
-            is_sung = score.split in singers and len(singing.melody(score.content(), LENGTH_S)) >= FEWEST_NOTES
-            melody = singing.melody_channel(mido.MidiFile(file=io.BytesIO(score.content()), clip=True))
+            is_sung = score.split in singers and singing.melody(mido.MidiFile(file=io.BytesIO(score.content()), clip=True), LENGTH_S)
             for arrangement in range(NUM_SUNG[score.split] if is_sung else 0):
                 yield score.sung(f"{SUNG}{arrangement}", singers[score.split], seed)
                 if score.split == "test":
-                    yield from score.played(f"{SUNG}{arrangement}", fonts[arrangement % len(fonts)], seed, melody)
+                    yield from score.played(f"{SUNG}{arrangement}", fonts[arrangement % len(fonts)], seed, is_sung=True)
         except (OSError, ValueError, EOFError, KeyError, Undecodable):
             # A score that mido cannot read plays in `scores`, whole.
             continue

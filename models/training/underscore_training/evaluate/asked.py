@@ -19,6 +19,7 @@ How loud and how clean what is found is hang together: networks are to be compar
 
 import argparse
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -33,7 +34,7 @@ from ..corpus import debian
 from ..corpus.errors import CorpusError
 from ..corpus.stems import CLASSES, DRUM_PIECES, SINGING, SUNG, UNHEARD
 from ..mixtures import examples
-from ..mixtures.asked import GAINS, RECORDED
+from ..mixtures.asked import ASKED_FOR, GAINS, RECORDED
 from ..mixtures.recipe import at_unit_rms
 from ..mixtures.shelf import Recording, Shelf
 from ..nets.asked import AskedCRN
@@ -57,6 +58,8 @@ NUM_STEPS = 11
 NUM_WAYS = 20
 NUM_KITS = 24
 """Songs that are scored with their kit apart."""
+OF_SUNG = re.compile(rf"/{SUNG}\d+/[a-z]+$")
+"""What is played in an arrangement that is sung, and what is sung."""
 RIPPLE_DB = 1.0
 CLEARLY_DB = 0.5
 """By which the sound's own example is to be better than another recording of its class."""
@@ -92,7 +95,7 @@ def arrangements(by_class: dict[str, Shelf], sung: bool) -> dict[str, Shelf]:
     """Of every class what is played in arrangements that are sung, or in the others."""
     found = {}
     for kind, shelf in by_class.items():
-        names = {recording.name for recording in shelf.recordings if (f"/{SUNG}" in recording.name) == sung}
+        names = {recording.name for recording in shelf.recordings if bool(OF_SUNG.search(recording.name)) == sung}
         if names:
             found[kind] = shelf.only(names)
     return found
@@ -435,7 +438,9 @@ def main(argv: list[str] | None = None) -> None:
     sung = spread(sung, args.songs)
     rows_of_singers = scores(net, sung, with_singer, mean_of_singing, mean_of_singing)
     if rows_of_singers:
-        print(f"Sung, {len(sung)} songs\n\n{score_table(rows_of_singers)}\n\n{order(rows_of_singers)}\n")
+        is_new = SINGING not in ASKED_FOR[: net.named.out_features]
+        never = ", by a network that was never asked for singing" if is_new else ""
+        print(f"Sung, {len(sung)} songs{never}\n\n{score_table(rows_of_singers)}\n\n{order(rows_of_singers)}\n{by_source(rows_of_singers)}\n")
     if ways:
         print(ripples(ways, "the means of two classes"))
         print(ripples(own_ways, "two sounds' own examples"))

@@ -17,9 +17,9 @@ TRAINING_DATA = (
 SHIPPED_SOURCES = {
     *(source.package for source in debian.SOURCES), *(voice.engine for voice in voices.VOICES), "openttd-openmsx", "music21",
 }
-BY_RULE = re.compile(r"(songs|ambience)/\d{3,4}(/\d+/[a-z]+)?")
+BY_RULE = re.compile(r"(songs|ambience)/\d{3,4}(/(sung)?\d+/[a-z]+)?")
 """Names that a folder of the user's could begin with too, and what follows in the corpus' own."""
-APART = re.compile(r".+/\d+/[a-z]+|ambience/\d+")
+APART = re.compile(r".+/(sung)?\d+/[a-z]+|ambience/\d+")
 """Names of what `corpus --stems` makes."""
 THIRD_ARRANGEMENT = re.compile(r".+/2/[a-z]+")
 """Of these, those that csound's soundfont plays."""

@@ -133,10 +133,11 @@ impl Capture {
         if let Some(longest_wait) = longest_wait {
             self.wait(longest_wait, status);
         }
+        let said = if is_following { self.example(FOLLOWED) } else { None };
+        status.set_has_followed(said.is_some());
         let mut of_slot = |slot: usize| {
-            if is_following
-                && slot == 0
-                && let Some(said) = self.example(FOLLOWED)
+            if slot == 0
+                && let Some(said) = said
             {
                 return said;
             }
