@@ -176,6 +176,9 @@ def test_only_a_network_of_the_shipped_corpus_has_its_provenance_without_being_t
     assert "FluidR3, TimGM6mb and csound-soundfont," in provenance.provenance(asked, None, None)[0], "parts are played with three"
     of_two = frozenset(name for name in asked if "/2/" not in name)
     assert "FluidR3, TimGM6mb, and ambience" in provenance.provenance(of_two, None, None)[0]
+    sung = provenance.provenance(asked | {"songs/1002/sung0/singing"}, None, None)[0]
+    assert "by rule; melodies sung with these voices by WORLD. See" in sung
+    assert "sung" not in provenance.provenance(frozenset(name for name in asked if "/sung" not in name), None, None)[0]
     for own in ("musdb18/A song", "songs/my tune.wav", "ambience/rain.flac", "speech/anna"):
         with pytest.raises(ExportError, match=f"heard 1 recordings of {own.split('/')[0]}, .*--training-data and --licence"):
             provenance.provenance(shipped | {own}, None, "CC0-1.0")

@@ -12,7 +12,7 @@ LICENCE = "CC-BY-SA-3.0"
 TRAINING_DATA = (
     "Debian packages: asterisk-core-sounds-{{fr,es,it}}-g722, ktuberling-data, hedgewars-data, wesnoth-1.16-music, "
     "warzone2100-music, supertuxkart-data, xmoto-data; flite, festival and espeak-ng voices; scores of "
-    "openttd-openmsx and music21 and songs by rule, played with {soundfonts}. See models/README.md"
+    "openttd-openmsx and music21 and songs by rule, played with {soundfonts}{sung}. See models/README.md"
 )
 SHIPPED_SOURCES = {
     *(source.package for source in debian.SOURCES), *(voice.engine for voice in voices.VOICES), "openttd-openmsx", "music21",
@@ -21,6 +21,8 @@ BY_RULE = re.compile(r"(songs|ambience)/\d{3,4}(/(sung)?\d+/[a-z]+)?")
 """Names that a folder of the user's could begin with too, and what follows in the corpus' own."""
 APART = re.compile(r".+/(sung)?\d+/[a-z]+|ambience/\d+")
 """Names of what `corpus --stems` makes."""
+IN_SONG = re.compile(r".+/sung\d+/singing")
+"""Of these, those that the speakers sing."""
 THIRD_ARRANGEMENT = re.compile(r".+/2/[a-z]+")
 """Of these, those that csound's soundfont plays."""
 
@@ -51,4 +53,5 @@ def provenance(heard: frozenset[str] | None, training_data: str | None, licence:
     if any(APART.fullmatch(name) for name in heard):
         third = any(THIRD_ARRANGEMENT.fullmatch(name) for name in heard)
         soundfonts = f"FluidR3, TimGM6mb{' and csound-soundfont' if third else ''}, and ambience by rule"
-    return training_data or TRAINING_DATA.format(soundfonts=soundfonts), licence or LICENCE
+    sung = "; melodies sung with these voices by WORLD" if any(IN_SONG.fullmatch(name) for name in heard) else ""
+    return training_data or TRAINING_DATA.format(soundfonts=soundfonts, sung=sung), licence or LICENCE
