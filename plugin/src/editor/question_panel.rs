@@ -174,18 +174,22 @@ impl Slot<'_> {
     fn fulfil_wish(&self, ui: &Ui, setter: &ParamSetter) {
         let Some(wish) = ui.data(|data| data.get_temp::<Wish>(self.wish_place())) else { return };
         let board = self.example.board();
-        let is_there = board.number() != wish.number;
-        // A file waits for as long as it takes, and says so.
-        let is_over = ui.input(|input| input.time) > wish.until_s && !board.has_offer();
-        let is_void = is_over || self.preset.value() != wish.preset || board.num_loads() != wish.num_loads;
-        if is_there || is_void {
+        let now = Standing {
+            // In this order: what was offered is on the board before it is offered no more.
+            has_offer: board.has_offer(),
+            number: board.number(),
+            num_loads: board.num_loads(),
+            preset: self.preset.value(),
+            time_s: ui.input(|input| input.time),
+        };
+        let outcome = wish.outcome(now);
+        if outcome != Outcome::Open {
             ui.data_mut(|data| data.remove::<Wish>(self.wish_place()));
         }
-        if is_over && !is_there && board.refusal().is_none() {
-            board.refuse_offer(NOBODY_LISTENS.into());
-        }
-        if is_there && !is_void {
-            ask_for_example(setter, self.preset);
+        match outcome {
+            Outcome::Fulfilled => ask_for_example(setter, self.preset),
+            Outcome::Unheard if board.refusal().is_none() => board.refuse_offer(NOBODY_LISTENS.into()),
+            Outcome::Open | Outcome::Void | Outcome::Unheard => {}
         }
     }
 }
@@ -201,6 +205,44 @@ struct Wish {
     preset: Preset,
     /// Of the window's clock.
     until_s: f64,
+}
+
+/// How things are with a slot.
+#[derive(Clone, Copy)]
+struct Standing {
+    has_offer: bool,
+    number: u64,
+    num_loads: u64,
+    preset: Preset,
+    /// Of the window's clock.
+    time_s: f64,
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Open,
+    /// Something else is wanted now.
+    Void,
+    /// The example is there.
+    Fulfilled,
+    /// Nobody listened to it, or it was refused.
+    Unheard,
+}
+
+impl Wish {
+    fn outcome(&self, now: Standing) -> Outcome {
+        if now.preset != self.preset || now.num_loads != self.num_loads {
+            Outcome::Void
+        } else if now.number != self.number {
+            Outcome::Fulfilled
+        } else if now.time_s > self.until_s && !now.has_offer {
+            // A file waits for as long as it takes, and says so.
+            Outcome::Unheard
+        } else {
+            Outcome::Open
+        }
+    }
 }
 
 /// Who brings an example wants to hear it.
@@ -270,4 +312,125 @@ enum Press {
 struct Held {
     response: Response,
     is_holding: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use egui::pos2;
+    use underscore_engine::{Embedding, QueryBoard};
+
+    use super::super::hand::Hand;
+    use super::*;
+
+    /// Pictures of a hand in a second.
+    const PICTURES_PER_S: usize = 30;
+
+    /// A slot that asks for drums, and what is done to it.
+    struct Bench {
+        hand: Hand,
+        preset: EnumParam<Preset>,
+        capture: BoolParam,
+        example: SavedQuery,
+    }
+
+    impl Bench {
+        fn new(is_held_on: bool) -> Self {
+            Self {
+                hand: Hand::default(),
+                preset: EnumParam::new("Query A", Preset::of("drums").expect("a class")),
+                capture: BoolParam::new("Capture A", is_held_on),
+                example: SavedQuery::of(&Arc::default(), 0),
+            }
+        }
+
+        fn board(&self) -> &QueryBoard {
+            self.example.board()
+        }
+
+        /// So many seconds of pictures, before each of which `draw` is done.
+        fn lasts(&mut self, seconds: f64, mut draw: impl FnMut(&mut Ui, &ParamSetter, &Slot)) {
+            let Self { hand, preset, capture, example } = self;
+            let slot = Slot { name: "A", preset, capture, example };
+            for _ in 0..=(seconds * PICTURES_PER_S as f64) as usize {
+                hand.does(&[], &mut |ui, setter| {
+                    draw(ui, setter, &slot);
+                    slot.fulfil_wish(ui, setter);
+                });
+            }
+        }
+
+        fn wishes(&mut self) {
+            let (number, num_loads) = (self.board().number(), self.board().num_loads());
+            let mut is_said = false;
+            self.lasts(0.0, |ui, _, slot| {
+                if !std::mem::replace(&mut is_said, true) {
+                    slot.wish(ui, number, num_loads);
+                }
+            });
+        }
+
+        /// Whether the host was told that the example is asked for.
+        fn asks_for_example(&self) -> bool {
+            self.hand.gestures().iter().any(|gesture| gesture.values == [0.0])
+        }
+    }
+
+    fn captured(is_held_on: bool) -> Vec<Vec<f32>> {
+        let mut bench = Bench::new(is_held_on);
+        let Bench { hand, preset, capture, example } = &mut bench;
+        let slot = Slot { name: "A", preset, capture, example };
+        let draw: &mut dyn FnMut(&mut Ui, &ParamSetter) = &mut |ui, setter| {
+            capturing(ui, setter, slot.capture, &slot, "CAPTURE", CAPTURE_WIDTH);
+        };
+        hand.click(pos2(CAPTURE_WIDTH / 2.0, BUTTON_HEIGHT / 2.0), draw);
+        for _ in 0..PICTURES_PER_S {
+            hand.does(&[], draw);
+        }
+        hand.gestures().into_iter().map(|gesture| gesture.values).collect()
+    }
+
+    #[test]
+    fn a_tap_switches_a_capture_on_and_off_again() {
+        assert_eq!(captured(false), [[1.0], [0.0]]);
+    }
+
+    #[test]
+    fn a_tap_on_what_a_host_left_switched_on_switches_it_off_first_because_an_example_is_taken_when_it_goes_on() {
+        assert_eq!(captured(true), [[0.0], [1.0], [0.0]]);
+    }
+
+    #[test]
+    fn a_file_is_asked_for_when_it_was_listened_to_however_long_that_takes() {
+        let preset = Preset::default();
+        let wish = Wish { number: 3, num_loads: 1, preset, until_s: 10.0 };
+        let offered = Standing { has_offer: true, number: 3, num_loads: 1, preset, time_s: 5.0 };
+        assert_eq!(wish.outcome(offered), Outcome::Open);
+        assert_eq!(wish.outcome(Standing { time_s: 30.0, ..offered }), Outcome::Open);
+        // As a worker answers: the example is there and nothing is offered any more.
+        assert_eq!(wish.outcome(Standing { time_s: 30.0, has_offer: false, number: 4, ..offered }), Outcome::Fulfilled);
+        assert_eq!(wish.outcome(Standing { time_s: 30.0, has_offer: false, ..offered }), Outcome::Unheard);
+        assert_eq!(wish.outcome(Standing { number: 4, num_loads: 2, ..offered }), Outcome::Void);
+    }
+
+    #[test]
+    fn a_capture_that_nobody_listens_to_is_told_after_a_while_and_wanted_no_more() {
+        let mut bench = Bench::new(false);
+        bench.wishes();
+        bench.lasts(LONGEST_WISH_S + 0.1, |_, _, _| ());
+        assert_eq!(bench.board().refusal().as_deref(), Some(NOBODY_LISTENS));
+        bench.board().clear_refusal();
+        bench.lasts(LONGEST_WISH_S + 0.1, |_, _, _| ());
+        assert!(!bench.asks_for_example() && bench.board().refusal().is_none());
+    }
+
+    #[test]
+    fn what_a_session_brings_that_is_loaded_meanwhile_is_nobody_s_wish() {
+        let mut bench = Bench::new(false);
+        bench.wishes();
+        bench.board().load(Some(Embedding::new(&[1.0]).into()));
+        bench.lasts(0.1, |_, _, _| ());
+        assert!(!bench.asks_for_example());
+    }
 }

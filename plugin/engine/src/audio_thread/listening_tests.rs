@@ -242,6 +242,37 @@ fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks
 }
 
 #[test]
+fn an_example_that_is_taken_while_the_sidechain_is_followed_has_heard_for_as_long_as_there_is_room() {
+    let mut config = config(1, 512);
+    // 188 hops of 16 ms.
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 188, Some(map()));
+    let (mut engine, _worker) = engine_and_worker(&config);
+    let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    engine.capture = capture;
+    let mut listener = listener.expect("a model that is asked");
+    let block = [0.1; 480];
+    let mut heard = Vec::new();
+    for block_idx in 0..1000 {
+        engine.follow(true, block.len());
+        engine.listen(&[&block]);
+        // Between two turns, of which each second has one.
+        if block_idx == 750 {
+            engine.take_example(0);
+        }
+        while let Some(example) = listener.examples.receive() {
+            heard.push((example.place, example.num_filled()));
+            listener.examples.give_back(example);
+        }
+    }
+    let room = heard.iter().map(|(_, num_filled)| *num_filled).max().expect("examples");
+    println!("room for {room} samples: {heard:?}");
+    assert!(room > 2 * 48_000);
+    assert_eq!(heard.iter().find(|(place, _)| *place == 0), Some(&(0, room)));
+    let followed: Vec<usize> = heard.iter().filter(|(place, _)| *place == FOLLOWED).map(|(_, len)| *len).collect();
+    assert!(followed.len() >= 9 && followed[3..].iter().all(|len| *len > room - 48_000), "{followed:?}");
+}
+
+#[test]
 fn what_a_sidechain_said_is_forgotten_when_it_is_no_longer_followed() {
     let (_config, mut engine, listener) = listening_engine();
     let status = engine.status();
