@@ -516,6 +516,18 @@ def test_two_of_a_class_are_told_with_intervals_over_pieces() -> None:
     assert "[" not in protocols.pulls_told(rows[:2]), "one piece has no interval"
 
 
+def test_two_networks_are_compared_clip_by_clip_where_both_were_scored() -> None:
+    def row(song: str, kind: str, **found: float) -> dict:
+        return {"song": song, "group": song, "class": kind, **found}
+
+    own = [row("a", "bass", mean=3.0, GQ=4.0), row("b", "bass", mean=1.0, GQ=2.0), row("b", "drums", GQ=7.0), row("c", "drums", GQ=9.0)]
+    others = [row("a", "bass", mean=2.0, GQ=4.0), row("b", "bass", mean=0.5, GQ=1.0), row("b", "drums", GQ=7.5)]
+    told = evaluation.beside(own, others).splitlines()
+    assert told[0] == "Against the other network, 3 clips of both:"
+    assert told[1].startswith("mean +0.75 dB") and told[1].endswith("(bass +0.75)")
+    assert told[2].startswith("GQ +0.17 dB") and told[2].endswith("(bass +0.50, drums -0.50)") and len(told) == 3
+
+
 def test_how_far_energies_turn_back_is_told_for_every_way() -> None:
     told = evaluation.ripples([{"ripple_db": ripple, "faded_ripple_db": ripple / 10} for ripple in (0.2, 3.0, 0.9, 1.0)], "two sounds")
     assert told == (
@@ -563,6 +575,10 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
         assert np.isfinite([row["GQ"], row["RQ"], row["mixture"]]).all() and ("mean" in row) == (row["class"] != "mallets")
     assert "Level of what was asked for, median: mean" in told
     assert len(rows["alone_db"]) == 2 and np.isfinite(rows["alone_db"]).all()
+    assert evaluation.figures(found) == rows
+    (tmp_path / "torn.json").write_text("[]")
+    with pytest.raises(SystemExit, match="torn.json: expected what --out wrote"):
+        evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--beside", str(tmp_path / "torn.json")])
     for way, own in zip(rows["interpolation"], rows["own_interpolation"]):
         assert way["classes"] == own["classes"] and way["energies_db"] != own["energies_db"] and len(way["energies_db"][0]) == 11
 

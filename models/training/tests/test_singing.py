@@ -52,14 +52,31 @@ def test_nobody_plays_what_is_sung_and_all_else_is_played() -> None:
     content = composed_song("7/songs/1001")
     song = mido.MidiFile(file=io.BytesIO(content))
     channel, sung = singing.melody_channel(song), singing.melody(song, float("inf"))
-    before, after = Counter(played(song)), Counter(played(singing.accompaniment(song)))
+    rest = singing.accompaniment(song, channel, sung)
+    before, after = Counter(played(song)), Counter(played(rest))
     assert before - after == Counter((channel, note.pitch) for note in sung) and after < before
-    assert song.length == pytest.approx(singing.accompaniment(song).length)
+    assert song.length == pytest.approx(rest.length)
     heard = {
         channel for part in stems.arranged(content, random.Random(1), is_sung=True).values()
         for channel, _ in played(mido.MidiFile(file=io.BytesIO(part)))
     }
     assert len(heard) >= 3 and channel not in heard
+
+
+def test_of_a_long_score_the_same_channel_is_sung_and_left_out_though_another_is_higher_at_its_beginning() -> None:
+    song = mido.MidiFile(type=1)
+    for channel, low, leap in ((0, 60, 24), (1, 64, 0)):
+        track = mido.MidiTrack()
+        for step in range(200):
+            pitch = low + step % 3 + (leap if step >= 100 else 0)
+            track += [mido.Message("note_on", channel=channel, note=pitch, velocity=80), mido.Message("note_off", channel=channel, note=pitch, time=480)]
+        song.tracks.append(track)
+    file = io.BytesIO()
+    song.save(file=file)
+    assert (singing.melody_channel(song), singing.melody_channel(stems._shortened(song))) == (0, 1)
+    notes = singing.melody(song, stems.LENGTH_S)
+    left = [pitch for part in stems.arranged(file.getvalue(), random.Random(1), is_sung=True).values() for _, pitch in played(mido.MidiFile(file=io.BytesIO(part)))]
+    assert {note.pitch for note in notes} == {60, 61, 62} and set(left) == {64, 65, 66}
 
 
 def test_every_swell_of_a_voice_is_a_syllable() -> None:

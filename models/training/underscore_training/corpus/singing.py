@@ -100,10 +100,9 @@ def melody(song: mido.MidiFile, length_s: float) -> list[Note]:
     return sung if len(sung) >= FEWEST_NOTES and sum(note.end_s - note.begin_s for note in sung) >= SHORTEST_SONG_S else []
 
 
-def accompaniment(song: mido.MidiFile) -> mido.MidiFile:
-    """A score without the notes of its melody."""
-    channel = melody_channel(song)
-    sung = {(note.tick, note.pitch) for note in melody(song, float("inf"))}
+def accompaniment(song: mido.MidiFile, channel: int | None, notes: list[Note]) -> mido.MidiFile:
+    """A score without those notes of a channel. They are given, because of a part of a score another channel may be the highest."""
+    sung = {(note.tick, note.pitch) for note in notes}
     rest = mido.MidiFile(ticks_per_beat=song.ticks_per_beat, type=song.type)
     for track in song.tracks:
         kept, tick, waited = mido.MidiTrack(), 0, 0

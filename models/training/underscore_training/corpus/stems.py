@@ -79,11 +79,16 @@ SPLIT_SOUNDFONTS: dict[Split, tuple[str, ...]] = {
 """What is trained on takes them in turn."""
 
 
+def read(content: bytes) -> mido.MidiFile:
+    return mido.MidiFile(file=io.BytesIO(content), clip=True)
+
+
 def arranged(content: bytes, rng: random.Random, is_sung: bool = False) -> dict[str, bytes]:
     """The parts of a score as MIDI files by class, and by piece of the drum kit; each channel's program is drawn anew. Nobody plays what is sung."""
-    song = _shortened(mido.MidiFile(file=io.BytesIO(content), clip=True))
+    score = read(content)
+    song = _shortened(score)
     if is_sung:
-        song = singing.accompaniment(song)
+        song = singing.accompaniment(song, singing.melody_channel(score), singing.melody(score, LENGTH_S))
     pitches: dict[int, list[int]] = {}
     before: dict[int, int] = {}
     for message in (message for track in song.tracks for message in track):
@@ -201,7 +206,7 @@ def ambience(seed: str) -> np.ndarray:
 def sung(content: Callable[[], bytes], singer: list[Path], seed: str) -> np.ndarray:
     """The melody of a score in a speaker's voice; float32 `[sample]` at 48 kHz."""
     speech = singing.some_speech(singer, random.Random(seed))
-    return singing.sung(singing.melody(mido.MidiFile(file=io.BytesIO(content()), clip=True), LENGTH_S), speech, np.random.default_rng(list(seed.encode())))
+    return singing.sung(singing.melody(read(content()), LENGTH_S), speech, np.random.default_rng(list(seed.encode())))
 
 
 @dataclass(frozen=True)
@@ -279,7 +284,7 @@ def tracks(packages: Path, seed: int, with_singing: bool = True) -> Iterator[Tra
         try:
             for arrangement in range(score.num_arrangements):
                 yield from score.played(str(arrangement), fonts[arrangement % len(fonts)], seed)
-            is_sung = score.split in singers and singing.melody(mido.MidiFile(file=io.BytesIO(score.content()), clip=True), LENGTH_S)
+            is_sung = score.split in singers and singing.melody(read(score.content()), LENGTH_S)
             for arrangement in range(NUM_SUNG[score.split] if is_sung else 0):
                 yield score.sung(f"{SUNG}{arrangement}", singers[score.split], seed)
                 if score.split == "test":

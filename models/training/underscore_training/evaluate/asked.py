@@ -235,6 +235,23 @@ def order(rows: list[dict]) -> str:
     )
 
 
+def beside(rows: list[dict], others: list[dict]) -> str:
+    """By how much each kind of query gains, clip by clip, against another network's rows of the same songs; and class by class."""
+    of_others = {(row["song"], row["class"]): row for row in others}
+    pairs = [(row, of_others[row["song"], row["class"]]) for row in rows if (row["song"], row["class"]) in of_others]
+    lines = [f"Against the other network, {len(pairs)} clips of both:"]
+    for query in QUERIES:
+        gains = [(row["class"], row["group"], row[query] - other[query]) for row, other in pairs if query in row and query in other]
+        if not gains:
+            continue
+        spread = interval([gain for *_, gain in gains], [group for _, group, _ in gains])
+        within = "" if spread.low is None else f" [{spread.low:+.2f}, {spread.high:+.2f}]"
+        of_kinds = {kind: np.mean([gain for of, _, gain in gains if of == kind]) for kind in IN_ORDER if any(of == kind for of, *_ in gains)}
+        told = ", ".join(f"{kind} {gain:+.2f}" for kind, gain in of_kinds.items())
+        lines.append(f"{query} {spread.mean:+.2f} dB{within} ({told})")
+    return "\n".join(lines)
+
+
 def by_source(rows: list[dict]) -> str:
     """Means over all clips of songs that were composed by the rule that composed most of the training's, and of songs by people."""
     told = []
@@ -366,6 +383,16 @@ def raise_logits(net: AskedCRN, by: float) -> None:
     net.last.bias += by
 
 
+def figures(path: Path) -> dict:
+    """What `--out` wrote."""
+    try:
+        found = json.loads(path.read_text())
+        found["scores"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvaluateError(f"{path}: expected what --out wrote ({error})") from error
+    return found
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m underscore_training.evaluate.asked", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -384,6 +411,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the space there, PNG or SVG")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures there, JSON")
+    parser.add_argument("--beside", type=Path, metavar="FILE", help="what another network's --out wrote: compare clip by clip")
     args = parser.parse_args(argv)
     try:
         # What can go wrong with the places to write to goes wrong before the long work.
@@ -395,6 +423,7 @@ def main(argv: list[str] | None = None) -> None:
                 import_module(".query_plots", __package__)
             except ModuleNotFoundError as error:
                 raise EvaluateError(f"--figure needs {error.name}: `pip install -e '.[figures]'`") from error
+        others = figures(args.beside) if args.beside else None
         loaded = load_network(args.checkpoint)
         net = loaded.net
         if not isinstance(net, AskedCRN):
@@ -455,6 +484,10 @@ def main(argv: list[str] | None = None) -> None:
         "says_what_it_heard": loaded.heard is not None,
         "scores": rows, "piece_scores": rows_of_pieces, "singing_scores": rows_of_singers, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels, "alone_db": kept,
     }
+    if others is not None:
+        for name in ("scores", "piece_scores", "singing_scores"):
+            if told[name]:
+                print(beside(told[name], others.get(name, [])))
     try:
         if args.out:
             write_all({args.out: json.dumps(told, indent=1).encode()})
