@@ -473,7 +473,10 @@ def test_neighbours_are_of_a_class_where_the_space_says_so() -> None:
 def test_what_a_query_loses_is_set_against_its_distance() -> None:
     distances = (0.1, 0.5, 0.9, 1.3, 0.2, 0.6)
     rows = [
-        {"GQ": 10.0, "RQ": 10.0 - 3 * distance, "cosine distance": distance, "group": f"score {number // 2}"}
+        {
+            "GQ": 10.0, "RQ": 0.0, "group": f"score {number // 2}",
+            "random": [{"SDR": 10.0 - 3 * far, "cosine distance": far} for far in (distance, distance + 0.05)],
+        }
         for number, distance in enumerate(distances)
     ]
     found = protocols.distance_against_loss([*rows, {"GQ": 1.0, "group": "score 9"}])
@@ -572,6 +575,8 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     assert {row["class"] for row in rows["piece_scores"]} == set(DRUM_PIECES), "of songs with kits apart only the pieces are asked for"
     assert {row["class"] for row in rows["singing_scores"]} == {SINGING}
     for row in rows["scores"] + rows["piece_scores"] + rows["singing_scores"]:
+        assert row["RQ"] == pytest.approx(np.mean([query["SDR"] for query in row["random"]])), "of all random queries the mean"
+        assert len({query["cosine distance"] for query in row["random"]}) == len(row["random"]), "each recording is drawn once"
         assert np.isfinite([row["GQ"], row["RQ"], row["mixture"]]).all() and ("mean" in row) == (row["class"] != "mallets")
     assert "Level of what was asked for, median: mean" in told
     assert len(rows["alone_db"]) == 2 and np.isfinite(rows["alone_db"]).all()
@@ -616,7 +621,7 @@ def test_songs_that_it_learnt_are_no_test_and_may_be_scored_as_what_they_are(
     run.heard = {"learnt/0/bass", "song0/0/bass"}
     run.save(tmp_path / "latest.pt")
     given = ["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(corpus)]
-    with pytest.raises(SystemExit, match="trained on song0/0/bass, which is to be a test"):
+    with pytest.raises(SystemExit, match="trained on song0/0/bass, which is of the test split"):
         evaluation.main(given)
     evaluation.main([*given, "--split", "train"])
     told = capsys.readouterr().out

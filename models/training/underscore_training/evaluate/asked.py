@@ -5,7 +5,8 @@ of its parts at gains of their own, and a voice over them. Each class in it is a
 
 - by the mean of its training examples (`mean`),
 - by the loudest 3 s of itself (`GQ`, the ground truth as query),
-- by another song's recording of its class (`RQ`, a random query), and by the estimate that this led to (`RQ again`).
+- by other songs' recordings of its class (`RQ`, random queries, of which the mean is told), and by the estimate that the first of these
+  led to (`RQ again`).
 
 Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals
 over songs, and how loud what was asked for is in what was found, which SDR hardly tells; then the same of the pieces of a drum kit, in songs whose kit comes apart,
@@ -60,6 +61,8 @@ NUM_KITS = 24
 """Songs that are scored with their kit apart."""
 OF_SUNG = re.compile(rf"/{SUNG}\d+/[a-z]+$")
 """What is played in an arrangement that is sung, and what is sung."""
+NUM_RANDOM = 4
+"""Recordings that are drawn as random queries of a sound: by one alone the mean over a class swings by half a decibel and more."""
 RIPPLE_DB = 1.0
 CLEARLY_DB = 0.5
 """By which the sound's own example is to be better than another recording of its class."""
@@ -145,7 +148,7 @@ def _clips(recordings: dict[str, Recording], start: int, length: int) -> dict[st
 def scores(
     net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor], kinds: Collection[str] = IN_ORDER
 ) -> list[dict]:
-    """A row per song and class, of `kinds`: SDR in dB by kind of query."""
+    """A row per song and class, of `kinds`: SDR in dB by kind of query, and under `random` that of each random one with its distance from the own."""
     rows = []
     for number, song in enumerate(found):
         mixture = song.mixture
@@ -158,13 +161,15 @@ def scores(
             found_by_own = protocols.separated(net, mixture, own)
             row["GQ"], row["level by GQ"] = sdr_db(part, found_by_own), level_db(part, found_by_own)
             others = [other for other in by_class[kind].recordings if other.piece != song.pieces[kind]]
-            if others:
-                drawn = others[rng.integers(len(others))].samples.astype(np.float32) / 32768
-                random = examples.embedding(net, drawn)
-                row["cosine distance"] = 1.0 - float(torch.nn.functional.cosine_similarity(own, random, dim=0))
-                first = protocols.separated(net, mixture, random)
-                row["RQ"] = sdr_db(part, first)
-                row["RQ again"] = sdr_db(part, protocols.separated(net, mixture, examples.embedding(net, first)))
+            for place in rng.choice(len(others), min(NUM_RANDOM, len(others)), replace=False) if others else ():
+                random = examples.embedding(net, others[place].samples.astype(np.float32) / 32768)
+                distance = 1.0 - float(torch.nn.functional.cosine_similarity(own, random, dim=0))
+                found_by_random = protocols.separated(net, mixture, random)
+                row.setdefault("random", []).append({"cosine distance": distance, "SDR": sdr_db(part, found_by_random)})
+                if "RQ again" not in row:
+                    row["RQ again"] = sdr_db(part, protocols.separated(net, mixture, examples.embedding(net, found_by_random)))
+            if "random" in row:
+                row["RQ"] = float(np.mean([query["SDR"] for query in row["random"]]))
             if kind in means:
                 found_by_mean = protocols.separated(net, mixture, means[kind])
                 row["mean"], row["level by mean"] = sdr_db(part, found_by_mean), level_db(part, found_by_mean)
@@ -400,8 +405,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True, help="folder that `corpus` and `corpus --stems` wrote")
     parser.add_argument(
-        "--split", choices=("test", "train"), default="test",
-        help="train: songs that it may have been trained on; one that finds no more in these is too small, and has learnt nothing by heart",
+        "--split", choices=("test", "valid", "train"), default="test",
+        help="valid: songs that it was not trained on, played by soundfonts that it was, to choose between networks by; "
+        "train: songs that it may have been trained on; one that finds no more in these is too small, and has learnt nothing by heart",
     )
     parser.add_argument("--songs", type=whole, default=1000, help="at most so many")
     parser.add_argument("--pairs", type=whole, default=6, help="of two recordings of a class, and clips for coarse against fine, per class")
@@ -432,12 +438,12 @@ def main(argv: list[str] | None = None) -> None:
         every = shelves(args.corpus, args.split, net.sample_rate_hz, (VOICE, *CLASSES, SINGING))
         by_class = arrangements({kind: shelf for kind, shelf in every.items() if kind != SINGING}, sung=False)
         with_singer = arrangements(every, sung=True)
-        is_test = args.split == "test"
+        is_new = args.split != "train"
         heard = {recording.name for shelf in every.values() for recording in shelf.recordings} & (loaded.heard or set())
-        if heard and is_test:
-            raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is to be a test")
+        if heard and is_new:
+            raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is of the {args.split} split")
         # A network may have begun with one that was trained on the same score as a whole piece, under its name without the class.
-        heard = {f"stems/{name}" for name in loaded.heard or set()} if is_test else set()
+        heard = {f"stems/{name}" for name in loaded.heard or set()} if is_new else set()
         found = [song for song in songs(by_class, net.sample_rate_hz) if song.group not in heard]
         found = spread(found, args.songs)
         if not found:
@@ -449,14 +455,14 @@ def main(argv: list[str] | None = None) -> None:
         mean_of_singing = {SINGING: examples.class_mean(net, args.corpus, SINGING)} if SINGING in every else {}
     except (CheckpointError, CorpusError, EvaluateError) as error:
         sys.exit(f"error: {error}")
-    if loaded.heard is None and is_test:
+    if loaded.heard is None and is_new:
         print(
             f"{args.checkpoint} does not say what it was trained on: whether it heard these songs is not known, and the figures below may be "
             "of songs that it learnt\n"
         )
     rows = scores(net, found, by_class, means)
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
-    of = "" if is_test else " of the training's"
+    of = {"test": "", "valid": " of the validation's", "train": " of the training's"}[args.split]
     print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{by_source(rows)}\n{levels_told(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
     apart = spread(apart, min(args.songs, NUM_KITS))
@@ -467,8 +473,8 @@ def main(argv: list[str] | None = None) -> None:
     sung = spread(sung, args.songs)
     rows_of_singers = scores(net, sung, with_singer, mean_of_singing, mean_of_singing)
     if rows_of_singers:
-        is_new = SINGING not in ASKED_FOR[: net.named.out_features]
-        never = ", by a network that was never asked for singing" if is_new else ""
+        was_asked = SINGING in ASKED_FOR[: net.named.out_features]
+        never = "" if was_asked else ", by a network that was never asked for singing"
         print(f"Sung, {len(sung)} songs{never}\n\n{score_table(rows_of_singers)}\n\n{order(rows_of_singers)}\n{by_source(rows_of_singers)}\n")
     if ways:
         print(ripples(ways, "the means of two classes"))

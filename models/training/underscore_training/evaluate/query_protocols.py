@@ -196,11 +196,11 @@ def over_recordings(net: AskedCRN, voices: Shelf, pieces: Shelf, mean: torch.Ten
 
 
 def distance_against_loss(rows: list[dict]) -> Interval:
-    """Of scores by class: rank correlation (Spearman) of what a random query loses against the song's own with the cosine distance
+    """Of scores by class: rank correlation (Spearman) of what each random query loses against the song's own with the cosine distance
     between the two; its interval by scores drawn anew, because clips of one score are not independent."""
     of_group: dict[str, list[tuple[float, float]]] = {}
-    for row in (row for row in rows if "RQ" in row):
-        of_group.setdefault(row["group"], []).append((row["cosine distance"], row["GQ"] - row["RQ"]))
+    for row in (row for row in rows if "random" in row):
+        of_group.setdefault(row["group"], []).extend((query["cosine distance"], row["GQ"] - query["SDR"]) for query in row["random"])
 
     def correlation(groups: Iterable[str]) -> float:
         return float(spearmanr(*zip(*(point for group in groups for point in of_group[group]))).statistic)
