@@ -9,7 +9,7 @@ const STEREO: NonZeroU32 = new_nonzero_u32(2);
 const MONO: NonZeroU32 = new_nonzero_u32(1);
 
 /// Names of the auxiliary outputs: music and dialogue; then what was asked for by example, and what that leaves.
-const AUX_OUTPUT_NAMES: [&str; 4] = ["Music", "Dialogue", "Query A", "Query B"];
+const AUX_OUTPUT_NAMES: [&str; 4] = ["Music", "Dialogue", "Target", "Residual"];
 
 /// Audio buses of one direction, the main one included.
 pub const NUM_INPUT_BUSES: usize = 2;
@@ -37,7 +37,7 @@ const fn layout(name: &'static str, main: NonZeroU32) -> AudioIOLayout {
 pub const LAYOUTS: &[AudioIOLayout] = &[layout("Stereo", STEREO), layout("Mono", MONO)];
 
 /// Writes samples `done..` of the auxiliary outputs: the stems, before any gain, so that they sum to the delayed input; a mono
-/// stem on both channels. Stems of a model that is asked go to the query buses, others to theirs, and from one to the other while
+/// stem on both channels. Stems of a model that is asked go to the last two, others to theirs, and from one to the other while
 /// one model takes over from another. A bus that has no share in a block stays silent, as the framework hands it over.
 pub fn write_stems(block: &StemBlock<'_>, done: usize, outputs: &mut [Buffer]) {
     for (output_idx, output) in outputs.iter_mut().enumerate().take(2 * NUM_STEMS) {
@@ -71,7 +71,7 @@ mod tests {
             assert_eq!(layout.aux_output_ports, [STEREO; 4]);
             assert_eq!(layout.aux_input_name(0).as_deref(), Some("Sidechain"));
             let names: Vec<_> = (0..4).filter_map(|port_idx| layout.aux_output_name(port_idx)).collect();
-            assert_eq!(names, ["Music", "Dialogue", "Query A", "Query B"]);
+            assert_eq!(names, ["Music", "Dialogue", "Target", "Residual"]);
             assert_eq!((layout.main_input_name(), layout.main_output_name()), ("Input".into(), "Output".into()));
         }
     }

@@ -1,7 +1,11 @@
 //! From stems to the main output: gains, solo and mute, dry/wet and bypass. Pure arithmetic, without clicks.
 //!
-//! `main = (1 − amount) · dry + amount · Σ gain · stem`, with `amount = presence · wet · (1 − bypass)`. Where `amount` is 0 the
-//! dry signal is copied, so that a bypassed plugin, or one without masks, is a delay and nothing else, bit for bit.
+//! `main = (1 − separated) · dry + separated · (presence · Σ gain · stem + (1 − presence) · stand-in · dry)`, with
+//! `separated = wet · (1 − bypass)`. Where that is 0 the dry signal is copied, so that a bypassed plugin is a delay and nothing
+//! else, bit for bit; and so is one without masks, as long as a strip is at unity or above.
+//!
+//! Without masks nothing is known of the stems: the programme stands in for them, at the gain of the louder strip, so that what is
+//! turned down or muted as a whole stays so, and speech is as loud as before; but never louder than it came.
 
 mod glide;
 
@@ -144,12 +148,17 @@ impl Shares {
     /// A sample of the delayed input, and of the stems, `[stem]`, whose masks are in as far as `presence` says.
     #[inline]
     fn mix(&self, presence: f32, dry: f32, stems: [f32; NUM_STEMS]) -> f32 {
-        let amount = presence * self.separated;
-        if amount == 0.0 {
+        if self.separated == 0.0 {
             return dry;
         }
+        let stand_in = self.gains.iter().fold(0.0, |louder: f32, gain| louder.max(*gain)).min(1.0);
+        // At unity exactly 1, so that without masks nothing is rounded.
+        let dry_gain = 1.0 + self.separated * ((1.0 - presence) * stand_in - 1.0);
+        if presence == 0.0 {
+            return dry_gain * dry;
+        }
         let mix: f32 = self.gains.iter().zip(stems).map(|(gain, stem)| gain * stem).sum();
-        (1.0 - amount) * dry + amount * mix
+        dry_gain * dry + self.separated * presence * mix
     }
 }
 

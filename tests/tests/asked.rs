@@ -33,7 +33,7 @@ fn rendered(bundle: &Bundle, instance: &mut Instance, input: &[Vec<f32>]) -> Ren
 }
 
 fn target(rendered: &Rendered) -> Vec<Vec<f32>> {
-    rendered.aligned_stem("Query A").unwrap()
+    rendered.aligned_stem("Target").unwrap()
 }
 
 fn bits(signal: &[Vec<f32>]) -> Vec<u32> {

@@ -48,7 +48,7 @@ fn assert_same(what: &str, expected: &Rendered, actual: &Rendered) {
         let first = expected.iter().zip(&actual).position(|(e, a)| e != a);
         assert_eq!(num_different, 0, "{what}: {bus}: {num_different} samples differ, the first at {first:?}");
     };
-    for name in ["Music", "Dialogue", "Query A", "Query B"] {
+    for name in ["Music", "Dialogue", "Target", "Residual"] {
         compare(name, &expected.aligned_stem(name).unwrap(), &actual.aligned_stem(name).unwrap());
     }
     compare("main", &expected.aligned_main(), &actual.aligned_main());

@@ -49,7 +49,7 @@ fn the_buses_are_those_that_sessions_rely_on_in_stereo_and_in_mono() {
             assert!(main.is_main && main.num_channels == num_channels, "{main:?}");
         }
         assert_eq!(aux(&ports.inputs), [("sidechain", 2)].map(|(name, n)| (ports_name(&ports.inputs, name), n)));
-        let stems = [("music", 2), ("dialogue", 2), ("query A", 2), ("query B", 2)];
+        let stems = [("music", 2), ("dialogue", 2), ("target", 2), ("residual", 2)];
         assert_eq!(aux(&ports.outputs), stems.map(|(name, n)| (ports_name(&ports.outputs, name), n)));
         assert_eq!(ports.note_outputs.len(), 1);
     }

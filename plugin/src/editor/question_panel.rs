@@ -72,11 +72,11 @@ pub fn draw(
                 let refine = capturing(ui, setter, &params.refine, &slots[params.nearer_slot()], "REFINE", width);
                 is_holding |= refine.is_holding;
                 refine.response.on_hover_text(
-                    "The last three seconds of what was found are the example: it is asked for in its turn.",
+                    "The last three seconds of what was found replace the example of the nearer slot, and are asked for in their turn. Often it finds no more.",
                 );
                 toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
                     .on_hover_text(
-                        "A asks for what the sidechain plays, listened to anew every second. Nothing of it is kept.",
+                        "A asks for what the sidechain plays, listened to anew every second, and for the last of it where it falls silent. Nothing of it is kept.",
                     );
             });
         });
@@ -128,8 +128,9 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, model_id: &str, is_file_
         let width = ui.available_width() - CAPTURE_WIDTH - FILE_WIDTH - 14.0;
         // What another model has, a session may ask for, too.
         let known = Preset::taken().filter(|it| it.is_known_to(model_id) || *it == preset.value());
-        choice::draw(ui, setter, preset, known, name, width)
-            .on_hover_text("A class of sounds, or the example: from the sidechain, or out of a file.");
+        choice::draw(ui, setter, preset, known, name, width).on_hover_text(
+            "A class of sounds, the place on the map, or the example: from the sidechain, or out of a file.",
+        );
         let capture = capturing(ui, setter, capture, slot, "CAPTURE", CAPTURE_WIDTH);
         capture
             .response

@@ -15,8 +15,7 @@ const LOW_HEADROOM: f32 = 0.3;
 const LONG_TEXT_BYTES: usize = 240;
 
 /// What is shown while there is nothing to complain of.
-const HINT: &str =
-    "Each stem also plays on its own output bus, before fader, solo and mute. The buses sum to the delayed input.";
+const HINT: &str = "Each stem also plays on the output bus of its name, before fader, solo and mute. The buses sum to the delayed input.";
 
 /// Draws where the engine stands, and everything there is to say, in full. Returns whether what was held back is to be tried again.
 pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) -> bool {
@@ -58,8 +57,12 @@ pub fn restart_notice(chosen: &str) -> String {
 pub fn draw_figures(ui: &mut Ui, status: Option<&StatusSnapshot>) {
     Grid::new("figures").num_columns(2).min_row_height(15.0).spacing(vec2(10.0, 1.0)).show(ui, |ui| {
         for (name, value, colour) in status.map(figures).unwrap_or_default() {
-            ui.label(RichText::new(name).color(theme::DIM));
-            ui.label(RichText::new(value).color(colour));
+            let named = ui.label(RichText::new(name).color(theme::DIM));
+            let valued = ui.label(RichText::new(value).color(colour));
+            if let Some(about) = about(name) {
+                named.on_hover_text(about);
+                valued.on_hover_text(about);
+            }
             ui.end_row();
         }
     });
@@ -86,6 +89,18 @@ fn figures(status: &StatusSnapshot) -> Vec<Figure> {
     figures
 }
 
+/// What a figure says.
+fn about(name: &str) -> Option<&'static str> {
+    match name {
+        "Latency" => Some("What the host is told, fixed while the plugin is active. Delay a picture by as much."),
+        "Load" => Some("Time that the model takes, as a share of the time that its sound lasts."),
+        "Headroom" => Some("What the slowest of the latest calls left over of the time that it has."),
+        "Late" => Some("Frames whose masks came too late, of all since the model was opened."),
+        "Device" => Some("Where the model runs now."),
+        _ => None,
+    }
+}
+
 fn state_of(status: Option<&StatusSnapshot>) -> (&'static str, Color32) {
     match status.map(|status| status.state) {
         None => ("Not active", theme::DIM),
@@ -105,8 +120,8 @@ fn advice_for(status: &StatusSnapshot) -> String {
     }
     if status.rtf > HIGH_LOAD {
         return format!(
-            "The model takes {:.0} % of real time. Frames that come late pass unchanged; freeze other tracks, or bounce offline: \
-             a host that says so is made to wait for every frame.",
+            "The model takes {:.0} % of real time. Frames that come late are heard through the last masks, and where that goes on \
+             unchanged; freeze other tracks, or bounce offline: a host that says so is made to wait for every frame.",
             status.rtf * 100.0
         );
     }

@@ -57,7 +57,8 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, strip: &StripParams, levels: &Lev
     let button = |idx: f32| {
         Rect::from_min_size(pos2(area.left() + idx * (width + 6.0), buttons_top), vec2(width, BUTTON_HEIGHT))
     };
-    toggle::draw(&mut child(ui, button(0.0)), setter, strip.solo, "SOLO", button(0.0).size(), theme::WARN);
+    toggle::draw(&mut child(ui, button(0.0)), setter, strip.solo, "SOLO", button(0.0).size(), theme::WARN)
+        .on_hover_text("Silences the other stem in the main output, where that is not soloed, too.");
     toggle::draw(&mut child(ui, button(1.0)), setter, strip.mute, "MUTE", button(1.0).size(), theme::BAD)
         .on_hover_text("Silences the stem in the main output, soloed or not. Its own output bus plays on.");
 }

@@ -76,9 +76,9 @@ fn the_main_output_is_the_formula() {
     let block = block_of(480, [0.3, 0.7], 0.6);
     let settings = MixSettings { strips: [strip(0.5, false, false), strip(2.0, false, false)], wet: 0.8, ..unity() };
     let out = mix_settled(&settings, &block);
-    let amount = 0.6 * 0.8;
     for (value, dry) in out.iter().zip(&block.dry[0]) {
-        let expected = (1.0 - amount) * dry + amount * (0.5 * 0.3 + 2.0 * 0.7) * dry;
+        let separated = 0.6 * (0.5 * 0.3 + 2.0 * 0.7) * dry + 0.4 * dry;
+        let expected = 0.2 * dry + 0.8 * separated;
         assert!((value - expected).abs() < 1e-6, "expected {expected}, got {value}");
     }
 }
@@ -119,11 +119,33 @@ fn a_bypass_is_the_dry_signal_bit_for_bit_once_it_has_faded() {
 }
 
 #[test]
-fn without_masks_the_main_output_is_the_dry_signal_bit_for_bit_whatever_the_gains() {
+fn without_masks_the_main_output_is_the_dry_signal_bit_for_bit_where_a_strip_is_at_unity_or_above() {
     let block = block_of(480, [0.5, 0.5], 0.0);
-    let settings = MixSettings { strips: [strip(0.1, false, true), strip(3.0, true, false)], ..unity() };
-    for (value, dry) in mix_settled(&settings, &block).iter().zip(&block.dry[0]) {
-        assert_eq!(value.to_bits(), dry.to_bits());
+    let ducked = [strip(0.1, false, true), strip(1.0, false, false)];
+    let raised = [strip(0.1, false, false), strip(3.0, true, false)];
+    for (strips, wet) in [(ducked, 1.0), (ducked, 0.3), (raised, 1.0)] {
+        let settings = MixSettings { strips, wet, ..unity() };
+        for (value, dry) in mix_settled(&settings, &block).iter().zip(&block.dry[0]) {
+            assert_eq!(value.to_bits(), dry.to_bits());
+        }
+    }
+}
+
+#[test]
+fn without_masks_what_is_muted_or_turned_down_as_a_whole_stays_so() {
+    let block = block_of(480, [0.5, 0.5], 0.0);
+    let cases = [
+        ("both muted", [strip(1.0, false, true), strip(1.0, false, true)], 0.0),
+        ("the other one soloed, and muted", [strip(1.0, false, false), strip(1.0, true, true)], 0.0),
+        ("both turned down", [strip(0.1, false, false), strip(0.25, false, false)], 0.25),
+    ];
+    for (name, strips, gain) in cases {
+        let out = mix_settled(&MixSettings { strips, ..unity() }, &block);
+        for (value, dry) in out.iter().zip(&block.dry[0]) {
+            assert!((value - gain * dry).abs() < 1e-6, "{name}: expected {}, got {value}", gain * dry);
+        }
+        let bypassed = mix_settled(&MixSettings { strips, is_bypassed: true, ..unity() }, &block);
+        assert_eq!(bypassed, block.dry[0][..480], "{name}: a bypass is the input");
     }
 }
 

@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 /// Buses that are written even where they are silent, unless what was asked for plays; others only when they carry something.
 const STEMS: [&str; 2] = ["Music", "Dialogue"];
 
-/// Buses of a model that is asked, and what plays there.
-const ASKED: [(&str, &str); 2] = [("Query A", "target"), ("Query B", "residual")];
+/// Buses of a model that is asked.
+const ASKED: [&str; 2] = ["Target", "Residual"];
 
 /// Samples that are handed over at once, and how many such chunks there are: the disk may keep a render at the pace of the clock waiting
 /// for five seconds at 48 kHz.
@@ -28,9 +28,8 @@ type Chunk = Vec<f32>;
 pub fn file_names(outputs: &[Port]) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let names = outputs.iter().map(|port| {
-        let asked = ASKED.iter().find(|(bus, _)| port.name == *bus).map(|(_, name)| *name);
         let in_words = || port.name.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "-");
-        let mut name = if port.is_main { "main".to_owned() } else { asked.map_or_else(in_words, str::to_owned) };
+        let mut name = if port.is_main { "main".to_owned() } else { in_words() };
         while !taken.insert(name.clone()) {
             name.push_str("-2");
         }
@@ -277,12 +276,12 @@ impl Track {
 impl Written {
     /// Whether what was asked for plays.
     pub fn is_asked(&self) -> bool {
-        self.tracks.iter().any(|track| track.is_of(&ASKED.map(|(bus, _)| bus)) && track.file.is_some())
+        self.tracks.iter().any(|track| track.is_of(&ASKED) && track.file.is_some())
     }
 
     /// The files that are kept, whole, under the names that they have until they are published; the others are removed.
     pub fn into_parts(self) -> Result<Vec<Part>> {
-        let expected = if self.is_asked() { ASKED.map(|(bus, _)| bus) } else { STEMS };
+        let expected = if self.is_asked() { ASKED } else { STEMS };
         let mut parts = Vec::new();
         for mut track in self.tracks {
             if track.file.is_none() && (track.is_main || track.is_of(&expected)) {
@@ -305,7 +304,7 @@ mod tests {
     const RATE_HZ: u32 = 48_000;
 
     fn outputs() -> Vec<Port> {
-        let names = ["Output", "Music", "Dialogue", "Query A", "Query B", "Odd/One"];
+        let names = ["Output", "Music", "Dialogue", "Target", "Residual", "Odd/One"];
         let port = |(id, name): (u32, &str)| Port { id, name: name.into(), num_channels: 2, is_main: id == 0 };
         (0..).zip(names).map(port).collect()
     }

@@ -38,6 +38,8 @@ MORE_SAME_STRETCH_SHARE = 0.3
 """The same two, for a network that means lead almost as far as examples: what an example alone can tell is to be heard in it."""
 MOST_SAME_RECORDING_SHARE = 0.8
 """The first, for one that hears no more in an example of a voice or of a kit than of which class it is: means teach it the classes by now."""
+MOST_SAME_STRETCH_SHARE = 0.5
+"""The second, for one that an example of a bass or of a kit tells hardly more than another one's does."""
 NUM_ASKS = 2
 """For how many things each mixture is asked."""
 TWO_TARGETS_SHARE = 0.2
@@ -59,6 +61,9 @@ ALIKE_SHARE = 0.3
 """Of mixtures without a recorded piece or a kit: in which both that are asked for are of these. Of two drawn at random it is one in five."""
 SUNG_SHARE = 0.3
 """In which one of the two that are asked for is sung, or the voice over a recorded piece is; not in kits."""
+FEWER_ALIKE_SHARE = 0.15
+FEWER_SUNG_SHARE = 0.2
+"""The same two, for a network that knows them: what is alike, or sung, is there instead of basses and drums."""
 KIT_SHARE = 0.15
 """Of mixtures without a recorded piece: in which the drums are asked for piece by piece."""
 THIRD_PIECE_SHARE = 0.6

@@ -17,6 +17,9 @@ AND_OFTEN_ALONE = AND_OFTEN_ABSENT | {"alone_share": asked.ALONE_SHARE, "recorde
 FOR_THIS_ONE = AND_OFTEN_ALONE | {"same_recording_share": asked.MOST_SAME_RECORDING_SHARE}
 AMONG_ALIKE = FOR_THIS_ONE | {"alike_share": asked.ALIKE_SHARE}
 AND_SUNG = AMONG_ALIKE | {"sung_share": asked.SUNG_SHARE}
+FOR_THE_VERY_SOUND = AND_SUNG | {
+    "alike_share": asked.FEWER_ALIKE_SHARE, "sung_share": asked.FEWER_SUNG_SHARE, "same_stretch_share": asked.MOST_SAME_STRETCH_SHARE
+}
 OF_KINDS_AND_PIECES = (*asked.KINDS, *asked.PIECES, asked.RECORDED)
 
 
@@ -38,4 +41,5 @@ RECIPES: dict[str, Recipe] = {
     "asked_for_this_one": _asked(OF_KINDS_AND_PIECES, **FOR_THIS_ONE),
     "asked_among_alike": _asked(OF_KINDS_AND_PIECES, **AMONG_ALIKE),
     "asked_and_sung": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_SUNG),
+    "asked_for_the_very_sound": _asked((*asked.ASKED_FOR, asked.RECORDED), **FOR_THE_VERY_SOUND),
 }
