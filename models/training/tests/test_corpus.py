@@ -14,15 +14,17 @@ import mido
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from conftest import sound, write_corpus
-from underscore_training.corpus import debian, fluidsynth, layouts, scores, stems, store, voices
+from underscore_training.corpus import debian, fluidsynth, layouts, multitracks, scores, stems, store, voices
 from underscore_training.corpus.__main__ import main
 from underscore_training.corpus.build import build
 from underscore_training.corpus.debian import Source
 from underscore_training.corpus.decode import Undecodable, decode
 from underscore_training.corpus.errors import CorpusError
-from underscore_training.corpus.track import KINDS, SPLITS, Track, drawn_split
+from underscore_training.corpus.track import KINDS, SPLITS, TRACK_RATE_HZ, Track, drawn_split
+from underscore_training.evaluate.asked import OF_SUNG
 
 SPEECH = Source("voices", "sounds", "*/*", "speech", 1, "test")
 NUM_PIECES = 4
@@ -261,6 +263,50 @@ def test_public_layouts_keep_their_own_splits(tmp_path: Path) -> None:
             write_noise(tmp_path / "dnr" / split / "17" / f"{kind}.wav")
     kinds = [(track.split, track.kind) for track in layouts.divide_and_remaster(tmp_path / "dnr", 1)]
     assert kinds == [(split, kind) for split in SPLITS for kind in ("speech", "music")]
+
+
+def test_songs_that_come_apart_give_a_track_per_class_and_keep_their_own_splits(tmp_path: Path) -> None:
+    stems = {
+        "S00": {"is_drum": True, "program_num": 128}, "S01": {"is_drum": False, "program_num": 33},
+        "S02": {"is_drum": False, "program_num": 4}, "S03": {"is_drum": False, "program_num": 0},
+        "S04": {"is_drum": False, "program_num": 120}, "S05": {"is_drum": False, "program_num": 60},
+    }
+    for split in ("train", "validation", "test"):
+        song = tmp_path / "slakh" / split / f"Track{split}"
+        for stem in ("S00", "S01", "S02", "S03", "S04"):
+            write_noise(song / "stems" / f"{stem}.wav", 4 if stem == "S02" else 2)
+        (song / "metadata.yaml").write_text(yaml.safe_dump({"UUID": "1", "stems": stems}))
+    found = list(multitracks.slakh(tmp_path / "slakh"))
+    kinds = ("bass", "drums", "piano")
+    assert [(track.split, track.name) for track in found] == [
+        (split, f"slakh/Track{own}/0/{kind}") for own, split in (("train", "train"), ("validation", "valid"), ("test", "test")) for kind in kinds
+    ], "an effect is of no class, and a stem that was not rendered is none"
+    piano = found[2]
+    assert piano.group == "stems/slakh/Tracktrain" and found[1].make().size == 2 * TRACK_RATE_HZ
+    whole, half = (decode(tmp_path / "slakh" / "train" / "Tracktrain" / "stems" / f"{stem}.wav") for stem in ("S02", "S03"))
+    np.testing.assert_allclose(piano.make(), whole + np.pad(half, (0, whole.size - half.size)), atol=1e-6)
+    for stem in ("drums", "bass", "other", "vocals"):
+        write_noise(tmp_path / "musdb" / "test" / "x" / f"{stem}.wav")
+    found = list(multitracks.musdb18(tmp_path / "musdb", 1))
+    assert {(track.kind, track.split, track.group) for track in found} == {(kind, "test", "stems/musdb18/x") for kind in ("drums", "bass", "singing")}
+    assert all(OF_SUNG.search(track.name) for track in found), "a song that is sung is scored as one"
+    (tmp_path / "slakh" / "test" / "Tracktest" / "metadata.yaml").write_text("stems: [S00]")
+    with pytest.raises(CorpusError, match="Tracktest/metadata.yaml: expected Slakh2100's `stems`"):
+        list(multitracks.slakh(tmp_path / "slakh"))
+    with pytest.raises(CorpusError, match="holds no audio: expected Slakh2100"):
+        list(multitracks.slakh(tmp_path / "musdb"))
+
+
+def test_songs_of_ones_own_are_taken_apart_without_any_scores_and_what_has_no_parts_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stem in ("drums", "bass", "vocals"):
+        write_noise(tmp_path / "musdb" / "test" / "x" / f"{stem}.wav", 4)
+    given = ["--out", str(tmp_path / "corpus"), "--stems", "--musdb18", str(tmp_path / "musdb")]
+    main(given)
+    assert {row.name for row in stored(tmp_path / "corpus")} == {f"musdb18/x/sung0/{kind}" for kind in ("drums", "bass", "singing")}
+    with pytest.raises(SystemExit, match="--speech cannot be taken apart by class"):
+        main([*given, "--speech", str(tmp_path)])
 
 
 def test_a_missing_package_says_what_to_do(tmp_path: Path) -> None:

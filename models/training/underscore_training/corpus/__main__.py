@@ -5,7 +5,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from . import debian, layouts, scores, stems, store, voices
+from . import debian, layouts, multitracks, scores, stems, store, voices
 from .build import build
 from .errors import CorpusError, NoScores
 from .track import KINDS, SPLITS, TRACK_RATE_HZ
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dnr", type=Path, help="Divide and Remaster")
     parser.add_argument("--no-voices", action="store_true", help="without synthetic voices")
     parser.add_argument("--no-scores", action="store_true", help="without rendered scores")
-    parser.add_argument("--stems", action="store_true", help="the parts of rendered scores by class instead, beside what is there")
+    parser.add_argument("--stems", action="store_true", help="the parts of songs by class instead, beside what is there: of rendered scores, or of --slakh and --musdb18 (and of scores too with --packages)")
     parser.add_argument("--no-singing", action="store_true", help="with --stems: without sung voices")
     parser.add_argument(
         "--prune", action="store_true",
@@ -67,12 +67,18 @@ def main(argv: list[str] | None = None) -> None:
         "slakh": layouts.slakh, "dnr": layouts.divide_and_remaster,
     }
     try:
+        if args.stems:
+            readers = {"slakh": lambda folder, _: multitracks.slakh(folder), "musdb18": multitracks.musdb18}
+            whole = [f"--{name}" for name in ("speech", "music", "dnr") if getattr(args, name)]
+            if whole:
+                raise CorpusError(f"{' and '.join(whole)} cannot be taken apart by class: leave --stems away, or run a command without it too")
         own = [reader(getattr(args, name), args.seed) for name, reader in readers.items() if getattr(args, name)]
         parts = list(own)
         if args.stems:
+            if args.packages or not own:
+                parts.append(stems.tracks(args.packages or Path("packages"), args.seed, not args.no_singing))
             # What is trained on first: the rest may be made meanwhile.
-            listed = stems.tracks(args.packages or Path("packages"), args.seed, not args.no_singing)
-            parts = [sorted(listed, key=lambda track: SPLITS.index(track.split))]
+            parts = [sorted(chain.from_iterable(parts), key=lambda track: SPLITS.index(track.split))]
         elif args.packages or not own:
             packages = args.packages or Path("packages")
             parts.append(debian.tracks(packages, args.seed))

@@ -22,6 +22,9 @@ from .track import Kind, Split, Track, drawn_split, file_fingerprint, fingerprin
 
 LICENCE = "the user's own"
 MUSDB_ACCOMPANIMENT = ("drums", "bass", "other")
+MUSDB_SPLITS: dict[str, Split | None] = {"train": None, "test": "test"}
+"""By folder. The publisher has no validation split: a part of its training songs is drawn for it (`musdb_split`)."""
+SLAKH_SPLITS: dict[str, Split] = {"train": "train", "validation": "valid", "test": "test"}
 MUSDB_STEM_STREAMS = (1, 2, 3)
 """Streams of a `.stem.mp4` after the mixture: drums, bass, other; the fourth is the vocals."""
 
@@ -32,30 +35,31 @@ def audio_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
 
 
-def _require(found: list, folder: Path, expected: str) -> None:
+def require(found: list, folder: Path, expected: str) -> None:
+    """Refuses a folder in which nothing was found."""
     if not found:
         raise CorpusError(f"{folder} holds no audio: expected {expected}")
 
 
-def _own_fingerprint(paths: list[Path]) -> str:
+def own_fingerprint(paths: list[Path]) -> str:
     """By their times too: a user's recordings are changed in place."""
     return fingerprint(file_fingerprint(paths), *(path.stat().st_mtime_ns for path in paths))
 
 
 def _piece(name: str, source: str, split: Split, path: Path) -> Track:
     make = partial(decode, path, PIECE_LIMIT_S)
-    return Track(name, source, "music", split, LICENCE, 1.0, _own_fingerprint([path]), make)
+    return Track(name, source, "music", split, LICENCE, 1.0, own_fingerprint([path]), make)
 
 
 def _speaker(name: str, source: str, split: Split, paths: list[Path], seed: int) -> Track:
     make = partial(speech_from, paths, f"{seed}/{name}")
-    return Track(name, source, "speech", split, LICENCE, 1.0, _own_fingerprint(paths), make)
+    return Track(name, source, "speech", split, LICENCE, 1.0, own_fingerprint(paths), make)
 
 
 def speech_folder(folder: Path, seed: int) -> Iterator[Track]:
     """Each subfolder is a speaker; each file beside them too."""
     files = audio_files(folder)
-    _require(files, folder, "speech, a folder or a file per speaker")
+    require(files, folder, "speech, a folder or a file per speaker")
     speakers: dict[str, list[Path]] = {}
     for path in files:
         relative = path.relative_to(folder)
@@ -68,7 +72,7 @@ def speech_folder(folder: Path, seed: int) -> Iterator[Track]:
 def music_folder(folder: Path, seed: int) -> Iterator[Track]:
     """Each file is a piece."""
     files = audio_files(folder)
-    _require(files, folder, "music, a file per piece")
+    require(files, folder, "music, a file per piece")
     for path in files:
         name = f"{folder.name}/{path.relative_to(folder)}"
         yield _piece(name, folder.name, drawn_split(name, seed), path)
@@ -83,10 +87,15 @@ def accompaniment(paths: list[Path]) -> np.ndarray:
     return np.sum([stem[:length] for stem in stems], axis=0)
 
 
+def musdb_split(name: str, seed: int) -> Split:
+    """Of a song that is published to be trained on."""
+    return "valid" if drawn_split(name, seed) == "valid" else "train"
+
+
 def musdb18(folder: Path, seed: int) -> Iterator[Track]:
     """The songs without their voices are music; a sung voice is neither dialogue nor background here."""
     found = 0
-    for own, split in (("train", None), ("test", "test")):
+    for own, split in MUSDB_SPLITS.items():
         songs = [[song / f"{stem}.wav" for stem in MUSDB_ACCOMPANIMENT] for song in sorted((folder / own).glob("*/"))]
         songs += [[song] for song in sorted((folder / own).glob("*.stem.mp4"))]
         for paths in songs:
@@ -95,26 +104,24 @@ def musdb18(folder: Path, seed: int) -> Iterator[Track]:
             found += 1
             title = paths[0].parent.name if len(paths) > 1 else paths[0].name.removesuffix(".stem.mp4")
             name = f"musdb18/{title}"
-            # The publisher has no validation split: a part of its training songs is drawn for it.
-            drawn: Split = "valid" if drawn_split(name, seed) == "valid" else "train"
             yield Track(
-                name, "musdb18", "music", split or drawn, LICENCE, 1.0, _own_fingerprint(paths),
+                name, "musdb18", "music", split or musdb_split(name, seed), LICENCE, 1.0, own_fingerprint(paths),
                 partial(accompaniment, paths),
             )
-    _require([None] * found, folder, "MUSDB18's train/ and test/ with song folders or .stem.mp4 files")
+    require([None] * found, folder, "MUSDB18's train/ and test/ with song folders or .stem.mp4 files")
 
 
 def slakh(folder: Path, seed: int) -> Iterator[Track]:
     del seed
     found = 0
-    for own, split in (("train", "train"), ("validation", "valid"), ("test", "test")):
+    for own, split in SLAKH_SPLITS.items():
         for song in sorted((folder / own).glob("Track*/")):
             for path in (song / "mix.flac", song / "mix.wav"):
                 if path.exists():
                     found += 1
                     yield _piece(f"slakh/{song.name}", "slakh", split, path)
                     break
-    _require([None] * found, folder, "Slakh2100's train/, validation/ and test/ with Track*/mix.flac")
+    require([None] * found, folder, "Slakh2100's train/, validation/ and test/ with Track*/mix.flac")
 
 
 def divide_and_remaster(folder: Path, seed: int) -> Iterator[Track]:
@@ -131,4 +138,4 @@ def divide_and_remaster(folder: Path, seed: int) -> Iterator[Track]:
                 yield (
                     _speaker(name, "dnr", split, [path], seed) if kind == "speech" else _piece(name, "dnr", split, path)
                 )
-    _require([None] * found, folder, "DnR's tr/, cv/ and tt/ with speech.wav and music.wav")
+    require([None] * found, folder, "DnR's tr/, cv/ and tt/ with speech.wav and music.wav")
