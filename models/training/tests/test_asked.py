@@ -36,7 +36,7 @@ from underscore_training.mixtures import asked as recipe
 from underscore_training.mixtures import examples
 from underscore_training.mixtures.batches import MixtureBatches
 from underscore_training.mixtures.shelf import Recording, Shelf
-from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm
+from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm, WindowNorm
 from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.growth import DoesNotGrow, grown
 from underscore_training.nets.query import QUERY_FRAMES
@@ -65,6 +65,23 @@ def net() -> AskedCRN:
 
 def magnitude(num_frames: int, num_channels: int = 1) -> torch.Tensor:
     return torch.view_as_complex(contract.test_spectrum(BentAxis.grid, num_frames, num_channels)).abs()
+
+
+def test_in_one_window_the_statistics_of_the_whole_clip_hold_from_its_first_frame_on(net: AskedCRN) -> None:
+    x = torch.randn(2, 50, 40, 3) * torch.tensor([2.0, 0.5, 1.0]) + 1
+    state = torch.zeros(2, 6, 2)
+    mean, deviation, after = WindowNorm(RunningNorm(3, 0.016))(x, state)
+    assert after is state
+    torch.testing.assert_close(mean, x.mean(dim=(1, 2), keepdim=True))
+    torch.testing.assert_close(deviation, x.std(dim=(1, 2), keepdim=True, correction=0), atol=1e-4, rtol=1e-4)
+    window, embedding = net.in_one_window(), torch.randn(1, 32)
+    torch.manual_seed(5)
+    quiet_then_loud = torch.rand(1, 60, net.grid.num_bins) * torch.linspace(0.01, 1, 60)[:, None]
+    cut = quiet_then_loud[:, :30]
+    with torch.no_grad():
+        assert torch.allclose(net.logits(quiet_then_loud, embedding)[:, :20], net.logits(cut, embedding)[:, :20], atol=1e-4), "a stream knows no end"
+        assert not torch.allclose(window.logits(quiet_then_loud, embedding)[:, :20], window.logits(cut, embedding)[:, :20], atol=1e-2)
+    assert all(isinstance(told.statistics, RunningNorm) for told in net.told_up), "the network itself is as it was"
 
 
 @pytest.mark.parametrize("frames_per_call", [1, LOOK_AHEAD_FRAMES, 4])
@@ -578,7 +595,7 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
         assert row["RQ"] == pytest.approx(np.mean([query["SDR"] for query in row["random"]])), "of all random queries the mean"
         assert len({query["cosine distance"] for query in row["random"]}) == len(row["random"]), "each recording is drawn once"
         assert np.isfinite([row["GQ"], row["RQ"], row["mixture"]]).all() and ("mean" in row) == (row["class"] != "mallets")
-    assert "Level of what was asked for, median: mean" in told
+    assert "Level of what was asked for, median: mean" in told and "Streamed against in one window of 2 s, by GQ: " in told
     assert len(rows["alone_db"]) == 2 and np.isfinite(rows["alone_db"]).all()
     assert evaluation.figures(found) == rows
     (tmp_path / "torn.json").write_text("[]")
@@ -586,6 +603,19 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
         evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--beside", str(tmp_path / "torn.json")])
     for way, own in zip(rows["interpolation"], rows["own_interpolation"]):
         assert way["classes"] == own["classes"] and way["energies_db"] != own["energies_db"] and len(way["energies_db"][0]) == 11
+
+
+def test_the_space_the_ways_and_the_losses_are_drawn(tmp_path: Path) -> None:
+    plots = pytest.importorskip("underscore_training.evaluate.query_plots", exc_type=ImportError)
+    rng = np.random.default_rng(5)
+    found = [protocols.Sample(kind, f"{kind}{n}", torch.from_numpy(rng.standard_normal(32)).float()) for kind in ("bass", "drums") for n in range(8)]
+    ways = {"means": [{"energies_db": [list(np.linspace(0, -20, 11)), list(np.linspace(-20, 0, 11))]}], "own examples": []}
+    rows = [{"GQ": 10.0, "random": [{"SDR": 9.0, "cosine distance": 0.1}, {"SDR": 2.0, "cosine distance": 0.9}]}, {"GQ": 3.0}]
+    for name in ("found.png", "found.svg"):
+        plots.draw(found, ways, rows, tmp_path / name)
+    assert (tmp_path / "found.png").read_bytes()[:4] == b"\x89PNG"
+    for title in ("Examples by t-SNE", "On the way between means", "What a random query loses"):
+        assert title in (tmp_path / "found.svg").read_text(), title
 
 
 def test_a_network_that_does_not_say_what_it_heard_is_scored_and_told(

@@ -9,11 +9,11 @@ of its parts at gains of their own, and a voice over them. Each class in it is a
   led to (`RQ again`).
 
 Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals
-over songs, and how loud what was asked for is in what was found, which SDR hardly tells; then the same of the pieces of a drum kit, in songs whose kit comes apart,
+over songs, how loud what was asked for is in what was found, which SDR hardly tells, and what the stream loses to a network that knows the whole clip's statistics; then the same of the pieces of a drum kit, in songs whose kit comes apart,
 and of the singer, in songs that are sung. Then what lies between two sounds: the energy of
 either in the estimate on the way from one class' mean to the other's along the sphere, and from one sound's own example to the other's, and by
 how much it ever turns back; what is found of a class that does not play, and of one that is all there is; and what `query_protocols` has: one of two of a class,
-coarse means against fine ones, what a query loses by its distance, and neighbours in the space, which `--figure` draws; voices over recorded pieces.
+coarse means against fine ones, what a query loses by its distance, and neighbours in the space; voices over recorded pieces.
 
 How loud and how clean what is found is hang together: networks are to be compared at one level, to which `--raised` brings them.
 """
@@ -149,7 +149,7 @@ def scores(
     net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor], kinds: Collection[str] = IN_ORDER
 ) -> list[dict]:
     """A row per song and class, of `kinds`: SDR in dB by kind of query, and under `random` that of each random one with its distance from the own."""
-    rows = []
+    rows, in_one_window = [], net.in_one_window()
     for number, song in enumerate(found):
         mixture = song.mixture
         for kind, part in song.parts.items():
@@ -160,6 +160,7 @@ def scores(
             own = examples.embedding(net, part)
             found_by_own = protocols.separated(net, mixture, own)
             row["GQ"], row["level by GQ"] = sdr_db(part, found_by_own), level_db(part, found_by_own)
+            row["GQ in one window"] = sdr_db(part, protocols.separated(in_one_window, mixture, own))
             others = [other for other in by_class[kind].recordings if other.piece != song.pieces[kind]]
             for place in rng.choice(len(others), min(NUM_RANDOM, len(others)), replace=False) if others else ():
                 random = examples.embedding(net, others[place].samples.astype(np.float32) / 32768)
@@ -276,6 +277,13 @@ def levels_told(rows: list[dict]) -> str:
     return f"Level of what was asked for, median: {told}"
 
 
+def streamed_told(rows: list[dict]) -> str:
+    """What the stream loses to a network that knows the statistics of the whole clip from its beginning on."""
+    spread = interval([row["GQ"] - row["GQ in one window"] for row in rows], [row["group"] for row in rows])
+    within = "" if spread.low is None else f" [{spread.low:+.2f}, {spread.high:+.2f}]"
+    return f"Streamed against in one window of {CLIP_S:g} s, by GQ: {spread.mean:+.2f} dB{within}"
+
+
 def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> list[float]:
     """What a class leads to that does not play: level of the estimate against the mixture, dB, one class per song."""
     levels = []
@@ -339,9 +347,14 @@ def ripples(ways: list[dict], ends: str) -> str:
 
 
 def further(
-    net: AskedCRN, rows: list[dict], by_class: dict[str, Shelf], means: dict[str, torch.Tensor], args: argparse.Namespace
+    net: AskedCRN,
+    rows: list[dict],
+    ways: dict[str, list[dict]],
+    by_class: dict[str, Shelf],
+    means: dict[str, torch.Tensor],
+    args: argparse.Namespace,
 ) -> str:
-    """The figures of `query_protocols`, a line each."""
+    """The figures of `query_protocols`, a line each; with `--figure` the picture of all."""
     lines = []
     pulls = protocols.pulls(net, by_class, args.pairs)
     if pulls:
@@ -376,9 +389,9 @@ def further(
     listed = ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
     lines.append(f"Nearest neighbours that are of the class: {np.mean(list(shares.values())):.0%} ({listed})")
     if args.figure:
-        from .query_plots import draw_space
+        from .query_plots import draw
 
-        draw_space(found, args.figure)
+        draw(found, ways, rows, args.figure)
     return "\n".join(lines)
 
 
@@ -415,7 +428,7 @@ def main(argv: list[str] | None = None) -> None:
         "--raised", type=float, default=0.0, metavar="LOGITS",
         help="raise all logits by so much: of any network more is found, and more beside it; what is louder and cleaner at once is better",
     )
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the space there, PNG or SVG")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the space, the ways and what a query loses by its distance there, PNG or SVG")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures there, JSON")
     parser.add_argument("--beside", type=Path, metavar="FILE", help="what another network's --out wrote: compare clip by clip")
     args = parser.parse_args(argv)
@@ -463,7 +476,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = scores(net, found, by_class, means)
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
     of = {"test": "", "valid": " of the validation's", "train": " of the training's"}[args.split]
-    print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{by_source(rows)}\n{levels_told(rows)}\n")
+    print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{by_source(rows)}\n{levels_told(rows)}\n{streamed_told(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
     apart = spread(apart, min(args.songs, NUM_KITS))
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
@@ -497,7 +510,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if args.out:
             write_all({args.out: json.dumps(told, indent=1).encode()})
-        print(further(net, rows, by_class, means | mean_of_singing, args))
+        print(further(net, rows, {"means": ways, "own examples": own_ways}, by_class, means | mean_of_singing, args))
     except (CorpusError, EvaluateError) as error:
         sys.exit(f"error: {error}")
 

@@ -12,6 +12,8 @@ layers are given the embedding. What differs, and why:
   same in training as in calls.
 """
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -71,6 +73,23 @@ class RunningNorm(nn.Module):
         deviation = torch.sqrt((power - mean.square()).clamp_min(0.0) + self.floor)
         next_state = next_state.to(state.dtype).reshape(-1, 2 * self.num_features, 2)
         return mean.float(), deviation.float(), next_state
+
+
+class WindowNorm(nn.Module):
+    """Mean and deviation of each feature over all bands and all frames, as the thesis' Separator has them of its window: what lies ahead is
+    known. In the place of a `RunningNorm`, whose state it leaves alone."""
+
+    def __init__(self, running: RunningNorm):
+        super().__init__()
+        self.num_features = running.num_features
+        self.floor = running.floor
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[channel, frame, band, feature]` and state -> mean and deviation `[channel, 1, 1, feature]`, state."""
+        seen = x.double()
+        mean = seen.mean(dim=(1, 2), keepdim=True)
+        deviation = torch.sqrt(seen.var(dim=(1, 2), keepdim=True, correction=0) + self.floor)
+        return mean.float(), deviation.float(), state
 
 
 class AdaptiveNorm(nn.Module):
@@ -139,3 +158,10 @@ class AskedCRN(CRN):
         padded = nn.functional.pad(magnitude, (0, 0, 0, self.look_ahead_frames))
         logits, _ = self(padded, self.zero_state(magnitude.shape[0], magnitude), embedding)
         return logits[:, self.look_ahead_frames :]
+
+    def in_one_window(self) -> "AskedCRN":
+        """The same network, which knows the statistics of the whole clip from its first frame on: to compare the stream with. Not to be exported."""
+        found = copy.deepcopy(self)
+        for told in found.told_up:
+            told.statistics = WindowNorm(told.statistics)
+        return found
