@@ -134,10 +134,11 @@ impl QuestionParams {
         let is_foreign = |kept: &KeptExample| !kept.model_id.is_empty() && kept.model_id != model.id;
         let foreign = |(kept, name): (KeptExample, &str)| {
             is_foreign(&kept).then(|| {
+                let (whose, model) = (name_of(&kept.model_id), name_of(&model.id));
+                let meanwhile = if Some(preset) == Preset::map() { "It has no place on the map" } else { "Till then nothing is separated" };
                 format!(
-                    "The example of {name} was listened to by {}, and means something else to {}: capture it anew, or open its file again.",
-                    name_of(&kept.model_id),
-                    name_of(&model.id)
+                    "The example of {name} was listened to by {whose}, and says nothing to {model}: capture it anew, or open its file again. \
+                     {meanwhile}."
                 )
             })
         };

@@ -69,6 +69,29 @@ impl Embedding {
     }
 }
 
+/// In which model's space a point lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Space(
+    /// Of the model's id; 0 where that is not known.
+    pub(crate) u64,
+);
+
+impl Space {
+    /// That of the model of this id; empty: not known.
+    #[must_use]
+    pub fn of(model_id: &str) -> Self {
+        // FNV-1a: two ids of one number would have to be looked for.
+        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(if model_id.is_empty() { 0 } else { model_id.bytes().fold(0xcbf2_9ce4_8422_2325, hash).max(1) })
+    }
+
+    /// Whether a point of this space may mean the same in the other one: it is the same, or nobody knows.
+    #[must_use]
+    pub fn may_be(self, other: Self) -> bool {
+        self == other || self.0 == 0 || other.0 == 0
+    }
+}
+
 /// A class of sounds that can be asked for without an example: the mean of its training examples.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct QueryPreset {

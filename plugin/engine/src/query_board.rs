@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use atomic_float::AtomicF32;
 
-use crate::query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS};
+use crate::query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Space};
 use crate::recording::Recording;
 use crate::thumbnail::Thumbnail;
 
@@ -17,8 +17,8 @@ pub type QueryBoards = [QueryBoard; NUM_SLOTS];
 pub enum Reading {
     /// There is no example.
     Empty,
-    /// It lies here.
-    Example(Embedding),
+    /// It lies here, in this model's space.
+    Example(Embedding, Space),
     /// It is just being written: what was there before still holds.
     Busy,
 }
@@ -44,6 +44,8 @@ pub struct QueryBoard {
     version: AtomicU32,
     has_example: AtomicBool,
     values: [AtomicF32; MAX_EMBEDDING_SIZE],
+    /// The number of a [`Space`].
+    space: AtomicU64,
     /// Number of what was taken, offered, loaded or forgotten last.
     tickets: AtomicU64,
     /// Number of what is here: what has a lower one comes too late. Of who holds `about`.
@@ -84,7 +86,7 @@ impl QueryBoard {
     pub fn load(&self, example: Option<KeptExample>) {
         let mut about = self.about();
         self.is_offered.store(false, Ordering::Release);
-        self.write(self.take_ticket(), example.as_ref().map(|example| &example.embedding));
+        self.write(self.take_ticket(), example.as_ref());
         *about = About { kept: example, num_loads: about.num_loads + 1, ..About::default() };
     }
 
@@ -124,7 +126,7 @@ impl QueryBoard {
         if ticket > newest {
             match answer {
                 Ok(example) => {
-                    self.write(ticket, Some(&example.embedding));
+                    self.write(ticket, Some(&example));
                     (about.kept, about.refusal) = (Some(example), None);
                 }
                 Err(why) => about.refusal = Some(why),
@@ -152,15 +154,18 @@ impl QueryBoard {
     }
 
     /// For who holds `about`.
-    fn write(&self, ticket: u64, example: Option<&Embedding>) {
+    fn write(&self, ticket: u64, example: Option<&KeptExample>) {
         let before = self.version.load(Ordering::Relaxed);
         self.version.store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
         self.newest.store(ticket, Ordering::Relaxed);
         self.has_example.store(example.is_some(), Ordering::Relaxed);
-        for (place, value) in self.values.iter().zip(example.copied().unwrap_or_default().values()) {
+        let (embedding, space) =
+            example.map_or_else(Default::default, |example| (example.embedding, Space::of(&example.model_id)));
+        for (place, value) in self.values.iter().zip(embedding.values()) {
             place.store(*value, Ordering::Relaxed);
         }
+        self.space.store(space.0, Ordering::Relaxed);
         self.version.store(before.wrapping_add(2), Ordering::Release);
     }
 
@@ -187,7 +192,7 @@ impl QueryBoard {
     pub fn kept(&self) -> Option<KeptExample> {
         let about = self.about();
         // It may have been forgotten since.
-        matches!(self.read(), Reading::Example(_)).then(|| about.kept.clone())?
+        matches!(self.read(), Reading::Example(..)).then(|| about.kept.clone())?
     }
 
     /// Where the example lies. Real-time safe.
@@ -203,12 +208,13 @@ impl QueryBoard {
         for (value, place) in embedding.iter_mut().zip(&self.values) {
             *value = place.load(Ordering::Relaxed);
         }
+        let space = Space(self.space.load(Ordering::Relaxed));
         fence(Ordering::Acquire);
         if self.version.load(Ordering::Relaxed) != version {
             return Reading::Busy;
         }
         let is_forgotten = newest <= self.forgotten.load(Ordering::Acquire);
-        if has_example && !is_forgotten { Reading::Example(Embedding::new(&embedding)) } else { Reading::Empty }
+        if has_example && !is_forgotten { Reading::Example(Embedding::new(&embedding), space) } else { Reading::Empty }
     }
 }
 
@@ -240,14 +246,15 @@ mod tests {
         while !writer.is_finished() {
             let settled = board.settled();
             assert!(settled.is_some() || last == 0.0, "one that waits finds something");
-            if let Reading::Example(embedding) = board.read() {
+            if let Reading::Example(embedding, _) = board.read() {
                 let values = embedding.values();
                 assert!(values.iter().all(|value| *value == values[0]), "torn: {values:?}");
                 assert!(values[0] >= last);
                 last = values[0];
             }
         }
-        assert_eq!(board.read(), Reading::Example(Embedding::new(&[19_999.0 / 200.0; MAX_EMBEDDING_SIZE])));
+        let last = Embedding::new(&[19_999.0 / 200.0; MAX_EMBEDDING_SIZE]);
+        assert_eq!(board.read(), Reading::Example(last, Space::default()));
         board.load(None);
         assert_eq!((board.read(), board.settled()), (Reading::Empty, None));
     }
@@ -307,7 +314,7 @@ mod tests {
         board.answer(late, Ok(Embedding::new(&[1.0]).into()));
         assert_eq!(value(&board), None);
         // Of an answer that had begun.
-        board.write(taken, Some(&Embedding::new(&[2.0])));
+        board.write(taken, Some(&Embedding::new(&[2.0]).into()));
         assert_eq!((board.read(), value(&board)), (Reading::Empty, None));
         post(&board, 3.0);
         assert_eq!(value(&board), Some(3.0));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::patience::Patience;
 use crate::examples::{AudioExamples, Example, FOLLOWED, NUM_OF_SIDECHAIN, NUM_OF_TARGET, NUM_PLACES};
-use crate::query::{Embedding, NUM_SLOTS, Query, Question};
+use crate::query::{Embedding, NUM_SLOTS, Query, Question, Space};
 use crate::query_board::{QueryBoard, QueryBoards, Reading};
 use crate::query_map::QueryMap;
 use crate::status::EngineStatus;
@@ -21,13 +21,35 @@ pub struct Capture {
     /// This engine's own.
     followed: Arc<QueryBoard>,
     map: QueryMap,
+    /// That of the model which is asked.
+    space: Space,
     patience: Patience,
     /// Something was to be listened to at the last look.
     is_owed: bool,
     /// `[place]` Of the example handed over last.
     numbers: [u32; NUM_PLACES],
     /// `[place]` Where the last one lies that is known.
-    known: [Option<Embedding>; NUM_PLACES],
+    known: [Option<(Embedding, Space)>; NUM_PLACES],
+}
+
+/// What is known of an example.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    /// There is none.
+    Nowhere,
+    /// It lies here.
+    Here(Embedding),
+    /// It lies in the space of another model, where it says something that this one would not understand.
+    Elsewhere,
+}
+
+impl Found {
+    fn here(self) -> Option<Embedding> {
+        match self {
+            Self::Here(embedding) => Some(embedding),
+            Self::Nowhere | Self::Elsewhere => None,
+        }
+    }
 }
 
 impl Capture {
@@ -37,9 +59,14 @@ impl Capture {
         boards: Arc<QueryBoards>,
         followed: Arc<QueryBoard>,
         map: QueryMap,
+        space: Space,
         patience: Patience,
     ) -> Self {
-        let known = std::array::from_fn(|place| boards.get(place).unwrap_or(&followed).settled());
+        let settled = |place: usize| {
+            let kept = boards.get(place).unwrap_or(&*followed).kept();
+            kept.map(|example| (example.embedding, Space::of(&example.model_id)))
+        };
+        let known = std::array::from_fn(settled);
         let mut own = Self {
             end,
             sidechain: Default::default(),
@@ -47,6 +74,7 @@ impl Capture {
             boards,
             followed,
             map,
+            space,
             patience,
             is_owed: false,
             numbers: [0; NUM_PLACES],
@@ -122,31 +150,36 @@ impl Capture {
     }
 
     /// Where what is asked for lies; slot A asks for what the sidechain says where that is followed. While the host renders ahead of real
-    /// time examples that were taken or offered are waited for, asked for or not: the render may end before anybody asks.
+    /// time examples that were taken or offered are waited for, asked for or not: the render may end before anybody asks. None where an
+    /// example is asked for that another model listened to.
     pub fn place(
         &mut self,
         question: &Question,
         is_following: bool,
         longest_wait: Option<Duration>,
         status: &EngineStatus,
-    ) -> Embedding {
+    ) -> Option<Embedding> {
         if let Some(longest_wait) = longest_wait {
             self.wait(longest_wait, status);
         }
-        let said = if is_following { self.example(FOLLOWED) } else { None };
+        let said = if is_following { self.example(FOLLOWED).here() } else { None };
         status.set_has_followed(said.is_some());
         let mut of_slot = |slot: usize| {
             if slot == 0
                 && let Some(said) = said
             {
-                return said;
+                return Some(said);
             }
             match question.slots[slot] {
-                Query::Point(embedding) => embedding,
-                Query::Example { otherwise } => self.example(slot).unwrap_or(otherwise),
+                Query::Point(embedding) => Some(embedding),
+                Query::Example { otherwise } => match self.example(slot) {
+                    Found::Here(embedding) => Some(embedding),
+                    Found::Nowhere => Some(otherwise),
+                    Found::Elsewhere => None,
+                },
                 Query::Map(at) => {
-                    let examples = std::array::from_fn(|slot| self.example(slot));
-                    self.map.between(at, examples)
+                    let examples = std::array::from_fn(|slot| self.example(slot).here());
+                    Some(self.map.between(at, examples))
                 }
             }
         };
@@ -154,7 +187,7 @@ impl Capture {
         match question.blend {
             blend if blend <= 0.0 => of_slot(0),
             blend if blend >= 1.0 => of_slot(1),
-            blend => of_slot(0).towards(&of_slot(1), blend),
+            blend => of_slot(0).zip(of_slot(1)).map(|(a, b)| a.towards(&b, blend)),
         }
     }
 
@@ -177,13 +210,17 @@ impl Capture {
     }
 
     /// Where the example of `place` lies.
-    fn example(&mut self, place: usize) -> Option<Embedding> {
+    fn example(&mut self, place: usize) -> Found {
         match self.board(place).read() {
-            Reading::Example(embedding) => self.known[place] = Some(embedding),
+            Reading::Example(embedding, space) => self.known[place] = Some((embedding, space)),
             Reading::Empty => self.known[place] = None,
             Reading::Busy => {}
         }
-        self.known[place]
+        match self.known[place] {
+            None => Found::Nowhere,
+            Some((embedding, space)) if space.may_be(self.space) => Found::Here(embedding),
+            Some(_) => Found::Elsewhere,
+        }
     }
 }
 
@@ -210,7 +247,7 @@ mod tests {
         let (audio, mut worker) = examples(1, 16);
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let patience = Patience::with(Waker::none());
-        let mut capture = Capture::new(audio, Arc::default(), Arc::default(), map, patience.clone());
+        let mut capture = Capture::new(audio, Arc::default(), Arc::default(), map, Space::default(), patience.clone());
         let longest_wait = Duration::from_millis(500);
         let num_waits = |capture: &mut Capture| {
             let began = Instant::now();

@@ -16,7 +16,7 @@ use crate::catalogue::ModelSpec;
 use crate::examples::examples;
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
-use crate::query::{Embedding, Question};
+use crate::query::{Embedding, Question, Space};
 use crate::query_board::{QueryBoard, QueryBoards};
 use crate::resources::Resources;
 use crate::status::{EngineStatus, State};
@@ -213,7 +213,7 @@ impl Engine {
             num_frames: spec.query_frames,
             embedding_size: spec.embedding_size,
         };
-        Some((Capture::new(audio, config.boards.clone(), followed, map, patience), listener))
+        Some((Capture::new(audio, config.boards.clone(), followed, map, Space::of(&spec.id), patience), listener))
     }
 
     fn new(
@@ -357,8 +357,11 @@ impl Engine {
         };
         let embedding = match &mut self.capture {
             Some(capture) => capture.place(&settings.question, settings.is_following, longest_wait, &self.status),
-            None => Embedding::default(),
+            None => Some(Embedding::default()),
         };
+        // What nobody here understands is not separated by.
+        let is_unanswerable = embedding.is_none();
+        let embedding = embedding.unwrap_or_default();
         let may_wait_for_model = longest_wait.is_some() && is_loading;
         let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
         self.presence.clear();
@@ -370,7 +373,7 @@ impl Engine {
             done += take;
             // Counted and decided place by place, so that it does not depend on where blocks end.
             self.num_asleep_samples = if settings.asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
-            let asleep = self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
+            let asleep = is_unanswerable || self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
             let Settings { strength, stereo_link, .. } = *settings;
             self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait });
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::examples::FOLLOWED;
 use crate::query::{NUM_SLOTS, Query};
-use crate::query_board::Reading;
+use crate::query_board::{KeptExample, Reading};
 use crate::query_map::Projection;
 use crate::recording::Recording;
 use crate::worker_thread::Urgency;
@@ -56,6 +56,14 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[double::EXAMPLE])));
     assert_eq!(config.boards[0].refusal(), None);
     let mut stream = worker.join().unwrap();
+    let found = gain_of(&mut engine, &mut stream);
+    assert!((found - double::EXAMPLE).abs() < 0.02, "{found}");
+    // What another model heard says nothing to this one, which separates nothing rather than anything.
+    let heard = config.boards[0].kept();
+    config.boards[0].load(Some(KeptExample { model_id: "another".into(), ..heard.clone().unwrap() }));
+    let found = gain_of(&mut engine, &mut stream);
+    assert!((found - 0.5).abs() < 1e-6, "every stem gets an equal share of the input, and not {found}");
+    config.boards[0].load(heard);
     let found = gain_of(&mut engine, &mut stream);
     assert!((found - double::EXAMPLE).abs() < 0.02, "{found}");
     drop((engine, stream));
@@ -165,17 +173,25 @@ fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to
     let status = engine.status();
     let mut place = |slots: [Query; 2], blend: f32| {
         let question = Question { slots, blend };
-        engine.capture.as_mut().unwrap().place(&question, false, None, &status).values()[0]
+        engine.capture.as_mut().unwrap().place(&question, false, None, &status).map(|at| at.values()[0])
     };
     let of_both = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
-    assert_eq!(place(of_both, 0.0), -1.0, "there is no example yet");
+    assert_eq!(place(of_both, 0.0), Some(-1.0), "there is no example yet");
     config.boards[0].load(Some(Embedding::new(&[1.0]).into()));
     for (blend, expected) in [(0.0, 1.0), (0.25, 1.5), (0.5, 2.0), (1.0, 3.0)] {
-        assert_eq!(place(of_both, blend), expected, "at {blend}");
+        assert_eq!(place(of_both, blend), Some(expected), "at {blend}");
     }
-    assert_eq!(place([Query::Map([1.0, 0.0]); 2], 0.0), 1.0, "the only anchor is the example of A");
+    let on_map = [Query::Map([1.0, 0.0]); 2];
+    assert_eq!(place(on_map, 0.0), Some(1.0), "the only anchor is the example of A");
+    config.boards[0].load(Some(KeptExample { model_id: "another".into(), ..Embedding::new(&[2.0]).into() }));
+    for (blend, expected) in [(0.0, None), (0.5, None), (1.0, Some(3.0))] {
+        assert_eq!(place(of_both, blend), expected, "another model's, at {blend}");
+    }
+    assert_ne!(place(on_map, 0.0), Some(2.0), "it is nowhere on this map");
+    config.boards[0].load(Some(KeptExample { model_id: config.model.id.clone(), ..Embedding::new(&[2.0]).into() }));
+    assert_eq!(place(of_both, 0.0), Some(2.0), "this one's own");
     config.boards[0].load(None);
-    assert_eq!(place(of_both, 0.0), -1.0, "a session without an example was loaded");
+    assert_eq!(place(of_both, 0.0), Some(-1.0), "a session without an example was loaded");
 }
 
 #[test]
@@ -232,12 +248,12 @@ fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks
         let status = engine.status();
         let question = Question::default();
         let mut place = |is_following: bool| {
-            engine.capture.as_mut().unwrap().place(&question, is_following, None, &status).values()[0]
+            engine.capture.as_mut().unwrap().place(&question, is_following, None, &status).unwrap().values()[0]
         };
         assert_eq!([place(true), place(false)], [3.0, 0.0]);
         assert_eq!(config.boards[0].settled(), None, "nothing of it is kept");
         engine.reset();
-        assert_eq!(engine.capture.as_mut().unwrap().place(&question, true, None, &status).values()[0], 0.0);
+        assert_eq!(engine.capture.as_mut().unwrap().place(&question, true, None, &status).unwrap().values()[0], 0.0);
     }
 }
 
@@ -278,7 +294,7 @@ fn what_a_sidechain_said_is_forgotten_when_it_is_no_longer_followed() {
     let status = engine.status();
     let mut said = |is_following: bool| {
         assert_no_alloc(|| engine.follow(is_following, 512));
-        engine.capture.as_mut().unwrap().place(&Question::default(), true, None, &status).values()[0]
+        engine.capture.as_mut().unwrap().place(&Question::default(), true, None, &status).unwrap().values()[0]
     };
     said(true);
     listener.followed.answer(listener.followed.take_ticket(), Ok(Embedding::new(&[2.0]).into()));
