@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
+use nice_plug::context::PluginApi;
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::LogicalSize;
 use nice_plug::prelude::*;
@@ -133,6 +134,10 @@ pub struct EditorApp {
 impl NiceEguiApp for EditorApp {
     fn build(&mut self, context: egui::Context, gui: GuiContext, _frame: &mut Frame) -> Result<(), HandlerError> {
         theme::apply(&context);
+        if gui.plugin_api() != PluginApi::Standalone {
+            // Ctrl+Q is the host's: it would close the window in its frame, which the framework does not tell the host of.
+            context.options_mut(|options| options.quit_shortcuts.clear());
+        }
         self.kept_state = KeptState::load(&gui);
         self.gui = Some(gui);
         // Not while the host opens the window: the framework's wrapper may not be called back from within that.

@@ -67,7 +67,10 @@ struct Active {
     mixer: Mixer,
     num_channels: usize,
     max_block_samples: usize,
+    /// Of the block that is processed.
     render: RenderMode,
+    /// What the host said when it set up.
+    render_of_setup: RenderMode,
     switches: Switches,
 }
 
@@ -157,6 +160,7 @@ impl Plugin for Underscore {
             num_channels,
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode),
+            render_of_setup: render_mode(buffer_config.process_mode),
             switches: Switches::of(&self.params.question),
         });
         true
@@ -187,6 +191,8 @@ impl Plugin for Underscore {
     ) -> ProcessStatus {
         let Some(active) = &mut self.active else { return ProcessStatus::Error("process without activate") };
         let start = Instant::now();
+        let of_block = self.bus_guard.as_ref().and_then(vst3::BusGuardOwner::render_mode);
+        active.render = of_block.map_or(active.render_of_setup, render_mode);
         let meters = self.editor_state.is_open().then_some(&*self.meters);
         diagnostics::watch_allocations(|| active.process(&self.params, meters, buffer, aux));
         active.separation.note_process_us(start.elapsed().as_secs_f32() * 1e6);

@@ -172,9 +172,9 @@ fn text_to_gain(text: &str) -> Option<f32> {
     finite(number).map(util::db_to_gain)
 }
 
-/// The number that a text says, if it says one.
+/// The number that a text says, if it says one; its decimal sign is a point or a comma.
 pub(crate) fn finite(text: &str) -> Option<f32> {
-    text.trim().replace('\u{2212}', "-").parse().ok().filter(|number: &f32| number.is_finite())
+    text.trim().replace('\u{2212}', "-").replace(',', ".").parse().ok().filter(|number: &f32| number.is_finite())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use egui::{ComboBox, Response, Ui};
 use nice_plug::prelude::*;
 
-use super::gesture::set;
+use super::gesture::{set, set_unautomated};
 
 /// A list of `variants` of `param`, `width` points wide.
 pub fn draw<T: Enum + PartialEq + Copy + 'static>(
@@ -21,7 +21,11 @@ pub fn draw<T: Enum + PartialEq + Copy + 'static>(
         .show_ui(ui, |ui| {
             for variant in variants {
                 if ui.selectable_label(param.value() == variant, name(variant)).clicked() {
-                    set(setter, param, variant);
+                    if param.flags().contains(ParamFlags::NON_AUTOMATABLE) {
+                        set_unautomated(setter, param, variant);
+                    } else {
+                        set(setter, param, variant);
+                    }
                 }
             }
         })

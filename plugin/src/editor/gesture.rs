@@ -20,6 +20,19 @@ pub fn set<P: Param>(setter: &ParamSetter, param: &P, value: P::Plain) {
     setter.end_set_parameter(param);
 }
 
+/// The same of a param that no host automates. Some hosts (Ardour) know nothing of these and give no value back, which the framework waits for
+/// while blocks are processed: so it is written here, too. Only for params that `process` does not read.
+pub fn set_unautomated<P: Param>(setter: &ParamSetter, param: &P, value: P::Plain) {
+    debug_assert!(param.flags().contains(ParamFlags::NON_AUTOMATABLE));
+    let normalized = param.preview_normalized(value);
+    // The host first: a gesture's value is asked for as it was before.
+    setter.begin_set_parameter(param);
+    setter.set_parameter_normalized(param, normalized);
+    setter.end_set_parameter(param);
+    // SAFETY: the param is borrowed, so it lives; its value is atomic.
+    unsafe { param.as_ptr()._internal_set_normalized_value(normalized) };
+}
+
 /// Which way a control goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Along {
@@ -113,6 +126,19 @@ mod tests {
             follow(ui, setter, &param, &response, (Along::Width, TRAVEL), |from, notches| from + 0.01 * notches);
         });
         hand.gestures()
+    }
+
+    #[test]
+    fn what_no_host_automates_is_set_though_the_host_gives_nothing_back() {
+        let (automated, unautomated) =
+            (BoolParam::new("Bypass", false), BoolParam::new("Model", false).non_automatable());
+        let mut hand = Hand::default();
+        hand.does(&[], &mut |_, setter| {
+            set(setter, &automated, true);
+            set_unautomated(setter, &unautomated, true);
+        });
+        assert!(!automated.value() && unautomated.value());
+        assert_eq!(hand.gestures().iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[1.0], [1.0]]);
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //! Of a setup the wrapper notes the render mode after it has made the configuration that the plugin is activated with: a bounce
 //! would be called real time, and playback after it offline. So it is told twice.
 //!
+//! The mode that a block is given with the wrapper does not pass on at all, and there are hosts that set up once and bounce by it (Ardour's
+//! export, JUCE's where rate and block stay as they are). It is kept here: see [`BusGuardOwner::render_mode`].
+//!
 //! The interception is one vtable: COM objects are called through a pointer to a table of functions, and the object's pointer
 //! for `IAudioProcessor` is set to a copy of its table with two functions replaced. The copy is the head of a [`BusGuard`], so
 //! that the functions find the guard of their own instance.
@@ -18,8 +21,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
 
-use nice_plug::prelude::AsyncExecutor;
+use nice_plug::prelude::{AsyncExecutor, ProcessMode};
 use nice_plug::wrapper::vst3::Wrapper;
 use nice_plug::wrapper::vst3::vst3::ComWrapper;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
@@ -33,6 +37,22 @@ use crate::Underscore;
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::params::UnderscoreParams;
+
+pub use modes::{BOUNCES, PLAYS, PREFETCHES};
+
+/// The interface's modes, in the type of the fields that hold them.
+#[allow(
+    clippy::cast_possible_wrap,
+    clippy::unnecessary_cast,
+    reason = "the interface's constants are u32 or i32 by platform"
+)]
+mod modes {
+    use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::ProcessModes_;
+
+    pub const PLAYS: i32 = ProcessModes_::kRealtime as i32;
+    pub const PREFETCHES: i32 = ProcessModes_::kPrefetch as i32;
+    pub const BOUNCES: i32 = ProcessModes_::kOffline as i32;
+}
 
 /// The same counts in the interface's own type.
 const STEREO: i32 = 2;
@@ -48,11 +68,40 @@ pub struct BusGuard {
     vtbl: UnsafeCell<MaybeUninit<IAudioProcessorVtbl>>,
     original: Cell<*const IAudioProcessorVtbl>,
     spare: UnsafeCell<Spare>,
+    block_mode: BlockMode,
     /// The rate that was set up last, Hz.
     #[cfg(target_os = "linux")]
     rate_hz: Cell<f32>,
     #[cfg(target_os = "linux")]
     window: OnceLock<Arc<WindowGuard>>,
+}
+
+/// The mode that blocks are given with. A host that leaves it at real time, its zero, may never have written it: it is believed from the first block
+/// on that says another one.
+struct BlockMode(AtomicI32);
+
+impl BlockMode {
+    const UNTOLD: i32 = -1;
+
+    const fn new() -> Self {
+        Self(AtomicI32::new(Self::UNTOLD))
+    }
+
+    fn note(&self, mode: i32) {
+        if mode != PLAYS || self.0.load(Ordering::Relaxed) != Self::UNTOLD {
+            self.0.store(mode, Ordering::Relaxed);
+        }
+    }
+
+    /// None where the host has not said any.
+    fn get(&self) -> Option<ProcessMode> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::UNTOLD => None,
+            BOUNCES => Some(ProcessMode::Offline),
+            PREFETCHES => Some(ProcessMode::Buffered),
+            _ => Some(ProcessMode::Realtime),
+        }
+    }
 }
 
 /// Memory for buses that the host does not pass.
@@ -98,6 +147,13 @@ impl BusGuardOwner {
         let _ = (params, tasks);
     }
 
+    /// The mode of the block that is processed just now, where the host tells it block by block; else that of the setup holds. Real-time safe.
+    #[must_use]
+    pub fn render_mode(&self) -> Option<ProcessMode> {
+        // SAFETY: the owner keeps it alive.
+        unsafe { self.0.as_ref() }.block_mode.get()
+    }
+
     /// Waits until the framework has done what blocks left it to do: a task that outlives its instance ends the thread of them all.
     pub fn settle(&self) {
         #[cfg(target_os = "linux")]
@@ -125,6 +181,7 @@ impl BusGuard {
             vtbl: UnsafeCell::new(MaybeUninit::uninit()),
             original: Cell::new(std::ptr::null()),
             spare: UnsafeCell::new(Spare::new()),
+            block_mode: BlockMode::new(),
             #[cfg(target_os = "linux")]
             rate_hz: Cell::new(0.0),
             #[cfg(target_os = "linux")]
@@ -323,6 +380,7 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
         let original = (*guard.original.get()).process;
         let process = |this, data: *mut ProcessData| guard.in_block(&mut *data, |data| original(this, data));
         let Some(mut own) = data.as_ref().copied() else { return original(this, data) };
+        guard.block_mode.note(own.processMode);
         let spare = &mut *guard.spare.get();
         let has_main = buses(own.outputs, own.numOutputs).first().is_some_and(|main| is_usable(main, main.numChannels));
         if !has_main {
@@ -341,7 +399,7 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
 mod tests {
     use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{IAudioProcessorTrait, IComponent, IComponentTrait};
 
-    use super::super::double::{self, BOUNCES, PLAYS};
+    use super::super::double;
     use super::*;
     use crate::diagnostics;
 
@@ -368,6 +426,34 @@ mod tests {
     #[test]
     fn a_bounce_is_called_offline_and_playback_after_it_is_not() {
         assert_eq!(offline_activations_after(&[PLAYS, BOUNCES, PLAYS, PLAYS, BOUNCES]), [0, 1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn the_mode_of_a_block_is_believed_once_a_host_has_said_another_one_than_its_zero() {
+        let told = BlockMode::new();
+        let after = |mode| {
+            told.note(mode);
+            told.get()
+        };
+        let modes = [PLAYS, PLAYS, BOUNCES, PLAYS, PREFETCHES, BOUNCES].map(after);
+        let (plays, bounces) = (Some(ProcessMode::Realtime), Some(ProcessMode::Offline));
+        assert_eq!(modes, [None, None, bounces, plays, Some(ProcessMode::Buffered), bounces]);
+    }
+
+    #[test]
+    fn a_host_that_bounces_by_its_blocks_alone_is_heard() {
+        let instance = double::instance();
+        let processor = instance.as_com_ref::<IAudioProcessor>().expect("an audio processor");
+        // SAFETY: calls as a host makes them, on one thread; of plain data without buses and samples nothing is read, and the guard lives.
+        unsafe {
+            let mut setup = double::setup(PLAYS, 512);
+            assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
+            let mut data: ProcessData = std::mem::zeroed();
+            data.processMode = BOUNCES;
+            processor.process(&raw mut data);
+            let guard = BusGuard::of(processor.as_ptr());
+            assert_eq!(guard.block_mode.get(), Some(ProcessMode::Offline));
+        }
     }
 
     #[test]

@@ -7,13 +7,10 @@
 
 use nice_plug::wrapper::vst3::Wrapper;
 use nice_plug::wrapper::vst3::vst3::ComWrapper;
-use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{ProcessModes_, ProcessSetup, SymbolicSampleSizes_};
+use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{ProcessSetup, SymbolicSampleSizes_};
 
 use super::bus_guard::BusGuard;
 use crate::Underscore;
-
-pub const PLAYS: i32 = ProcessModes_::kRealtime as i32;
-pub const BOUNCES: i32 = ProcessModes_::kOffline as i32;
 
 /// An instance as the factory makes it.
 pub fn instance() -> ComWrapper<Wrapper<Underscore>> {
