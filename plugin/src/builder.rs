@@ -245,6 +245,7 @@ impl BuilderState {
             device: key.device,
             resources: Resources::of_this_binary(),
             boards: boards.clone(),
+            may_render_ahead: host.lines_up,
         };
         match Engine::activate(config, &self.workers[self.worker_idx]) {
             Ok(engine) => {

@@ -19,6 +19,7 @@ mod kept_state;
 mod levels;
 mod query_map;
 mod question_panel;
+mod scaled;
 mod separation_panel;
 mod session_watch;
 mod slider;
@@ -37,9 +38,7 @@ use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::LogicalSize;
 use nice_plug::prelude::*;
 use nice_plug_egui::baseview::{HandlerError, WindowContext};
-use nice_plug_egui::{
-    EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor,
-};
+use nice_plug_egui::{EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor};
 use underscore_engine::{Resources, State, StatusSnapshot, try_loads_again};
 
 use crate::block::NUM_STEMS;
@@ -51,6 +50,7 @@ use crate::params::UnderscoreParams;
 use example_file::ExampleFile;
 use kept_state::KeptState;
 use levels::Levels;
+pub use scaled::ScaledEditor;
 use session_watch::SessionWatch;
 
 /// Size of the window, points.
@@ -81,7 +81,7 @@ pub(crate) fn create(
     params: Arc<UnderscoreParams>,
     builder: Arc<Builder>,
     meters: Arc<Meters>,
-) -> Option<EguiEditor<EditorApp>> {
+) -> Option<ScaledEditor> {
     let settings = EguiNiceSettings::new().with_tile("Underscore");
     let app = EditorApp {
         params,
@@ -102,7 +102,8 @@ pub(crate) fn create(
         is_holding: false,
         let_go_at: None,
     };
-    create_egui_editor(state, RepaintNotifier::new(), settings, app)
+    let editor = create_egui_editor(state, RepaintNotifier::new(), settings, app)?;
+    Some(ScaledEditor::new(editor, SIZE))
 }
 
 /// What the window shows.

@@ -31,12 +31,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nice_plug::prelude::*;
-use nice_plug_egui::{EguiEditor, EguiEditorState};
+use nice_plug_egui::EguiEditorState;
 use underscore_engine::{NUM_SLOTS, RenderMode, Settings, StatusSnapshot};
 
 use block::MAX_CHANNELS;
 use builder::{Builder, HostConfig, Tender, wanted};
-use editor::EditorApp;
+use editor::ScaledEditor;
 use meters::Meters;
 use mixer::Mixer;
 use params::UnderscoreParams;
@@ -110,7 +110,7 @@ impl Plugin for Underscore {
     const SAMPLE_ACCURATE_AUTOMATION: bool = true;
     const HARD_REALTIME_ONLY: bool = false;
 
-    type Editor = EguiEditor<EditorApp>;
+    type Editor = ScaledEditor;
     type SysExMessage = ();
     /// Says that its turn has come; see [`vst3`].
     type BackgroundTask = vst3::Marker;

@@ -137,7 +137,8 @@ impl CallShape {
         ((stem_idx * self.num_channels + channel_idx) * self.num_frames + frame_idx) * self.grid.synthesis_samples()
     }
 
-    fn new_call(&self) -> Call {
+    /// One of these sizes, in which nothing is.
+    pub fn new_call(&self) -> Call {
         Call {
             epoch: 0,
             first_frame: 0,

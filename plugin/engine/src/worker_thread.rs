@@ -262,7 +262,10 @@ impl Desk {
     fn turn(&mut self, next: Option<Assignment>) -> Option<Duration> {
         if let Some(next) = next {
             self.end_stream();
-            self.stream = guarded(&next.status.clone(), || (self.open)(next)).flatten();
+            // An engine that was made for a look is gone by now, and its host waits for this thread.
+            if !next.end.is_abandoned() {
+                self.stream = guarded(&next.status.clone(), || (self.open)(next)).flatten();
+            }
             if self.stream.is_some() {
                 self.kept = None;
             }

@@ -276,7 +276,7 @@ impl Dispatch {
                 }
             }
             Some((_, call)) if call.outcome == Outcome::Failed => Due::Nothing,
-            _ => due_missing(sent, status),
+            _ => self.due_missing(sent, status),
         }
     }
 
@@ -292,7 +292,21 @@ impl Dispatch {
         if calls().skip(1).any(|sent| sent == Sent::Anew) && !calls().any(|sent| sent == Sent::Dropped) {
             return Due::Unheard;
         }
-        due_missing(Sent::WhileRunning, status)
+        self.due_missing(Sent::WhileRunning, status)
+    }
+
+    /// What there is for a frame that got nothing from a call which should have served it, by what became of that call.
+    fn due_missing(&self, sent: Sent, status: &EngineStatus) -> Due {
+        let is_expected = match status.state() {
+            State::Running => true,
+            // A bounce waited for the model, in vain: that is to be told.
+            State::Loading => self.patience.has_given_up(),
+            State::Unavailable => false,
+        };
+        match sent {
+            Sent::WhileRunning | Sent::Anew if is_expected => Due::Late,
+            _ => Due::Nothing,
+        }
     }
 
     /// A call that came back, by the place that [`Due::Mask`] names.
@@ -339,14 +353,6 @@ impl Dispatch {
             self.collect();
             is_met(self)
         });
-    }
-}
-
-/// What there is for a frame that got nothing from a call which should have served it, by what became of that call.
-fn due_missing(sent: Sent, status: &EngineStatus) -> Due {
-    match sent {
-        Sent::WhileRunning | Sent::Anew if status.state() == State::Running => Due::Late,
-        _ => Due::Nothing,
     }
 }
 

@@ -58,6 +58,9 @@ pub struct EngineConfig {
     pub resources: Resources,
     /// Where examples are written that a model which is asked has listened to.
     pub boards: Arc<QueryBoards>,
+    /// Whether who runs it may render ahead of real time without saying so. A program that plays through a sound server cannot, whatever the
+    /// clocks say: what it is given too fast is given at another rate than it was started for.
+    pub may_render_ahead: bool,
 }
 
 /// The lowest host rate at which anything is separated, Hz: the telephone's. Half of what carries speech is missing below it.
@@ -510,7 +513,8 @@ pub(super) fn num_calls(latency: &Latency, timing: &ModelTiming) -> usize {
 /// bounce in large blocks were due before the lead was seen.
 fn pace_of(latency: &Latency, config: &EngineConfig) -> Pace {
     let slack_samples = latency.deadline_samples.saturating_sub(config.max_block_samples);
-    Pace::new(slack_samples as f64 / config.host_rate_hz, config.max_block_samples as f64 / config.host_rate_hz)
+    let slack_s = if config.may_render_ahead { slack_samples as f64 / config.host_rate_hz } else { f64::INFINITY };
+    Pace::new(slack_s, config.max_block_samples as f64 / config.host_rate_hz)
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ fn config_of(timing: ModelTiming, num_channels: usize, max_block_samples: usize)
         device: DeviceChoice::Cpu,
         resources: Resources::at("/nowhere"),
         boards: Arc::default(),
+        may_render_ahead: true,
     }
 }
 
@@ -459,6 +460,24 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
         drop(engine);
         thread.join().unwrap();
     }
+}
+
+#[test]
+fn a_program_that_cannot_render_ahead_waits_for_nobody_however_fast_it_is_given_sound() {
+    let took = |may_render_ahead: bool| {
+        let config = EngineConfig { may_render_ahead, ..config(1, 512) };
+        let (mut engine, _worker) = engine_and_worker(&config);
+        engine.pace = pace_of(&engine.latency, &config);
+        let began = Instant::now();
+        let tone = [0.1; 512];
+        for _ in 0..200 {
+            engine.process(&[&tone], &Settings::default());
+        }
+        began.elapsed()
+    };
+    assert!(took(true) >= LONGEST_WAIT_AHEAD, "a host that is ahead of time is a bounce");
+    let took = took(false);
+    assert!(took < Duration::from_millis(500), "{took:?}");
 }
 
 #[path = "listening_tests.rs"]

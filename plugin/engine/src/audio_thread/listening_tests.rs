@@ -221,6 +221,22 @@ fn what_was_found_can_be_the_next_example_once_something_is() {
 }
 
 #[test]
+fn while_a_bounce_waits_for_an_example_nothing_of_what_is_found_is_missed() {
+    let (_, mut engine, mut listener) = listening_engine();
+    let offline = Settings { render: RenderMode::Offline, ..Settings::default() };
+    engine.reset();
+    engine.hop_presence = (1.0, 1.0);
+    assert_no_alloc(|| engine.take_found(0));
+    let example = listener.examples.receive().unwrap();
+    listener.examples.give_back(example);
+    // No block of the sidechain comes before.
+    engine.process(&[&[0.25; 10]], &offline);
+    engine.take_found(0);
+    let example = listener.examples.receive().unwrap();
+    assert_eq!((example.number, example.num_filled()), (2, 10));
+}
+
+#[test]
 fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks() {
     for block in [100, 512] {
         let (config, mut engine, mut listener) = listening_engine();

@@ -30,10 +30,15 @@ impl Patience {
         self.has_given_up.store(false, Ordering::Relaxed);
     }
 
+    /// Whether what is not here now is not coming.
+    pub fn has_given_up(&self) -> bool {
+        self.has_given_up.load(Ordering::Relaxed)
+    }
+
     /// Waits until `is_met`, or until there is nothing to be hoped for.
     pub fn wait(&self, longest: Duration, status: &EngineStatus, mut is_met: impl FnMut() -> bool) {
         let began = Instant::now();
-        while !is_met() && !self.has_given_up.load(Ordering::Relaxed) && status.state() != State::Unavailable {
+        while !is_met() && !self.has_given_up() && status.state() != State::Unavailable {
             self.has_given_up.store(began.elapsed() > longest, Ordering::Relaxed);
             self.waker.wake();
             std::thread::sleep(LOOK_EVERY);

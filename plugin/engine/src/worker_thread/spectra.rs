@@ -4,6 +4,10 @@ use underscore_dsp::{Complex32, MaskedSynthesis, OverlapAdd, Stft, linking};
 
 use crate::handoff::{Call, CallShape};
 
+/// Peak of the loudest frame that the model hears as it is, 12 dB over full scale. The level by which models judge what they hear is that of seconds:
+/// one burst of a filter that blew up would have them take all that comes in the next half minute for silence.
+const LOUDEST_HEARD: f32 = 4.0;
+
 /// The mixture's spectra, kept until their masks come: those of a call are for the frames `look_ahead_frames` earlier.
 pub struct Spectra {
     shape: CallShape,
@@ -63,17 +67,22 @@ impl Spectra {
             let place = (frame_index % kept.len() as u64) as usize;
             let Kept { frame_index: kept_index, spectra } = &mut kept[place];
             *kept_index = Some(frame_index);
+            let mut peak = 0.0_f32;
             for (channel_idx, spectrum) in spectra.iter_mut().enumerate() {
                 let offset = shape.samples_offset(channel_idx, frame_idx);
-                self.stft.analyse(&call.samples[offset..offset + shape.grid.window_samples()], spectrum);
+                let samples = &call.samples[offset..offset + shape.grid.window_samples()];
+                peak = samples.iter().fold(peak, |peak, sample| peak.max(sample.abs()));
+                self.stft.analyse(samples, spectrum);
             }
+            // What is heard stays as it is.
+            let scale = self.scale * (LOUDEST_HEARD / peak.max(LOUDEST_HEARD));
             for mask_channel_idx in 0..call.num_mask_channels {
                 let offset = shape.spectrum_offset(mask_channel_idx, frame_idx);
                 let out = &mut self.features[offset..offset + shape.num_bins * 2];
                 if call.num_mask_channels == 1 {
-                    linking::link_rms(spectra.iter().map(Vec::as_slice), self.scale, out);
+                    linking::link_rms(spectra.iter().map(Vec::as_slice), scale, out);
                 } else {
-                    linking::pack(&spectra[mask_channel_idx], self.scale, out);
+                    linking::pack(&spectra[mask_channel_idx], scale, out);
                 }
             }
         }
@@ -112,5 +121,57 @@ impl Spectra {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::{ModelTiming, latency};
+
+    #[test]
+    fn a_burst_is_turned_down_for_the_model_and_all_else_is_heard_as_it_is() {
+        const TIMING: ModelTiming = ModelTiming::PAPER;
+        let grid = latency(&TIMING, 48_000.0, 512).unwrap().grid;
+        let (num_frames, num_bins) = (8, TIMING.num_bins);
+        let shape = CallShape { grid, num_channels: 2, num_frames, num_bins, num_stems: 1, embedding_size: 0 };
+        let scale = 0.5;
+        let features_of = |burst: f32, num_mask_channels: usize| {
+            let mut call = shape.new_call();
+            call.num_mask_channels = num_mask_channels;
+            for (idx, sample) in call.samples.iter_mut().enumerate() {
+                *sample = 0.1 * (idx as f32 * 0.37).sin();
+            }
+            // In the last frame's last hop alone.
+            let at = shape.samples_offset(1, num_frames - 1) + grid.window_samples() - grid.hop_samples() / 2;
+            call.samples[at] += burst;
+            Spectra::new(shape, 0, scale).analyse(&call).to_vec()
+        };
+        for num_mask_channels in [1, 2] {
+            let plain = features_of(0.0, num_mask_channels);
+            for burst in [2.0, 1e3, 1e6] {
+                let found = features_of(burst, num_mask_channels);
+                let frame = |features: &[f32], channel: usize, frame: usize| {
+                    let offset = shape.spectrum_offset(channel, frame);
+                    features[offset..offset + 2 * num_bins].to_vec()
+                };
+                for channel in 0..num_mask_channels {
+                    for frame_idx in 0..num_frames - 1 {
+                        assert_eq!(
+                            frame(&found, channel, frame_idx),
+                            frame(&plain, channel, frame_idx),
+                            "frame {frame_idx}"
+                        );
+                    }
+                    let loudest = frame(&found, channel, num_frames - 1)
+                        .iter()
+                        .fold(0.0_f32, |most, value| most.max(value.abs()));
+                    let most_before = plain.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+                    assert!(loudest <= most_before + scale * LOUDEST_HEARD, "{burst}: {loudest} beside {most_before}");
+                }
+            }
+        }
+        let (soft, softer) = (features_of(3.0, 2), features_of(2.0, 2));
+        assert_ne!(soft, softer, "what is not that loud is heard as loud as it is");
     }
 }

@@ -1,0 +1,115 @@
+//! The editor, which knows the desktop's scale before its window is there.
+//!
+//! On X11 the window is made as large as the scale of the screen says (`Xft.dpi`), but a host asks for its size before: nice-plug-egui 0.6.0
+//! answers as on a screen of 96 dpi then, and on a finer one the host shows the upper left corner of a window that is larger than its
+//! frame. So the size is told here by the scale that the window will have.
+
+use std::error::Error;
+
+use nice_plug::context::gui::GuiContext;
+use nice_plug::editor::dpi::{LogicalSize, NativeSize};
+use nice_plug::editor::{HostMethods, SpawnedEditor};
+use nice_plug::plugin::TrackInfo;
+use nice_plug::prelude::*;
+use nice_plug_egui::{EguiEditor, EguiEditorHandle};
+
+use super::EditorApp;
+
+/// Of one instance.
+pub struct ScaledEditor {
+    inner: EguiEditor<EditorApp>,
+    /// Points; it is never another one.
+    size: LogicalSize<f32>,
+}
+
+impl ScaledEditor {
+    /// `inner`, whose window is `size` points large.
+    #[must_use]
+    pub(super) fn new(inner: EguiEditor<EditorApp>, size: LogicalSize<f32>) -> Self {
+        Self { inner, size }
+    }
+}
+
+impl Editor for ScaledEditor {
+    type Handle = EguiEditorHandle;
+
+    fn spawn(
+        &self,
+        parent: Option<ParentWindowHandle>,
+        wait_for_parent: bool,
+        fallback_scale_factor: Option<f64>,
+        gui_context: GuiContext,
+        host: Option<HostMethods>,
+    ) -> Result<SpawnedEditor<Self::Handle>, Box<dyn Error>> {
+        self.inner.spawn(parent, wait_for_parent, fallback_scale_factor, gui_context, host)
+    }
+
+    fn size(&self) -> NativeSize<u32> {
+        match screen_scale() {
+            Some(scale) => NativeSize::from_size(self.size.into(), scale),
+            None => self.inner.size(),
+        }
+    }
+
+    fn resize_hint(&self) -> ResizeHint {
+        self.inner.resize_hint()
+    }
+
+    fn track_info_updated(&self, info: TrackInfo) {
+        self.inner.track_info_updated(info);
+    }
+
+    unsafe fn assume_standalone_in_process(&self) {
+        // SAFETY: the caller's word is the same.
+        unsafe { self.inner.assume_standalone_in_process() };
+    }
+}
+
+/// Pixels per point of the screen that a window opens on, as the window reads it; none where there is no X server, or it does not say.
+#[cfg(target_os = "linux")]
+fn screen_scale() -> Option<f64> {
+    let (connection, _) = x11rb::connect(None).ok()?;
+    let resources = x11rb::resource_manager::new_from_default(&connection).ok()?;
+    scale_of(&resources)
+}
+
+/// What is in the server's resources.
+#[cfg(target_os = "linux")]
+fn scale_of(resources: &x11rb::resource_manager::Database) -> Option<f64> {
+    const UNSCALED_DPI: f64 = 96.0;
+    let dpi = resources.get_value::<u32>("Xft.dpi", "").ok().flatten()?;
+    (dpi > 0).then(|| f64::from(dpi) / UNSCALED_DPI)
+}
+
+/// The framework knows it before there is a window.
+#[cfg(not(target_os = "linux"))]
+fn screen_scale() -> Option<f64> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use x11rb::resource_manager::Database;
+
+    use super::*;
+
+    fn size_on(resources: &[u8]) -> Option<(u32, u32)> {
+        let scale = scale_of(&Database::new_from_data(resources))?;
+        let size = NativeSize::from_size(LogicalSize::new(620.0_f32, 500.0).into(), scale);
+        Some((size.width, size.height))
+    }
+
+    #[test]
+    fn a_screen_of_twice_the_dots_is_asked_for_twice_the_pixels() {
+        assert_eq!(size_on(b"Xft.dpi:\t192\n"), Some((1240, 1000)));
+        assert_eq!(size_on(b"Xcursor.size:\t24\nXft.dpi:\t144\n"), Some((930, 750)));
+        assert_eq!(size_on(b"Xft.dpi:\t96\n"), Some((620, 500)));
+    }
+
+    #[test]
+    fn where_the_screen_says_nothing_of_use_the_framework_s_size_holds() {
+        for resources in [&b""[..], b"Xcursor.size:\t24\n", b"Xft.dpi:\t0\n", b"Xft.dpi:\tmany\n"] {
+            assert_eq!(size_on(resources), None);
+        }
+    }
+}
