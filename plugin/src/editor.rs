@@ -196,7 +196,7 @@ impl EditorApp {
     fn tell_of_examples(&mut self, setter: &ParamSetter) {
         let question = &self.params.question;
         if self.session_watch.has_changed(question.boards()) {
-            gesture::set(setter, &question.revision, 1 - question.revision.value());
+            gesture::set_unautomated(setter, &question.revision, 1 - question.revision.value());
         }
     }
 

@@ -42,8 +42,8 @@ impl StateVersion {
         let loaded = self.loaded.load(Ordering::Relaxed);
         (loaded > STATE_VERSION).then(|| {
             format!(
-                "This session was saved by a newer Underscore (state {loaded}; this version knows up to {STATE_VERSION}). \
-                 What it knows was loaded, the rest is at its defaults. Update the plugin before you save over the session."
+                "This session was saved by a newer Underscore and asks for what this version does not know (state {loaded}, up to \
+                 {STATE_VERSION} here). All else was loaded, the rest is at its defaults. Update the plugin before you save over the session."
             )
         })
     }
@@ -133,12 +133,22 @@ pub fn make_loadable(state: &mut PluginState) {
     }
 
     let defaults = UnderscoreParams::default();
+    let mut is_newer = false;
     for (id, param, _) in defaults.param_map() {
         // A switch that was held while the session was saved is not held now: it would take an example over the one that is loaded.
         let saved = state.params.remove(&id).filter(|_| !MOMENTARY.contains(&id.as_str()));
+        // What a model is called that is gone is told apart.
+        if let (ParamPtr::EnumParam(param), Some(ParamValue::String(choice)), true) = (param, &saved, id != "model") {
+            // SAFETY: as below.
+            is_newer |= !unsafe { (*param).set_from_id(choice) };
+        }
         // SAFETY: the pointers of the map point into `defaults`, which lives to the end of this function.
         let value = unsafe { loadable_value(param, saved) };
         state.params.insert(id, value);
+    }
+    if is_newer {
+        // Versions count changes of meaning; a choice that nobody here knows, a class of sounds, say, is a newer one's, too.
+        state.fields.insert(VERSION_FIELD.into(), version.max(STATE_VERSION + 1).to_string());
     }
 }
 
@@ -322,5 +332,18 @@ mod tests {
     fn a_version_that_is_no_number_is_read_as_the_first() {
         let (_, loaded) = load(state("\"newest\"", &[]));
         assert_eq!(loaded.state_version.notice(), None);
+    }
+
+    #[test]
+    fn a_class_of_tomorrow_is_told_as_one_and_what_is_known_is_not() {
+        let loaded = |preset: &str| {
+            let mut state = state("1", &[("query_preset", ParamValue::String(preset.into()))]);
+            make_loadable(&mut state);
+            let version = StateVersion::default();
+            version.set(state.fields[VERSION_FIELD].parse().expect("a number"));
+            version.notice()
+        };
+        assert!(loaded("theremin").is_some_and(|notice| notice.contains("newer Underscore")));
+        assert_eq!(loaded("drums"), None);
     }
 }

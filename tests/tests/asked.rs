@@ -125,18 +125,29 @@ fn an_example_that_is_none_leaves_what_was_there_and_a_bad_one_does_no_harm() {
             assert_eq!(instance.save_state().unwrap(), session, "{model}: silence is an example");
         }
         let with_holes = vec![[0.5, f32::NAN, -0.5, f32::INFINITY].repeat(30_000); 2];
-        let bad: [(&str, Vec<Vec<f32>>); 5] = [
+        let clipped =
+            noise(2, 150_000, 30.0, 2).iter().map(|it| it.iter().map(|x| x.clamp(-1.0, 1.0)).collect()).collect();
+        let bad: [(&str, Vec<Vec<f32>>); 6] = [
             ("50 ms", noise(2, 2_400, 0.5, 1)),
-            ("clipped", noise(2, 150_000, 30.0, 2)),
+            ("clipped", clipped),
+            ("30 dB over full scale", noise(2, 150_000, 30.0, 2)),
             ("numbers that are none", with_holes),
-            ("30 s", noise(2, 1_440_000, 0.5, 3)),
-            ("on one channel", noise(1, 150_000, 0.5, 4)),
+            ("10 minutes", vec![noise(1, 28_800_000, 0.5, 3).swap_remove(0)]),
+            ("the left channel alone", vec![noise(1, 150_000, 0.5, 4).swap_remove(0), vec![0.0; 150_000]]),
         ];
+        let (mut last, mut last_session) = (target(&rendered(&bundle, &mut instance, &input)), session);
         for (what, example) in bad {
             capture_example(&mut instance, &example).unwrap();
+            let session = instance.save_state().unwrap();
+            assert_ne!(session, last_session, "{model}: {what} was not listened to");
             let rendered = rendered(&bundle, &mut instance, &input);
-            assert!(target(&rendered).iter().flatten().all(|sample| sample.is_finite()), "{model}: {what}");
+            let found = target(&rendered);
+            assert!(found.iter().flatten().all(|sample| sample.is_finite()), "{model}: {what}");
+            let difference = residual_db(&last, &found);
+            println!("{model}: {what}: {difference:.1} dB from what the one before found");
+            assert!(difference > -90.0, "{model}: {what} asks for nothing else than the one before");
             assert!(residual_db(&input, &rendered.aligned_sum()) <= EXACT_DB, "{model}: {what}");
+            (last, last_session) = (found, session);
         }
     }
 }

@@ -6,7 +6,7 @@ use common::{EXACT_DB, RATES_HZ, bundle_file, open, probe, resources};
 use host_tests::probe::Scenario;
 use host_tests::signals::programme;
 use host_tests::{
-    Buses, Config, HostError, Processor, Recorder, Rendering, peak_db, render, render_onto, resident_bytes,
+    Bundle, Buses, Config, HostError, Processor, Recorder, Rendering, peak_db, render, render_onto, resident_bytes,
     residual_db, sum_of, wait_until_loaded,
 };
 use std::time::Duration;
@@ -18,9 +18,27 @@ const LIVE: Config = Config { rate_hz: RATE_HZ, max_block_samples: BLOCK_SAMPLES
 /// Memory that nine activations may leave behind: less than one of them takes.
 const MAX_GROWTH_MB: f64 = 5.0;
 
-/// Plays whole blocks of `input` in real time; the sum of the stems, as long as what was played.
-fn play(processor: &mut Processor, input: &[Vec<f32>]) -> Vec<Vec<f32>> {
-    let mut sum = vec![Vec::new(); input.len()];
+/// What was heard, `[channel][sample]` each, as long as what was played.
+#[derive(Default)]
+struct Heard {
+    /// All stems together.
+    sum: Vec<Vec<f32>>,
+    /// The first one, before it is added up with what it leaves: of `Identity` all of the input.
+    first: Vec<Vec<f32>>,
+}
+
+impl Heard {
+    fn extend(&mut self, other: Self) {
+        for (tracks, others) in [(&mut self.sum, other.sum), (&mut self.first, other.first)] {
+            tracks.resize(others.len(), Vec::new());
+            tracks.iter_mut().zip(others).for_each(|(track, channel)| track.extend(channel));
+        }
+    }
+}
+
+/// Plays whole blocks of `input` in real time.
+fn play(processor: &mut Processor, input: &[Vec<f32>]) -> Heard {
+    let mut heard = Heard::default();
     for begin in (0..input[0].len()).step_by(BLOCK_SAMPLES) {
         let bus = processor.inputs_mut(BLOCK_SAMPLES).main_mut().unwrap();
         for (channel_idx, channel) in input.iter().enumerate() {
@@ -32,13 +50,12 @@ fn play(processor: &mut Processor, input: &[Vec<f32>]) -> Vec<Vec<f32>> {
             .aux()
             .map(|bus| (0..input.len()).map(|channel_idx| bus.channel(channel_idx)[..BLOCK_SAMPLES].to_vec()).collect())
             .collect();
-        let stems: Vec<&[Vec<f32>]> = stems.iter().map(Vec::as_slice).collect();
-        for (track, channel) in sum.iter_mut().zip(sum_of(&stems)) {
-            track.extend(channel);
-        }
+        let slices: Vec<&[Vec<f32>]> = stems.iter().map(Vec::as_slice).collect();
+        let sum = sum_of(&slices);
+        heard.extend(Heard { sum, first: stems.into_iter().next().unwrap_or_default() });
         std::thread::sleep(Duration::from_secs_f64(BLOCK_SAMPLES as f64 / RATE_HZ));
     }
-    sum
+    heard
 }
 
 fn blocks(seconds: f64) -> usize {
@@ -48,11 +65,19 @@ fn blocks(seconds: f64) -> usize {
 #[test]
 fn a_pause_shifts_nothing_and_a_jump_forgets() {
     let bundle = open();
+    // What Identity separates is known to the sample; of the default model only what its stems add up to is.
+    for model in ["music-5", "identity"] {
+        pause_and_jump(&bundle, model);
+    }
+}
+
+fn pause_and_jump(bundle: &Bundle, model: &str) {
     let mut instance = bundle.create(None).unwrap();
     instance.configure(LIVE).unwrap();
+    instance.set("model", model).unwrap();
     let mut processor = instance.activate().unwrap();
     processor.start().unwrap();
-    wait_until_loaded(&bundle, &mut instance, &mut processor, Duration::from_mins(2)).unwrap();
+    wait_until_loaded(bundle, &mut instance, &mut processor, Duration::from_mins(2)).unwrap();
     let latency_samples = instance.latency_samples();
     let sound = programme(2, blocks(3.0), RATE_HZ, 11);
     let part =
@@ -62,24 +87,33 @@ fn a_pause_shifts_nothing_and_a_jump_forgets() {
     let middle = blocks(1.5);
     let mut heard = play(&mut processor, &part(0, middle));
     std::thread::sleep(Duration::from_secs(4));
-    for (track, channel) in heard.iter_mut().zip(play(&mut processor, &part(middle, sound[0].len()))) {
-        track.extend(channel);
-    }
-    let aligned: Vec<Vec<f32>> = heard.iter().map(|channel| channel[latency_samples..].to_vec()).collect();
-    let residual = residual_db(&part(0, aligned[0].len()), &aligned);
-    println!("across a pause of 4 s: residual {residual:.1} dBFS");
-    assert!(residual <= EXACT_DB, "{residual} dBFS");
+    heard.extend(play(&mut processor, &part(middle, sound[0].len())));
+    let late = |bundle: &Bundle| bundle.diagnostics().unwrap().newest().unwrap().num_late_frames;
+    let check = |what: &str, heard: &Heard| {
+        for (name, tracks) in [("sum", &heard.sum), ("first stem", &heard.first)] {
+            let aligned: Vec<Vec<f32>> = tracks.iter().map(|channel| channel[latency_samples..].to_vec()).collect();
+            let residual = residual_db(&part(0, aligned[0].len()), &aligned);
+            println!(
+                "{model}, {what}: the {name} {residual:.1} dBFS from the delayed input, {} frames late",
+                late(bundle)
+            );
+            // Where masks are missing the first stem is half of it.
+            let is_known = name == "sum" || (model == "identity" && late(bundle) == 0);
+            assert!(
+                !is_known || residual <= EXACT_DB,
+                "{model}, {what}: the {name} is {residual} dBFS from the delayed input"
+            );
+        }
+    };
+    check("across a pause of 4 s", &heard);
 
     // A jump or a loop: the host resets, and what was on its way is gone.
     for pass in 0..3 {
         processor.reset();
         let heard = play(&mut processor, &part(0, middle));
-        let before: Vec<Vec<f32>> = heard.iter().map(|channel| channel[..latency_samples].to_vec()).collect();
-        let aligned: Vec<Vec<f32>> = heard.iter().map(|channel| channel[latency_samples..].to_vec()).collect();
-        let residual = residual_db(&part(0, aligned[0].len()), &aligned);
-        println!("jump {pass}: residual {residual:.1} dBFS, {:.1} dBFS left over", peak_db(&before));
+        let before: Vec<Vec<f32>> = heard.sum.iter().map(|channel| channel[..latency_samples].to_vec()).collect();
         assert_eq!(peak_db(&before), f64::NEG_INFINITY, "something of before the jump is left");
-        assert!(residual <= EXACT_DB, "{residual} dBFS");
+        check(&format!("jump {pass}"), &heard);
     }
     let diagnostics = bundle.diagnostics().unwrap();
     assert_eq!((diagnostics.newest().unwrap().state.as_str(), diagnostics.alloc_violations), ("running", 0));

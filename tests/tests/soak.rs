@@ -16,7 +16,9 @@ const DEFAULT_MINUTES: f64 = 0.5;
 
 const RATE_HZ: f64 = 48_000.0;
 const MAX_BLOCK_SAMPLES: usize = 512;
-const NUM_INSTANCES: usize = 4;
+/// Four that separate, and one of the model `Identity`, of which what is separated is known to the sample.
+const NUM_INSTANCES: usize = 5;
+const OF_IDENTITY: usize = 4;
 
 /// The programme comes again and again.
 const LOOP_SAMPLES: usize = 480_000;
@@ -48,8 +50,10 @@ struct Heard {
     num_samples: usize,
     /// Largest difference of a sum of stems from the delayed input.
     worst: f32,
-    /// Impulses that came out where they belong.
+    /// Impulses that came out where they belong, of all stems together.
     num_impulses: usize,
+    /// The same of the first stem alone: of `Identity`, which gives it all that there is.
+    num_impulses_of_first: usize,
 }
 
 /// Plays until told to stop, in blocks of any size, and compares every sample that comes out.
@@ -80,6 +84,7 @@ fn play(
         for (channel_idx, loop_of) in sound.iter().enumerate() {
             for idx in 0..num_samples {
                 let sum: f32 = processor.outputs().aux().map(|bus| bus.channel(channel_idx)[idx]).sum();
+                let first = processor.outputs().aux().next().map_or(0.0, |bus| bus.channel(channel_idx)[idx]);
                 let expected = (begin + idx).checked_sub(latency_samples).map_or(0.0, |at| input(loop_of, at));
                 let difference = (sum - expected).abs();
                 heard.worst = heard.worst.max(if difference.is_nan() { f32::INFINITY } else { difference });
@@ -87,6 +92,8 @@ fn play(
                     .checked_sub(latency_samples)
                     .is_some_and(|at| at.is_multiple_of(IMPULSE_EVERY_SAMPLES));
                 heard.num_impulses += usize::from(is_impulse && channel_idx == 0 && difference < 1e-5);
+                let is_in_first = (first - expected).abs() < 1e-4;
+                heard.num_impulses_of_first += usize::from(is_impulse && channel_idx == 0 && is_in_first);
             }
         }
         heard.num_samples += num_samples;
@@ -119,7 +126,7 @@ fn num_raised_workers() -> usize {
 /// Plays all instances beside as many busy threads as there are processors, then for a while without them.
 fn soak(bundle: &Bundle, instances: &mut [Instance], processors: &mut [Processor], seconds: f64) -> Soaked {
     let sound = programme(2, LOOP_SAMPLES, RATE_HZ, 5);
-    let latency_samples = instances[0].latency_samples();
+    let latencies: Vec<usize> = instances.iter_mut().map(Instance::latency_samples).collect();
     let late = || bundle.diagnostics().unwrap().instances.iter().map(|engine| engine.num_late_frames).sum::<u64>();
     let mut pump = |seconds: f64| {
         let until = Instant::now() + Duration::from_secs_f64(seconds);
@@ -143,7 +150,8 @@ fn soak(bundle: &Bundle, instances: &mut [Instance], processors: &mut [Processor
         let players: Vec<_> = processors
             .iter_mut()
             .zip(0..)
-            .map(|(processor, seed)| {
+            .zip(latencies)
+            .map(|((processor, seed), latency_samples)| {
                 let (sound, is_over) = (&sound, &is_over);
                 scope.spawn(move || play(processor, latency_samples, seed, sound, is_over))
             })
@@ -191,10 +199,13 @@ fn four_instances_in_blocks_of_any_size_beside_busy_processors() {
     });
     let bundle = open();
     let (mut instances, mut processors) = (Vec::new(), Vec::new());
-    for _ in 0..NUM_INSTANCES {
+    for instance_idx in 0..NUM_INSTANCES {
         let mut instance = bundle.create(None).unwrap();
         let config = Config { rate_hz: RATE_HZ, max_block_samples: MAX_BLOCK_SAMPLES, num_channels: 2, offline: false };
         instance.configure(config).unwrap();
+        if instance_idx == OF_IDENTITY {
+            instance.set("model", "identity").unwrap();
+        }
         let mut processor = instance.activate().unwrap();
         processor.start().unwrap();
         wait_until_loaded(&bundle, &mut instance, &mut processor, Duration::from_mins(2)).unwrap();
@@ -204,7 +215,7 @@ fn four_instances_in_blocks_of_any_size_beside_busy_processors() {
     let frames_before: Vec<u64> = bundle.diagnostics().unwrap().instances.iter().map(|e| e.num_frames).collect();
     let soaked = soak(&bundle, &mut instances, &mut processors, 60.0 * minutes);
     let diagnostics = bundle.diagnostics().unwrap();
-    let latency_samples = instances[0].latency_samples();
+    let latencies: Vec<usize> = instances.iter_mut().map(Instance::latency_samples).collect();
     for (instance, mut processor) in instances.iter_mut().zip(processors) {
         processor.stop().unwrap();
         instance.deactivate(processor);
@@ -221,13 +232,16 @@ fn four_instances_in_blocks_of_any_size_beside_busy_processors() {
         soaked.late_when_calm,
         soaked.growth_mb.unwrap_or(f64::NAN),
     );
-    for ((heard, engine), frames_before) in soaked.heard.iter().zip(&diagnostics.instances).zip(frames_before) {
+    for (idx, (heard, engine)) in soaked.heard.iter().zip(&diagnostics.instances).enumerate() {
+        let (latency_samples, frames_before) = (latencies[idx], frames_before[idx]);
         let num_frames = engine.num_frames - frames_before;
         println!(
-            "  {:.0} s: {} impulses in place, {num_frames} frames, {} late, {} calls dropped, longest call {:.1} ms of a \
+            "  {}, {:.0} s: {} impulses in place, {} in the first stem, {num_frames} frames, {} late, {} calls dropped, longest call {:.1} ms of a \
              deadline of {:.0} ms",
+            engine.model,
             heard.num_samples as f64 / RATE_HZ,
             heard.num_impulses,
+            heard.num_impulses_of_first,
             engine.num_late_frames,
             engine.num_dropped_calls,
             engine.step_ms_max,
@@ -243,6 +257,13 @@ fn four_instances_in_blocks_of_any_size_beside_busy_processors() {
         );
         let due_impulses = heard.num_samples.saturating_sub(latency_samples).div_ceil(IMPULSE_EVERY_SAMPLES);
         assert_eq!(heard.num_impulses, due_impulses, "impulses out of place");
+        assert_eq!(engine.model == "identity", idx == OF_IDENTITY);
+        if idx == OF_IDENTITY && engine.num_late_frames == 0 {
+            assert_eq!(
+                heard.num_impulses_of_first, due_impulses,
+                "impulses out of place in the stem that has all of them"
+            );
+        }
     }
     assert!(worst_db <= EXACT_DB, "the stems do not sum to the delayed input");
     assert_eq!(diagnostics.alloc_violations, 0);

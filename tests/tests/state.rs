@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{EXACT_DB, offline_stereo, open};
+use common::{EXACT_DB, asked, offline_stereo, open};
 use host_tests::{Instance, Rendering, render, residual_db, signals::Random, signals::programme};
 
 /// All param values, by id.
@@ -140,6 +140,39 @@ fn a_model_of_tomorrow_or_of_yesterday_is_not_a_reason_to_lose_the_rest() {
         edited(&other.save_state().unwrap(), |json| {
             let kept = json["fields"]["query"].as_str().unwrap();
             assert!(kept.contains("[0.5,-0.25,") && kept.contains("a low hum"), "{model}: the example is gone: {kept}");
+        });
+    }
+}
+
+#[test]
+fn by_an_example_of_a_model_that_is_gone_nothing_is_separated_and_it_is_kept() {
+    let bundle = open();
+    let input = programme(2, 96_000, 48_000.0, 3);
+    let half: Vec<Vec<f32>> = input.iter().map(|channel| channel.iter().map(|x| 0.5 * x).collect()).collect();
+    let name = asked(&bundle).swap_remove(0);
+    let own_id = name.to_lowercase().replace(' ', "-");
+    for (listened_by, is_own) in [("query-0", false), (own_id.as_str(), true)] {
+        let state = edited(&offline_stereo(&bundle, 48_000.0, 512).save_state().unwrap(), |json| {
+            // Gone, too: the newest of its family stands in.
+            json["params"]["model"] = serde_json::json!({ "string": "query-0" });
+            json["fields"]["query"] = serde_json::json!(format!(
+                "{{\"embedding\":[0.5,-0.25],\"name\":\"a low hum\",\"model\":\"{listened_by}\"}}"
+            ));
+        });
+        let mut instance = offline_stereo(&bundle, 48_000.0, 512);
+        instance.load_state(&state).unwrap();
+        let rendered = render(&bundle, &mut instance, &Rendering::new(&input, 512)).unwrap();
+        let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
+        // Where nothing is asked nobody waits for the model either.
+        assert!(engine.state == "running" || !is_own, "{}", engine.message);
+        assert_eq!(engine.model, own_id);
+        let from_half_db = residual_db(&half, &rendered.aligned_stem("Target").unwrap());
+        println!("listened to by {listened_by}: the target is {from_half_db:.1} dBFS from half of the input");
+        assert_eq!(from_half_db <= EXACT_DB, !is_own);
+        assert!(residual_db(&input, &rendered.aligned_main()) <= EXACT_DB);
+        edited(&instance.save_state().unwrap(), |json| {
+            let kept = json["fields"]["query"].as_str().unwrap();
+            assert!(kept.contains("[0.5,-0.25,") && kept.contains(listened_by), "the example is gone: {kept}");
         });
     }
 }

@@ -228,3 +228,66 @@ fn another_device_lets_nothing_through_that_is_mute() {
     }
     println!("left out: frames were late in every attempt");
 }
+
+/// What all stem buses carried, `[bus][sample]`, while a tone was played and a model of the same latency took over and gave way again; and
+/// whose the newest engine was before each change and at the end.
+fn stems_around_changes_of_model(bundle: &Bundle, models: [&str; 2]) -> (Vec<Vec<f32>>, Vec<String>) {
+    const BLOCK_SAMPLES: usize = 256;
+    const RATE_HZ: f64 = 48_000.0;
+    const CHANGE_EVERY: usize = 1_200;
+    let mut instance = live(bundle);
+    instance.set("model", models[0]).unwrap();
+    let changes = [models[1], models[0]].map(|model| instance.change("model", model).unwrap());
+    let mut processor = instance.activate().unwrap();
+    processor.start().unwrap();
+    wait_until_loaded(bundle, &mut instance, &mut processor, Duration::from_mins(1)).unwrap();
+    let start = Instant::now();
+    let mut stems: Vec<Vec<f32>> = Vec::new();
+    let mut newest = Vec::new();
+    for block_idx in 0..3 * CHANGE_EVERY {
+        let begin = block_idx * BLOCK_SAMPLES;
+        let due = start + Duration::from_secs_f64(begin as f64 / RATE_HZ);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        instance.pump();
+        let bus = processor.inputs_mut(BLOCK_SAMPLES).main_mut().unwrap();
+        for channel in 0..2 {
+            for (n, x) in bus.channel_mut(channel)[..BLOCK_SAMPLES].iter_mut().enumerate() {
+                *x = 0.5 * (std::f64::consts::TAU * 220.0 * (begin + n) as f64 / RATE_HZ).sin() as f32;
+            }
+        }
+        let change =
+            (block_idx.is_multiple_of(CHANGE_EVERY) && block_idx > 0).then(|| changes[block_idx / CHANGE_EVERY - 1]);
+        processor.process(BLOCK_SAMPLES, change.as_slice()).unwrap();
+        stems.resize(processor.outputs().aux().count(), Vec::new());
+        for (track, bus) in stems.iter_mut().zip(processor.outputs().aux()) {
+            track.extend_from_slice(&bus.channel(0)[..BLOCK_SAMPLES]);
+        }
+        if (block_idx + 1).is_multiple_of(CHANGE_EVERY) {
+            newest.push(bundle.diagnostics().unwrap().newest().unwrap().model.clone());
+        }
+    }
+    processor.stop().unwrap();
+    instance.deactivate(processor);
+    (stems, newest)
+}
+
+#[test]
+fn another_model_of_the_same_latency_takes_over_without_a_step_on_any_bus() {
+    let bundle = open();
+    let (stems, newest) = stems_around_changes_of_model(&bundle, ["music-5", "query-7"]);
+    assert_eq!(newest, ["music-5", "query-7", "music-5"], "the models did not take over while it played");
+    for (bus_idx, stem) in stems.iter().enumerate() {
+        // Of a steady tone the second difference is as small as the tone is slow; a step would stand out of it. A second is left to the start.
+        let seconds = stem[48_000..].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs());
+        let worst = seconds.fold(0.0, f32::max);
+        let tone = 0.5 * (std::f64::consts::TAU * 220.0 / 48_000.0).powi(2) as f32;
+        println!("bus {bus_idx}: second difference {worst:.2e}, of the whole tone {tone:.2e}");
+        assert!(worst < 1.5 * tone + 1e-3, "bus {bus_idx}: a step of {:.1} dBFS", 20.0 * worst.log10());
+    }
+    let peak = |bus: usize, at: usize| peak_db(&[stems[bus][at..at + 48_000].to_vec()]);
+    let (of_first, of_second) = (250_000, 550_000);
+    for (bus, at) in [(2, of_first), (3, of_first), (0, of_second), (1, of_second)] {
+        assert_eq!(peak(bus, at), f64::NEG_INFINITY, "bus {bus} plays for the other model");
+    }
+    assert!(peak(0, of_first).max(peak(1, of_first)) > -12.0 && peak(2, of_second).max(peak(3, of_second)) > -12.0);
+}

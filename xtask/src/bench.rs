@@ -271,6 +271,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_row_has_every_figure_under_its_own_name() {
+        let row = Row { hosted: Some(Hosted::default()), ..Row::default() };
+        let json = serde_json::to_value([row]).unwrap();
+        let names = [
+            "model",
+            "mode",
+            "device",
+            "dtype",
+            "threads",
+            "latency_ms",
+            "rtf",
+            "step_ms_p50",
+            "step_ms_p99",
+            "step_ms_max",
+            "offline_ratio",
+            "naive_ratio",
+            "gmac_per_s",
+            "gemm_peak_percent",
+            "audio_thread_percent_p999",
+            "instances",
+            "memory_mb",
+        ];
+        for name in names {
+            assert!(json[0].get(name).is_some(), "no {name} in {json}");
+        }
+    }
+
+    #[test]
     fn a_mode_is_what_the_latency_is_fit_for() {
         assert_eq!([32.0, 64.0, 64.1, 500.0, 2450.0].map(mode_of), ["live", "live", "studio", "studio", "exact"]);
     }

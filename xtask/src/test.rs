@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that is checked before a change goes in, with the time of each step and one sum at the end.
 
+mod commands;
 mod tally;
 mod vst3_host;
 
@@ -36,7 +37,7 @@ struct Step {
     needed: bool,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "set-up", action: set_up, needed: true },
     Step { name: "format", action: format, needed: false },
     Step { name: "layers", action: layers, needed: false },
@@ -46,6 +47,7 @@ const STEPS: [Step; 11] = [
     Step { name: "backend tests", action: backend_tests, needed: false },
     Step { name: "training tests", action: training_tests, needed: false },
     Step { name: "bundle", action: make_bundle, needed: true },
+    Step { name: "commands", action: commands::run, needed: false },
     Step { name: "host tests", action: host_tests, needed: false },
     Step { name: "VST3 host", action: vst3_host::run, needed: false },
 ];

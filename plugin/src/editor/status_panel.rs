@@ -49,7 +49,7 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) ->
 pub fn restart_notice(chosen: &str) -> String {
     format!(
         "The model '{chosen}' has another latency: it comes when the host restarts the plugin, which it was asked to do. \
-         If nothing happens, stop playback, or switch the plugin off and on."
+         If nothing happens, stop playback, switch the plugin off and on, or set another buffer size."
     )
 }
 

@@ -86,25 +86,16 @@ impl Stream {
             let status = &its_status;
             status.set_held_back(false);
             let load = |device| load(backend, &spec, device, &resources, shape);
-            let on_card = match device {
-                DeviceChoice::Auto => {
-                    marked(&marks, Load::Cuda, status, || has_cuda(backend).then(|| load(Device::CUDA)).transpose())
-                }
-                DeviceChoice::Cpu => Ok(None),
-            };
-            let why_not = match on_card {
-                Ok(Some(loaded)) => {
-                    status.set_notice(String::new());
-                    return Ok(loaded);
-                }
-                Ok(None) => None,
-                Err(message) => Some(message),
-            };
-            let loaded = marked(&marks, Load::Model(&spec), status, || load(Device::CPU))?;
-            status.set_notice(why_not.map_or_else(String::new, |message| {
-                format!("The graphics card cannot be used, the processor is: {message}")
-            }));
-            Ok(loaded)
+            on_best(
+                status,
+                || match device {
+                    DeviceChoice::Auto => {
+                        marked(&marks, Load::Cuda, status, || has_cuda(backend).then(|| load(Device::CUDA)).transpose())
+                    }
+                    DeviceChoice::Cpu => Ok(None),
+                },
+                || marked(&marks, Load::Model(&spec), status, || load(Device::CPU)),
+            )
         };
         let separation = Separation::open(Box::new(opener), shape, &timing)?;
         let stream = Self::new(end, shape, status, separation).with_listener(listener);
@@ -116,6 +107,30 @@ impl Stream {
     pub fn into_model(self) -> Arc<Model> {
         self.separation.into_model()
     }
+}
+
+/// What there is `on_card`, else what there is on the processor; the status says why, where there is a card. Asked anew each time that
+/// inference failed for long: a card may have gone since.
+fn on_best<T>(
+    status: &EngineStatus,
+    on_card: impl FnOnce() -> Result<Option<T>, String>,
+    on_processor: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
+    let why_not = match on_card() {
+        Ok(Some(loaded)) => {
+            status.set_notice(String::new());
+            return Ok(loaded);
+        }
+        Ok(None) => None,
+        Err(message) => Some(message),
+    };
+    let loaded = on_processor()?;
+    status.set_notice(
+        why_not.map_or_else(String::new, |message| {
+            format!("The graphics card cannot be used, the processor is: {message}")
+        }),
+    );
+    Ok(loaded)
 }
 
 /// What was loaded; the message, where it failed or was held back.
@@ -410,11 +425,15 @@ fn has_cuda(backend: Backend) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use super::super::POLL_INTERVAL;
     use super::*;
     use crate::clock::standing as clock;
     use crate::handoff::{AudioEnd, handoff};
     use crate::latency::{CallTimes, ModelTiming, latency};
+    use crate::status::State;
 
     const RATE_HZ: f64 = 48_000.0;
     const HOP: Duration = Duration::from_millis(16);
@@ -621,5 +640,91 @@ mod tests {
             let (at_first, share) = (on_air.share_in_time(10), on_air.share_in_time(1_000));
             assert!(at_first >= 0.85 && share >= 1.0, "after calls of {slow_us} µs: {at_first}, {share}");
         }
+    }
+
+    /// Answers every call of a card until it is gone, and every one of a processor.
+    struct OnDevice {
+        is_card: bool,
+        has_card: Rc<Cell<bool>>,
+        status: Arc<EngineStatus>,
+    }
+
+    impl Separate for OnDevice {
+        type Error = &'static str;
+
+        fn separate(&mut self, _: &mut Call) -> Result<(), &'static str> {
+            clock::advance(HOP);
+            if self.is_card && !self.has_card.get() { Err("the card is gone") } else { Ok(()) }
+        }
+
+        fn reset(&mut self) {}
+
+        fn reopen(&mut self) -> Result<(), String> {
+            let on_card =
+                || if self.has_card.get() { Ok(Some(true)) } else { Err("there is none any more".to_owned()) };
+            self.is_card = on_best(&self.status, on_card, || Ok(false))?;
+            Ok(())
+        }
+
+        fn model(&self) -> Option<&Arc<Model>> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_card_that_goes_while_it_plays_is_left_for_the_processor_and_the_status_says_so() {
+        let latency = latency(&LIVE, RATE_HZ, 256).unwrap();
+        let shape = shape_of(&LIVE);
+        let status = EngineStatus::register("test", &LIVE, RATE_HZ, 256, latency);
+        let (mut audio, worker) = handoff(&shape, 4);
+        let has_card = Rc::new(Cell::new(true));
+        let on_card = OnDevice { is_card: true, has_card: has_card.clone(), status: status.clone() };
+        let mut stream = Stream::new(worker, shape, status.clone(), on_card).with_clock(clock::now);
+        status.set_running("cuda");
+        let mut outcomes = Vec::new();
+        for number in 0..1_000 {
+            if number == 10 {
+                has_card.set(false);
+            }
+            if status.state() == State::Running
+                && let Some(mut call) = audio.take_empty()
+            {
+                call.first_frame = number * shape.num_frames as u64;
+                audio.send(call);
+            }
+            // Nobody sends any more once it was given up: time goes on all the same.
+            if !stream.step() {
+                clock::advance(HOP);
+            }
+            while let Some(call) = audio.receive() {
+                outcomes.push(call.outcome);
+                audio.put_empty(call);
+            }
+        }
+        let num = |outcome| outcomes.iter().filter(|it| **it == outcome).count();
+        println!("{} calls masked, {} failed", num(Outcome::Masked), num(Outcome::Failed));
+        assert_eq!(outcomes[..10], [Outcome::Masked; 10]);
+        assert!(num(Outcome::Failed) > 100, "a driver that stumbles may come back");
+        assert!(outcomes.iter().rev().take(500).all(|outcome| *outcome == Outcome::Masked), "the processor took over");
+        let snapshot = status.snapshot();
+        assert_eq!(snapshot.state, State::Running);
+        assert!(
+            snapshot.notice.contains("graphics card") && snapshot.notice.contains("there is none any more"),
+            "{}",
+            snapshot.notice
+        );
+    }
+
+    #[test]
+    fn the_processor_is_taken_where_there_is_no_card_and_nothing_is_said_of_it() {
+        let latency = latency(&LIVE, RATE_HZ, 256).unwrap();
+        let status = EngineStatus::register("test", &LIVE, RATE_HZ, 256, latency);
+        assert_eq!(on_best(&status, || Ok(None), || Ok("processor")), Ok("processor"));
+        assert_eq!(status.snapshot().notice, "");
+        assert_eq!(on_best(&status, || Err("too old".into()), || Ok("processor")), Ok("processor"));
+        assert!(status.snapshot().notice.contains("too old"));
+        assert_eq!(on_best(&status, || Ok(Some("card")), || panic!("nobody asks the processor")), Ok("card"));
+        assert_eq!(status.snapshot().notice, "", "what was said of the card is over");
+        assert_eq!(on_best::<&str>(&status, || Ok(None), || Err("torn".into())), Err("torn".into()));
     }
 }
