@@ -15,6 +15,7 @@ from conftest import write_corpus
 from underscore_training.corpus.errors import CorpusError
 from underscore_training.corpus.store import rows
 from underscore_training.evaluate import estimators as estimators_module
+from underscore_training.evaluate import profile as calls
 from underscore_training.evaluate import statistics
 from underscore_training.evaluate.__main__ import main
 from underscore_training.evaluate.clips import CLIP_RATE_HZ, RMS, SCORE_RATE_HZ, Clip, ClipList
@@ -390,6 +391,18 @@ def test_processes_do_not_change_the_scores(corpus: Path, tmp_path: Path) -> Non
 def test_an_exported_file_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--model", str(ROOT / "../weights/identity.pt")])
     assert "RTF on one thread: 0.0" in capsys.readouterr().out
+
+
+def test_where_the_time_of_a_call_goes_is_told_by_kinds_of_operations(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(calls, "NUM_CALLS", 5)
+    monkeypatch.setattr(calls, "CLIP_FRAMES", 64)
+    calls.main([str(ROOT / "../weights/live-1.pt")])
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in capsys.readouterr().out.splitlines()[2:]]
+    kinds = {row[0]: row for row in rows}
+    assert {"recurrent layers", "matrix products", "all"} <= kinds.keys()
+    shares = [int(row[1].rstrip("%")) for row in rows if row[1]]
+    assert abs(sum(shares) - 100) < len(shares) and kinds["recurrent layers"][2] != "0"
+    assert calls.kind_of("aten::mkldnn_rnn_layer") == "recurrent layers" and calls.kind_of("aten::view") == calls.VIEWS
 
 
 def test_silent_clips_are_counted(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
