@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
 use serde::{Deserialize, Serialize};
-use underscore_engine::{Catalogue, Embedding, KeptExample, ModelSpec, Place, Query, QueryBoard, QueryBoards};
+use underscore_engine::{
+    Catalogue, Embedding, KeptExample, MAX_EARLIER, ModelSpec, Place, Query, QueryBoard, QueryBoards,
+};
 
 use crate::choices::{Choice, Choices, List};
 
@@ -130,31 +132,49 @@ pub struct SavedExample {
     /// Id of the model in whose space it lies; empty in sessions from before it was saved.
     #[serde(default)]
     model: String,
+    /// Those that were the slot's example before, the newest first; they have none of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<SavedExample>,
+}
+
+impl SavedExample {
+    /// What it says, as far as it makes sense.
+    fn example(&self) -> Option<KeptExample> {
+        (!self.embedding.is_empty()).then(|| KeptExample {
+            embedding: Embedding::new(&self.embedding),
+            name: shown(&self.name),
+            // Of another version, perhaps: an example is as good without.
+            thumbnail: self.thumbnail.parse().ok(),
+            model_id: shown(&self.model),
+        })
+    }
+}
+
+impl From<KeptExample> for SavedExample {
+    fn from(example: KeptExample) -> Self {
+        Self {
+            embedding: example.embedding.values().to_vec(),
+            name: example.name,
+            thumbnail: example.thumbnail.map(|thumbnail| thumbnail.to_string()).unwrap_or_default(),
+            model: example.model_id,
+            earlier: Vec::new(),
+        }
+    }
 }
 
 impl PersistentField<'_, SavedExample> for SavedQuery {
     fn set(&self, saved: SavedExample) {
-        let example = (!saved.embedding.is_empty()).then(|| KeptExample {
-            embedding: Embedding::new(&saved.embedding),
-            name: shown(&saved.name),
-            // Of another version, perhaps: an example is as good without.
-            thumbnail: saved.thumbnail.parse().ok(),
-            model_id: shown(&saved.model),
-        });
-        self.board().load(example);
+        let earlier = saved.earlier.iter().take(MAX_EARLIER).filter_map(SavedExample::example).collect();
+        self.board().load_all(saved.example(), earlier);
     }
 
     fn map<F, R>(&self, f: F) -> R
     where
         F: Fn(&SavedExample) -> R,
     {
-        let saved = self.board().kept().map(|example| SavedExample {
-            embedding: example.embedding.values().to_vec(),
-            name: example.name,
-            thumbnail: example.thumbnail.map(|thumbnail| thumbnail.to_string()).unwrap_or_default(),
-            model: example.model_id,
-        });
-        f(&saved.unwrap_or_default())
+        let saved = self.board().kept().map(SavedExample::from).unwrap_or_default();
+        let earlier = self.board().earlier().into_iter().map(SavedExample::from).collect();
+        f(&SavedExample { earlier, ..saved })
     }
 }
 
@@ -263,7 +283,12 @@ mod tests {
         };
         query.board().load(Some(example.clone()));
         query.set_name("low\n hum");
-        assert_eq!(loaded(&saved(&query)), Some(KeptExample { name: "low hum".into(), ..example }));
+        assert_eq!(loaded(&saved(&query)), Some(KeptExample { name: "low hum".into(), ..example.clone() }));
+        // Those of before, too.
+        query.board().load_all(Some(example.clone()), vec![Embedding::new(&[2.0]).into(), example.clone()]);
+        let other = SavedQuery::of(&Arc::default(), 1);
+        other.set(serde_json::from_str(&saved(&query)).expect("what was saved"));
+        assert_eq!((other.board().kept(), other.board().earlier()), (Some(example), query.board().earlier()));
     }
 
     #[test]

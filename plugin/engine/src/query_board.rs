@@ -12,6 +12,9 @@ use crate::thumbnail::Thumbnail;
 /// Boards of one instance, by slot.
 pub type QueryBoards = [QueryBoard; NUM_SLOTS];
 
+/// Examples of before that a slot keeps.
+pub const MAX_EARLIER: usize = 6;
+
 /// What a look at a board shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reading {
@@ -64,12 +67,25 @@ pub struct QueryBoard {
 struct About {
     /// The example that was written last.
     kept: Option<KeptExample>,
+    /// Those before it, the newest first.
+    earlier: Vec<KeptExample>,
     /// Why the last example could not be used, if it could not.
     refusal: Option<String>,
     /// Waits for a worker of a model that is asked, with its number.
     offered: Option<(u64, Recording)>,
     /// Sessions that were loaded.
     num_loads: u64,
+}
+
+impl About {
+    /// This is the example now, and what it replaces an earlier one.
+    fn replace(&mut self, example: KeptExample) {
+        self.refusal = None;
+        if let Some(before) = self.kept.replace(example) {
+            self.earlier.insert(0, before);
+            self.earlier.truncate(MAX_EARLIER);
+        }
+    }
 }
 
 impl QueryBoard {
@@ -84,10 +100,32 @@ impl QueryBoard {
 
     /// This is the example now, or there is none, whatever was taken or offered before: a session was loaded. Not for the audio thread.
     pub fn load(&self, example: Option<KeptExample>) {
+        self.load_all(example, Vec::new());
+    }
+
+    /// The same, with the examples of before, the newest first.
+    pub fn load_all(&self, example: Option<KeptExample>, mut earlier: Vec<KeptExample>) {
+        earlier.truncate(MAX_EARLIER);
         let mut about = self.about();
         self.is_offered.store(false, Ordering::Release);
         self.write(self.take_ticket(), example.as_ref());
-        *about = About { kept: example, num_loads: about.num_loads + 1, ..About::default() };
+        *about = About { kept: example, earlier, num_loads: about.num_loads + 1, ..About::default() };
+    }
+
+    /// Those that were the example before this one, the newest first. Not for the audio thread.
+    #[must_use]
+    pub fn earlier(&self) -> Vec<KeptExample> {
+        self.about().earlier.clone()
+    }
+
+    /// Makes an earlier example, by its place, the example again, and this one an earlier one. Not for the audio thread.
+    pub fn recall(&self, place: usize) {
+        let mut about = self.about();
+        if place < about.earlier.len() {
+            let example = about.earlier.remove(place);
+            self.write(self.take_ticket(), Some(&example));
+            about.replace(example);
+        }
     }
 
     /// Has the next worker that listens listen to this, instead of what was offered before. Not for the audio thread.
@@ -127,7 +165,7 @@ impl QueryBoard {
             match answer {
                 Ok(example) => {
                     self.write(ticket, Some(&example));
-                    (about.kept, about.refusal) = (Some(example), None);
+                    about.replace(example);
                 }
                 Err(why) => about.refusal = Some(why),
             }
@@ -331,6 +369,29 @@ mod tests {
         assert!(board.has_offer(), "and is not answered yet");
         board.answer(offered, Ok(Embedding::new(&[1.0]).into()));
         assert_eq!((value(&board), board.has_offer()), (Some(2.0), false));
+    }
+
+    #[test]
+    fn what_was_the_example_before_is_kept_for_a_while_and_can_be_it_again() {
+        let board = QueryBoard::default();
+        let earlier = || board.earlier().iter().map(|example| example.embedding.values()[0]).collect::<Vec<_>>();
+        board.recall(0);
+        assert_eq!((value(&board), earlier()), (None, vec![]), "there is none to be recalled");
+        for number in 0..9_u8 {
+            post(&board, f32::from(number));
+        }
+        assert_eq!((value(&board), earlier()), (Some(8.0), vec![7.0, 6.0, 5.0, 4.0, 3.0, 2.0]));
+        board.answer(board.take_ticket(), Err("it is silent".into()));
+        let late = board.take_ticket();
+        board.recall(2);
+        assert_eq!((value(&board), earlier()), (Some(5.0), vec![8.0, 7.0, 6.0, 4.0, 3.0, 2.0]));
+        assert_eq!(board.refusal(), None);
+        board.answer(late, Ok(Embedding::new(&[9.0]).into()));
+        assert_eq!(value(&board), Some(5.0), "what was taken before comes too late");
+        board.load_all(Some(Embedding::new(&[1.0]).into()), vec![Embedding::new(&[0.5]).into(); 9]);
+        assert_eq!((value(&board), earlier()), (Some(1.0), vec![0.5; MAX_EARLIER]));
+        board.load(None);
+        assert_eq!((value(&board), earlier()), (None, vec![]), "another session knows nothing of them");
     }
 
     #[test]

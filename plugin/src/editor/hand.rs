@@ -21,11 +21,12 @@ pub struct Gesture {
 
 #[derive(Debug, Default)]
 struct Told {
-    is_open: bool,
+    /// Params whose gesture has not ended, with its place.
+    open: Vec<(ParamPtr, usize)>,
     gestures: Vec<Gesture>,
 }
 
-/// Stands for the host. A value outside a gesture, and a gesture in or without another one, is a failure.
+/// Stands for the host. A value outside a gesture of its param, and a gesture in or without another one of it, is a failure.
 #[derive(Debug, Default)]
 struct Host {
     told: Mutex<Told>,
@@ -44,20 +45,25 @@ impl GuiContextInner for Host {
 
     fn request_restart(&self) {}
 
-    unsafe fn raw_begin_set_parameter(&self, _: ParamPtr) {
+    unsafe fn raw_begin_set_parameter(&self, param: ParamPtr) {
         let mut told = self.told();
-        assert!(!std::mem::replace(&mut told.is_open, true), "a gesture begins in another one");
+        assert!(told.open.iter().all(|(open, _)| *open != param), "a gesture begins in another one");
+        let place = told.gestures.len();
+        told.open.push((param, place));
         told.gestures.push(Gesture::default());
     }
 
-    unsafe fn raw_set_parameter_normalized(&self, _: ParamPtr, normalized: f32) {
+    unsafe fn raw_set_parameter_normalized(&self, param: ParamPtr, normalized: f32) {
         let mut told = self.told();
-        assert!(told.is_open, "a value comes outside a gesture");
-        told.gestures.last_mut().expect("an open one").values.push(normalized);
+        let open = told.open.iter().find(|(open, _)| *open == param);
+        let (_, place) = *open.expect("a value within a gesture");
+        told.gestures[place].values.push(normalized);
     }
 
-    unsafe fn raw_end_set_parameter(&self, _: ParamPtr) {
-        assert!(std::mem::take(&mut self.told().is_open), "a gesture ends that has not begun");
+    unsafe fn raw_end_set_parameter(&self, param: ParamPtr) {
+        let mut told = self.told();
+        let open = told.open.iter().position(|(open, _)| *open == param);
+        told.open.remove(open.expect("a gesture that has begun"));
     }
 
     fn get_state(&self) -> PluginState {
@@ -112,7 +118,7 @@ impl Hand {
     /// What the host was told of, all of it ended.
     pub fn gestures(&self) -> Vec<Gesture> {
         let told = self.host.told();
-        assert!(!told.is_open, "a gesture has not ended");
+        assert!(told.open.is_empty(), "a gesture has not ended");
         told.gestures.clone()
     }
 }

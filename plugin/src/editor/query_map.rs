@@ -2,7 +2,7 @@
 
 use egui::{Align2, Color32, FontId, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 use nice_plug::prelude::*;
-use underscore_engine::{Place, QueryMap};
+use underscore_engine::{KeptExample, Place, QueryMap, Space};
 
 use super::gesture::set;
 use super::theme;
@@ -18,30 +18,90 @@ const MARGIN: f32 = 14.0;
 /// Distance from a place within which its name is always shown, points.
 const POINTED_AT: f32 = 6.0;
 
-/// Draws the map. Who drags on it hears what lies there: the slot that is nearer then asks for the place.
-pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, map: &QueryMap) {
+/// An example that was another one's before, on the map.
+struct Earlier {
+    slot: usize,
+    /// Its place among the earlier ones of its slot.
+    place: usize,
+    at: Pos2,
+    name: String,
+}
+
+/// Draws the map of the model of this id. Who drags on it hears what lies there: the slot that is nearer then asks for the place. Who presses on an
+/// earlier example has its slot ask for that again.
+pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_id, map): (&str, &QueryMap)) {
     let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click_and_drag());
     ui.painter().rect_filled(rect, 4, theme::GROOVE);
     ui.painter().rect_stroke(rect, 4, Stroke::new(1.0, theme::LINE), StrokeKind::Inside);
     let slots = [("A", &params.saved_a), ("B", &params.saved_b)];
+    // Of another model's examples this map does not know where they lie.
+    let own = Space::of(model_id);
+    let has_place = |kept: &KeptExample| Space::of(&kept.model_id).may_be(own);
     let kept = slots.map(|(slot, example)| {
-        example.board().kept().map(|kept| (map.place(&kept.embedding), format!("{slot} {}", kept.name)))
+        let kept = example.board().kept().filter(has_place)?;
+        Some((map.place(&kept.embedding), format!("{slot} {}", kept.name)))
     });
+    let mut earlier = Vec::new();
+    for (slot, (letter, example)) in slots.iter().enumerate() {
+        for (place, kept) in example.board().earlier().into_iter().enumerate().filter(|(_, kept)| has_place(kept)) {
+            let at = at(rect, map.place(&kept.embedding));
+            earlier.push(Earlier { slot, place, at, name: format!("{letter} before: {}", kept.name) });
+        }
+    }
+    let is_pointed_at = |centre: Pos2| response.hover_pos().is_some_and(|hand| hand.distance(centre) < POINTED_AT);
     let examples = kept.iter().flatten().map(|(place, name)| (*place, name.trim_end(), 3.5, theme::MUSIC));
     let presets = map.named().map(|(place, name)| (place, name, 2.5, theme::DIM));
     let mut taken = Vec::new();
     for (place, name, radius, colour) in examples.chain(presets) {
         let centre = at(rect, place);
         ui.painter().circle_filled(centre, radius, colour);
-        let is_pointed_at = response.hover_pos().is_some_and(|hand| hand.distance(centre) < POINTED_AT);
-        label(ui, rect, centre, name, colour, is_pointed_at, &mut taken);
+        label(ui, rect, centre, name, colour, is_pointed_at(centre), &mut taken);
+    }
+    for Earlier { at, name, .. } in &earlier {
+        ui.painter().circle_stroke(*at, 2.5, Stroke::new(1.0, theme::MUSIC));
+        if is_pointed_at(*at) {
+            label(ui, rect, *at, name.trim_end_matches([' ', ':']), theme::MUSIC, true, &mut taken);
+        }
     }
     let here = at(rect, [params.map_x.value(), params.map_y.value()]);
     if is_asked(params) {
         ui.painter().circle_stroke(here, 6.0, Stroke::new(1.5, theme::TEXT));
     }
-    drag(&response, rect, setter, params);
-    response.on_hover_text("The model's presets (dots) and your examples (A, B). Drag to hear what lies between them.");
+    if !recall(&response, setter, params, &earlier) {
+        drag(&response, rect, setter, params);
+    }
+    response.on_hover_text(
+        "The model's presets (dots), your examples (A, B) and those before them (rings: press one to ask for it again). Drag to hear what lies \
+         between them.",
+    );
+}
+
+/// Has the slot of an earlier example that is pressed on ask for it. Returns whether the hand is still on it.
+fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionParams, earlier: &[Earlier]) -> bool {
+    let place_of_hand = response.id.with("recalled");
+    let is_held = response.is_pointer_button_down_on();
+    let was_held: bool = response.ctx.data(|data| data.get_temp(response.id.with("pressed")).unwrap_or(false));
+    let mut is_recalled: bool = response.ctx.data(|data| data.get_temp(place_of_hand).unwrap_or(false));
+    if is_held && !was_held {
+        let hand = response.interact_pointer_pos();
+        let distance = |earlier: &&Earlier| hand.map_or(f32::INFINITY, |hand| hand.distance(earlier.at));
+        let pressed =
+            earlier.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).filter(|it| distance(it) < POINTED_AT);
+        is_recalled = pressed.is_some();
+        if let Some(pressed) = pressed {
+            params.boards()[pressed.slot].recall(pressed.place);
+            let preset = [&params.preset_a, &params.preset_b][pressed.slot];
+            if preset.value() != Preset::default() {
+                set(setter, preset, Preset::default());
+            }
+        }
+    }
+    is_recalled &= is_held;
+    response.ctx.data_mut(|data| {
+        data.insert_temp(response.id.with("pressed"), is_held);
+        data.insert_temp(place_of_hand, is_recalled);
+    });
+    is_recalled
 }
 
 fn is_asked(params: &QuestionParams) -> bool {
@@ -106,6 +166,9 @@ fn place(rect: Rect, at: Pos2) -> Place {
 
 #[cfg(test)]
 mod tests {
+    use underscore_engine::{Embedding, Projection};
+
+    use super::super::hand::Hand;
     use super::*;
 
     #[test]
@@ -117,5 +180,36 @@ mod tests {
         }
         assert!(at(rect, [0.0, 1.0]).y < at(rect, [0.0, 0.0]).y, "up is up");
         assert!(rect.contains(at(rect, [7.0, -7.0])), "what lies outside is drawn at the border");
+    }
+
+    #[test]
+    fn a_press_on_an_earlier_example_asks_for_it_again_and_one_beside_it_for_the_place() {
+        let projection = Projection { origin: vec![0.0, 0.0], axes: [vec![1.0, 0.0], vec![0.0, 1.0]] };
+        let map = QueryMap::new(&projection, &[]);
+        for (model_id, hand_is_off, is_recalled) in
+            [("query-7", 0.0, true), ("query-7", 20.0, false), ("query-0", 0.0, false)]
+        {
+            let params = QuestionParams {
+                preset_b: EnumParam::new("Query B", Preset::of("drums").unwrap()),
+                ..QuestionParams::default()
+            };
+            let example = |x: f32| KeptExample { model_id: model_id.into(), ..Embedding::new(&[x, 0.0]).into() };
+            params.boards()[1].load_all(Some(example(0.9)), vec![example(-0.9), example(-0.5)]);
+            let mut hand = Hand::default();
+            let mut rect = Rect::NOTHING;
+            let mut picture = |ui: &mut Ui, setter: &ParamSetter| {
+                rect = Rect::from_min_size(ui.cursor().min, vec2(SIZE, SIZE));
+                draw(ui, setter, &params, ("query-7", &map));
+            };
+            hand.does(&[], &mut picture);
+            let on_it = at(rect, map.place(&example(-0.5).embedding)) + vec2(0.0, hand_is_off);
+            let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-7", &map));
+            hand.click(on_it, &mut picture);
+            hand.does(&[], &mut picture);
+            let kept = params.boards()[1].kept().map(|kept| kept.embedding.values()[0]);
+            assert_eq!(kept, Some(if is_recalled { -0.5 } else { 0.9 }), "{model_id}, {hand_is_off} points off");
+            let asks_for_example = hand.gestures().iter().any(|gesture| gesture.values == [0.0]);
+            assert_eq!(asks_for_example, is_recalled, "{:?}", hand.gestures());
+        }
     }
 }

@@ -37,7 +37,7 @@ pub fn draw(
 ) -> bool {
     let mut is_holding = false;
     ui.horizontal(|ui| {
-        query_map::draw(ui, setter, params, map);
+        query_map::draw(ui, setter, params, (model_id, map));
         ui.vertical(|ui| {
             ui.horizontal(|ui| {
                 ui.label(RichText::new("ASKED FOR").size(13.0).color(theme::TEXT))
