@@ -5,6 +5,9 @@ use std::marker::PhantomData;
 
 use nice_plug::prelude::*;
 
+/// What the ids of places begin with that nothing has yet.
+pub const FREE: &str = "free-";
+
 /// Ids that may be chosen, the default first, and how they are shown.
 pub struct Choices {
     ids: Vec<&'static str>,
@@ -27,7 +30,7 @@ impl Choices {
     /// places: with as many at all times, and none that moves, a lane means what it meant.
     #[must_use]
     pub fn with_places(ids: &[&'static str], num_places: usize) -> Self {
-        let free = (ids.len()..num_places).map(|place| &*format!("free-{}", place + 1).leak());
+        let free = (ids.len()..num_places).map(|place| &*format!("{FREE}{}", place + 1).leak());
         Self { num_taken: ids.len(), ..Self::new(ids.iter().copied().chain(free).collect(), &[]) }
     }
 

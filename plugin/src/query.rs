@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use nice_plug::params::persist::PersistentField;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use underscore_engine::{
     Catalogue, Embedding, KeptExample, MAX_EARLIER, ModelSpec, Place, Query, QueryBoard, QueryBoards,
 };
@@ -78,10 +78,17 @@ fn query_of(catalogue: &Catalogue, id: &str, model_id: &str, slot: usize) -> Que
 /// Characters that an example's name may have; what a session holds beyond them is left out.
 pub const MAX_NAME_CHARS: usize = 24;
 
+/// Characters that a model's id may have; no session has a longer one.
+const MAX_ID_CHARS: usize = 80;
+
 /// The name, without what cannot be shown.
 #[must_use]
 pub fn shown(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect()
+    cut(name, MAX_NAME_CHARS)
+}
+
+fn cut(text: &str, max_chars: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(max_chars).collect()
 }
 
 /// The example of one slot, saved with its session: nothing of its sound, only where it lies, what it is called and what it looked like.
@@ -133,8 +140,15 @@ pub struct SavedExample {
     #[serde(default)]
     model: String,
     /// Those that were the slot's example before, the newest first; they have none of their own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     earlier: Vec<SavedExample>,
+}
+
+/// Those that can be read: of another version's the rest is no worse.
+fn readable<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SavedExample>, D::Error> {
+    let found = serde_json::Value::deserialize(from)?;
+    let listed = found.as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(listed.iter().filter_map(|example| serde_json::from_value(example.clone()).ok()).collect())
 }
 
 impl SavedExample {
@@ -145,7 +159,7 @@ impl SavedExample {
             name: shown(&self.name),
             // Of another version, perhaps: an example is as good without.
             thumbnail: self.thumbnail.parse().ok(),
-            model_id: shown(&self.model),
+            model_id: cut(&self.model, MAX_ID_CHARS),
         })
     }
 }
@@ -172,9 +186,9 @@ impl PersistentField<'_, SavedExample> for SavedQuery {
     where
         F: Fn(&SavedExample) -> R,
     {
-        let saved = self.board().kept().map(SavedExample::from).unwrap_or_default();
-        let earlier = self.board().earlier().into_iter().map(SavedExample::from).collect();
-        f(&SavedExample { earlier, ..saved })
+        let (kept, earlier) = self.board().all();
+        let saved = kept.map(SavedExample::from).unwrap_or_default();
+        f(&SavedExample { earlier: earlier.into_iter().map(SavedExample::from).collect(), ..saved })
     }
 }
 
@@ -295,7 +309,9 @@ mod tests {
     fn sessions_of_other_versions_and_models_and_from_anywhere_are_loaded_as_far_as_they_make_sense() {
         // Of another size, as another model's would be, and from before there were names.
         assert_eq!(loaded("{\"embedding\":[1.0]}"), Some(Embedding::new(&[1.0]).into()));
-        let odd = serde_json::json!({ "embedding": [1.0], "name": "x".repeat(10_000), "thumbnail": "no picture" });
+        let odd = serde_json::json!({
+            "embedding": [1.0], "name": "x".repeat(10_000), "thumbnail": "no picture", "earlier": [null, { "embedding": [2.0] }, 7],
+        });
         let found = loaded(&odd.to_string()).expect("an example");
         assert_eq!((found.name.len(), found.thumbnail), (MAX_NAME_CHARS, None));
     }

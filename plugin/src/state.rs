@@ -13,6 +13,7 @@ use nice_plug::plugin::ParamValue;
 use nice_plug::prelude::*;
 use underscore_engine::NUM_SLOTS;
 
+use crate::choices::FREE;
 use crate::model::Model;
 use crate::params::UnderscoreParams;
 use crate::query::SavedExample;
@@ -139,8 +140,8 @@ pub fn make_loadable(state: &mut PluginState) {
         let saved = state.params.remove(&id).filter(|_| !MOMENTARY.contains(&id.as_str()));
         // What a model is called that is gone is told apart.
         if let (ParamPtr::EnumParam(param), Some(ParamValue::String(choice)), true) = (param, &saved, id != "model") {
-            // SAFETY: as below.
-            is_newer |= !unsafe { (*param).set_from_id(choice) };
+            // A place that was free has got a name since: that is an older session. SAFETY: as below.
+            is_newer |= !choice.starts_with(FREE) && !unsafe { (*param).set_from_id(choice) };
         }
         // SAFETY: the pointers of the map point into `defaults`, which lives to the end of this function.
         let value = unsafe { loadable_value(param, saved) };
@@ -345,5 +346,6 @@ mod tests {
         };
         assert!(loaded("theremin").is_some_and(|notice| notice.contains("newer Underscore")));
         assert_eq!(loaded("drums"), None);
+        assert_eq!(loaded("free-3"), None, "an older one, from before this place was taken");
     }
 }

@@ -28,9 +28,10 @@ const MACHINE_ALLOWANCE: f64 = 2.0;
 const WORK: Duration = Duration::from_micros(16);
 const PERIOD: Duration = Duration::from_nanos(5_333_333);
 
-/// Of the worker, seconds per second of sound, in such a minute; and of a model that is asked.
+/// Of the worker, seconds per second of sound by the clock, in such a minute; and of a model that is asked: half as much again as the aim of 0.1, because
+/// what else runs on the machine counts, too.
 const MAX_RTF: f64 = 0.25;
-const MAX_RTF_ASKED: f64 = 0.1;
+const MAX_RTF_ASKED: f64 = 0.15;
 
 /// The same at the 99th percentile of the thread's processor time, in any minute.
 const MAX_CPU_SHARE: f64 = 0.06;

@@ -275,6 +275,8 @@ def test_songs_that_come_apart_give_a_track_per_class_and_keep_their_own_splits(
         song = tmp_path / "slakh" / split / f"Track{split}"
         for stem in ("S00", "S01", "S02", "S03", "S04"):
             write_noise(song / "stems" / f"{stem}.wav", 4 if stem == "S02" else 2)
+        (song / "stems" / "S01.wav.asd").write_text("what a DAW leaves beside a file")
+        write_noise(song / "stems" / "S03.flac", 2)
         (song / "metadata.yaml").write_text(yaml.safe_dump({"UUID": "1", "stems": stems}))
     found = list(multitracks.slakh(tmp_path / "slakh"))
     kinds = ("bass", "drums", "piano")
@@ -283,7 +285,7 @@ def test_songs_that_come_apart_give_a_track_per_class_and_keep_their_own_splits(
     ], "an effect is of no class, and a stem that was not rendered is none"
     piano = found[2]
     assert piano.group == "stems/slakh/Tracktrain" and found[1].make().size == 2 * TRACK_RATE_HZ
-    whole, half = (decode(tmp_path / "slakh" / "train" / "Tracktrain" / "stems" / f"{stem}.wav") for stem in ("S02", "S03"))
+    whole, half = (decode(tmp_path / "slakh" / "train" / "Tracktrain" / "stems" / name) for name in ("S02.wav", "S03.flac"))
     np.testing.assert_allclose(piano.make(), whole + np.pad(half, (0, whole.size - half.size)), atol=1e-6)
     for stem in ("drums", "bass", "other", "vocals"):
         write_noise(tmp_path / "musdb" / "test" / "x" / f"{stem}.wav")

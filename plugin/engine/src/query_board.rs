@@ -118,6 +118,13 @@ impl QueryBoard {
         self.about().earlier.clone()
     }
 
+    /// The example and those before it, as they are at one moment. Not for the audio thread.
+    #[must_use]
+    pub fn all(&self) -> (Option<KeptExample>, Vec<KeptExample>) {
+        let about = self.about();
+        (self.kept_of(&about), about.earlier.clone())
+    }
+
     /// Makes an earlier example, by its place, the example again, and this one an earlier one. Not for the audio thread.
     pub fn recall(&self, place: usize) {
         let mut about = self.about();
@@ -228,7 +235,11 @@ impl QueryBoard {
     /// All that is known of the example; none where there is none. Waits for who writes: not for the audio thread.
     #[must_use]
     pub fn kept(&self) -> Option<KeptExample> {
-        let about = self.about();
+        self.kept_of(&self.about())
+    }
+
+    /// For who holds `about`.
+    fn kept_of(&self, about: &About) -> Option<KeptExample> {
         // It may have been forgotten since.
         matches!(self.read(), Reading::Example(..)).then(|| about.kept.clone())?
     }

@@ -27,7 +27,7 @@ struct Earlier {
     name: String,
 }
 
-/// Draws the map of the model of this id. Who drags on it hears what lies there: the slot that is nearer then asks for the place. Who presses on an
+/// Draws the map of the model of this id. Who drags on it hears what lies there: the slot that is nearer then asks for the place. Who clicks on an
 /// earlier example has its slot ask for that again.
 pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_id, map): (&str, &QueryMap)) {
     let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click_and_drag());
@@ -71,37 +71,51 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_i
         drag(&response, rect, setter, params);
     }
     response.on_hover_text(
-        "The model's presets (dots), your examples (A, B) and those before them (rings: press one to ask for it again). Drag to hear what lies \
+        "The model's presets (dots), your examples (A, B) and those before them (rings: click one to ask for it again). Drag to hear what lies \
          between them.",
     );
 }
 
-/// Has the slot of an earlier example that is pressed on ask for it. Returns whether the hand is still on it.
+/// Has the slot of an earlier example that is clicked ask for it. Returns whether the hand is on one that it has pressed, and has not moved yet.
 fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionParams, earlier: &[Earlier]) -> bool {
-    let place_of_hand = response.id.with("recalled");
+    let place_of_press = response.id.with("pressed");
+    let mut press: Press = response.ctx.data(|data| data.get_temp(place_of_press).unwrap_or_default());
     let is_held = response.is_pointer_button_down_on();
-    let was_held: bool = response.ctx.data(|data| data.get_temp(response.id.with("pressed")).unwrap_or(false));
-    let mut is_recalled: bool = response.ctx.data(|data| data.get_temp(place_of_hand).unwrap_or(false));
-    if is_held && !was_held {
+    if is_held && press == Press::None {
         let hand = response.interact_pointer_pos();
-        let distance = |earlier: &&Earlier| hand.map_or(f32::INFINITY, |hand| hand.distance(earlier.at));
-        let pressed =
-            earlier.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).filter(|it| distance(it) < POINTED_AT);
-        is_recalled = pressed.is_some();
-        if let Some(pressed) = pressed {
-            params.boards()[pressed.slot].recall(pressed.place);
-            let preset = [&params.preset_a, &params.preset_b][pressed.slot];
-            if preset.value() != Preset::default() {
-                set(setter, preset, Preset::default());
-            }
+        let distance = |earlier: &Earlier| hand.map_or(f32::INFINITY, |hand| hand.distance(earlier.at));
+        let nearest = earlier.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        press = match nearest.filter(|nearest| distance(nearest) < POINTED_AT) {
+            Some(Earlier { slot, place, .. }) => Press::OnEarlier { slot: *slot, place: *place },
+            None => Press::Elsewhere,
+        };
+    }
+    if response.dragged() {
+        // It asks for what lies between.
+        press = Press::Elsewhere;
+    }
+    if let (false, Press::OnEarlier { slot, place }) = (is_held, press) {
+        params.boards()[slot].recall(place);
+        let preset = [&params.preset_a, &params.preset_b][slot];
+        if preset.value() != Preset::default() {
+            set(setter, preset, Preset::default());
         }
     }
-    is_recalled &= is_held;
-    response.ctx.data_mut(|data| {
-        data.insert_temp(response.id.with("pressed"), is_held);
-        data.insert_temp(place_of_hand, is_recalled);
-    });
-    is_recalled
+    press = if is_held { press } else { Press::None };
+    response.ctx.data_mut(|data| data.insert_temp(place_of_press, press));
+    matches!(press, Press::OnEarlier { .. })
+}
+
+/// What the hand has pressed on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Press {
+    #[default]
+    None,
+    OnEarlier {
+        slot: usize,
+        place: usize,
+    },
+    Elsewhere,
 }
 
 fn is_asked(params: &QuestionParams) -> bool {
@@ -183,12 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn a_press_on_an_earlier_example_asks_for_it_again_and_one_beside_it_for_the_place() {
+    fn a_click_on_an_earlier_example_asks_for_it_again_and_one_beside_it_or_a_drag_for_the_place() {
         let projection = Projection { origin: vec![0.0, 0.0], axes: [vec![1.0, 0.0], vec![0.0, 1.0]] };
         let map = QueryMap::new(&projection, &[]);
-        for (model_id, hand_is_off, is_recalled) in
-            [("query-7", 0.0, true), ("query-7", 20.0, false), ("query-0", 0.0, false)]
-        {
+        let cases = [
+            ("query-7", 0.0, 0.0, true),
+            ("query-7", 20.0, 0.0, false),
+            ("query-0", 0.0, 0.0, false),
+            ("query-7", 0.0, 30.0, false),
+        ];
+        for (model_id, hand_is_off, dragged, is_recalled) in cases {
             let params = QuestionParams {
                 preset_b: EnumParam::new("Query B", Preset::of("drums").unwrap()),
                 ..QuestionParams::default()
@@ -204,12 +222,28 @@ mod tests {
             hand.does(&[], &mut picture);
             let on_it = at(rect, map.place(&example(-0.5).embedding)) + vec2(0.0, hand_is_off);
             let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-7", &map));
-            hand.click(on_it, &mut picture);
+            if dragged == 0.0 {
+                hand.click(on_it, &mut picture);
+            } else {
+                hand.does(&Hand::press(on_it, true), &mut picture);
+                for step in 1..=4 {
+                    let moved = egui::Event::PointerMoved(on_it + vec2(0.0, dragged * step as f32 / 4.0));
+                    hand.does(&[moved], &mut picture);
+                }
+                hand.does(&Hand::press(on_it + vec2(0.0, dragged), false), &mut picture);
+            }
             hand.does(&[], &mut picture);
             let kept = params.boards()[1].kept().map(|kept| kept.embedding.values()[0]);
-            assert_eq!(kept, Some(if is_recalled { -0.5 } else { 0.9 }), "{model_id}, {hand_is_off} points off");
+            assert_eq!(
+                kept,
+                Some(if is_recalled { -0.5 } else { 0.9 }),
+                "{model_id}, {hand_is_off} points off, dragged by {dragged}"
+            );
             let asks_for_example = hand.gestures().iter().any(|gesture| gesture.values == [0.0]);
             assert_eq!(asks_for_example, is_recalled, "{:?}", hand.gestures());
+            // The slot that is asked, its preset, and both coordinates.
+            let num_gestures = if is_recalled { 1 } else { 3 };
+            assert_eq!(hand.gestures().len(), num_gestures, "{:?}", hand.gestures());
         }
     }
 }

@@ -87,6 +87,10 @@ impl BlockMode {
         Self(AtomicI32::new(Self::UNTOLD))
     }
 
+    fn forget(&self) {
+        self.0.store(Self::UNTOLD, Ordering::Relaxed);
+    }
+
     fn note(&self, mode: i32) {
         if mode != PLAYS || self.0.load(Ordering::Relaxed) != Self::UNTOLD {
             self.0.store(mode, Ordering::Relaxed);
@@ -361,6 +365,8 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
     unsafe {
         let guard = BusGuard::of(this);
         if let Some(setup) = setup.as_ref() {
+            // What was said before is over.
+            guard.block_mode.forget();
             (*guard.spare.get()).resize(usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0));
             #[cfg(target_os = "linux")]
             guard.rate_hz.set(setup.sampleRate as f32);
@@ -453,6 +459,8 @@ mod tests {
             processor.process(&raw mut data);
             let guard = BusGuard::of(processor.as_ptr());
             assert_eq!(guard.block_mode.get(), Some(ProcessMode::Offline));
+            assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
+            assert_eq!(guard.block_mode.get(), None, "a setup says it anew");
         }
     }
 

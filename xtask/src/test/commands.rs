@@ -22,6 +22,8 @@ pub fn run() -> Result<Tally> {
     for (number, asked) in asked.iter().enumerate() {
         let folder = out.join(number.to_string());
         let mut render = Command::new(std::env::current_exe()?);
+        // Marks of a render that was stopped must hold nobody back.
+        render.env("XDG_DATA_HOME", out.join("data"));
         render.args(["render", "--model", "query"]).args(asked).arg(&music).arg(&folder);
         process::run(&mut render)?;
         check(&folder)?;

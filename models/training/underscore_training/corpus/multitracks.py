@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from .decode import PIECE_LIMIT_S, SILENT_PEAK, Undecodable, decode
+from .decode import AUDIO_SUFFIXES, PIECE_LIMIT_S, SILENT_PEAK, Undecodable, decode
 from .errors import CorpusError
 from .layouts import LICENCE, MUSDB_SPLITS, SLAKH_SPLITS, musdb_split, own_fingerprint, require
 from .stems import PROGRAMS, SINGING, SUNG
@@ -66,8 +66,9 @@ def slakh(folder: Path) -> Iterator[Track]:
             if not (song / "metadata.yaml").exists():
                 continue
             for kind, stems in sorted(classes_of(song / "metadata.yaml").items()):
-                # Not every stem that is listed was rendered.
-                paths = [path for stem in sorted(stems) for path in sorted((song / "stems").glob(f"{stem}.*"))]
+                # Not every stem that is listed was rendered; of one that is there twice, the first is as good.
+                files = ([path for path in sorted((song / "stems").glob(f"{stem}.*")) if path.suffix in AUDIO_SUFFIXES] for stem in sorted(stems))
+                paths = [found[0] for found in files if found]
                 if paths:
                     found += 1
                     yield _part(f"slakh/{song.name}", kind, split, paths)

@@ -1,5 +1,7 @@
 //! The worker's transforms: samples of a call to spectra, spectra through masks to what is heard, frame upon frame.
 
+use std::ops::Range;
+
 use underscore_dsp::{Complex32, MaskedSynthesis, OverlapAdd, Stft, linking};
 
 use crate::handoff::{Call, CallShape};
@@ -67,22 +69,25 @@ impl Spectra {
             let place = (frame_index % kept.len() as u64) as usize;
             let Kept { frame_index: kept_index, spectra } = &mut kept[place];
             *kept_index = Some(frame_index);
-            let mut peak = 0.0_f32;
-            for (channel_idx, spectrum) in spectra.iter_mut().enumerate() {
+            let samples = |channel_idx: usize| {
                 let offset = shape.samples_offset(channel_idx, frame_idx);
-                let samples = &call.samples[offset..offset + shape.grid.window_samples()];
-                peak = samples.iter().fold(peak, |peak, sample| peak.max(sample.abs()));
-                self.stft.analyse(samples, spectrum);
+                &call.samples[offset..offset + shape.grid.window_samples()]
+            };
+            for (channel_idx, spectrum) in spectra.iter_mut().enumerate() {
+                self.stft.analyse(samples(channel_idx), spectrum);
             }
             // What is heard stays as it is.
-            let scale = self.scale * (LOUDEST_HEARD / peak.max(LOUDEST_HEARD));
+            let scale_by = |channels: Range<usize>| {
+                let peak = channels.flat_map(samples).fold(0.0, |peak: f32, sample| peak.max(sample.abs()));
+                self.scale * (LOUDEST_HEARD / peak.max(LOUDEST_HEARD))
+            };
             for mask_channel_idx in 0..call.num_mask_channels {
                 let offset = shape.spectrum_offset(mask_channel_idx, frame_idx);
                 let out = &mut self.features[offset..offset + shape.num_bins * 2];
                 if call.num_mask_channels == 1 {
-                    linking::link_rms(spectra.iter().map(Vec::as_slice), scale, out);
+                    linking::link_rms(spectra.iter().map(Vec::as_slice), scale_by(0..shape.num_channels), out);
                 } else {
-                    linking::pack(&spectra[mask_channel_idx], scale, out);
+                    linking::pack(&spectra[mask_channel_idx], scale_by(mask_channel_idx..mask_channel_idx + 1), out);
                 }
             }
         }
@@ -155,6 +160,10 @@ mod tests {
                     let offset = shape.spectrum_offset(channel, frame);
                     features[offset..offset + 2 * num_bins].to_vec()
                 };
+                if num_mask_channels == 2 {
+                    let last = num_frames - 1;
+                    assert_eq!(frame(&found, 0, last), frame(&plain, 0, last), "the burst is the other channel's");
+                }
                 for channel in 0..num_mask_channels {
                     for frame_idx in 0..num_frames - 1 {
                         assert_eq!(
