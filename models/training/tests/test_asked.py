@@ -653,6 +653,12 @@ def test_songs_that_it_learnt_are_no_test_and_may_be_scored_as_what_they_are(
     given = ["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(corpus)]
     with pytest.raises(SystemExit, match="trained on song0/0/bass, which is of the test split"):
         evaluation.main(given)
+    shutil.copytree(corpus / "tracks" / "train", corpus / "tracks" / "valid")
+    for row in (corpus / "tracks" / "valid").rglob("*.json"):
+        row.write_text(row.read_text().replace('"train"', '"valid"'))
+    evaluation.main([*given, "--split", "valid"])
+    assert "1 songs of the validation's, SDR in dB" in capsys.readouterr().out, "what it heard in validation it did not learn from"
+    shutil.rmtree(corpus / "tracks" / "valid")
     evaluation.main([*given, "--split", "train"])
     told = capsys.readouterr().out
     assert "1 songs of the training's, SDR in dB" in told and "| bass | 1 |" in told

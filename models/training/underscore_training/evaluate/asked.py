@@ -419,7 +419,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder that `corpus` and `corpus --stems` wrote")
     parser.add_argument(
         "--split", choices=("test", "valid", "train"), default="test",
-        help="valid: songs that it was not trained on, played by soundfonts that it was, to choose between networks by; "
+        help="valid: songs that it heard in validation alone, played by soundfonts that it was trained on, to choose between networks by; "
         "train: songs that it may have been trained on; one that finds no more in these is too small, and has learnt nothing by heart",
     )
     parser.add_argument("--songs", type=whole, default=1000, help="at most so many")
@@ -451,12 +451,12 @@ def main(argv: list[str] | None = None) -> None:
         every = shelves(args.corpus, args.split, net.sample_rate_hz, (VOICE, *CLASSES, SINGING))
         by_class = arrangements({kind: shelf for kind, shelf in every.items() if kind != SINGING}, sung=False)
         with_singer = arrangements(every, sung=True)
-        is_new = args.split != "train"
+        is_test = args.split == "test"
         heard = {recording.name for shelf in every.values() for recording in shelf.recordings} & (loaded.heard or set())
-        if heard and is_new:
-            raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is of the {args.split} split")
+        if heard and is_test:
+            raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is of the test split")
         # A network may have begun with one that was trained on the same score as a whole piece, under its name without the class.
-        heard = {f"stems/{name}" for name in loaded.heard or set()} if is_new else set()
+        heard = {f"stems/{name}" for name in loaded.heard or set()} if is_test else set()
         found = [song for song in songs(by_class, net.sample_rate_hz) if song.group not in heard]
         found = spread(found, args.songs)
         if not found:
@@ -468,7 +468,7 @@ def main(argv: list[str] | None = None) -> None:
         mean_of_singing = {SINGING: examples.class_mean(net, args.corpus, SINGING)} if SINGING in every else {}
     except (CheckpointError, CorpusError, EvaluateError) as error:
         sys.exit(f"error: {error}")
-    if loaded.heard is None and is_new:
+    if loaded.heard is None and is_test:
         print(
             f"{args.checkpoint} does not say what it was trained on: whether it heard these songs is not known, and the figures below may be "
             "of songs that it learnt\n"
