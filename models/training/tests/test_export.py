@@ -171,7 +171,7 @@ def test_only_a_network_of_the_shipped_corpus_has_its_provenance_without_being_t
     assert shipped is not None
     _, meta, _ = contract.load(Path("../weights/music-5.pt"))
     assert provenance.provenance(shipped, None, None) == (meta["training_data"], meta["licence"])
-    asked = load_network(Path("checkpoints/query-7.pt")).heard
+    asked = load_network(Path("checkpoints/query-8.pt")).heard
     assert asked is not None
     assert "FluidR3, TimGM6mb and csound-soundfont," in provenance.provenance(asked, None, None)[0], "parts are played with three"
     of_two = frozenset(name for name in asked if "/2/" not in name)

@@ -201,10 +201,10 @@ mod tests {
         let projection = Projection { origin: vec![0.0, 0.0], axes: [vec![1.0, 0.0], vec![0.0, 1.0]] };
         let map = QueryMap::new(&projection, &[]);
         let cases = [
-            ("query-7", 0.0, 0.0, true),
-            ("query-7", 20.0, 0.0, false),
+            ("query-1", 0.0, 0.0, true),
+            ("query-1", 20.0, 0.0, false),
             ("query-0", 0.0, 0.0, false),
-            ("query-7", 0.0, 30.0, false),
+            ("query-1", 0.0, 30.0, false),
         ];
         for (model_id, hand_is_off, dragged, is_recalled) in cases {
             let params = QuestionParams {
@@ -217,11 +217,11 @@ mod tests {
             let mut rect = Rect::NOTHING;
             let mut picture = |ui: &mut Ui, setter: &ParamSetter| {
                 rect = Rect::from_min_size(ui.cursor().min, vec2(SIZE, SIZE));
-                draw(ui, setter, &params, ("query-7", &map));
+                draw(ui, setter, &params, ("query-1", &map));
             };
             hand.does(&[], &mut picture);
             let on_it = at(rect, map.place(&example(-0.5).embedding)) + vec2(0.0, hand_is_off);
-            let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-7", &map));
+            let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map));
             if dragged == 0.0 {
                 hand.click(on_it, &mut picture);
             } else {
