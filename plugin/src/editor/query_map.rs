@@ -18,7 +18,10 @@ const MARGIN: f32 = 14.0;
 /// Distance from a place within which its name is always shown, points.
 const POINTED_AT: f32 = 6.0;
 
-/// An example that was another one's before, on the map.
+/// Radius of an earlier example's ring, points: around what may lie at its place.
+const RING: f32 = 5.0;
+
+/// An example that its slot had before, on the map.
 struct Earlier {
     slot: usize,
     /// Its place among the earlier ones of its slot.
@@ -48,18 +51,24 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_i
             earlier.push(Earlier { slot, place, at, name: format!("{letter} before: {}", kept.name) });
         }
     }
-    let is_pointed_at = |centre: Pos2| response.hover_pos().is_some_and(|hand| hand.distance(centre) < POINTED_AT);
+    // Of what lies together the hand is on the nearest.
     let examples = kept.iter().flatten().map(|(place, name)| (*place, name.trim_end(), 3.5, theme::MUSIC));
     let presets = map.named().map(|(place, name)| (place, name, 2.5, theme::DIM));
+    let dots: Vec<_> =
+        examples.chain(presets).map(|(place, name, radius, colour)| (at(rect, place), name, radius, colour)).collect();
+    let centres = earlier.iter().map(|earlier| earlier.at).chain(dots.iter().map(|dot| dot.0));
+    let pointed_at = response.hover_pos().and_then(|hand| {
+        let nearest = centres.min_by(|a, b| hand.distance(*a).total_cmp(&hand.distance(*b)));
+        nearest.filter(|centre| hand.distance(*centre) < POINTED_AT)
+    });
     let mut taken = Vec::new();
-    for (place, name, radius, colour) in examples.chain(presets) {
-        let centre = at(rect, place);
+    for (centre, name, radius, colour) in dots {
         ui.painter().circle_filled(centre, radius, colour);
-        label(ui, rect, centre, name, colour, is_pointed_at(centre), &mut taken);
+        label(ui, rect, centre, name, colour, pointed_at == Some(centre), &mut taken);
     }
     for Earlier { at, name, .. } in &earlier {
-        ui.painter().circle_stroke(*at, 2.5, Stroke::new(1.0, theme::MUSIC));
-        if is_pointed_at(*at) {
+        ui.painter().circle_stroke(*at, RING, Stroke::new(1.0, theme::MUSIC));
+        if pointed_at == Some(*at) {
             label(ui, rect, *at, name.trim_end_matches([' ', ':']), theme::MUSIC, true, &mut taken);
         }
     }
@@ -76,46 +85,30 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_i
     );
 }
 
-/// Has the slot of an earlier example that is clicked ask for it. Returns whether the hand is on one that it has pressed, and has not moved yet.
+/// Has the slot of an earlier example that is clicked ask for it. Returns whether the hand is on one that it has pressed, and has not moved yet, or
+/// has clicked.
 fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionParams, earlier: &[Earlier]) -> bool {
-    let place_of_press = response.id.with("pressed");
-    let mut press: Press = response.ctx.data(|data| data.get_temp(place_of_press).unwrap_or_default());
-    let is_held = response.is_pointer_button_down_on();
-    if is_held && press == Press::None {
-        let hand = response.interact_pointer_pos();
-        let distance = |earlier: &Earlier| hand.map_or(f32::INFINITY, |hand| hand.distance(earlier.at));
-        let nearest = earlier.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
-        press = match nearest.filter(|nearest| distance(nearest) < POINTED_AT) {
-            Some(Earlier { slot, place, .. }) => Press::OnEarlier { slot: *slot, place: *place },
-            None => Press::Elsewhere,
-        };
-    }
-    if response.dragged() {
-        // It asks for what lies between.
-        press = Press::Elsewhere;
-    }
-    if let (false, Press::OnEarlier { slot, place }) = (is_held, press) {
-        params.boards()[slot].recall(place);
-        let preset = [&params.preset_a, &params.preset_b][slot];
+    let under = |hand: Pos2| {
+        let nearest = earlier.iter().min_by(|a, b| hand.distance(a.at).total_cmp(&hand.distance(b.at)));
+        nearest.filter(|nearest| hand.distance(nearest.at) < POINTED_AT)
+    };
+    let hand = response.interact_pointer_pos();
+    // A tap may be over within one picture.
+    let clicked = hand.filter(|_| response.clicked()).and_then(under);
+    if let Some(Earlier { slot, place, .. }) = clicked {
+        params.boards()[*slot].recall(*place);
+        let preset = [&params.preset_a, &params.preset_b][*slot];
         if preset.value() != Preset::default() {
             set(setter, preset, Preset::default());
         }
     }
-    press = if is_held { press } else { Press::None };
+    // Whether it was pressed on one, while the button is down.
+    let place_of_press = response.id.with("pressed");
+    let before: Option<bool> = response.ctx.data(|data| data.get_temp(place_of_press)).flatten();
+    let is_on_one = before.unwrap_or_else(|| hand.and_then(under).is_some()) && !response.dragged();
+    let press = response.is_pointer_button_down_on().then_some(is_on_one);
     response.ctx.data_mut(|data| data.insert_temp(place_of_press, press));
-    matches!(press, Press::OnEarlier { .. })
-}
-
-/// What the hand has pressed on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Press {
-    #[default]
-    None,
-    OnEarlier {
-        slot: usize,
-        place: usize,
-    },
-    Elsewhere,
+    press == Some(true) || clicked.is_some()
 }
 
 fn is_asked(params: &QuestionParams) -> bool {
@@ -129,7 +122,10 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
     let is_held = response.is_pointer_button_down_on();
     let was_held = response.ctx.data(|data| data.get_temp(place_of_hand).unwrap_or(false));
     response.ctx.data_mut(|data| data.insert_temp(place_of_hand, is_held));
-    if is_held && !was_held {
+    // A tap may be over within one picture.
+    let is_tapped = response.clicked() && !was_held && !is_held;
+    let (begins, ends) = ((is_held && !was_held) || is_tapped, (was_held && !is_held) || is_tapped);
+    if begins {
         let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
         if let Some(map) = Preset::map().filter(|map| preset.value() != *map) {
             set(setter, preset, map);
@@ -138,12 +134,14 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
             setter.begin_set_parameter(param);
         }
     }
-    if is_held && let Some(hand) = response.interact_pointer_pos() {
+    if (is_held || is_tapped)
+        && let Some(hand) = response.interact_pointer_pos()
+    {
         for (param, value) in coordinates.iter().zip(place(rect, hand)) {
             setter.set_parameter(*param, value);
         }
     }
-    if was_held && !is_held {
+    if ends {
         for param in coordinates {
             setter.end_set_parameter(param);
         }
@@ -222,7 +220,10 @@ mod tests {
             hand.does(&[], &mut picture);
             let on_it = at(rect, map.place(&example(-0.5).embedding)) + vec2(0.0, hand_is_off);
             let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map));
-            if dragged == 0.0 {
+            if dragged == 0.0 && hand_is_off == 0.0 {
+                // Over within a picture.
+                hand.does(&[Hand::press(on_it, true), Hand::press(on_it, false)].concat(), &mut picture);
+            } else if dragged == 0.0 {
                 hand.click(on_it, &mut picture);
             } else {
                 hand.does(&Hand::press(on_it, true), &mut picture);
