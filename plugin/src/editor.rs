@@ -196,7 +196,7 @@ impl EditorApp {
     fn tell_of_examples(&mut self, setter: &ParamSetter) {
         let question = &self.params.question;
         if self.session_watch.has_changed(question.boards()) {
-            gesture::set_unautomated(setter, &question.revision, 1 - question.revision.value());
+            gesture::set(setter, &question.revision, 1 - question.revision.value());
         }
     }
 
@@ -294,7 +294,10 @@ impl EditorApp {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let bypass = &self.params.bypass;
                 toggle::draw(ui, setter, bypass, "BYPASS", vec2(70.0, 24.0), theme::BAD)
-                    .on_hover_text("The delayed input, unchanged, on the main output. The latency stays the same. After two seconds the stems' buses carry half of it each.");
+                    .on_hover_text(
+                        "The delayed input, unchanged, on the main output. The latency stays the same. After two seconds the stems' \
+                         buses carry half of it each.",
+                    );
                 ui.add_space(6.0);
                 choice::draw(ui, setter, &self.params.device, choice::all(), "device", 64.0)
                     .on_hover_text("Where the model runs. Auto: CUDA where there is one, else the processor.");

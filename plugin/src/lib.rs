@@ -67,10 +67,8 @@ struct Active {
     mixer: Mixer,
     num_channels: usize,
     max_block_samples: usize,
-    /// Of the block that is processed.
+    /// What the host said when it set up; see [`vst3::BusGuardOwner::render_mode`].
     render: RenderMode,
-    /// What the host said when it set up.
-    render_of_setup: RenderMode,
     switches: Switches,
 }
 
@@ -160,7 +158,6 @@ impl Plugin for Underscore {
             num_channels,
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode),
-            render_of_setup: render_mode(buffer_config.process_mode),
             switches: Switches::of(&self.params.question),
         });
         true
@@ -192,9 +189,9 @@ impl Plugin for Underscore {
         let Some(active) = &mut self.active else { return ProcessStatus::Error("process without activate") };
         let start = Instant::now();
         let of_block = self.bus_guard.as_ref().and_then(vst3::BusGuardOwner::render_mode);
-        active.render = of_block.map_or(active.render_of_setup, render_mode);
+        let render = of_block.map_or(active.render, render_mode);
         let meters = self.editor_state.is_open().then_some(&*self.meters);
-        diagnostics::watch_allocations(|| active.process(&self.params, meters, buffer, aux));
+        diagnostics::watch_allocations(|| active.process(&self.params, render, meters, buffer, aux));
         active.separation.note_process_us(start.elapsed().as_secs_f32() * 1e6);
         self.builder.note_played(context.transport().sample_rate, buffer.samples());
 
@@ -222,6 +219,7 @@ impl Active {
     fn process(
         &mut self,
         params: &UnderscoreParams,
+        render: RenderMode,
         meters: Option<&Meters>,
         buffer: &mut Buffer,
         aux: &mut AuxiliaryBuffers,
@@ -247,7 +245,7 @@ impl Active {
             let settings = Settings {
                 strength: params.strength.value(),
                 stereo_link: params.stereo_link.value(),
-                render: self.render,
+                render,
                 // The switch, not the fade that follows it: its place does not depend on where blocks end.
                 asleep: params.bypass.value(),
                 is_following,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nice_plug::prelude::*;
-use underscore_engine::{Catalogue, KeptExample, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question};
+use underscore_engine::{Catalogue, KeptExample, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question, Space};
 
 use crate::choices::name_of;
 use crate::params::{finite, percentage};
@@ -131,11 +131,12 @@ impl QuestionParams {
     fn notice_of_slot(&self, model: &ModelSpec, slot: usize) -> Option<String> {
         let preset = [&self.preset_a, &self.preset_b][slot].value();
         let name = ["A", "B"][slot];
-        let is_foreign = |kept: &KeptExample| !kept.model_id.is_empty() && kept.model_id != model.id;
+        let is_foreign = |kept: &KeptExample| !Space::of(&kept.model_id).may_be(Space::of(&model.id));
         let foreign = |(kept, name): (KeptExample, &str)| {
             is_foreign(&kept).then(|| {
                 let (whose, model) = (name_of(&kept.model_id), name_of(&model.id));
-                let meanwhile = if Some(preset) == Preset::map() { "It has no place on the map" } else { "Till then nothing is separated" };
+                let is_on_map = Some(preset) == Preset::map();
+                let meanwhile = if is_on_map { "It has no place on the map" } else { "Till then nothing is separated" };
                 format!(
                     "The example of {name} was listened to by {whose}, and says nothing to {model}: capture it anew, or open its file again. \
                      {meanwhile}."

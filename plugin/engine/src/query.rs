@@ -1,5 +1,7 @@
 //! What a model that is asked by example is to look for: a point in the space that its examples lie in.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde::Deserialize;
 
 /// Queries that a question is made of: A and B.
@@ -80,9 +82,10 @@ impl Space {
     /// That of the model of this id; empty: not known.
     #[must_use]
     pub fn of(model_id: &str) -> Self {
-        // FNV-1a: two ids of one number would have to be looked for.
-        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        Self(if model_id.is_empty() { 0 } else { model_id.bytes().fold(0xcbf2_9ce4_8422_2325, hash).max(1) })
+        // Of this process alone: sessions have the id itself.
+        let mut hasher = DefaultHasher::new();
+        model_id.hash(&mut hasher);
+        Self(if model_id.is_empty() { 0 } else { hasher.finish().max(1) })
     }
 
     /// Whether a point of this space may mean the same in the other one: it is the same, or nobody knows.

@@ -220,9 +220,9 @@ impl QueryBoard {
         self.about().refusal.clone()
     }
 
-    /// Where the example lies; none where there is none. Waits for who writes: not for the audio thread.
-    #[must_use]
-    pub fn settled(&self) -> Option<Embedding> {
+    /// Where the example lies; none where there is none. Waits for who writes.
+    #[cfg(test)]
+    pub(crate) fn settled(&self) -> Option<Embedding> {
         self.kept().map(|example| example.embedding)
     }
 

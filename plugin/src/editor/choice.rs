@@ -3,7 +3,7 @@
 use egui::{ComboBox, Response, Ui};
 use nice_plug::prelude::*;
 
-use super::gesture::{set, set_unautomated};
+use super::gesture::set;
 
 /// A list of `variants` of `param`, `width` points wide.
 pub fn draw<T: Enum + PartialEq + Copy + 'static>(
@@ -21,11 +21,7 @@ pub fn draw<T: Enum + PartialEq + Copy + 'static>(
         .show_ui(ui, |ui| {
             for variant in variants {
                 if ui.selectable_label(param.value() == variant, name(variant)).clicked() {
-                    if param.flags().contains(ParamFlags::NON_AUTOMATABLE) {
-                        set_unautomated(setter, param, variant);
-                    } else {
-                        set(setter, param, variant);
-                    }
+                    set(setter, param, variant);
                 }
             }
         })

@@ -13,24 +13,17 @@ const NOTCH_POINTS: f32 = 50.0;
 /// Time for which a wheel goes on from where it was turned to last, seconds: the param may follow only with the next block.
 const WHEEL_MEMORY_S: f64 = 0.25;
 
-/// Sets a param, as the whole of a gesture.
+/// Sets a param, as the whole of a gesture. Some hosts (Ardour) know nothing of those that are not automated and give no value back, which the
+/// framework waits for while blocks are processed: these are written here, too. `process` reads none of them.
 pub fn set<P: Param>(setter: &ParamSetter, param: &P, value: P::Plain) {
-    setter.begin_set_parameter(param);
-    setter.set_parameter(param, value);
-    setter.end_set_parameter(param);
-}
-
-/// The same of a param that no host automates. Some hosts (Ardour) know nothing of these and give no value back, which the framework waits for
-/// while blocks are processed: so it is written here, too. Only for params that `process` does not read.
-pub fn set_unautomated<P: Param>(setter: &ParamSetter, param: &P, value: P::Plain) {
-    debug_assert!(param.flags().contains(ParamFlags::NON_AUTOMATABLE));
     let normalized = param.preview_normalized(value);
-    // The host first: a gesture's value is asked for as it was before.
     setter.begin_set_parameter(param);
     setter.set_parameter_normalized(param, normalized);
     setter.end_set_parameter(param);
-    // SAFETY: the param is borrowed, so it lives; its value is atomic.
-    unsafe { param.as_ptr()._internal_set_normalized_value(normalized) };
+    if param.flags().contains(ParamFlags::NON_AUTOMATABLE) {
+        // SAFETY: the param is borrowed, so it lives; its value is atomic.
+        unsafe { param.as_ptr()._internal_set_normalized_value(normalized) };
+    }
 }
 
 /// Which way a control goes.
@@ -135,7 +128,7 @@ mod tests {
         let mut hand = Hand::default();
         hand.does(&[], &mut |_, setter| {
             set(setter, &automated, true);
-            set_unautomated(setter, &unautomated, true);
+            set(setter, &unautomated, true);
         });
         assert!(!automated.value() && unautomated.value());
         assert_eq!(hand.gestures().iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[1.0], [1.0]]);

@@ -72,11 +72,13 @@ pub fn draw(
                 let refine = capturing(ui, setter, &params.refine, &slots[params.nearer_slot()], "REFINE", width);
                 is_holding |= refine.is_holding;
                 refine.response.on_hover_text(
-                    "The last three seconds of what was found replace the example of the nearer slot, and are asked for in their turn. Often it finds no more.",
+                    "The last three seconds of what was found replace the example of the nearer slot, and are asked for in their turn. \
+                     Often it finds no more.",
                 );
                 toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
                     .on_hover_text(
-                        "A asks for what the sidechain plays, listened to anew every second, and for the last of it where it falls silent. Nothing of it is kept.",
+                        "A asks for what the sidechain plays, listened to anew every second, and for the last of it where it falls silent. \
+                         Nothing of it is kept.",
                     );
             });
         });

@@ -15,7 +15,8 @@ const LOW_HEADROOM: f32 = 0.3;
 const LONG_TEXT_BYTES: usize = 240;
 
 /// What is shown while there is nothing to complain of.
-const HINT: &str = "Each stem also plays on the output bus of its name, before fader, solo and mute. The buses sum to the delayed input.";
+const HINT: &str = "Each stem also plays on the output bus of its name, before fader, solo and mute. The buses sum to the \
+                    delayed input.";
 
 /// Draws where the engine stands, and everything there is to say, in full. Returns whether what was held back is to be tried again.
 pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) -> bool {

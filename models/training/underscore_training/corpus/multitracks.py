@@ -37,12 +37,10 @@ def added(paths: list[Path], streams: tuple[int, ...] = ()) -> np.ndarray:
     return total
 
 
-def _part(song: str, kind: str, split: Split, paths: list[Path], streams: tuple[int, ...] = ()) -> Track:
+def _part(song: str, arrangement: str, kind: str, split: Split, paths: list[Path], streams: tuple[int, ...] = ()) -> Track:
     source, title = song.split("/", 1)
-    # In an arrangement that is sung nothing else is the melody.
-    name = f"{song}/{SUNG}0/{kind}" if source == "musdb18" else f"{song}/0/{kind}"
     make = partial(added, paths, streams)
-    return Track(name, source, kind, split, LICENCE, 1.0, own_fingerprint(paths), make, f"stems/{source}/{title}")
+    return Track(f"{song}/{arrangement}/{kind}", source, kind, split, LICENCE, 1.0, own_fingerprint(paths), make, f"stems/{source}/{title}")
 
 
 def classes_of(metadata: Path) -> dict[str, list[str]]:
@@ -71,7 +69,7 @@ def slakh(folder: Path) -> Iterator[Track]:
                 paths = [found[0] for found in files if found]
                 if paths:
                     found += 1
-                    yield _part(f"slakh/{song.name}", kind, split, paths)
+                    yield _part(f"slakh/{song.name}", "0", kind, split, paths)
     require([None] * found, folder, "Slakh2100's train/, validation/ and test/ with Track*/metadata.yaml and stems/")
 
 
@@ -86,5 +84,5 @@ def musdb18(folder: Path, seed: int) -> Iterator[Track]:
                 path = container or place / f"{stem}.wav"
                 if path.exists():
                     found += 1
-                    yield _part(song, kind, split or musdb_split(song, seed), [path], (stream,) if container else ())
+                    yield _part(song, f"{SUNG}0", kind, split or musdb_split(song, seed), [path], (stream,) if container else ())
     require([None] * found, folder, "MUSDB18's train/ and test/ with song folders or .stem.mp4 files")

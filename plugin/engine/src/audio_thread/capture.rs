@@ -161,7 +161,7 @@ impl Capture {
     ) -> Option<Embedding> {
         if let Some(longest_wait) = longest_wait {
             self.wait(longest_wait, status);
-            // What was listened to meanwhile hears on from this very sample, whatever the blocks.
+            // Memory of what was listened to meanwhile hears on from this very sample.
             self.take_back();
         }
         let said = if is_following { self.example(FOLLOWED).here() } else { None };
