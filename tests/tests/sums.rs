@@ -6,8 +6,8 @@ use common::{EXACT_DB, RATES_HZ, asked, bundle_file, offline_stereo, open, probe
 use host_tests::probe::{HostKind, Scenario};
 use host_tests::signals::programme;
 use host_tests::{
-    Bundle, Config, Instance, Pace, ParamChange, Rendering, forbid_restless_threads, peak_db, render, residual_db,
-    wait_until_loaded,
+    Bundle, Buses, Config, Instance, Pace, ParamChange, Rendering, forbid_restless_threads, peak_db, render,
+    residual_db, wait_until_loaded,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -173,41 +173,71 @@ fn while_the_model_or_the_device_is_changed() {
     }
 }
 
+/// Blocks of a host that plays, samples, at its rate.
+const LIVE_BLOCK_SAMPLES: usize = 256;
+const LIVE_RATE_HZ: f64 = 48_000.0;
+
+/// Plays `sound`, by the number of its sample, to both channels of `live` as it is set, by the clock, once its model is loaded; `change_at` says what
+/// changes with a block, and `heard` is given what came out of each.
+fn play_by_the_clock(
+    bundle: &Bundle,
+    instance: &mut Instance,
+    num_blocks: usize,
+    sound: impl Fn(usize) -> f32,
+    change_at: impl Fn(usize) -> Option<ParamChange>,
+    mut heard: impl FnMut(usize, &Buses),
+) {
+    let mut processor = instance.activate().unwrap();
+    processor.start().unwrap();
+    wait_until_loaded(bundle, instance, &mut processor, Duration::from_mins(1)).unwrap();
+    let start = Instant::now();
+    for block_idx in 0..num_blocks {
+        let begin = block_idx * LIVE_BLOCK_SAMPLES;
+        let due = start + Duration::from_secs_f64(begin as f64 / LIVE_RATE_HZ);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        instance.pump();
+        let bus = processor.inputs_mut(LIVE_BLOCK_SAMPLES).main_mut().unwrap();
+        for channel in 0..2 {
+            let samples = bus.channel_mut(channel)[..LIVE_BLOCK_SAMPLES].iter_mut().enumerate();
+            samples.for_each(|(n, x)| *x = sound(begin + n));
+        }
+        processor.process(LIVE_BLOCK_SAMPLES, change_at(block_idx).as_slice()).unwrap();
+        heard(block_idx, processor.outputs());
+    }
+    processor.stop().unwrap();
+    instance.deactivate(processor);
+}
+
+/// A sine.
+fn tone(hz: f64, n: usize) -> f64 {
+    (std::f64::consts::TAU * hz * n as f64 / LIVE_RATE_HZ).sin()
+}
+
 /// Of `live`, its model `live-1`, in whose sound one stem is mute: how loud each tenth of a second is, dBFS, while the device is chosen anew
 /// after two seconds; none where frames were late for another reason.
 fn levels_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<Vec<f64>> {
-    const BLOCK_SAMPLES: usize = 256;
-    const RATE_HZ: f64 = 48_000.0;
     let mut instance = live(bundle);
     instance.set("model", "live-1").unwrap();
     instance.set(muted, "on").unwrap();
     let change = instance.change("device", "cpu").unwrap();
-    let mut processor = instance.activate().unwrap();
-    processor.start().unwrap();
-    wait_until_loaded(bundle, &mut instance, &mut processor, Duration::from_mins(1)).unwrap();
-    let chord = |n: usize| {
-        let tones = [220.0, 277.2, 329.6].map(|hz| (std::f64::consts::TAU * hz * n as f64 / RATE_HZ).sin());
-        0.15 * tones.iter().sum::<f64>() as f32
-    };
-    let num_blocks = (4.0 * RATE_HZ) as usize / BLOCK_SAMPLES;
-    let start = Instant::now();
+    let num_blocks = (4.0 * LIVE_RATE_HZ) as usize / LIVE_BLOCK_SAMPLES;
+    let chord = |n: usize| 0.15 * [220.0, 277.2, 329.6].map(|hz| tone(hz, n)).iter().sum::<f64>() as f32;
     let mut main = Vec::new();
-    for block_idx in 0..num_blocks {
-        let begin = block_idx * BLOCK_SAMPLES;
-        let due = start + Duration::from_secs_f64(begin as f64 / RATE_HZ);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        instance.pump();
-        let bus = processor.inputs_mut(BLOCK_SAMPLES).main_mut().unwrap();
-        for channel in 0..2 {
-            let samples = bus.channel_mut(channel)[..BLOCK_SAMPLES].iter_mut().enumerate();
-            samples.for_each(|(n, x)| *x = chord(begin + n));
-        }
-        let changes = if block_idx == num_blocks / 2 { &[change][..] } else { &[] };
-        processor.process(BLOCK_SAMPLES, changes).unwrap();
-        main.extend_from_slice(&processor.outputs().main().unwrap().channel(0)[..BLOCK_SAMPLES]);
-    }
-    let engine = bundle.diagnostics().unwrap().newest().unwrap().clone();
-    instance.deactivate(processor);
+    let mut engine = None;
+    play_by_the_clock(
+        bundle,
+        &mut instance,
+        num_blocks,
+        chord,
+        |block_idx| (block_idx == num_blocks / 2).then_some(change),
+        |block_idx, outputs| {
+            main.extend_from_slice(&outputs.main().unwrap().channel(0)[..LIVE_BLOCK_SAMPLES]);
+            if block_idx + 1 == num_blocks {
+                engine = bundle.diagnostics().unwrap().newest().cloned();
+            }
+        },
+    );
+    let engine = engine.expect("an engine");
     println!("{muted}: {} frames of the newest engine, {} late", engine.num_frames, engine.num_late_frames);
     (engine.num_late_frames == 0).then(|| main.chunks(4_800).map(|tenth| peak_db(&[tenth.to_vec()])).collect())
 }
@@ -232,42 +262,31 @@ fn another_device_lets_nothing_through_that_is_mute() {
 /// What all stem buses carried, `[bus][sample]`, while a tone was played and a model of the same latency took over and gave way again; and
 /// whose the newest engine was before each change and at the end.
 fn stems_around_changes_of_model(bundle: &Bundle, models: [&str; 2]) -> (Vec<Vec<f32>>, Vec<String>) {
-    const BLOCK_SAMPLES: usize = 256;
-    const RATE_HZ: f64 = 48_000.0;
     const CHANGE_EVERY: usize = 1_200;
     let mut instance = live(bundle);
     instance.set("model", models[0]).unwrap();
     let changes = [models[1], models[0]].map(|model| instance.change("model", model).unwrap());
-    let mut processor = instance.activate().unwrap();
-    processor.start().unwrap();
-    wait_until_loaded(bundle, &mut instance, &mut processor, Duration::from_mins(1)).unwrap();
-    let start = Instant::now();
     let mut stems: Vec<Vec<f32>> = Vec::new();
     let mut newest = Vec::new();
-    for block_idx in 0..3 * CHANGE_EVERY {
-        let begin = block_idx * BLOCK_SAMPLES;
-        let due = start + Duration::from_secs_f64(begin as f64 / RATE_HZ);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        instance.pump();
-        let bus = processor.inputs_mut(BLOCK_SAMPLES).main_mut().unwrap();
-        for channel in 0..2 {
-            for (n, x) in bus.channel_mut(channel)[..BLOCK_SAMPLES].iter_mut().enumerate() {
-                *x = 0.5 * (std::f64::consts::TAU * 220.0 * (begin + n) as f64 / RATE_HZ).sin() as f32;
+    play_by_the_clock(
+        bundle,
+        &mut instance,
+        3 * CHANGE_EVERY,
+        |n| 0.5 * tone(220.0, n) as f32,
+        |block_idx| {
+            let is_time = block_idx > 0 && block_idx.is_multiple_of(CHANGE_EVERY);
+            is_time.then(|| changes[block_idx / CHANGE_EVERY - 1])
+        },
+        |block_idx, outputs| {
+            stems.resize(outputs.aux().count(), Vec::new());
+            for (track, bus) in stems.iter_mut().zip(outputs.aux()) {
+                track.extend_from_slice(&bus.channel(0)[..LIVE_BLOCK_SAMPLES]);
             }
-        }
-        let change =
-            (block_idx.is_multiple_of(CHANGE_EVERY) && block_idx > 0).then(|| changes[block_idx / CHANGE_EVERY - 1]);
-        processor.process(BLOCK_SAMPLES, change.as_slice()).unwrap();
-        stems.resize(processor.outputs().aux().count(), Vec::new());
-        for (track, bus) in stems.iter_mut().zip(processor.outputs().aux()) {
-            track.extend_from_slice(&bus.channel(0)[..BLOCK_SAMPLES]);
-        }
-        if (block_idx + 1).is_multiple_of(CHANGE_EVERY) {
-            newest.push(bundle.diagnostics().unwrap().newest().unwrap().model.clone());
-        }
-    }
-    processor.stop().unwrap();
-    instance.deactivate(processor);
+            if (block_idx + 1).is_multiple_of(CHANGE_EVERY) {
+                newest.push(bundle.diagnostics().unwrap().newest().unwrap().model.clone());
+            }
+        },
+    );
     (stems, newest)
 }
 

@@ -14,6 +14,7 @@ mod library;
 mod listener;
 mod load_marks;
 mod model;
+mod opener;
 mod past;
 mod priority;
 mod separation;

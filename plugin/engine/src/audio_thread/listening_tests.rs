@@ -148,8 +148,13 @@ fn map() -> Projection {
 
 /// An engine that listens, with nobody on the other side of its examples but the test.
 fn listening_engine() -> (EngineConfig, Engine, Listener) {
+    listening_to_frames(60)
+}
+
+/// The same, whose examples have room for so many frames.
+fn listening_to_frames(query_frames: usize) -> (EngineConfig, Engine, Listener) {
     let mut config = config(1, 512);
-    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, query_frames, Some(map()));
     let (mut engine, _) = engine_and_worker(&config);
     let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
     engine.capture = capture;
@@ -275,13 +280,8 @@ fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks
 
 #[test]
 fn an_example_that_is_taken_while_the_sidechain_is_followed_has_heard_for_as_long_as_there_is_room() {
-    let mut config = config(1, 512);
     // 188 hops of 16 ms.
-    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 188, Some(map()));
-    let (mut engine, _worker) = engine_and_worker(&config);
-    let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
-    engine.capture = capture;
-    let mut listener = listener.expect("a model that is asked");
+    let (_, mut engine, mut listener) = listening_to_frames(188);
     let block = [0.1; 480];
     let mut heard = Vec::new();
     for block_idx in 0..1000 {
