@@ -16,10 +16,30 @@ from underscore_training.corpus.stems import CLASSES, DRUM_PIECES, SINGING
 from underscore_training.corpus.track import SPLITS, TRACK_RATE_HZ, Track
 from underscore_training.export import contract
 from underscore_training.nets import DMMDenseNet
+from underscore_training.nets.asked import AskedCRN
+from underscore_training.nets.axes import BentAxis
 
 torch.set_num_threads(1)
 
 TRACK_S = 6
+LOOK_AHEAD_FRAMES = 3
+SMALL = {"features": (6, 8, 8, 12), "time_memory": 16, "band_memory": 10, "num_blocks": 2, "look_ahead_frames": LOOK_AHEAD_FRAMES}
+"""Options of a network that is asked."""
+
+
+def small_asked() -> AskedCRN:
+    """One of `SMALL` that says something, and hears what it is asked."""
+    torch.manual_seed(4)
+    net = AskedCRN(**SMALL)
+    net.last.weight.data.mul_(8)
+    for told in (*net.told_down, *(told.modulation for told in net.told_up)):
+        told.told.weight.data.normal_(std=0.2)
+    return net.eval()
+
+
+def magnitude(num_frames: int, num_channels: int = 1) -> torch.Tensor:
+    """What such a network hears, `[channel, frame, bin]`."""
+    return torch.view_as_complex(contract.test_spectrum(BentAxis.grid, num_frames, num_channels)).abs()
 
 
 def sound(kind: str, idx: int) -> np.ndarray:
