@@ -193,7 +193,7 @@ fn num_hogs() -> usize {
 }
 
 #[test]
-fn four_instances_in_blocks_of_any_size_beside_busy_processors() {
+fn instances_in_blocks_of_any_size_beside_busy_processors() {
     let minutes = std::env::var(MINUTES_VARIABLE).map_or(DEFAULT_MINUTES, |text| {
         text.parse().unwrap_or_else(|_| panic!("{MINUTES_VARIABLE}: expected minutes, got {text}"))
     });

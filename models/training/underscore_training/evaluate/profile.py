@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from .report import table
 from ..export import contract
+from .report import table
 
 NUM_CALLS = 200
 CLIP_FRAMES = 1024
