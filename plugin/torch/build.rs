@@ -1,10 +1,11 @@
-//! Link arguments: where the shipped library finds libtorch, and where the tests do.
+//! What is compiled against libtorch beside torch-sys, and link arguments: where the shipped library finds libtorch, and where the tests do.
 
 use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
+    println!("cargo::rerun-if-changed=src/exact.cpp");
     let target_os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
 
     match target_os.as_str() {
@@ -21,11 +22,26 @@ fn main() {
         _ => {}
     }
 
+    // Set by `.cargo/config.toml`. Where it is not, torch-sys has failed before.
+    let Ok(libtorch) = std::env::var("LIBTORCH") else { return };
+    let libtorch = Path::new(&libtorch);
+    compile_exact(&libtorch.join("include"));
     // Tests run on the build machine only, with the libtorch they were built against.
-    if target_os != "windows"
-        && let Ok(libtorch) = std::env::var("LIBTORCH")
-    {
-        let lib = Path::new(&libtorch).join("lib");
-        println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{}", lib.display());
+    if target_os != "windows" {
+        println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{}", libtorch.join("lib").display());
     }
+}
+
+/// What of libtorch tch does not bind, against the same headers and with the same flags as torch-sys.
+fn compile_exact(include: &Path) {
+    println!("cargo::rerun-if-env-changed=LIBTORCH_CXX11_ABI");
+    let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .includes([include.to_owned(), include.join("torch/csrc/api/include")])
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .file("src/exact.cpp")
+        .compile("underscore_exact");
 }

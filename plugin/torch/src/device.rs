@@ -8,9 +8,11 @@ use underscore_backend::Device;
 
 use crate::error::BackendError;
 
-// Part of libtorch's stable C interface: major, minor and patch in the top three bytes.
 unsafe extern "C" {
+    // Part of libtorch's stable C interface: major, minor and patch in the top three bytes.
     safe fn aoti_torch_abi_version() -> u64;
+    // Of `exact.cpp`.
+    safe fn underscore_multiply_exactly();
 }
 
 /// The version of the libtorch in this process. It is not the one that tch is bound to where the host had opened another of the same
@@ -69,6 +71,7 @@ fn cuda() -> &'static Result<(), String> {
     static CUDA: OnceLock<Result<(), String>> = OnceLock::new();
     CUDA.get_or_init(|| {
         open_cuda_libraries()?;
+        underscore_multiply_exactly();
         if tch::Cuda::is_available() {
             Ok(())
         } else {

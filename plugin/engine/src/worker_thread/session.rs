@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use underscore_backend::Failure;
+use underscore_backend::{Device, Failure};
 
 use super::model::Model;
+
+/// By so much more may a model's test vector differ on a card, which sums in another order than the processor that it was made on: the query
+/// model's by 0.6 of the tolerance, measured. Rounded to ten bits (TF32) it would be 190 times the tolerance.
+const ON_A_CARD: f32 = 10.0;
 
 /// Why a call gave no masks.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +101,7 @@ impl Session {
     pub fn check(&mut self, spectrum_len: usize, masks_len: usize, embedding_size: usize) -> Result<(), SessionError> {
         let model = self.model.clone();
         let test = model.test_vector();
+        let tolerance = if model.device() == Device::CPU { test.tolerance } else { ON_A_CARD * test.tolerance };
         let expected = embedding_size + test.num_calls * (spectrum_len + masks_len);
         if test.num_channels != self.num_channels || test.num_calls == 0 {
             // Another number of channels than the vector's, or no vector: warm up only.
@@ -121,11 +126,11 @@ impl Session {
                 let differences = masks.iter().zip(expected).map(|(a, b)| (a - b).abs());
                 // One that is no number is not below the tolerance.
                 if let Some(actual) = differences.clone().find(|difference| difference.is_nan()) {
-                    return Err(SessionError::TestVector { tolerance: test.tolerance, actual });
+                    return Err(SessionError::TestVector { tolerance, actual });
                 }
                 let actual = differences.fold(0.0, f32::max);
-                if actual > test.tolerance {
-                    return Err(SessionError::TestVector { tolerance: test.tolerance, actual });
+                if actual > tolerance {
+                    return Err(SessionError::TestVector { tolerance, actual });
                 }
             }
             self.reset();
