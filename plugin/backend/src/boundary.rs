@@ -75,8 +75,10 @@ pub struct Device(pub u32);
 impl Device {
     /// The processor, one intra-op thread.
     pub const CPU: Self = Self(0);
-    /// The first CUDA device.
+    /// The first CUDA device. All streams through a model run there together.
     pub const CUDA: Self = Self(1);
+    /// The processor, streams together as on a card: of no use but to try that where there is none.
+    pub const CPU_BATCHED: Self = Self(2);
 }
 
 /// Bytes that a [`Message`] can hold.

@@ -5,7 +5,8 @@
 //!
 //! There is no pool of such threads for all instances. A call keeps one processor busy for some milliseconds (libtorch is told to use one
 //! thread), so that threads that are ready at once share the processors as the system shares them: in turn, among those of one
-//! priority. A pool would have to be as fair, and one instance whose card or disk hangs would take a thread of all others with it.
+//! priority. A pool would have to be as fair, and one instance whose disk hangs would take a thread of all others with it. A card is
+//! shared otherwise: there the backend makes one batch of all calls that wait, and the workers of these instances wait for that.
 
 #[cfg(test)]
 pub mod double;

@@ -53,7 +53,7 @@ pub(crate) fn prepare_thread() {
 /// The libtorch device, opened; an error if it cannot be used.
 pub(crate) fn open(device: Device) -> Result<tch::Device, BackendError> {
     match device {
-        Device::CPU => Ok(tch::Device::Cpu),
+        Device::CPU | Device::CPU_BATCHED => Ok(tch::Device::Cpu),
         Device::CUDA => {
             cuda().clone().map(|()| tch::Device::Cuda(0)).map_err(|reason| BackendError::NoDevice { reason })
         }

@@ -2,7 +2,8 @@
 //!
 //! Built as a shared library that exports one function, [`underscore_backend`]; the engine opens it when a model is first
 //! needed. This file is the boundary: it turns pointers into references, errors into a status and a message, and lets no panic
-//! through. The work is in `model` (weights and metadata), `session` (one stream's state) and `query` (examples).
+//! through. The work is in `model` (a file on its device), `network` (what goes in and comes
+//! out), `session` (one stream), `batcher` (streams that share a card) and `query` (examples).
 
 #![allow(
     clippy::cast_possible_wrap,
@@ -10,13 +11,16 @@
 )]
 
 mod archive;
+mod batcher;
 mod device;
 mod error;
 mod metadata;
 mod model;
+mod network;
 mod packing;
 mod query;
 mod session;
+mod urgency;
 
 use std::any::Any;
 use std::ffi::c_char;

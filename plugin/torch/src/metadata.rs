@@ -100,6 +100,13 @@ impl Metadata {
         Err(BackendError::BadMetadata { path: path.to_owned(), reason })
     }
 
+    /// Whether each state tensor has the channels for its first axis, and nowhere else: then streams can lie side by side.
+    pub(crate) fn has_state_by_channel(&self) -> bool {
+        self.state_shapes.iter().all(|shape| {
+            shape.split_first().is_some_and(|(first, rest)| first.is_none() && rest.iter().all(Option::is_some))
+        })
+    }
+
     /// The shape of every state tensor of a stream of `num_channels` channels.
     pub(crate) fn state_shapes_for(&self, num_channels: usize) -> impl Iterator<Item = Vec<i64>> + '_ {
         self.state_shapes

@@ -1,19 +1,22 @@
 //! A loaded model: weights and what they say about themselves, shared by every stream through them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tch::CModule;
 use underscore_backend::Device;
 
+use crate::batcher::Batcher;
 use crate::error::{BackendError, cause};
 use crate::metadata::Metadata;
+use crate::network::Network;
 use crate::{archive, device, packing};
 
-/// A TorchScript module on its device. Running it changes nothing in it, so any number of sessions share it.
+/// A model on its device.
 pub(crate) struct Model {
-    pub(crate) module: CModule,
-    pub(crate) device: tch::Device,
-    pub(crate) metadata: Metadata,
+    pub(crate) network: Arc<Network>,
+    /// Who runs its streams together; none where each runs on its own thread.
+    pub(crate) batcher: Option<Batcher>,
     /// The bytes of `underscore.json`.
     pub(crate) metadata_json: Vec<u8>,
     /// `[call][channel][frame][bin][re, im]`, then `[call][stem][channel][frame][bin]`.
@@ -27,13 +30,21 @@ impl Model {
         let extras = archive::read(path)?;
         let metadata = Metadata::parse(&extras.metadata, path)?;
         metadata.check_test_vector(extras.test_vector.len(), path)?;
+        // A state that belongs to no channel cannot lie beside another stream's.
+        let is_batched = device != Device::CPU && metadata.has_state_by_channel();
         let device = device::open(device)?;
         let not_a_model = |error| BackendError::NotAModel { path: path.to_owned(), reason: cause(&error) };
         let mut module = CModule::load_on_device(path, device).map_err(not_a_model)?;
         module.set_eval();
-        if metadata.packs_recurrent_weights && device == tch::Device::Cpu {
-            packing::pack(&module).map_err(not_a_model)?;
+        if metadata.packs_recurrent_weights {
+            if device == tch::Device::Cpu {
+                packing::pack(&module).map_err(not_a_model)?;
+            } else {
+                packing::flatten(&module);
+            }
         }
-        Ok(Self { module, device, metadata, metadata_json: extras.metadata, test_vector: extras.test_vector })
+        let network = Arc::new(Network { module, device, metadata });
+        let batcher = if is_batched { Some(Batcher::start(network.clone())?) } else { None };
+        Ok(Self { network, batcher, metadata_json: extras.metadata, test_vector: extras.test_vector })
     }
 }

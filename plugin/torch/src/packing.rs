@@ -1,4 +1,4 @@
-//! Recurrent weights in the order that oneDNN works in.
+//! Recurrent weights in the order that oneDNN works in on a processor, or cuDNN on a card.
 //!
 //! Torch brings the weights of an LSTM into that order at every call, which on a processor takes a ninth of a call of four frames
 //! and a sixth of a call of one (`python -m underscore_training.export.packer --time MODEL`). A model that says so (`packs_recurrent_weights`) hands them out and takes them back packed; its
@@ -23,4 +23,12 @@ pub(crate) fn pack(module: &CModule) -> Result<(), TchError> {
         .and_then(|weights| packer.forward_is(&[weights]))
         .and_then(|packed| module.method_is("use_packed", &[packed]))
         .map(drop)
+}
+
+/// Lays the weights of each recurrent layer of `module`, which is on a card and has not been called, into one piece of memory. Else cuDNN
+/// copies them there at every call, and libtorch writes a warning about each to the host's console.
+pub(crate) fn flatten(module: &CModule) {
+    let _no_grad = tch::no_grad_guard();
+    // A file of before there was this method does without: its calls are slower, and the same.
+    let _ = module.method_is::<IValue>("flatten_recurrent_weights", &[]);
 }

@@ -5,14 +5,15 @@ use tch::{IValue, Tensor};
 use crate::device;
 use crate::error::BackendError;
 use crate::model::Model;
-use crate::session::{check_len, check_shape};
+use crate::network::{check_len, check_shape};
 
 /// The method of a module that listens to an example: `encode(spectrum) -> (mean, log-variance)`.
 const METHOD: &str = "encode";
 
 /// Writes the embedding of `spectrum`, `[frame][bin][re, im]`: the mean of where the example may lie.
 pub(crate) fn encode(model: &Model, spectrum: &[f32], embedding: &mut [f32]) -> Result<(), BackendError> {
-    let metadata = &model.metadata;
+    let network = &model.network;
+    let metadata = &network.metadata;
     let (frames, bins) = (metadata.query_frames, metadata.num_bins);
     check_len("values of the example's spectrum", frames * bins * 2, spectrum.len())?;
     check_len("values of the embedding", metadata.embedding_size, embedding.len())?;
@@ -28,9 +29,9 @@ pub(crate) fn encode(model: &Model, spectrum: &[f32], embedding: &mut [f32]) -> 
     let failed = |error| BackendError::run_failed(&error);
     let input = Tensor::f_from_slice(spectrum)
         .and_then(|input| input.f_view([1, frames as i64, bins as i64, 2]))
-        .and_then(|input| input.f_to_device(model.device))
+        .and_then(|input| input.f_to_device(network.device))
         .map_err(failed)?;
-    let output = model.module.method_is(METHOD, &[IValue::Tensor(input)]).map_err(failed)?;
+    let output = network.module.method_is(METHOD, &[IValue::Tensor(input)]).map_err(failed)?;
     let IValue::Tuple(parts) = output else { return Err(wrong("no tuple")) };
     let Some(IValue::Tensor(mean)) = parts.first() else { return Err(wrong("no tensor first")) };
     check_shape("embedding", &[1, embedding.len() as i64], mean)?;

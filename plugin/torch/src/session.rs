@@ -2,20 +2,30 @@
 
 use std::sync::Arc;
 
-use tch::{IValue, Kind, Tensor};
+use tch::Tensor;
 
+use crate::batcher::Slots;
 use crate::device;
 use crate::error::BackendError;
 use crate::model::Model;
+use crate::network::check_len;
 
 /// The running state of one stream.
 pub(crate) struct Session {
+    /// Dropped before the model, whose thread ends when no stream can ask it any more.
+    state: State,
     model: Arc<Model>,
     num_channels: usize,
-    /// In the order and shapes of the metadata; handed to the model and replaced by what it returns.
-    state: Vec<Tensor>,
-    /// What is asked for, `[1, embedding]`; none where the model is not asked.
+    /// What is asked for, on the processor: `[channel, embedding]`; none where the model is not asked.
     embedding: Option<Tensor>,
+}
+
+/// Where a stream's state lies, and with it who runs its calls.
+enum State {
+    /// Here, in the order and shapes of the metadata: handed to the model by the calling thread, and replaced by what it returns.
+    Own(Vec<Tensor>),
+    /// Beside that of other streams, which run together.
+    Batched(Slots),
 }
 
 impl Session {
@@ -30,19 +40,21 @@ impl Session {
             });
         }
         device::prepare_thread();
-        let mut session = Self { model, num_channels, state: Vec::new(), embedding: None };
-        session.ask(&vec![0.0; session.model.metadata.embedding_size])?;
-        session.reset()?;
+        let state = match &model.batcher {
+            Some(batcher) => State::Batched(batcher.open(num_channels)?),
+            None => State::Own(model.network.zero_state(num_channels)?),
+        };
+        let mut session = Self { state, model, num_channels, embedding: None };
+        session.ask(&vec![0.0; session.model.network.metadata.embedding_size])?;
         Ok(session)
     }
 
     /// What the following calls are to look for.
     pub(crate) fn ask(&mut self, embedding: &[f32]) -> Result<(), BackendError> {
-        check_len("values of the embedding", self.model.metadata.embedding_size, embedding.len())?;
+        check_len("values of the embedding", self.model.network.metadata.embedding_size, embedding.len())?;
         if !embedding.is_empty() {
-            let asked = Tensor::f_from_slice(embedding)
-                .and_then(|asked| asked.f_view([1, embedding.len() as i64]))
-                .and_then(|asked| asked.f_to_device(self.model.device));
+            let asked = Tensor::f_from_slice(&embedding.repeat(self.num_channels))
+                .and_then(|asked| asked.f_view([self.num_channels as i64, embedding.len() as i64]));
             self.embedding = Some(asked.map_err(|error| BackendError::run_failed(&error))?);
         }
         Ok(())
@@ -50,14 +62,10 @@ impl Session {
 
     /// Back to a zero state.
     pub(crate) fn reset(&mut self) -> Result<(), BackendError> {
-        let options = (Kind::Float, self.model.device);
-        self.state = self
-            .model
-            .metadata
-            .state_shapes_for(self.num_channels)
-            .map(|shape| Tensor::f_zeros(shape, options))
-            .collect::<Result<_, _>>()
-            .map_err(|error| BackendError::run_failed(&error))?;
+        match &mut self.state {
+            State::Own(state) => *state = self.model.network.zero_state(self.num_channels)?,
+            State::Batched(slots) => slots.reset()?,
+        }
         Ok(())
     }
 
@@ -65,7 +73,7 @@ impl Session {
     ///
     /// After an error the state is zero again: what the stream had is in no known condition.
     pub(crate) fn run(&mut self, spectrum: &[f32], masks: &mut [f32]) -> Result<(), BackendError> {
-        let metadata = &self.model.metadata;
+        let metadata = &self.model.network.metadata;
         let per_call = metadata.spectrum_len(self.num_channels);
         let num_calls = (spectrum.len() / per_call).max(1);
         check_len("spectrum values", num_calls * per_call, spectrum.len())?;
@@ -81,60 +89,21 @@ impl Session {
     fn forward(&mut self, spectrum: &[f32], masks: &mut [f32], num_frames: usize) -> Result<(), BackendError> {
         let _no_grad = tch::no_grad_guard();
         let failed = |error| BackendError::run_failed(&error);
-        let metadata = &self.model.metadata;
-        let (channels, frames, bins) = (self.num_channels as i64, num_frames as i64, metadata.num_bins as i64);
-
+        let network = &self.model.network;
+        let shape = [self.num_channels, num_frames, network.metadata.num_bins, 2].map(|size| size as i64);
         // A copy, not a view of the caller's memory: the state that comes back may be a slice of the input.
-        let input = Tensor::f_from_slice(spectrum)
-            .and_then(|input| input.f_view([channels, frames, bins, 2]))
-            .and_then(|input| input.f_to_device(self.model.device))
-            .map_err(failed)?;
-        let mut arguments = vec![IValue::Tensor(input), IValue::TensorList(std::mem::take(&mut self.state))];
-        arguments.extend(self.embedding.as_ref().map(|asked| IValue::Tensor(asked.shallow_clone())));
-        let output = self.model.module.forward_is(&arguments).map_err(failed)?;
-        let (mask, state) = unpack(output)?;
-
-        check_shape("mask", &[metadata.num_masked_stems as i64, channels, frames, bins], &mask)?;
-        check_len("state tensors", metadata.state_shapes.len(), state.len())?;
-        for (expected, actual) in metadata.state_shapes_for(self.num_channels).zip(&state) {
-            check_shape("state tensor", &expected, actual)?;
-        }
-        mask.f_copy_data(masks, masks.len()).map_err(failed)?;
-        self.state = state;
-        Ok(())
+        let spectrum = Tensor::f_from_slice(spectrum).and_then(|spectrum| spectrum.f_view(shape)).map_err(failed)?;
+        let embedding = self.embedding.as_ref().map(Tensor::shallow_clone);
+        let found = match &mut self.state {
+            State::Own(state) => {
+                let spectrum = spectrum.f_to_device(network.device).map_err(failed)?;
+                let embedding = embedding.map(|asked| asked.f_to_device(network.device)).transpose().map_err(failed)?;
+                let (found, next_state) = network.forward(spectrum, std::mem::take(state), embedding)?;
+                *state = next_state;
+                found
+            }
+            State::Batched(slots) => slots.run(spectrum, embedding)?,
+        };
+        found.f_copy_data(masks, masks.len()).map_err(failed)
     }
-}
-
-/// Takes the model's answer, `(mask, [state…])`, apart.
-fn unpack(output: IValue) -> Result<(Tensor, Vec<Tensor>), BackendError> {
-    let wrong = |actual: String| BackendError::WrongShape {
-        what: "the model's answer",
-        expected: "(mask, list of state tensors)".to_owned(),
-        actual,
-    };
-    let IValue::Tuple(parts) = output else { return Err(wrong("no tuple".to_owned())) };
-    match <[IValue; 2]>::try_from(parts) {
-        Ok([IValue::Tensor(mask), IValue::TensorList(state)]) => Ok((mask, state)),
-        Ok(_) => Err(wrong("a pair of other types".to_owned())),
-        Err(parts) => Err(wrong(format!("{} values", parts.len()))),
-    }
-}
-
-pub(crate) fn check_len(what: &'static str, expected: usize, actual: usize) -> Result<(), BackendError> {
-    if expected == actual {
-        return Ok(());
-    }
-    Err(BackendError::WrongShape { what, expected: expected.to_string(), actual: actual.to_string() })
-}
-
-pub(crate) fn check_shape(what: &'static str, expected: &[i64], tensor: &Tensor) -> Result<(), BackendError> {
-    let (actual, kind) = (tensor.size(), tensor.kind());
-    if actual == expected && kind == Kind::Float {
-        return Ok(());
-    }
-    Err(BackendError::WrongShape {
-        what,
-        expected: format!("Float {expected:?}"),
-        actual: format!("{kind:?} {actual:?}"),
-    })
 }

@@ -55,7 +55,11 @@ pub struct Model {
 
 impl Model {
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let loaded = Arc::new(backend().load(path, Device::CPU)?);
+        Self::load_on(Device::CPU, path)
+    }
+
+    pub fn load_on(device: Device, path: &Path) -> Result<Self, Failure> {
+        let loaded = Arc::new(backend().load(path, device)?);
         let metadata = serde_json::from_slice(loaded.metadata()).expect("JSON");
         Ok(Self { loaded, metadata })
     }

@@ -1,6 +1,7 @@
 //! The backend from outside: everything goes through the C table, as the engine does it.
 
 mod bad_files;
+mod batched;
 mod common;
 mod edited;
 mod running;
