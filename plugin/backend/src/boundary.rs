@@ -12,7 +12,7 @@
 use std::ffi::{CStr, c_char, c_void};
 
 /// Version of everything in this file. A change of a signature, a layout or a meaning raises it.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Schema of a model's metadata that both sides read. A field that is added, left out or of another meaning raises it.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -77,8 +77,20 @@ impl Device {
     pub const CPU: Self = Self(0);
     /// The first CUDA device. All streams through a model run there together.
     pub const CUDA: Self = Self(1);
-    /// The processor, streams together as on a card: of no use but to try that where there is none.
-    pub const CPU_BATCHED: Self = Self(2);
+    /// The processor, used as a card is: of no use but to try that where there is none.
+    pub const CPU_AS_CARD: Self = Self(2);
+}
+
+/// How a call may be run.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner(pub u32);
+
+impl Manner {
+    /// By itself: the same bits, whatever other streams do.
+    pub const ALONE: Self = Self(0);
+    /// At once with calls of other streams through the model, where some wait: all are done sooner, and sums are made in another order.
+    pub const TOGETHER: Self = Self(1);
 }
 
 /// Bytes that a [`Message`] can hold.
@@ -185,6 +197,7 @@ pub struct BackendTable {
     /// must be the same multiple of those of the metadata times the channels.
     pub run: unsafe extern "C" fn(
         session: SessionHandle,
+        manner: Manner,
         spectrum: *const f32,
         spectrum_len: usize,
         masks: *mut f32,

@@ -3,10 +3,10 @@
 //!
 //! The thread outlives activations, because inference on ever new threads leaks, and hosts activate a plugin many times over.
 //!
-//! There is no pool of such threads for all instances. A call keeps one processor busy for some milliseconds (libtorch is told to use one
-//! thread), so that threads that are ready at once share the processors as the system shares them: in turn, among those of one
-//! priority. A pool would have to be as fair, and one instance whose disk hangs would take a thread of all others with it. A card is
-//! shared otherwise: there the backend makes one batch of all calls that wait, and the workers of these instances wait for that.
+//! There is no pool of such threads for all instances: one whose disk hangs would take a thread of all others with it. What they share is
+//! the work. A worker's call with a deadline goes to the backend together with those of other instances of the model that wait at that
+//! moment, where no processor is free or all use a card; a call that a bounce waits for goes by itself, as its masks are to be the same bit
+//! for bit whatever else plays.
 
 #[cfg(test)]
 pub mod double;

@@ -5,35 +5,45 @@
 //! which runs what waits at once: whatever comes in while it computes is the next batch, and nobody is waited for. Their states lie side by
 //! side in one arena on the card, a channel to a slot.
 //!
-//! One thread per model, not whichever worker comes first: each thread that runs inference on a card gets handles and working memory of
-//! cuDNN and cuBLAS there for itself.
+//! One thread per model, not whichever worker comes first: each thread that uses a card gets handles and working memory of cuDNN and cuBLAS
+//! there for itself. So examples are listened to on it, too.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use tch::{Device, Tensor};
+use underscore_backend::Manner;
 
-use crate::device;
 use crate::error::BackendError;
 use crate::network::Network;
+use crate::queue::{Size, take_batch};
 use crate::urgency::{Follower, Urgency};
+use crate::{device, packing};
 
-/// Most channels in a batch: what more brings in throughput is less than what the first of them would wait for it.
+/// Most channels in a batch. On an H200 400 of `Music 5` take twice as long as 200: from there on one batch is no better than two.
 const MOST_CHANNELS: usize = 512;
 
 /// Channels that the arena has room for at first. It doubles when they are taken.
-const FIRST_CHANNELS: i64 = 8;
+const FIRST_SLOTS: i64 = 8;
+
+/// Where the rows go that fill a batch up; see [`rows_for`]. No stream has this slot.
+const SPARE_SLOT: i64 = 0;
+
+type Answer<T> = SyncSender<Result<T, BackendError>>;
 
 /// What is asked of the thread.
 enum Request {
     /// Slots for so many channels, zeroed.
-    Open(usize, SyncSender<Result<Vec<i64>, BackendError>>),
+    Open(usize, Answer<Vec<i64>>),
     /// A zero state.
     Reset(Vec<i64>),
     /// The slots are free again.
     Close(Vec<i64>),
+    /// The embedding `[1, embedding]` of an example `[1, frame, bin, 2]`, both on the processor.
+    Encode(Tensor, Answer<Tensor>),
     Run(Job),
 }
 
@@ -45,8 +55,17 @@ struct Job {
     slots: Vec<i64>,
     /// What each channel is asked for, `[channel, embedding]` on the processor; none where the model is not asked.
     embedding: Option<Tensor>,
+    manner: Manner,
     urgency: Urgency,
-    answer: SyncSender<Result<Tensor, BackendError>>,
+    /// Masks `[stem, channel, frame, bin]`, on the processor.
+    answer: Answer<Tensor>,
+}
+
+impl Job {
+    fn size(&self) -> Size {
+        let is_alone = self.manner != Manner::TOGETHER;
+        Size { num_channels: self.slots.len(), num_frames: self.spectrum.size()[1] as usize, is_alone }
+    }
 }
 
 /// A model's thread, which ends with it.
@@ -56,7 +75,7 @@ pub(crate) struct Batcher {
 }
 
 impl Batcher {
-    /// Of `network`, whose states all belong to a channel.
+    /// Of `network`, whose states all belong to a channel, and which has not been called.
     pub(crate) fn start(network: Arc<Network>) -> Result<Self, BackendError> {
         let (requests, received) = channel();
         let thread = std::thread::Builder::new()
@@ -68,10 +87,15 @@ impl Batcher {
 
     /// A stream of `num_channels` channels from a zero state.
     pub(crate) fn open(&self, num_channels: usize) -> Result<Slots, BackendError> {
-        let (answer, answered) = sync_channel(1);
         let requests = self.requests.clone().ok_or_else(ended)?;
-        requests.send(Request::Open(num_channels, answer)).map_err(|_| ended())?;
-        Ok(Slots { slots: answered.recv().map_err(|_| ended())??, requests })
+        let slots = ask(&requests, |answer| Request::Open(num_channels, answer))?;
+        Ok(Slots { slots, requests })
+    }
+
+    /// The embedding `[1, embedding]` of an example `[1, frame, bin, 2]`, both on the processor.
+    pub(crate) fn encode(&self, example: Tensor) -> Result<Tensor, BackendError> {
+        let requests = self.requests.as_ref().ok_or_else(ended)?;
+        ask(requests, |answer| Request::Encode(example, answer))
     }
 }
 
@@ -85,9 +109,9 @@ impl Drop for Batcher {
     }
 }
 
-/// A stream's place in the arena, given back when it is dropped.
+/// A stream's slots in the arena, given back when this is dropped.
 pub(crate) struct Slots {
-    /// A slot for each channel.
+    /// One for each channel.
     slots: Vec<i64>,
     requests: Sender<Request>,
 }
@@ -100,11 +124,14 @@ impl Slots {
 
     /// `spectrum` `[channel, frame, bin, 2]` and `embedding` `[channel, embedding]` -> masks `[stem, channel, frame, bin]`, all on the processor.
     /// After an error the state is zero.
-    pub(crate) fn run(&self, spectrum: Tensor, embedding: Option<Tensor>) -> Result<Tensor, BackendError> {
-        let (answer, answered) = sync_channel(1);
-        let job = Job { spectrum, slots: self.slots.clone(), embedding, urgency: Urgency::of_this_thread(), answer };
-        self.requests.send(Request::Run(job)).map_err(|_| ended())?;
-        answered.recv().map_err(|_| ended())?
+    pub(crate) fn run(
+        &self,
+        manner: Manner,
+        spectrum: Tensor,
+        embedding: Option<Tensor>,
+    ) -> Result<Tensor, BackendError> {
+        let (slots, urgency) = (self.slots.clone(), Urgency::of_this_thread());
+        ask(&self.requests, |answer| Request::Run(Job { spectrum, slots, embedding, manner, urgency, answer }))
     }
 }
 
@@ -112,6 +139,13 @@ impl Drop for Slots {
     fn drop(&mut self) {
         let _ = self.requests.send(Request::Close(std::mem::take(&mut self.slots)));
     }
+}
+
+/// Sends a request and waits for its answer.
+fn ask<T>(requests: &Sender<Request>, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, BackendError> {
+    let (answer, answered) = sync_channel(1);
+    requests.send(request(answer)).map_err(|_| ended())?;
+    answered.recv().map_err(|_| ended())?
 }
 
 fn ended() -> BackendError {
@@ -122,6 +156,10 @@ fn ended() -> BackendError {
 fn serve(requests: &Receiver<Request>, mut arena: Arena) {
     let mut follower = Follower::of_this_thread();
     let mut waiting = VecDeque::new();
+    device::prepare_thread();
+    if arena.network.metadata.packs_recurrent_weights && arena.network.device.is_cuda() {
+        packing::flatten(&arena.network.module);
+    }
     loop {
         if waiting.is_empty() {
             let Ok(request) = requests.recv() else { return };
@@ -130,28 +168,22 @@ fn serve(requests: &Receiver<Request>, mut arena: Arena) {
         while let Ok(request) = requests.try_recv() {
             arena.take(request, &mut waiting);
         }
-        if let Some(most_urgent) = waiting.iter().map(|job: &Job| job.urgency).max() {
-            follower.follow(most_urgent);
-            arena.run(next_batch(&mut waiting));
+        let Some(most_urgent) = waiting.iter().map(|job: &Job| job.urgency).max() else { continue };
+        follower.follow(most_urgent);
+        let batch = take_batch(&mut waiting, usize::MAX, arena.most_channels, Job::size);
+        let slots: Vec<i64> = batch.iter().flat_map(|job| &job.slots).copied().collect();
+        // Who waits for a batch that panicked is told by the answers that are dropped.
+        if catch_unwind(AssertUnwindSafe(|| arena.run(batch, &slots))).is_err() {
+            arena.unclean.extend(slots);
         }
     }
 }
 
-/// The jobs that go with the one that has waited longest: of as many frames, in the order in which they came.
-fn next_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
-    let Some(num_frames) = waiting.front().map(|job| job.spectrum.size()[1]) else { return Vec::new() };
-    let (mut batch, mut num_channels) = (Vec::new(), 0);
-    for _ in 0..waiting.len() {
-        let Some(job) = waiting.pop_front() else { break };
-        let fits = batch.is_empty() || num_channels + job.slots.len() <= MOST_CHANNELS;
-        if fits && job.spectrum.size()[1] == num_frames {
-            num_channels += job.slots.len();
-            batch.push(job);
-        } else {
-            waiting.push_back(job);
-        }
-    }
-    batch
+/// So many rows has a batch of `num_channels`, the last ones without a meaning: few sizes, at most a quarter larger than need be, because cuDNN
+/// looks for its way anew for each, which takes 10 to 30 ms, and keeps what it found.
+fn rows_for(num_channels: usize) -> usize {
+    let step = (num_channels.next_power_of_two() / 8).max(1);
+    num_channels.next_multiple_of(step)
 }
 
 /// The states of all streams of one model.
@@ -161,11 +193,16 @@ struct Arena {
     states: Vec<Tensor>,
     num_slots: i64,
     free: Vec<i64>,
+    /// What lies in these is of no stream, or of none any more, and is to be zeroed before anything is run: it could not be when it should.
+    unclean: Vec<i64>,
+    /// In a batch: less after one has failed, which may have been too large for the card's memory, until others have not.
+    most_channels: usize,
 }
 
 impl Arena {
     fn new(network: Arc<Network>) -> Self {
-        Self { network, states: Vec::new(), num_slots: 0, free: Vec::new() }
+        let (states, free, unclean) = (Vec::new(), Vec::new(), Vec::new());
+        Self { network, states, num_slots: 0, free, unclean, most_channels: MOST_CHANNELS }
     }
 
     /// Does what is asked, but for a call, which waits.
@@ -174,103 +211,131 @@ impl Arena {
             Request::Open(num_channels, answer) => {
                 let _ = answer.send(self.open(num_channels));
             }
-            // What a card refuses here it refuses the next call, which says so.
-            Request::Reset(slots) => drop(self.zero(&slots)),
+            Request::Reset(slots) => self.unclean.extend(slots),
             Request::Close(slots) => self.free.extend(slots),
+            Request::Encode(example, answer) => {
+                let found = catch_unwind(AssertUnwindSafe(|| self.network.encode(&example)));
+                let _ = answer.send(found.unwrap_or_else(|_| Err(ended())));
+            }
             Request::Run(job) => waiting.push_back(job),
         }
     }
 
+    /// A zero state is made when it is first needed, together with others'.
     fn open(&mut self, num_channels: usize) -> Result<Vec<i64>, BackendError> {
-        device::prepare_thread();
         while self.free.len() < num_channels {
             self.grow()?;
         }
         let slots = self.free.split_off(self.free.len() - num_channels);
-        match self.zero(&slots) {
-            Ok(()) => Ok(slots),
-            Err(error) => {
-                self.free.extend(slots);
-                Err(error)
-            }
-        }
+        self.unclean.extend(&slots);
+        // Now rather than with the first call: on a card that cannot be used nothing is to be opened.
+        self.clean()?;
+        Ok(slots)
     }
 
     /// Room for twice as many.
     fn grow(&mut self) -> Result<(), BackendError> {
-        let num_more = self.num_slots.max(FIRST_CHANNELS);
-        let mut states = self.network.zero_state(num_more as usize)?;
-        if !self.states.is_empty() {
-            for (state, more) in self.states.iter().zip(&mut states) {
-                *more = Tensor::f_cat(&[state, &*more], 0).map_err(|error| BackendError::run_failed(&error))?;
-            }
-        }
-        self.states = states;
-        self.free.extend(self.num_slots..self.num_slots + num_more);
+        let failed = |error| BackendError::run_failed(&error);
+        let num_more = self.num_slots.max(FIRST_SLOTS);
+        let more = self.network.zero_state(num_more as usize)?;
+        self.states = if self.states.is_empty() {
+            more
+        } else {
+            let pairs = self.states.iter().zip(&more);
+            pairs.map(|(state, more)| Tensor::f_cat(&[state, more], 0)).collect::<Result<_, _>>().map_err(failed)?
+        };
+        self.free.extend((self.num_slots..self.num_slots + num_more).filter(|slot| *slot != SPARE_SLOT));
         self.num_slots += num_more;
         Ok(())
     }
 
-    fn zero(&mut self, slots: &[i64]) -> Result<(), BackendError> {
+    /// Zeroes what is to be.
+    fn clean(&mut self) -> Result<(), BackendError> {
+        if self.unclean.is_empty() {
+            return Ok(());
+        }
         let _no_grad = tch::no_grad_guard();
         let failed = |error| BackendError::run_failed(&error);
-        let slots = self.places(slots).map_err(failed)?;
-        for state in &mut self.states {
-            if state.numel() > 0 {
-                let _ = state.f_index_fill_(0, &slots, 0.0).map_err(failed)?;
-            }
+        let slots = self.on_card(&self.unclean).map_err(failed)?;
+        for state in self.states.iter_mut().filter(|state| state.numel() > 0) {
+            let _ = state.f_index_fill_(0, &slots, 0.0).map_err(failed)?;
         }
+        self.unclean.clear();
         Ok(())
     }
 
-    fn places(&self, slots: &[i64]) -> Result<Tensor, tch::TchError> {
+    fn on_card(&self, slots: &[i64]) -> Result<Tensor, tch::TchError> {
         Tensor::f_from_slice(slots)?.f_to_device(self.network.device)
     }
 
-    /// Runs a batch and answers each of its jobs.
-    fn run(&mut self, jobs: Vec<Job>) {
-        let slots: Vec<i64> = jobs.iter().flat_map(|job| &job.slots).copied().collect();
-        let masks = self.forward(&jobs, &slots);
-        if masks.is_err() {
+    /// Runs a batch, whose channels have `slots`, and answers each of its jobs.
+    fn run(&mut self, jobs: Vec<Job>, slots: &[i64]) {
+        let masks = self.forward(&jobs, slots);
+        if masks.is_ok() {
+            self.most_channels = (2 * self.most_channels).min(MOST_CHANNELS);
+        } else {
             // What these streams had is in no known condition.
-            let _ = self.zero(&slots);
+            self.unclean.extend(slots);
+            self.most_channels = (slots.len() / 2).max(1);
         }
         let mut first = 0;
         for job in jobs {
             let num_channels = job.slots.len() as i64;
             let answer = match &masks {
                 Ok(masks) => masks.f_narrow(1, first, num_channels).map_err(|error| BackendError::run_failed(&error)),
-                Err(error) => Err(BackendError::RunFailed { reason: error.to_string() }),
+                Err(error) => Err(error.for_another()),
             };
             first += num_channels;
             let _ = job.answer.send(answer);
         }
     }
 
-    /// Masks `[stem, channel, frame, bin]` of all channels of a batch, on the processor.
+    /// Masks `[stem, row, frame, bin]` of a batch, on the processor: a row for each of `slots`, then some without a meaning.
     fn forward(&mut self, jobs: &[Job], slots: &[i64]) -> Result<Tensor, BackendError> {
-        device::prepare_thread();
+        self.clean()?;
         let _no_grad = tch::no_grad_guard();
         let failed = |error| BackendError::run_failed(&error);
-        let places = self.places(slots).map_err(failed)?;
-        let state =
-            self.states.iter().map(|state| select(state, &places)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let together =
-            |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).and_then(|all| all.f_to_device(self.network.device));
-        let spectrum = together(jobs.iter().map(|job| &job.spectrum).collect()).map_err(failed)?;
-        let asked: Vec<&Tensor> = jobs.iter().filter_map(|job| job.embedding.as_ref()).collect();
-        let embedding = if asked.is_empty() { None } else { Some(together(asked).map_err(failed)?) };
-        let (masks, state) = self.network.forward(spectrum, state, embedding)?;
-        for (kept, new) in self.states.iter_mut().zip(&state) {
-            if kept.numel() > 0 {
-                let _ = kept.f_index_copy_(0, &places, new).map_err(failed)?;
+        let num_spare =
+            if jobs.iter().any(|job| job.size().is_alone) { 0 } else { rows_for(slots.len()) - slots.len() };
+        let places = [slots, &vec![SPARE_SLOT; num_spare]].concat();
+        let places = self.on_card(&places).map_err(failed)?;
+        let state = self.states.iter().map(|state| select(state, &places)).collect::<Result<Vec<_>, _>>();
+        let state = state.map_err(failed)?;
+        let spectrum = stacked(jobs.iter().map(|job| &job.spectrum), num_spare).map_err(failed)?;
+        let asked = jobs.iter().filter_map(|job| job.embedding.as_ref());
+        let embedding =
+            asked.clone().next().is_some().then(|| stacked(asked, num_spare)).transpose().map_err(failed)?;
+        let given: Vec<Tensor> = state.iter().map(Tensor::shallow_clone).collect();
+        let (masks, state) = self.network.forward(spectrum, state, embedding).inspect_err(|_| {
+            // tch never frees what it gave to a call that failed: what lies in it is freed here, or such calls would fill the card.
+            for mut tensor in given {
+                let _ = tensor.f_set_();
             }
+        })?;
+        for (kept, new) in self.states.iter_mut().zip(&state).filter(|(kept, _)| kept.numel() > 0) {
+            let _ = kept.f_index_copy_(0, &places, new).map_err(failed)?;
         }
         masks.f_to_device(Device::Cpu).map_err(failed)
     }
 }
 
+/// `parts` `[row, ...]` below each other, and `num_spare` rows of zeros.
+fn stacked<'a>(parts: impl Iterator<Item = &'a Tensor>, num_spare: usize) -> Result<Tensor, tch::TchError> {
+    let mut parts: Vec<Tensor> = parts.map(Tensor::shallow_clone).collect();
+    if num_spare > 0
+        && let Some(first) = parts.first()
+    {
+        let shape = [&[num_spare as i64], &first.size()[1..]].concat();
+        parts.push(Tensor::f_zeros(shape, (first.kind(), first.device()))?);
+    }
+    Tensor::f_cat(&parts, 0)
+}
+
 /// The rows of `state` at `places`. Of a state without values, that of a model without look-ahead, as many.
 fn select(state: &Tensor, places: &Tensor) -> Result<Tensor, tch::TchError> {
-    if state.numel() > 0 { state.f_index_select(0, places) } else { state.f_narrow(0, 0, places.size()[0]) }
+    if state.numel() > 0 {
+        return state.f_index_select(0, places);
+    }
+    let shape = [&places.size()[..1], &state.size()[1..]].concat();
+    Tensor::f_zeros(shape, (state.kind(), state.device()))
 }

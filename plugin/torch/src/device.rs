@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::sync::{Once, OnceLock};
 
+use tch::{Kind, Tensor};
 use underscore_backend::Device;
 
-use crate::error::BackendError;
+use crate::error::{BackendError, cause};
 
 unsafe extern "C" {
     // Part of libtorch's stable C interface: major, minor and patch in the top three bytes.
@@ -50,20 +51,31 @@ pub(crate) fn prepare_thread() {
     });
 }
 
-/// The libtorch device, opened; an error if it cannot be used.
+/// The libtorch device, on which something was done: a card may have gone since it was found.
 pub(crate) fn open(device: Device) -> Result<tch::Device, BackendError> {
+    let device = find(device)?;
+    if device.is_cuda() {
+        let there_and_back =
+            Tensor::f_zeros([1], (Kind::Float, device)).and_then(|zero| zero.f_to_device(tch::Device::Cpu));
+        let failed = |error| BackendError::NoDevice { reason: format!("the graphics card fails: {}", cause(&error)) };
+        drop(there_and_back.map_err(failed)?);
+    }
+    Ok(device)
+}
+
+/// The name of a device that is there.
+pub(crate) fn probe(device: Device) -> Result<&'static str, BackendError> {
+    find(device).map(|device| if device.is_cuda() { "first CUDA device" } else { "processor, one thread" })
+}
+
+fn find(device: Device) -> Result<tch::Device, BackendError> {
     match device {
-        Device::CPU | Device::CPU_BATCHED => Ok(tch::Device::Cpu),
+        Device::CPU | Device::CPU_AS_CARD => Ok(tch::Device::Cpu),
         Device::CUDA => {
             cuda().clone().map(|()| tch::Device::Cuda(0)).map_err(|reason| BackendError::NoDevice { reason })
         }
         Device(number) => Err(BackendError::NoDevice { reason: format!("device number {number} is not known") }),
     }
-}
-
-/// The name of a device that can be used.
-pub(crate) fn probe(device: Device) -> Result<&'static str, BackendError> {
-    open(device).map(|device| if device.is_cuda() { "first CUDA device" } else { "processor, one thread" })
 }
 
 /// Opens the NVIDIA driver and libtorch's CUDA half, once per process; afterwards libtorch knows CUDA devices.

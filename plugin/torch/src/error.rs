@@ -68,6 +68,18 @@ impl BackendError {
         }
     }
 
+    /// The same for another stream, whose call failed together with this one's.
+    pub(crate) fn for_another(&self) -> Self {
+        match self {
+            Self::WrongShape { what, expected, actual } => {
+                Self::WrongShape { what, expected: expected.clone(), actual: actual.clone() }
+            }
+            Self::NoDevice { reason } => Self::NoDevice { reason: reason.clone() },
+            Self::RunFailed { reason } => Self::RunFailed { reason: reason.clone() },
+            other => Self::RunFailed { reason: other.to_string() },
+        }
+    }
+
     /// A failed inference, from libtorch's own account of it.
     pub(crate) fn run_failed(error: &TchError) -> Self {
         Self::RunFailed { reason: cause(error) }

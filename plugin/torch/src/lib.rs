@@ -3,7 +3,8 @@
 //! Built as a shared library that exports one function, [`underscore_backend`]; the engine opens it when a model is first
 //! needed. This file is the boundary: it turns pointers into references, errors into a status and a message, and lets no panic
 //! through. The work is in `model` (a file on its device), `network` (what goes in and comes
-//! out), `session` (one stream), `batcher` (streams that share a card) and `query` (examples).
+//! out), `session` (one stream), `pool` and `batcher` (streams that share the processors, or
+//! a card) and `query` (examples).
 
 #![allow(
     clippy::cast_possible_wrap,
@@ -18,7 +19,9 @@ mod metadata;
 mod model;
 mod network;
 mod packing;
+mod pool;
 mod query;
+mod queue;
 mod session;
 mod urgency;
 
@@ -28,7 +31,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use underscore_backend::{ABI_VERSION, BackendTable, Device, Message, ModelHandle, SessionHandle, Status, View};
+use underscore_backend::{
+    ABI_VERSION, BackendTable, Device, Manner, Message, ModelHandle, SessionHandle, Status, View,
+};
 
 use error::BackendError;
 use model::Model;
@@ -184,6 +189,7 @@ unsafe extern "C" fn ask(
 
 unsafe extern "C" fn run(
     session: SessionHandle,
+    manner: Manner,
     spectrum: *const f32,
     spectrum_len: usize,
     masks: *mut f32,
@@ -198,7 +204,7 @@ unsafe extern "C" fn run(
         let spectrum = unsafe { slice(spectrum, spectrum_len) };
         // SAFETY: the caller's `masks_len` values, alive for this call and not those of `spectrum`.
         let masks = unsafe { slice_mut(masks, masks_len) };
-        session.run(spectrum, masks)
+        session.run(manner, spectrum, masks)
     })
 }
 

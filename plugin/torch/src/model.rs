@@ -10,17 +10,28 @@ use crate::batcher::Batcher;
 use crate::error::{BackendError, cause};
 use crate::metadata::Metadata;
 use crate::network::Network;
+use crate::pool::Pool;
 use crate::{archive, device, packing};
 
 /// A model on its device.
 pub(crate) struct Model {
     pub(crate) network: Arc<Network>,
-    /// Who runs its streams together; none where each runs on its own thread.
-    pub(crate) batcher: Option<Batcher>,
+    /// How its streams share the device.
+    pub(crate) sharing: Sharing,
     /// The bytes of `underscore.json`.
     pub(crate) metadata_json: Vec<u8>,
     /// `[call][channel][frame][bin][re, im]`, then `[call][stem][channel][frame][bin]`.
     pub(crate) test_vector: Vec<f32>,
+}
+
+/// How streams through a model share its device.
+pub(crate) enum Sharing {
+    /// Not at all: each call runs by itself, on the thread that makes it.
+    None,
+    /// Calls that find no processor free run together.
+    Processors(Pool),
+    /// All that waits runs together.
+    Card(Batcher),
 }
 
 impl Model {
@@ -30,21 +41,23 @@ impl Model {
         let extras = archive::read(path)?;
         let metadata = Metadata::parse(&extras.metadata, path)?;
         metadata.check_test_vector(extras.test_vector.len(), path)?;
-        // A state that belongs to no channel cannot lie beside another stream's.
-        let is_batched = device != Device::CPU && metadata.has_state_by_channel();
+        let is_card = device != Device::CPU;
         let device = device::open(device)?;
         let not_a_model = |error| BackendError::NotAModel { path: path.to_owned(), reason: cause(&error) };
         let mut module = CModule::load_on_device(path, device).map_err(not_a_model)?;
         module.set_eval();
-        if metadata.packs_recurrent_weights {
-            if device == tch::Device::Cpu {
-                packing::pack(&module).map_err(not_a_model)?;
-            } else {
-                packing::flatten(&module);
-            }
+        if metadata.packs_recurrent_weights && device == tch::Device::Cpu {
+            packing::pack(&module).map_err(not_a_model)?;
         }
         let network = Arc::new(Network { module, device, metadata });
-        let batcher = if is_batched { Some(Batcher::start(network.clone())?) } else { None };
-        Ok(Self { network, batcher, metadata_json: extras.metadata, test_vector: extras.test_vector })
+        let sharing = if !network.metadata.has_state_by_channel() {
+            // What belongs to no channel cannot lie beside another stream's.
+            Sharing::None
+        } else if is_card {
+            Sharing::Card(Batcher::start(network.clone())?)
+        } else {
+            Sharing::Processors(Pool::new(std::thread::available_parallelism().map_or(1, usize::from)))
+        };
+        Ok(Self { network, sharing, metadata_json: extras.metadata, test_vector: extras.test_vector })
     }
 }

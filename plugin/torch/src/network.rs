@@ -5,6 +5,9 @@ use tch::{CModule, IValue, Kind, Tensor};
 use crate::error::BackendError;
 use crate::metadata::Metadata;
 
+/// The method of a module that listens to an example: `encode(spectrum) -> (mean, log-variance)`.
+const ENCODE: &str = "encode";
+
 /// A module on its device. Running it changes nothing in it, so any number of streams share it.
 pub(crate) struct Network {
     pub(crate) module: CModule,
@@ -13,8 +16,8 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// One call, or several at once, of streams that lie side by side, all on the network's device: spectrum `[channel, frame, bin, 2]`,
-    /// state in the order of the metadata, and what is asked for, `[channel or 1, embedding]`, where the model is asked ->
+    /// One call, or several that follow one another, of streams that lie side by side: spectrum `[channel, frame, bin, 2]`, state in the
+    /// order of the metadata, on the network's device, and what is asked for, `[channel, embedding]`, where the model is asked ->
     /// masks `[stem, channel, frame, bin]`, state.
     pub(crate) fn forward(
         &self,
@@ -29,8 +32,12 @@ impl Network {
                 actual: format!("{:?}", spectrum.size()),
             });
         };
-        let mut arguments = vec![IValue::Tensor(spectrum), IValue::TensorList(state)];
-        arguments.extend(embedding.map(IValue::Tensor));
+        let to_device =
+            |tensor: Tensor| tensor.f_to_device(self.device).map_err(|error| BackendError::run_failed(&error));
+        let mut arguments = vec![IValue::Tensor(to_device(spectrum)?), IValue::TensorList(state)];
+        if let Some(embedding) = embedding {
+            arguments.push(IValue::Tensor(to_device(embedding)?));
+        }
         let output = self.module.forward_is(&arguments).map_err(|error| BackendError::run_failed(&error))?;
         let (masks, state) = unpack(output)?;
         check_shape("mask", &[self.metadata.num_masked_stems as i64, num_channels, num_frames, num_bins], &masks)?;
@@ -39,6 +46,23 @@ impl Network {
             check_shape("state tensor", &expected, actual)?;
         }
         Ok((masks, state))
+    }
+
+    /// Where an example `[1, frame, bin, 2]` lies, `[1, embedding]`, both on the processor: the mean of what the model says.
+    pub(crate) fn encode(&self, example: &Tensor) -> Result<Tensor, BackendError> {
+        let _no_grad = tch::no_grad_guard();
+        let failed = |error| BackendError::run_failed(&error);
+        let example = example.f_to_device(self.device).map_err(failed)?;
+        let output = self.module.method_is(ENCODE, &[IValue::Tensor(example)]).map_err(failed)?;
+        let wrong = |actual: &str| BackendError::WrongShape {
+            what: "the model's answer to an example",
+            expected: "(mean, log-variance)".to_owned(),
+            actual: actual.to_owned(),
+        };
+        let IValue::Tuple(parts) = output else { return Err(wrong("no tuple")) };
+        let Some(IValue::Tensor(mean)) = parts.first() else { return Err(wrong("no tensor first")) };
+        check_shape("embedding", &[1, self.metadata.embedding_size as i64], mean)?;
+        mean.f_to_device(tch::Device::Cpu).map_err(failed)
     }
 
     /// The state of `num_channels` channels that have heard nothing.

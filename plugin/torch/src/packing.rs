@@ -26,7 +26,7 @@ pub(crate) fn pack(module: &CModule) -> Result<(), TchError> {
 }
 
 /// Lays the weights of each recurrent layer of `module`, which is on a card and has not been called, into one piece of memory. Else cuDNN
-/// copies them there at every call, and libtorch writes a warning about each to the host's console.
+/// copies them there at every call, and libtorch writes a warning about each to the host's console: 43 000 in half a minute.
 pub(crate) fn flatten(module: &CModule) {
     let _no_grad = tch::no_grad_guard();
     // A file of before there was this method does without: its calls are slower, and the same.

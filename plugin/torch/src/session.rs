@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tch::Tensor;
+use underscore_backend::Manner;
 
 use crate::batcher::Slots;
 use crate::device;
 use crate::error::BackendError;
-use crate::model::Model;
+use crate::model::{Model, Sharing};
 use crate::network::check_len;
 
 /// The running state of one stream.
@@ -22,10 +23,10 @@ pub(crate) struct Session {
 
 /// Where a stream's state lies, and with it who runs its calls.
 enum State {
-    /// Here, in the order and shapes of the metadata: handed to the model by the calling thread, and replaced by what it returns.
+    /// Here, in the order and shapes of the metadata: handed to the model, and replaced by what it returns.
     Own(Vec<Tensor>),
-    /// Beside that of other streams, which run together.
-    Batched(Slots),
+    /// Beside that of other streams on a card.
+    OnCard(Slots),
 }
 
 impl Session {
@@ -40,9 +41,9 @@ impl Session {
             });
         }
         device::prepare_thread();
-        let state = match &model.batcher {
-            Some(batcher) => State::Batched(batcher.open(num_channels)?),
-            None => State::Own(model.network.zero_state(num_channels)?),
+        let state = match &model.sharing {
+            Sharing::Card(batcher) => State::OnCard(batcher.open(num_channels)?),
+            Sharing::Processors(_) | Sharing::None => State::Own(model.network.zero_state(num_channels)?),
         };
         let mut session = Self { state, model, num_channels, embedding: None };
         session.ask(&vec![0.0; session.model.network.metadata.embedding_size])?;
@@ -64,7 +65,7 @@ impl Session {
     pub(crate) fn reset(&mut self) -> Result<(), BackendError> {
         match &mut self.state {
             State::Own(state) => *state = self.model.network.zero_state(self.num_channels)?,
-            State::Batched(slots) => slots.reset()?,
+            State::OnCard(slots) => slots.reset()?,
         }
         Ok(())
     }
@@ -72,21 +73,27 @@ impl Session {
     /// One call, or several at once: `spectrum` is `[channel][frame][bin][re, im]`, `masks` is `[stem][channel][frame][bin]`.
     ///
     /// After an error the state is zero again: what the stream had is in no known condition.
-    pub(crate) fn run(&mut self, spectrum: &[f32], masks: &mut [f32]) -> Result<(), BackendError> {
+    pub(crate) fn run(&mut self, manner: Manner, spectrum: &[f32], masks: &mut [f32]) -> Result<(), BackendError> {
         let metadata = &self.model.network.metadata;
         let per_call = metadata.spectrum_len(self.num_channels);
         let num_calls = (spectrum.len() / per_call).max(1);
         check_len("spectrum values", num_calls * per_call, spectrum.len())?;
         check_len("mask values", num_calls * metadata.masks_len(self.num_channels), masks.len())?;
         device::prepare_thread();
-        let result = self.forward(spectrum, masks, num_calls * metadata.frames_per_call);
+        let result = self.forward(manner, spectrum, masks, num_calls * metadata.frames_per_call);
         if result.is_err() {
             self.reset()?;
         }
         result
     }
 
-    fn forward(&mut self, spectrum: &[f32], masks: &mut [f32], num_frames: usize) -> Result<(), BackendError> {
+    fn forward(
+        &mut self,
+        manner: Manner,
+        spectrum: &[f32],
+        masks: &mut [f32],
+        num_frames: usize,
+    ) -> Result<(), BackendError> {
         let _no_grad = tch::no_grad_guard();
         let failed = |error| BackendError::run_failed(&error);
         let network = &self.model.network;
@@ -95,14 +102,18 @@ impl Session {
         let spectrum = Tensor::f_from_slice(spectrum).and_then(|spectrum| spectrum.f_view(shape)).map_err(failed)?;
         let embedding = self.embedding.as_ref().map(Tensor::shallow_clone);
         let found = match &mut self.state {
+            State::OnCard(slots) => slots.run(manner, spectrum, embedding)?,
             State::Own(state) => {
-                let spectrum = spectrum.f_to_device(network.device).map_err(failed)?;
-                let embedding = embedding.map(|asked| asked.f_to_device(network.device)).transpose().map_err(failed)?;
-                let (found, next_state) = network.forward(spectrum, std::mem::take(state), embedding)?;
-                *state = next_state;
+                let before = std::mem::take(state);
+                let (found, after) = match &self.model.sharing {
+                    Sharing::Processors(pool) if manner == Manner::TOGETHER => {
+                        pool.run(network, spectrum, before, embedding)?
+                    }
+                    _ => network.forward(spectrum, before, embedding)?,
+                };
+                *state = after;
                 found
             }
-            State::Batched(slots) => slots.run(spectrum, embedding)?,
         };
         found.f_copy_data(masks, masks.len()).map_err(failed)
     }

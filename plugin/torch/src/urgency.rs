@@ -1,7 +1,8 @@
-//! The thread of a card is scheduled as the most urgent of those that wait for it.
+//! The thread of a card is scheduled as the most urgent of those that wait when it begins a batch.
 //!
 //! The engine knows when a worker may run ahead of ordinary threads. The thread that works for several of them here asks the system how each
-//! is scheduled at this moment, and is scheduled alike: unless it runs for more than half of the time, as no worker ahead of others may.
+//! is scheduled at this moment, and is scheduled alike: unless it runs for more than half of the time, its waiting for the card included, as
+//! no worker ahead of others may.
 
 use std::time::{Duration, Instant};
 
@@ -31,27 +32,27 @@ impl Follower {
     /// Of the calling thread.
     pub(crate) fn of_this_thread() -> Self {
         let now = Urgency::of_this_thread();
-        Self { now, began: Instant::now(), cpu_at_begin: unix::thread_cpu_time(), runs_often: false }
+        Self { now, began: Instant::now(), cpu_at_begin: system::thread_cpu_time(), runs_often: false }
     }
 
     /// Schedules the thread like one that waits for it. Asks the system only where that changes; where it refuses, the thread stays as it is.
     pub(crate) fn follow(&mut self, urgency: Urgency) {
         let passed = self.began.elapsed();
         if passed >= WINDOW {
-            let cpu = unix::thread_cpu_time();
+            let cpu = system::thread_cpu_time();
             self.runs_often = 2 * cpu.saturating_sub(self.cpu_at_begin) > passed;
             (self.began, self.cpu_at_begin) = (Instant::now(), cpu);
         }
         let wanted = if self.runs_often { Urgency::ORDINARY } else { urgency };
         if wanted != self.now {
-            unix::apply(wanted);
+            system::apply(wanted);
             self.now = wanted;
         }
     }
 }
 
-#[cfg(unix)]
-mod unix {
+#[cfg(target_os = "linux")]
+mod system {
     use super::{Duration, Urgency};
 
     impl Urgency {
@@ -81,9 +82,9 @@ mod unix {
     }
 }
 
-/// A system whose threads all are ordinary.
-#[cfg(not(unix))]
-mod unix {
+/// A system whose threads all are ordinary: real-time threads of others have deadlines of their own, which `pthread` does not offer.
+#[cfg(not(target_os = "linux"))]
+mod system {
     use super::{Duration, Urgency};
 
     impl Urgency {

@@ -6,7 +6,7 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use underscore_backend::{
-    ABI_VERSION, Backend, BackendTable, Device, LIBTORCH_VERSION, Message, ModelHandle, SessionHandle,
+    ABI_VERSION, Backend, BackendTable, Device, LIBTORCH_VERSION, Manner, Message, ModelHandle, SessionHandle,
     Status as BackendStatus, View,
 };
 
@@ -193,6 +193,7 @@ unsafe extern "C" fn ask(
 
 unsafe extern "C" fn run(
     session: SessionHandle,
+    _: Manner,
     spectrum: *const f32,
     spectrum_len: usize,
     masks: *mut f32,

@@ -61,11 +61,11 @@ pub(super) fn on_best<T>(
         Err(message) => Some(message),
     };
     let loaded = on_processor()?;
-    status.set_notice(
-        why_not.map_or_else(String::new, |message| {
-            format!("The graphics card cannot be used, the processor is: {message}")
-        }),
-    );
+    status.set_notice(why_not.map_or_else(String::new, |message| {
+        // As it does where nothing separates.
+        let message = message.replace(" The sound passes unchanged.", "");
+        format!("The graphics card cannot be used, the processor is: {message}")
+    }));
     Ok(loaded)
 }
 
@@ -132,8 +132,10 @@ mod tests {
         let status = EngineStatus::register("test", &ModelTiming::LIVE, 48_000.0, 256, latency);
         assert_eq!(on_best(&status, || Ok(None), || Ok("processor")), Ok("processor"));
         assert_eq!(status.snapshot().notice, "");
-        assert_eq!(on_best(&status, || Err("too old".into()), || Ok("processor")), Ok("processor"));
-        assert!(status.snapshot().notice.contains("too old"));
+        let on_card = || Err("The driver is too old. The sound passes unchanged.".into());
+        assert_eq!(on_best(&status, on_card, || Ok("processor")), Ok("processor"));
+        let told = "The graphics card cannot be used, the processor is: The driver is too old.";
+        assert_eq!(status.snapshot().notice, told, "the sound is separated");
         assert_eq!(on_best(&status, || Ok(Some("card")), || panic!("nobody asks the processor")), Ok("card"));
         assert_eq!(status.snapshot().notice, "", "what was said of the card is over");
         assert_eq!(on_best::<&str>(&status, || Ok(None), || Err("torn".into())), Err("torn".into()));

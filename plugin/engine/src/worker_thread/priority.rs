@@ -45,8 +45,8 @@ pub enum Urgency {
 pub struct Priority {
     now: Urgency,
     share: Share,
-    #[cfg(unix)]
-    ordinary: Option<unix::Scheduling>,
+    #[cfg(target_os = "linux")]
+    ordinary: Option<system::Scheduling>,
 }
 
 impl Priority {
@@ -55,8 +55,8 @@ impl Priority {
         let mut own = Self {
             now: Urgency::Ordinary,
             share: Share::new(),
-            #[cfg(unix)]
-            ordinary: unix::Scheduling::of_this_thread().map(unix::Scheduling::or_ordinary),
+            #[cfg(target_os = "linux")]
+            ordinary: system::Scheduling::of_this_thread().map(system::Scheduling::or_ordinary),
         };
         // Where this is refused, it says so.
         let _ = own.apply(Urgency::Ordinary);
@@ -66,7 +66,7 @@ impl Priority {
     /// Schedules the thread for what it is to do next. Asks the system only where something changes; what it refuses once is not asked for again.
     pub fn set(&mut self, urgency: Urgency) {
         let is_small = self.share.is_small();
-        let is_raised = urgency == Urgency::RealTime && is_small && unix::may_be_restless() && has_audio_thread();
+        let is_raised = urgency == Urgency::RealTime && is_small && system::may_be_restless() && has_audio_thread();
         let wanted = if is_raised { Urgency::RealTime } else { Urgency::Ordinary };
         if wanted != self.now && self.apply(wanted) {
             self.now = wanted;
@@ -78,10 +78,10 @@ impl Priority {
         self.share.publish(0);
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     fn apply(&mut self, wanted: Urgency) -> bool {
         let Some(ordinary) = self.ordinary else { return false };
-        let scheduling = if wanted == Urgency::RealTime { unix::Scheduling::REAL_TIME } else { ordinary };
+        let scheduling = if wanted == Urgency::RealTime { system::Scheduling::REAL_TIME } else { ordinary };
         let Err(error) = scheduling.apply() else { return true };
         if wanted == Urgency::RealTime {
             tracing::info!("the worker stays an ordinary thread: {error}");
@@ -92,7 +92,7 @@ impl Priority {
         false
     }
 
-    #[cfg(not(unix))]
+    #[cfg(not(target_os = "linux"))]
     fn apply(&mut self, _: Urgency) -> bool {
         false
     }
@@ -110,7 +110,7 @@ fn has_audio_thread() -> bool {
     {
         return found;
     }
-    let found = unix::has_thread_above(unix::REAL_TIME_PRIORITY);
+    let found = system::has_thread_above(system::REAL_TIME_PRIORITY);
     *searched = Some((Instant::now(), found));
     FOUND.store(found, Ordering::Relaxed);
     found
@@ -127,13 +127,13 @@ struct Share {
 impl Share {
     fn new() -> Self {
         let num_processors = std::thread::available_parallelism().map_or(1, |num| num.get() as u32);
-        Self { num_processors, begin: Instant::now(), cpu_at_begin: unix::thread_cpu_time(), permille: 0 }
+        Self { num_processors, begin: Instant::now(), cpu_at_begin: system::thread_cpu_time(), permille: 0 }
     }
 
     fn is_small(&mut self) -> bool {
         let passed = self.begin.elapsed();
         if passed >= WINDOW {
-            let cpu = unix::thread_cpu_time();
+            let cpu = system::thread_cpu_time();
             let running = cpu.saturating_sub(self.cpu_at_begin).as_secs_f64() / passed.as_secs_f64();
             self.publish((1e3 * running) as u32);
             (self.begin, self.cpu_at_begin) = (Instant::now(), cpu);
@@ -155,8 +155,8 @@ impl Drop for Share {
     }
 }
 
-#[cfg(unix)]
-mod unix {
+#[cfg(target_os = "linux")]
+mod system {
     use std::io;
     use std::time::Duration;
 
@@ -218,18 +218,11 @@ mod unix {
     }
 
     /// Whether real-time threads of this process may run for as long as they like. It may change when a host opens its device.
-    #[cfg(target_os = "linux")]
     pub fn may_be_restless() -> bool {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the place lives until the call returns.
         let status = unsafe { libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) };
         status == 0 && limit.rlim_cur == libc::RLIM_INFINITY
-    }
-
-    /// Not tried: the other systems' real-time threads have deadlines of their own, which `pthread` does not offer.
-    #[cfg(not(target_os = "linux"))]
-    pub fn may_be_restless() -> bool {
-        false
     }
 
     /// Whether a thread of this process has a higher real-time priority (proc(5), /proc/pid/stat, field 40).
@@ -246,9 +239,9 @@ mod unix {
     }
 }
 
-/// A system whose threads all are ordinary.
-#[cfg(not(unix))]
-mod unix {
+/// A system whose threads all are ordinary: real-time threads of others have deadlines of their own, which `pthread` does not offer.
+#[cfg(not(target_os = "linux"))]
+mod system {
     use std::time::Duration;
 
     pub const REAL_TIME_PRIORITY: i32 = 1;
@@ -271,7 +264,7 @@ mod tests {
     use super::*;
 
     fn policy() -> Option<libc::c_int> {
-        unix::Scheduling::of_this_thread().map(unix::Scheduling::policy_number)
+        system::Scheduling::of_this_thread().map(system::Scheduling::policy_number)
     }
 
     /// Runs `look` while this process has an audio thread; `false` where the system grants none.
@@ -322,7 +315,7 @@ mod tests {
             .join()
             .map(|found| (is_granted, found))
         };
-        let audio_thread = std::thread::spawn(move || of_worker(unix::Scheduling::REAL_TIME.apply().is_ok()));
+        let audio_thread = std::thread::spawn(move || of_worker(system::Scheduling::REAL_TIME.apply().is_ok()));
         let (is_granted, (before, after)) = audio_thread.join().unwrap().unwrap();
         println!("real-time threads are granted: {is_granted}");
         assert_eq!(before == Some(libc::SCHED_RR), is_granted, "a thread is scheduled as the one that started it");

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use underscore_backend::Manner;
+
 use super::model::Model;
 use super::session::{Session, SessionError};
 use super::spectra::Spectra;
@@ -65,7 +67,9 @@ impl Separate for Separation {
         self.session.ask(&call.embedding)?;
         let features = self.spectra.analyse(call);
         let masks = &mut call.masks[..self.shape.masks_len(num_mask_channels)];
-        self.session.run(features, masks)?;
+        // A bounce is the same bit for bit, whatever else plays.
+        let manner = if call.deadline_from.is_some() { Manner::TOGETHER } else { Manner::ALONE };
+        self.session.run(manner, features, masks)?;
         let num_shares = masks.len() / self.shape.num_stems.max(1);
         underscore_dsp::shape(masks, self.shape.num_stems, num_shares, call.strength);
         self.spectra.synthesise(call);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use underscore_backend::{Device, Failure};
+use underscore_backend::{Device, Failure, Manner};
 
 use super::model::Model;
 
@@ -83,8 +83,8 @@ impl Session {
 
     /// One inference call: `spectrum` `[channel][frame][bin][re, im]` in, `masks` `[stem][channel][frame][bin]` out, kept to
     /// the range that the model declares.
-    pub fn run(&mut self, spectrum: &[f32], masks: &mut [f32]) -> Result<(), SessionError> {
-        self.opened.run(spectrum, masks)?;
+    pub fn run(&mut self, manner: Manner, spectrum: &[f32], masks: &mut [f32]) -> Result<(), SessionError> {
+        self.opened.run(manner, spectrum, masks)?;
         let len = masks.len();
         let (min, max) = self.model.mask_range();
         for (idx, mask) in masks.iter_mut().enumerate() {
@@ -107,7 +107,7 @@ impl Session {
             // Another number of channels than the vector's, or no vector: warm up only.
             let (spectrum, mut masks) = (vec![0.0; spectrum_len], vec![0.0; masks_len]);
             for _ in 0..3 {
-                self.run(&spectrum, &mut masks)?;
+                self.run(Manner::ALONE, &spectrum, &mut masks)?;
             }
             self.reset();
             return Ok(());
@@ -122,7 +122,7 @@ impl Session {
         // Twice: what the first pass compiled, the second one runs.
         for _ in 0..2 {
             for (spectrum, expected) in spectra.chunks_exact(spectrum_len).zip(expected_masks.chunks_exact(masks_len)) {
-                self.run(spectrum, &mut masks)?;
+                self.run(Manner::ALONE, spectrum, &mut masks)?;
                 let differences = masks.iter().zip(expected).map(|(a, b)| (a - b).abs());
                 // One that is no number is not below the tolerance.
                 if let Some(actual) = differences.clone().find(|difference| difference.is_nan()) {

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::common::{IDENTITY, Model, run, separators, shipped};
-use crate::edited::{self, archive};
+use crate::edited::{self, archive, with_another_stem};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use underscore_backend::{Failure, Status};
+use underscore_backend::{Failure, Manner, Status};
 use zip::ZipWriter;
 
 fn refused(path: &Path) -> Failure {
@@ -165,19 +165,12 @@ fn a_model_that_returns_other_shapes_than_it_declares_is_caught_when_run() {
     let masks = run(&mut model.session(1).expect("a session"), &model.spectrum(1, 1));
     assert_eq!(masks.len(), model.masks_len());
 
-    let path = with_extras(&folder, |name, content| {
-        if name == "test_vector.f32" {
-            // Two masked stems instead of one: the vector grows by half, by the masks once more.
-            let masks = content[content.len() / 3 * 2..].to_vec();
-            return Some([content, masks].concat());
-        }
-        let text = String::from_utf8(content).expect("text");
-        Some(text.replacen("\"music\"", "\"music\", \"effects\"", 1).into_bytes())
-    });
+    let path = with_another_stem(&folder);
     let model = Model::load(&path).expect("a model that looks right");
     let input = model.spectrum(1, 1);
     let mut masks = vec![0.0; input.len()];
-    let failure = model.session(1).expect("a session").run(&input, &mut masks).expect_err("a wrong mask");
+    let failure =
+        model.session(1).expect("a session").run(Manner::ALONE, &input, &mut masks).expect_err("a wrong mask");
     assert_eq!(failure.status, Status::WRONG_SHAPE);
     let expected = format!("[2, 1, {}, {}]", model.count("/frames_per_call"), model.count("/num_bins"));
     assert!(failure.text.contains(&expected), "{expected} is not told: {}", failure.text);

@@ -1,15 +1,21 @@
-//! Streams that run together, as on a card.
+//! Streams that run together: those of a card, and those for which there are too few processors.
 
-use crate::common::{IDENTITY, Model, backend, run, separators, shipped};
-use underscore_backend::{Device, Session};
+use crate::common::{IDENTITY, Model, backend, echo, run, separators, shipped};
+use crate::edited::with_another_stem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::TempDir;
+use underscore_backend::{Device, Manner, Session, Status};
 
 /// Of masks; a product of matrices sums in another order when there are more rows, and on a card in yet another one.
-const TOLERANCES: [(Device, f32); 2] = [(Device::CPU_BATCHED, 1e-5), (Device::CUDA, 1e-3)];
+const TOLERANCES: [(Device, f32); 3] = [(Device::CPU, 1e-5), (Device::CPU_AS_CARD, 1e-5), (Device::CUDA, 1e-3)];
 
 /// Where streams run together here: on a card, too, if there is one.
 fn devices() -> impl Iterator<Item = (Device, f32)> {
     TOLERANCES.into_iter().filter(|(device, _)| backend().probe(*device).is_ok())
 }
+
+/// Streams at once: more channels than a card's arena has room for at first, and more streams than most processors take at a time.
+const NUM_STREAMS: u64 = 9;
 
 /// What one stream is asked and given, call by call; before some calls it begins anew.
 struct Play {
@@ -37,12 +43,14 @@ impl Play {
         session
     }
 
-    fn masks(&self, session: &mut Session) -> Vec<f32> {
+    fn masks(&self, manner: Manner, session: &mut Session) -> Vec<f32> {
         let masks = self.spectra.iter().enumerate().map(|(call, spectrum)| {
             if self.reset_before == Some(call) {
                 session.reset();
             }
-            run(session, spectrum)
+            let mut masks = vec![f32::NAN; spectrum.len() / 2];
+            session.run(manner, spectrum, &mut masks).expect("a run");
+            masks
         });
         masks.flatten().collect()
     }
@@ -60,9 +68,9 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 fn streams_that_run_together_are_each_as_alone() {
     for name in separators() {
         let alone = Model::load(&shipped(&name)).expect("the shipped model");
-        // More channels than there are slots at first.
-        let plays: Vec<Play> = (0..9).map(|seed| Play::new(&alone, seed)).collect();
-        let expected: Vec<Vec<f32>> = plays.iter().map(|play| play.masks(&mut play.session(&alone))).collect();
+        let plays: Vec<Play> = (0..NUM_STREAMS).map(|seed| Play::new(&alone, seed)).collect();
+        let expected: Vec<Vec<f32>> =
+            plays.iter().map(|play| play.masks(Manner::ALONE, &mut play.session(&alone))).collect();
         for (device, tolerance) in devices() {
             let together = Model::load_on(device, &shipped(&name)).expect("the shipped model");
             let actual: Vec<Vec<f32>> = std::thread::scope(|scope| {
@@ -70,7 +78,7 @@ fn streams_that_run_together_are_each_as_alone() {
                     .iter()
                     .map(|play| {
                         let mut session = play.session(&together);
-                        scope.spawn(move || play.masks(&mut session))
+                        scope.spawn(move || play.masks(Manner::TOGETHER, &mut session))
                     })
                     .collect();
                 threads.into_iter().map(|thread| thread.join().expect("the thread")).collect()
@@ -83,23 +91,151 @@ fn streams_that_run_together_are_each_as_alone() {
     }
 }
 
+/// Says that it is over when it is dropped.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
-fn a_place_that_was_given_back_remembers_nothing() {
+fn a_call_that_is_run_alone_has_the_same_bits_whatever_others_do() {
     for name in separators() {
-        let model = Model::load_on(Device::CPU_BATCHED, &shipped(&name)).expect("the shipped model");
-        let play = Play::new(&model, 1);
-        let first = play.masks(&mut play.session(&model));
-        // All places of the arena in turn, and some of them again.
-        for _ in 0..12 {
-            assert!(play.masks(&mut play.session(&model)) == first, "{name}: a stream begins otherwise");
+        for device in [Device::CPU, Device::CPU_AS_CARD] {
+            let model = Model::load_on(device, &shipped(&name)).expect("the shipped model");
+            let play = Play::new(&model, 1);
+            let undisturbed = play.masks(Manner::ALONE, &mut play.session(&model));
+            let is_over = AtomicBool::new(false);
+            let beside_others = std::thread::scope(|scope| {
+                for seed in 2..NUM_STREAMS {
+                    let (model, is_over) = (&model, &is_over);
+                    scope.spawn(move || {
+                        let other = Play::new(model, seed);
+                        let mut session = other.session(model);
+                        while !is_over.load(Ordering::Relaxed) {
+                            other.masks(Manner::TOGETHER, &mut session);
+                        }
+                    });
+                }
+                // Whatever comes of it, the others end.
+                let _end = End(&is_over);
+                play.masks(Manner::ALONE, &mut play.session(&model))
+            });
+            assert!(beside_others == undisturbed, "{name}, {device:?}");
         }
     }
 }
 
 #[test]
+fn a_place_that_was_given_back_remembers_nothing() {
+    for name in separators() {
+        let model = Model::load_on(Device::CPU_AS_CARD, &shipped(&name)).expect("the shipped model");
+        let play = Play::new(&model, 1);
+        let mut kept = Vec::new();
+        let mut first = None;
+        // More than a card's arena has places at first, and then those that were given back in another order.
+        for round in 0..14 {
+            let mut session = play.session(&model);
+            let masks = play.masks(Manner::ALONE, &mut session);
+            assert!(*first.get_or_insert(masks.clone()) == masks, "{name}: a stream begins otherwise");
+            kept.push(session);
+            if round % 3 == 2 {
+                kept.swap_remove(round / 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_stream_of_a_batch_that_fails_is_told_as_if_it_were_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let path = with_another_stem(&folder);
+    for device in [Device::CPU, Device::CPU_AS_CARD] {
+        let model = Model::load_on(device, &path).expect("a model that looks right");
+        let input = model.spectrum(1, 1);
+        std::thread::scope(|scope| {
+            for _ in 0..NUM_STREAMS {
+                let mut session = model.session(1).expect("a session");
+                let input = &input;
+                scope.spawn(move || {
+                    for _ in 0..3 {
+                        let mut masks = vec![0.0; input.len()];
+                        let failure = session.run(Manner::TOGETHER, input, &mut masks).expect_err("a wrong mask");
+                        assert_eq!(failure.status, Status::WRONG_SHAPE, "{device:?}: {failure}");
+                        assert!(failure.text.starts_with("mask: expected Float [2, "), "{device:?}: {failure}");
+                        assert_eq!(failure.text.matches("expected").count(), 1, "{device:?}: {failure}");
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn each_of_those_that_run_together_is_asked_for_its_own() {
+    for device in [Device::CPU, Device::CPU_AS_CARD] {
+        let model = echo(device);
+        let input = model.spectrum(1, 1);
+        std::thread::scope(|scope| {
+            for stream in 0..NUM_STREAMS {
+                let (mut session, input) = (model.session(1).expect("a session"), &input);
+                let asked = stream as f32 / 16.0;
+                session.ask(&[asked, 9.0, 9.0, 9.0]).expect("four values");
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        let mut masks = vec![f32::NAN; input.len() / 2];
+                        session.run(Manner::TOGETHER, input, &mut masks).expect("a run");
+                        assert!(masks.iter().all(|mask| mask.to_bits() == asked.to_bits()), "{device:?}: {asked}");
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_card_listens_to_examples_as_the_processor_does() {
+    for name in separators() {
+        let [processor, card] =
+            [Device::CPU, Device::CPU_AS_CARD].map(|device| Model::load_on(device, &shipped(&name)).expect("a model"));
+        if processor.embedding_size() == 0 {
+            continue;
+        }
+        let len = processor.count("/query_frames") * processor.count("/num_bins") * 2;
+        let example: Vec<f32> = processor.spectrum(1, 3).into_iter().cycle().take(len).collect();
+        let [expected, actual] = [&processor, &card].map(|model| {
+            let mut embedding = vec![f32::NAN; model.embedding_size()];
+            model.encode(&example, &mut embedding).expect("an embedding");
+            embedding
+        });
+        assert!(expected == actual, "{name}: {expected:?}, {actual:?}");
+    }
+}
+
+#[test]
+fn more_channels_than_a_batch_may_have_are_several_batches() {
+    // Nine times as many as a session may have.
+    let model = Model::load_on(Device::CPU_AS_CARD, &shipped(IDENTITY)).expect("the shipped model");
+    let input = model.spectrum(64, 1);
+    std::thread::scope(|scope| {
+        for _ in 0..9 {
+            let mut session = model.session(64).expect("a session");
+            let input = &input;
+            scope.spawn(move || {
+                let mut masks = vec![f32::NAN; input.len() / 2];
+                session.run(Manner::TOGETHER, input, &mut masks).expect("a run");
+                assert!(masks.iter().all(|mask| mask.to_bits() == 1.0_f32.to_bits()));
+            });
+        }
+    });
+}
+
+#[test]
 fn a_batched_model_without_state_runs_and_its_session_outlives_it() {
     let (mut session, input) = {
-        let model = Model::load_on(Device::CPU_BATCHED, &shipped(IDENTITY)).expect("the shipped model");
+        let model = Model::load_on(Device::CPU_AS_CARD, &shipped(IDENTITY)).expect("the shipped model");
         (model.session(2).expect("a session"), model.spectrum(2, 1))
     };
     assert!(run(&mut session, &input).iter().all(|mask| mask.to_bits() == 1.0_f32.to_bits()));
@@ -121,7 +257,7 @@ fn whoever_runs_the_streams_is_scheduled_as_the_one_that_waits() {
             })
             .collect()
     }
-    let model = Model::load_on(Device::CPU_BATCHED, &shipped(IDENTITY)).expect("the shipped model");
+    let model = Model::load_on(Device::CPU_AS_CARD, &shipped(IDENTITY)).expect("the shipped model");
     let mut session = model.session(1).expect("a session");
     let input = model.spectrum(1, 1);
     std::thread::scope(|scope| {

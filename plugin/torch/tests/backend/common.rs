@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use underscore_backend::{Backend, Device, Failure, Session};
+use underscore_backend::{Backend, Device, Failure, Manner, Session};
 
 /// The linked backend.
 pub fn backend() -> Backend {
@@ -24,9 +24,9 @@ pub fn shipped(name: &str) -> PathBuf {
 }
 
 /// The model that echoes what it is asked; see `underscore_training.fixtures`.
-pub fn echo() -> Model {
+pub fn echo(device: Device) -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/echo.pt");
-    Model::load(&path).expect("a model that is asked")
+    Model::load_on(device, &path).expect("a model that is asked")
 }
 
 /// The names of all models in `models/weights`.
@@ -110,6 +110,6 @@ impl Model {
 /// One call of a model with one masked stem.
 pub fn run(session: &mut Session, spectrum: &[f32]) -> Vec<f32> {
     let mut masks = vec![f32::NAN; spectrum.len() / 2];
-    session.run(spectrum, &mut masks).expect("a run");
+    session.run(Manner::ALONE, spectrum, &mut masks).expect("a run");
     masks
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use crate::common::shipped;
+use crate::common::{IDENTITY, shipped};
 use serde_json::Value;
 use tempfile::TempDir;
 use zip::read::{ArchiveOffset, Config};
@@ -50,5 +50,18 @@ pub fn with_field(folder: &TempDir, model: &str, field: &str, value: &Value) -> 
         let mut metadata: Value = serde_json::from_slice(&content).expect("JSON");
         *metadata.pointer_mut(field).expect("the field") = value.clone();
         Some(metadata.to_string().into_bytes())
+    })
+}
+
+/// A copy of the identity that promises masks of two stems and gives one: it looks right, and every call of it fails.
+pub fn with_another_stem(folder: &TempDir) -> PathBuf {
+    with_extras(folder, IDENTITY, |name, content| {
+        if name == "test_vector.f32" {
+            // Two masked stems instead of one: the vector grows by half, by the masks once more.
+            let masks = content[content.len() / 3 * 2..].to_vec();
+            return Some([content, masks].concat());
+        }
+        let text = String::from_utf8(content).expect("text");
+        Some(text.replacen("\"music\"", "\"music\", \"effects\"", 1).into_bytes())
     })
 }

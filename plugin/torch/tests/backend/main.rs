@@ -4,4 +4,5 @@ mod bad_files;
 mod batched;
 mod common;
 mod edited;
+mod queue;
 mod running;

@@ -5,7 +5,7 @@ use crate::edited::with_field;
 use cpu_time::ThreadTime;
 use std::time::Duration;
 use tempfile::TempDir;
-use underscore_backend::{Device, Session, Status};
+use underscore_backend::{Device, Manner, Session, Status};
 
 /// Runs a model's own test vector, returns the largest difference and the tolerance it declares.
 fn test_vector_difference(name: &str) -> (f32, f64) {
@@ -39,7 +39,7 @@ fn shipped_models_reproduce_their_test_vectors() {
 
 #[test]
 fn what_is_asked_for_holds_until_something_else_is() {
-    let model = echo();
+    let model = echo(Device::CPU);
     let mut session = model.session(2).expect("a session");
     let input = model.spectrum(2, 1);
     let mut mask_when_asked = |first: Option<f32>| {
@@ -56,7 +56,7 @@ fn what_is_asked_for_holds_until_something_else_is() {
 
 #[test]
 fn an_example_has_the_embedding_that_its_model_gives_it() {
-    let model = echo();
+    let model = echo(Device::CPU);
     let num_bins = model.count("/num_bins");
     let quarter = (num_bins - 1) / 4;
     // Each quarter of the bins as loud as its number; magnitudes 3-4-5.
@@ -101,7 +101,7 @@ fn a_model_that_is_not_asked_says_so_and_so_do_wrong_lengths() {
     assert_eq!((refused.status, refused.text.contains("expected 0")), (Status::WRONG_SHAPE, true), "{refused}");
     let refused = identity.encode(&[], &mut []).expect_err("it knows no examples");
     assert!(refused.text.contains("one that is asked by example"), "{refused}");
-    let model = echo();
+    let model = echo(Device::CPU);
     let refused = model.session(1).expect("a session").ask(&[1.0]).expect_err("one value of four");
     assert!(refused.text.contains('4'), "{refused}");
     let refused = model.encode(&[0.0; 7], &mut [0.0; 4]).expect_err("no whole example");
@@ -200,12 +200,12 @@ fn a_wrong_length_is_refused_and_the_stream_goes_on() {
         let mut session = model.session(1).expect("a session");
         let input = model.spectrum(1, 5);
         let mut masks = vec![0.0; model.masks_len()];
-        let short = session.run(&input[2..], &mut masks).expect_err("a short spectrum");
+        let short = session.run(Manner::ALONE, &input[2..], &mut masks).expect_err("a short spectrum");
         assert_eq!(short.status, Status::WRONG_SHAPE);
         for len in [input.len(), input.len() - 2] {
             assert!(short.text.contains(&len.to_string()), "{len} is not told: {}", short.text);
         }
-        let long = session.run(&input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
+        let long = session.run(Manner::ALONE, &input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
         assert_eq!(long.status, Status::WRONG_SHAPE);
         assert!(masks.iter().all(|mask| *mask == 0.0), "a refused call wrote");
         run(&mut session, &input);
