@@ -114,6 +114,19 @@ def test_an_exported_file_asks_as_the_network_does(net: AskedCRN, tmp_path: Path
     spectrum = contract.test_spectrum(BentAxis.grid, QUERY_FRAMES)
     with torch.no_grad():
         assert torch.allclose(script.encode(spectrum)[0], net.query(torch.view_as_complex(spectrum).abs())[0], atol=1e-5)
+    flattened = script.flatten_recurrent_weights.graph.findAllNodes("aten::_cudnn_rnn_flatten_weight")
+    assert len(flattened) == 2 * len(net.core) + 1, "of the core, and of what listens"
+
+
+def test_a_file_s_space_may_be_kept_for_a_network_that_listens_as_it_does(net: AskedCRN, tmp_path: Path) -> None:
+    space = Space.of({name: torch.randn(32) for name in ("drums", "voice", "bass")})
+    meta = contract.metadata(streaming(net), "ask-test", "Test", "1.0.0", "CC0-1.0", "none", space=space)
+    path = tmp_path / "ask-test.pt"
+    file.write(streaming(net), meta, path, tmp_path / "manifest.toml", net)
+    assert Space.of_metadata(contract.load(path)[1]).as_dict() == space.as_dict()
+    other = copy.deepcopy(net)
+    other.query.mean.bias.data += 0.01
+    assert file.listens_alike(path, net) and not file.listens_alike(path, other)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The deployed network: streaming is the whole clip, look-ahead is what it says, levels do not matter."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,50 @@ def test_packed_weights_change_no_bit(crn: CRN, frames_per_call: int, tmp_path: 
         state = contract.zero_state(StreamingCRN(crn).state_shapes(), num_channels)
         masks = [contract.run_calls(model, spectrum, state, frames_per_call) for model in (plain, packed, silenced)]
         assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+
+
+@pytest.fixture
+def fused_cell() -> Iterator[None]:
+    """What a card does in one kernel (`thnn_fused_lstm_cell`, gates in the order input, forget, cell, output), for the processor."""
+    def cell_of(from_input: torch.Tensor, from_memory: torch.Tensor, cell: torch.Tensor, *biases: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        gates = from_input + from_memory + sum(biases)
+        into, kept, new, out = gates.chunk(4, dim=1)
+        cell = torch.sigmoid(kept) * cell + torch.sigmoid(into) * torch.tanh(new)
+        return torch.sigmoid(out) * torch.tanh(cell), cell, gates
+
+    library = torch.library.Library("aten", "IMPL")
+    library.impl("_thnn_fused_lstm_cell", cell_of, "CPU")
+    yield
+    library._destroy()
+
+
+@pytest.mark.usefixtures("fused_cell")
+@pytest.mark.parametrize("num_steps", [1, 8])
+def test_steps_on_a_card_are_those_of_the_layer(num_steps: int) -> None:
+    torch.manual_seed(3)
+    layer = nn.LSTM(5, 7)
+    x, state = torch.randn(num_steps, 11, 5), (torch.randn(1, 11, 7), torch.randn(1, 11, 7))
+    with torch.no_grad():
+        expected, expected_state = layer(x, state)
+        found, found_state = StreamingLSTM(layer).step_by_step(x, *state)
+    for actual, wanted in zip((found, *found_state), (expected, *expected_state)):
+        assert actual.shape == wanted.shape and torch.allclose(actual, wanted, atol=1e-6)
+
+
+def test_a_file_can_lay_its_recurrent_weights_side_by_side(crn: CRN, tmp_path: Path) -> None:
+    torch.jit.save(scripted(StreamingCRN(crn)), str(tmp_path / "model.pt"))
+    graph = torch.jit.load(str(tmp_path / "model.pt")).flatten_recurrent_weights.graph
+    calls = graph.findAllNodes("aten::_cudnn_rnn_flatten_weight")
+    assert len(calls) == 2 * len(crn.core), "over bands and over time, in each block"
+    # Of weights that were copies of those which are run, nothing would come.
+    model = torch.jit.load(str(tmp_path / "model.pt"))
+    spectrum, state = contract.test_spectrum(BentAxis.grid, 8), contract.zero_state(StreamingCRN(crn).state_shapes(), 1)
+    with torch.no_grad():
+        before, _ = model(spectrum, state)
+        for weight in model.recurrent_weights():
+            weight.zero_()
+        after, _ = model(spectrum, state)
+    assert not torch.equal(before, after)
 
 
 def test_a_recurrent_layer_that_cannot_be_packed_is_refused() -> None:

@@ -15,6 +15,7 @@ from conftest import write_corpus
 from underscore_training.corpus.errors import CorpusError
 from underscore_training.corpus.store import rows
 from underscore_training.evaluate import estimators as estimators_module
+from underscore_training.evaluate import batched
 from underscore_training.evaluate import profile as calls
 from underscore_training.evaluate import statistics
 from underscore_training.evaluate.__main__ import main
@@ -520,3 +521,14 @@ def test_numbers_are_written_without_negative_zero() -> None:
     assert (decibels(-0.001), decibels(None), decibels(99.0), decibels(-60.0), decibels(-3.456)) == (
         "0.00", "-", "> 60", "< -60", "-3.46",
     )
+
+
+def test_streams_at_once_are_timed_and_a_card_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    batched.main([str(ROOT / "../weights/live-1.pt"), str(ROOT / "../weights/query-8.pt"), "--streams", "1", "3"])
+    told = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in told.splitlines() if line.startswith("| 1 ") or line.startswith("| 3 ")]
+    assert [row[0] for row in rows] == ["1", "3", "1", "3"] and all(float(row[2]) > 0 for row in rows)
+    assert "a call is of 16 ms" in told and "a call is of 128 ms" in told and "744 frames of one stream in one pass" in told
+    if not torch.cuda.is_available():
+        with pytest.raises(SystemExit, match="torch finds no CUDA card here"):
+            batched.main([str(ROOT / "../weights/live-1.pt"), "--device", "cuda"])

@@ -121,6 +121,19 @@ def test_two_channels_are_two_single_ones(crn: CRN, tmp_path: Path) -> None:
         assert (both[:, channel : channel + 1] - alone).abs().max() < 1e-5
 
 
+def test_a_network_whose_channels_know_of_each_other_is_not_written(tmp_path: Path) -> None:
+    class Louder(IdentitySeparator):
+        def forward(self, spectrum: torch.Tensor, state: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+            power = spectrum.square().sum(dim=3)
+            return (power / power.amax(dim=0, keepdim=True).clamp_min(1e-9))[None], state
+
+    model = Louder()
+    meta = contract.metadata(model, "louder", "Louder", "1.0.0", "CC0-1.0", "none")
+    with pytest.raises(ExportError, match="a stream beside another one differs"):
+        file.write(model, meta, tmp_path / "louder.pt", tmp_path / "manifest.toml", None)
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_network_than_the_file_s_is_noticed_and_what_was_there_stays(crn: CRN, tmp_path: Path) -> None:
     path = exported(crn, tmp_path)
     before = path.read_bytes()

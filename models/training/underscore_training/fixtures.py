@@ -39,7 +39,7 @@ class MatrixProducts(nn.Module):
 
 
 class Echo(nn.Module):
-    """Its mask is the first value that it is asked by; an example's embedding is how loud each quarter of its bins is."""
+    """Each channel's mask is the first value that it is asked by; an example's embedding is how loud each quarter of its bins is."""
 
     grid = MODEL_GRID
     frames_per_call = 1
@@ -54,7 +54,7 @@ class Echo(nn.Module):
 
     def forward(self, spectrum: Tensor, state: list[Tensor], embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
         ones = torch.ones((1, spectrum.shape[0], spectrum.shape[1], spectrum.shape[2]))
-        return ones * embedding[0, 0].clamp(0.0, 1.0), state
+        return ones * embedding[:, :1, None].clamp(0.0, 1.0), state
 
     @torch.jit.export
     def encode(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:

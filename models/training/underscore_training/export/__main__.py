@@ -19,6 +19,17 @@ from .provenance import LICENCE, provenance
 from .space import Space
 
 
+def space_of(parser: argparse.ArgumentParser, args: argparse.Namespace, net: AskedCRN) -> Space:
+    if args.corpus:
+        return Space.learnt(net, args.corpus)
+    if not args.space:
+        parser.error("a network that is asked needs --corpus, for its presets, or --space")
+    meta = contract.load(args.space)[1]
+    if not file.listens_alike(args.space, net):
+        parser.error(f"--space {args.space}: it listens otherwise than {args.checkpoint}; its presets would lie elsewhere: name --corpus")
+    return Space.of_metadata(meta)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m underscore_training.export", description=__doc__,
@@ -38,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         help="how many frames a call takes (default: what the network is made for); more cost latency and save work",
     )
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="of a network that is asked: whose classes' means are its presets")
+    parser.add_argument("--space", type=Path, metavar="FILE", help="the same, as the model file has them that was made of this checkpoint before")
     args = parser.parse_args(argv)
     if args.keep and not args.checkpoint:
         parser.error("--keep needs --checkpoint")
@@ -50,9 +62,7 @@ def main(argv: list[str] | None = None) -> None:
             training_data, licence = provenance(loaded.heard, args.training_data, args.licence)
             space = None
             if isinstance(net, AskedCRN):
-                if not args.corpus:
-                    parser.error("a network that is asked needs --corpus, for its presets")
-                space = Space.learnt(net, args.corpus)
+                space = space_of(parser, args, net)
             job = (
                 streaming(net), net, args.id, args.name, args.version, licence, training_data, loaded.gmac_per_s, space
             )

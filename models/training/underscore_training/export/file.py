@@ -16,7 +16,7 @@ NUM_CHECK_FRAMES = 192
 
 LAST_INDEX = 2**63 - 1
 """TorchScript's end of a slice that names none."""
-KEPT_METHODS = ("recurrent_weights", "use_packed", "encode")
+KEPT_METHODS = ("recurrent_weights", "use_packed", "flatten_recurrent_weights", "encode")
 """Besides `forward`, where a network has them; see `nets.streaming.recurrent` and `.crn`."""
 
 
@@ -79,6 +79,27 @@ def _against_whole_clip(script: torch.jit.ScriptModule, meta: dict, net: nn.Modu
     return float((called - whole).abs().max())
 
 
+def check_side_by_side(path: Path) -> float:
+    """Largest difference between what streams are given by themselves and beside another one, each asked for something else where they are asked: the
+    plugin runs streams side by side."""
+    script, meta, _ = contract.load(path)
+    embedding = contract.test_embedding(meta)
+    asked = None if embedding is None else torch.cat([embedding, -embedding])
+    spectrum = contract.test_spectrum(contract.grid_of(meta), 4 * meta["frames_per_call"], 2, seed=4)
+    # Not alike in anything.
+    spectrum[1] = 0.1 * spectrum[1].flip(0)
+    shapes, per_call = meta["state_shapes"], meta["frames_per_call"]
+    together = contract.run_calls(script, spectrum, contract.zero_state(shapes, 2), per_call, asked)
+    worst = 0.0
+    for channel in range(2):
+        of_one = None if asked is None else asked[channel : channel + 1]
+        alone = contract.run_calls(script, spectrum[channel : channel + 1], contract.zero_state(shapes, 1), per_call, of_one)
+        worst = max(worst, float((together[:, channel : channel + 1] - alone).abs().max()))
+    if not worst <= contract.TOLERANCE:
+        raise ExportError(f"{path}: a stream beside another one differs by {worst:.2e} from what it is alone, allowed {contract.TOLERANCE:.0e}")
+    return worst
+
+
 def check_encode(path: Path, script: torch.jit.ScriptModule, meta: dict, net: nn.Module) -> float:
     """Largest difference between what the file's `encode` and the network's query make of an example, mean and log-variance."""
     example = contract.test_spectrum(contract.grid_of(meta), meta["query_frames"], seed=3)
@@ -88,6 +109,16 @@ def check_encode(path: Path, script: torch.jit.ScriptModule, meta: dict, net: nn
     if not worst <= contract.TOLERANCE:
         raise ExportError(f"{path}: `encode` and the network's query differ by {worst:.2e}, allowed {contract.TOLERANCE:.0e}")
     return worst
+
+
+def listens_alike(path: Path, net: nn.Module) -> bool:
+    """Whether the file at `path` makes of an example what `net` makes of it."""
+    script, meta, _ = contract.load(path)
+    try:
+        check_encode(path, script, meta, net)
+    except (ExportError, RuntimeError, AttributeError):
+        return False
+    return True
 
 
 def write(model: nn.Module, meta: dict, path: Path, manifest_path: Path, net: nn.Module | None) -> float:
@@ -104,6 +135,8 @@ def write(model: nn.Module, meta: dict, path: Path, manifest_path: Path, net: nn
     try:
         contract.save(script, draft, extra)
         worst = contract.check_vector(draft)
+        if all(shape[:1] == [-1] for shape in meta["state_shapes"]):
+            worst = max(worst, check_side_by_side(draft))
         if net is not None:
             worst = max(worst, check_against_whole_clip(draft, net))
     except (OSError, RuntimeError) as error:

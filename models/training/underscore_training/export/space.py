@@ -48,6 +48,12 @@ class Space:
         kinds = ASKED_FOR[: net.named.out_features]
         return cls.of({PRESET_NAMES.get(kind, kind): class_mean(net, corpus, kind) for kind in kinds})
 
+    @classmethod
+    def of_metadata(cls, meta: dict[str, Any]) -> "Space":
+        """As a model file has it: of one that is written anew from the same weights."""
+        presets = {preset["id"]: torch.tensor(preset["embedding"]) for preset in meta["presets"]}
+        return cls(presets, torch.tensor(meta["map"]["origin"]), torch.tensor(meta["map"]["axes"]))
+
     def as_dict(self) -> dict[str, Any]:
         """As it is written into a model's metadata: `presets` and `map`."""
         presets = [{"id": name, "embedding": rounded(place)} for name, place in self.presets.items()]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ...grid import magnitude_of
 from ..crn import CRN
 from ..query import EMBEDDING_SIZE, QUERY_FRAMES
-from .recurrent import StreamingLSTM, WholeLSTM
+from .recurrent import GRU_MODE, PER_DIRECTION, StreamingLSTM, WholeLSTM
 
 
 def for_calls(net: CRN) -> CRN:
@@ -56,6 +56,14 @@ class StreamingCRN(nn.Module):
             first = last + 2 * block.over_time.num_directions
             block.over_time.packed = packed[last:first]
 
+    @torch.jit.export
+    def flatten_recurrent_weights(self) -> list[Tensor]:
+        """On a card, once, before the first call: lays each layer's weights into one piece of memory, and gives those."""
+        flat: list[Tensor] = []
+        for block in self.net.core:
+            flat += [block.over_bands.flattened(), block.over_time.flattened()]
+        return flat
+
     @torch.jit.ignore
     def state_shapes(self) -> list[list[int]]:
         return self.net.state_shapes()
@@ -76,8 +84,26 @@ class StreamingAskedCRN(StreamingCRN):
     embedding_size = EMBEDDING_SIZE
     query_frames = QUERY_FRAMES
 
+    def __init__(self, net: CRN):
+        super().__init__(net)
+        self.gru_mode: int = GRU_MODE
+        self.weights_per_direction: int = PER_DIRECTION
+
+    @torch.jit.export
+    def flatten_recurrent_weights(self) -> list[Tensor]:
+        """As `StreamingCRN`, and those of the layer that listens."""
+        flat: list[Tensor] = []
+        for block in self.net.core:
+            flat += [block.over_bands.flattened(), block.over_time.flattened()]
+        listens = self.net.query.over_time
+        flat.append(torch._cudnn_rnn_flatten_weight(
+            listens._flat_weights, self.weights_per_direction, listens.input_size, self.gru_mode, listens.hidden_size, 0, 1, listens.batch_first,
+            listens.bidirectional,
+        ))
+        return flat
+
     def forward(self, spectrum: Tensor, state: list[Tensor], embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """As `StreamingCRN`, asked by `embedding` `[1, embedding]`; the mask is the target's."""
+        """As `StreamingCRN`, asked by `embedding`, `[channel or 1, embedding]`; the mask is the target's."""
         magnitude = magnitude_of(spectrum)
         logits, state = self.net(magnitude, state, embedding.expand(magnitude.shape[0], -1))
         return torch.sigmoid(logits)[None], state
