@@ -39,6 +39,9 @@ pub struct BenchArgs {
     /// Seconds instead of minutes: figures to look at, not to keep
     #[arg(long)]
     pub quick: bool,
+    /// Only let so many instances of each model play at once, for a minute, and say what was late
+    #[arg(long, value_name = "INSTANCES")]
+    pub hold: Option<usize>,
     /// Audio for the audio thread's part [default: the music of the demo's programme]
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
@@ -102,6 +105,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let device = if args.device == "cuda" { Device::CUDA } else { Device::CPU };
     // The resources of the very bundle that is measured.
     let bundle_path = host_tests::bundle_path()?;
+    if let Some(num_instances) = args.hold {
+        ensure!(args.files.is_empty() && args.plot.is_none(), "--hold plays models that ship, and draws nothing");
+        return hold(args, &Bundle::open(&bundle_path)?, num_instances);
+    }
     let resources = bundle_path.with_file_name("underscore.resources");
     let backend = backend::open(&resources)?;
     let products = paths::root().join("tests/fixtures/models/products.pt");
@@ -153,8 +160,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 
 /// Plays the model `id` in a host.
 fn hosted(args: &BenchArgs, bundle: &Bundle, id: &str) -> Result<Hosted> {
-    // Where there is a card the plugin takes it unless it is told not to.
-    let params = [("model", id), ("device", if args.device == "cuda" { "auto" } else { "cpu" })];
+    let params = params(args, id);
     let live = audio_thread(args, &params)?;
     ensure!(live.device == args.device, "--device {}: the plugin ran on {}", args.device, live.device);
     let instances = live::instances(bundle, &params, if args.quick { 4.0 } else { 60.0 })?;
@@ -168,6 +174,38 @@ fn hosted(args: &BenchArgs, bundle: &Bundle, id: &str) -> Result<Hosted> {
         instances,
         growth,
     })
+}
+
+/// What an instance is set to. Where there is a card the plugin takes it unless it is told not to.
+fn params<'a>(args: &BenchArgs, id: &'a str) -> [(&'static str, &'a str); 2] {
+    [("model", id), ("device", if args.device == "cuda" { "auto" } else { "cpu" })]
+}
+
+/// Lets `num_instances` of each model play.
+fn hold(args: &BenchArgs, bundle: &Bundle, num_instances: usize) -> Result<()> {
+    let mut rows = Vec::new();
+    for entry in models::chosen(&args.models)? {
+        let seconds = if args.quick { 10.0 } else { 60.0 };
+        let live = live::play_all(bundle, &params(args, &entry.id), Load::of(num_instances), seconds)?;
+        ensure!(live.device == args.device, "--device {}: the plugin ran on {}", args.device, live.device);
+        rows.push(Held { model: entry.id, seconds, live });
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(());
+    }
+    print_lives(rows.iter().map(|held| (held.model.as_str(), &held.live)));
+    Ok(())
+}
+
+/// Instances of one model that played together.
+#[derive(Serialize)]
+struct Held {
+    model: String,
+    /// For how long.
+    seconds: f64,
+    #[serde(flatten)]
+    live: Live,
 }
 
 fn stolen_percent_since(before: Option<StolenTime>) -> Option<f64> {
@@ -216,13 +254,13 @@ fn audio_thread(args: &BenchArgs, params: &[(&str, &str)]) -> Result<Report> {
 fn print(rows: &[Row], peak_gmac_per_s: f64) {
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     println!(
-        "model            device  latency    RTF  step p50    p99    max  /offline  naive  GMAC/s  of peak  MB each  audio p99.9  \
+        "model            device  latency    RTF  step p50    p99    max  /offline  12 s at once  naive  GMAC/s  of peak  MB each  audio p99.9  \
          instances  stolen"
     );
     for row in rows {
         let (worker, hosted) = (&row.worker, row.hosted.as_ref());
         println!(
-            "{:15}  {:6}  {:>4} ms  {:5.3}  {:5.2} ms  {:5.2}  {:5.2}  {:8.2}  {:5.1}  {:>6}  {:>5} %  {:>7}  {:>9} %  {:>9}  {:>4} %",
+            "{:15}  {:6}  {:>4} ms  {:5.3}  {:5.2} ms  {:5.2}  {:5.2}  {:8.2}  {:8.1} ms  {:5.1}  {:>6}  {:>5} %  {:>7}  {:>9} %  {:>9}  {:>4} %",
             row.model,
             row.device,
             hosted.map_or_else(|| "-".to_owned(), |hosted| format!("{:.0}", hosted.latency_ms)),
@@ -231,6 +269,7 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
             worker.step_ms_p99,
             worker.step_ms_max,
             worker.offline_ratio,
+            worker.offline_ms,
             worker.naive_ratio,
             shown(worker.gmac_per_s),
             shown(row.gemm_peak_percent),
@@ -245,13 +284,18 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
         return;
     }
     println!();
+    print_lives(rows.iter().flat_map(|row| row.growth().map(move |live| (row.model.as_str(), live))));
+}
+
+/// What was played, by model.
+fn print_lives<'a>(lives: impl Iterator<Item = (&'a str, &'a Live)>) {
+    let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     println!(
         "model     instances  rate Hz  busy threads  latency  step mean  headroom  audio p99.9    late  of frames  stolen"
     );
-    for (row, live) in rows.iter().flat_map(|row| row.growth().map(move |live| (row, live))) {
+    for (model, live) in lives {
         println!(
-            "{:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:6.0} %  {:9.2} %  {:6}  {:9}  {:>4} %",
-            row.model,
+            "{model:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:6.0} %  {:9.2} %  {:6}  {:9}  {:>4} %",
             live.load.num_instances,
             live.load.host_rate_hz,
             live.load.num_busy_threads,
@@ -286,6 +330,7 @@ mod tests {
             "step_ms_p99",
             "step_ms_max",
             "offline_ratio",
+            "offline_ms",
             "naive_ratio",
             "gmac_per_s",
             "gemm_peak_percent",

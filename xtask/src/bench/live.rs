@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const BLOCK_SAMPLES: usize = 512;
-/// No host has more.
-const MOST: usize = 64;
+/// Far more than any host has.
+const MOST: usize = 1024;
 const LOADING_LIMIT: Duration = Duration::from_mins(2);
 /// After all have loaded: the queues settle.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -37,6 +37,8 @@ pub struct Live {
     /// Who played.
     #[serde(flatten)]
     pub load: Load,
+    /// Where all of them ran; `mixed` where not all on one.
+    pub device: String,
     /// Latency that each reported.
     pub latency_ms: f64,
     /// Frames in all.
@@ -227,6 +229,7 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
     };
     Ok(Live {
         load,
+        device: common_device(&after),
         latency_ms: 1e3 * newest.latency_samples as f64 / newest.host_rate_hz,
         num_frames: gained(|instance| instance.num_frames),
         num_late_frames: gained(|instance| instance.num_late_frames),
@@ -235,6 +238,12 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
         audio_thread_percent_p999: f64::NAN,
         stolen_percent,
     })
+}
+
+fn common_device(instances: &[host_tests::InstanceDiagnostics]) -> String {
+    let first = instances.first().map(|instance| instance.device.as_str()).unwrap_or_default();
+    let is_common = instances.iter().all(|instance| instance.device == first);
+    if is_common { first } else { "mixed" }.to_owned()
 }
 
 /// An audio thread: a block of every instance per block period, until told to stop.

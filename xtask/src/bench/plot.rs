@@ -103,6 +103,7 @@ mod tests {
     fn every_model_has_its_charts() {
         let live = |load: Load| Live {
             load,
+            device: "cpu".into(),
             latency_ms: 278.0,
             num_frames: 1000,
             num_late_frames: 20 * load.num_instances as u64,

@@ -1,0 +1,146 @@
+//! On a graphics card: the same masks, and the processor's where the card fails.
+
+mod common;
+
+use common::{EXACT_DB, open, separators};
+use host_tests::signals::programme;
+use host_tests::{
+    BlockSizes, Bundle, Config, Instance, Pace, Rendered, Rendering, render, residual_db, wait_until_loaded,
+};
+use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const RATE_HZ: f64 = 48_000.0;
+const BLOCK_SAMPLES: usize = 512;
+
+/// Largest difference of a stem: a card sums in another order.
+const ALIKE_DB: f64 = -80.0;
+
+/// Long after both streams are loaded.
+const FAULT_AT: Duration = Duration::from_secs(8);
+const PLAYED_S: f64 = 22.0;
+const LOADING_LIMIT: Duration = Duration::from_mins(1);
+
+/// From the fault on calls fail for two seconds; then it is given up, and opened anew two seconds later.
+const MAX_LATE_S: f64 = 8.0;
+
+fn instance(bundle: &Bundle, model: &str, device: &str, offline: bool) -> Instance {
+    let mut instance = bundle.create(None).unwrap();
+    let config = Config { rate_hz: RATE_HZ, max_block_samples: BLOCK_SAMPLES, num_channels: 2, offline };
+    instance.configure(config).unwrap();
+    instance.set("model", model).unwrap();
+    instance.set("device", device).unwrap();
+    instance
+}
+
+fn rendered(bundle: &Bundle, model: &str, device: &str, input: &[Vec<f32>]) -> Rendered {
+    let rendered =
+        render(bundle, &mut instance(bundle, model, device, true), &Rendering::new(input, BLOCK_SAMPLES)).unwrap();
+    let diagnostics = rendered.diagnostics.clone().unwrap();
+    let engine = diagnostics.newest().unwrap();
+    assert_eq!(engine.device, if device == "auto" { "cuda" } else { "cpu" }, "{}{}", engine.message, engine.notice);
+    rendered
+}
+
+#[test]
+#[ignore = "needs an NVIDIA card and its libraries: cargo xtask setup --cuda && cargo test -p host-tests --test card -- --ignored"]
+fn a_card_separates_like_the_processor_and_gives_way_to_it_where_it_fails() {
+    let bundle = open();
+    let input = programme(2, (5.0 * RATE_HZ) as usize, RATE_HZ, 6);
+    for model in separators(&bundle) {
+        let [on_card, on_processor] = ["auto", "cpu"].map(|device| rendered(&bundle, &model, device, &input));
+        let worst_db = residual_db(&on_processor.tape.stems[0].channels, &on_card.tape.stems[0].channels);
+        println!("{model}: the card's first stem differs by {worst_db:.1} dBFS");
+        assert!(worst_db <= ALIKE_DB, "{model}: {worst_db}");
+    }
+
+    gives_way(&bundle, &separators(&bundle)[0]);
+}
+
+/// Lets a stream play, and another one of the same model beside it; the card fails under both.
+fn gives_way(bundle: &Bundle, model: &str) {
+    let input = programme(2, (PLAYED_S * RATE_HZ) as usize, RATE_HZ, 6);
+    let rendering = Rendering {
+        pace: Pace::RealTime,
+        wait_for_model: true,
+        blocks: BlockSizes::Fixed(BLOCK_SAMPLES),
+        ..Rendering::new(&input, BLOCK_SAMPLES)
+    };
+    let mut beside = instance(bundle, model, "auto", false);
+    let mut idle = beside.activate().unwrap();
+    idle.start().unwrap();
+    wait_until_loaded(bundle, &mut beside, &mut idle, LOADING_LIMIT).unwrap();
+    let mut played = instance(bundle, model, "auto", false);
+    let is_over = AtomicBool::new(false);
+    let rendered = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(FAULT_AT);
+            let engines = bundle.diagnostics().unwrap().instances;
+            assert!(engines.iter().all(|engine| engine.device == "cuda" && engine.state == "running"), "{engines:?}");
+            fault();
+            is_over.store(true, Ordering::Relaxed);
+        });
+        render(bundle, &mut played, &rendering).unwrap()
+    });
+    assert!(is_over.load(Ordering::Relaxed), "it was over before the fault");
+    let diagnostics = rendered.diagnostics.clone().unwrap();
+    let engine = diagnostics.newest().unwrap();
+    let (sum_db, hop_s) = (residual_db(&input, &rendered.aligned_sum()), engine.hop_samples as f64 / RATE_HZ);
+    let late_s = rendered.frames.num_late as f64 * hop_s;
+    println!(
+        "{model}: after a fault on the card on {}, {late_s:.1} s late; stems within {sum_db:.1} dBFS of the delayed input; {}",
+        engine.device, engine.notice
+    );
+    assert_eq!((engine.device.as_str(), engine.state.as_str()), ("cpu", "running"), "{}", engine.message);
+    assert!(engine.notice.contains("The graphics card cannot be used, the processor is"), "{}", engine.notice);
+    assert!(sum_db <= EXACT_DB, "time shifted");
+    assert!(late_s < MAX_LATE_S, "it took too long");
+    idle.stop().unwrap();
+    beside.deactivate(idle);
+}
+
+/// Ends every use of the card by this process, as one that falls off its bus does: a kernel traps, and from then on each call of CUDA fails
+/// (`CUDA_ERROR_LAUNCH_FAILED`, which a context keeps).
+fn fault() {
+    type Launch = unsafe extern "C" fn(
+        *mut c_void,
+        c_uint,
+        c_uint,
+        c_uint,
+        c_uint,
+        c_uint,
+        c_uint,
+        c_uint,
+        *mut c_void,
+        *mut *mut c_void,
+        *mut *mut c_void,
+    ) -> c_int;
+    const LAUNCH_FAILED: c_int = 719;
+    const TRAP: &[u8] = b".version 6.4\n.target sm_75\n.address_size 64\n.visible .entry fault() { trap; ret; }\n\0";
+    // SAFETY: the driver is open already, and stays so.
+    let driver = unsafe { libloading::Library::new("libcuda.so.1") }.expect("the driver");
+    // SAFETY: the names and types are those of cuda.h; every pointer is to a place that lives until the call returns, and the context is
+    // that of libtorch, which nobody destroys.
+    unsafe {
+        let retain =
+            driver.get::<unsafe extern "C" fn(*mut *mut c_void, c_int) -> c_int>("cuDevicePrimaryCtxRetain").unwrap();
+        let set_current = driver.get::<unsafe extern "C" fn(*mut c_void) -> c_int>("cuCtxSetCurrent").unwrap();
+        let load =
+            driver.get::<unsafe extern "C" fn(*mut *mut c_void, *const c_void) -> c_int>("cuModuleLoadData").unwrap();
+        let function = driver
+            .get::<unsafe extern "C" fn(*mut *mut c_void, *mut c_void, *const c_char) -> c_int>("cuModuleGetFunction")
+            .unwrap();
+        let launch = driver.get::<Launch>("cuLaunchKernel").unwrap();
+        let synchronize = driver.get::<unsafe extern "C" fn() -> c_int>("cuCtxSynchronize").unwrap();
+        let (mut context, mut module, mut kernel) = (null_mut(), null_mut(), null_mut());
+        assert_eq!(retain(&raw mut context, 0), 0, "the first card's context");
+        assert_eq!(set_current(context), 0);
+        assert_eq!(load(&raw mut module, TRAP.as_ptr().cast()), 0, "a kernel that traps");
+        assert_eq!(function(&raw mut kernel, module, c"fault".as_ptr()), 0);
+        assert_eq!(launch(kernel, 1, 1, 1, 1, 1, 1, 0, null_mut(), null_mut(), null_mut()), 0);
+        assert_eq!(synchronize(), LAUNCH_FAILED, "the kernel ran through");
+    }
+    std::mem::forget(driver);
+}
