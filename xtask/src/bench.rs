@@ -42,6 +42,9 @@ pub struct BenchArgs {
     /// Only let so many instances of each model play at once, for a minute, and say what was late
     #[arg(long, value_name = "INSTANCES")]
     pub hold: Option<usize>,
+    /// With `--hold`: beside so many programs that never rest
+    #[arg(long, value_name = "PROGRAMS", default_value_t = 0, requires = "hold")]
+    pub busy: usize,
     /// Audio for the audio thread's part [default: the music of the demo's programme]
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
@@ -184,9 +187,10 @@ fn params<'a>(args: &BenchArgs, id: &'a str) -> [(&'static str, &'a str); 2] {
 /// Lets `num_instances` of each model play.
 fn hold(args: &BenchArgs, bundle: &Bundle, num_instances: usize) -> Result<()> {
     let mut rows = Vec::new();
+    let load = Load { num_busy_threads: args.busy, ..Load::of(num_instances) };
     for entry in models::chosen(&args.models)? {
         let seconds = if args.quick { 10.0 } else { 60.0 };
-        let live = live::play_all(bundle, &params(args, &entry.id), Load::of(num_instances), seconds)?;
+        let live = live::play_all(bundle, &params(args, &entry.id), load, seconds)?;
         ensure!(live.device == args.device, "--device {}: the plugin ran on {}", args.device, live.device);
         rows.push(Held { model: entry.id, seconds, live });
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
+use underscore_backend::Manner;
 use underscore_dsp::{Grid, touched_zeros};
 
 /// What became of a call.
@@ -38,6 +39,8 @@ pub struct Call {
     pub heard_from: u64,
     /// The host renders ahead of real time, and the audio thread waits for the masks. Set by the audio thread.
     pub is_waited_for: bool,
+    /// How it may be run. Set by the audio thread.
+    pub manner: Manner,
     /// When it was handed over and its deadline began. None where it has no deadline: the model was still loading then, or the
     /// audio thread waits. Set by the audio thread, and taken back by the worker where the audio thread has begun to wait since.
     pub deadline_from: Option<Instant>,
@@ -145,6 +148,7 @@ impl CallShape {
             is_fresh: true,
             heard_from: 0,
             is_waited_for: false,
+            manner: Manner::ALONE,
             deadline_from: None,
             num_mask_channels: self.num_channels,
             embedding: vec![0.0; self.embedding_size].into(),

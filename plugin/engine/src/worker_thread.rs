@@ -4,9 +4,9 @@
 //! The thread outlives activations, because inference on ever new threads leaks, and hosts activate a plugin many times over.
 //!
 //! There is no pool of such threads for all instances: one whose disk hangs would take a thread of all others with it. What they share is
-//! the work. A worker's call with a deadline goes to the backend together with those of other instances of the model that wait at that
-//! moment, where no processor is free or all use a card; a call that a bounce waits for goes by itself, as its masks are to be the same bit
-//! for bit whatever else plays.
+//! the work: the backend may run a call together with those of other instances of the model that wait at that moment, where no processor is
+//! free or all use a card, once the host was seen to play. A call of a bounce goes by itself, as its masks are to be the same bit for bit
+//! whatever else plays.
 
 #[cfg(test)]
 pub mod double;

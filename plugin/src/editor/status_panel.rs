@@ -5,7 +5,8 @@ use underscore_engine::{State, StatusSnapshot};
 
 use super::theme;
 
-/// Load above which the worker may not keep up when the machine is busy.
+/// Load above which the worker may not keep up when the machine is busy. Where instances wait for one another it may be as high while all are in time:
+/// it is only bad where the headroom is low, too.
 const HIGH_LOAD: f32 = 0.7;
 
 /// Part of the deadline that should be left over: below it a busy moment of the machine makes frames late.
@@ -79,7 +80,7 @@ fn figures(status: &StatusSnapshot) -> Vec<Figure> {
         ("", format!("{} samples", status.latency_samples), theme::DIM),
     ];
     if status.state == State::Running {
-        let load = if status.rtf > HIGH_LOAD { theme::BAD } else { theme::TEXT };
+        let load = if status.rtf > HIGH_LOAD && status.headroom < LOW_HEADROOM { theme::BAD } else { theme::TEXT };
         figures.push(("Load", format!("{:.0} %", status.rtf * 100.0), load));
         let headroom = if status.headroom < LOW_HEADROOM { theme::WARN } else { theme::TEXT };
         figures.push(("Headroom", format!("{:.0} %", status.headroom.max(0.0) * 100.0), headroom));
@@ -94,7 +95,9 @@ fn figures(status: &StatusSnapshot) -> Vec<Figure> {
 fn about(name: &str) -> Option<&'static str> {
     match name {
         "Latency" => Some("What the host is told, fixed while the plugin is active. Delay a picture by as much."),
-        "Load" => Some("Time that the model takes, as a share of the time that its sound lasts."),
+        "Load" => Some(
+            "Time that a call of the model takes, waiting for those of other instances included, as a share of the time that its sound lasts.",
+        ),
         "Headroom" => Some("What the slowest of the latest calls left over of the time that it has."),
         "Late" => Some("Frames whose masks came too late, of all since the model was opened."),
         "Device" => Some("Where the model runs now."),
@@ -119,7 +122,7 @@ fn advice_for(status: &StatusSnapshot) -> String {
     if status.state == State::Loading {
         return "Opening libtorch and the model. Until then the input passes, delayed.".into();
     }
-    if status.rtf > HIGH_LOAD {
+    if status.rtf > HIGH_LOAD && status.headroom < LOW_HEADROOM {
         return format!(
             "The model takes {:.0} % of real time. Frames that come late are heard through the last masks, and where that goes on \
              unchanged; freeze other tracks, or bounce offline: a host that says so is made to wait for every frame.",

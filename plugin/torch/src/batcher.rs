@@ -26,6 +26,10 @@ use crate::{device, packing};
 /// Most channels in a batch. On an H200 400 of `Music 5` take twice as long as 200: from there on one batch is no better than two.
 const MOST_CHANNELS: usize = 512;
 
+/// A batch that failed may have been too large for the card's memory: the next ones are half as large, and by so many channels larger with each
+/// that does not fail, so that it is seldom tried again.
+const REGAINED_CHANNELS: usize = 1;
+
 /// Channels that the arena has room for at first. It doubles when they are taken.
 const FIRST_SLOTS: i64 = 8;
 
@@ -63,8 +67,7 @@ struct Job {
 
 impl Job {
     fn size(&self) -> Size {
-        let is_alone = self.manner != Manner::TOGETHER;
-        Size { num_channels: self.slots.len(), num_frames: self.spectrum.size()[1] as usize, is_alone }
+        Size { num_channels: self.slots.len(), num_frames: self.spectrum.size()[1] as usize }
     }
 }
 
@@ -148,35 +151,51 @@ fn ask<T>(requests: &Sender<Request>, request: impl FnOnce(Answer<T>) -> Request
     answered.recv().map_err(|_| ended())?
 }
 
+/// Of a channel that nobody answers on any more: its other end was dropped.
 fn ended() -> BackendError {
-    BackendError::RunFailed { reason: "the thread that runs the card has ended".to_owned() }
+    BackendError::RunFailed { reason: "the thread that runs the card gave up".to_owned() }
 }
 
-/// Answers requests until nobody can make one any more.
+/// Answers requests until nobody can make one any more. Calls that may run together have a deadline, so they go first; between two batches there
+/// is one of those who are patient: a call of a bounce, or an example.
 fn serve(requests: &Receiver<Request>, mut arena: Arena) {
     let mut follower = Follower::of_this_thread();
-    let mut waiting = VecDeque::new();
+    let (mut waiting, mut patient) = (VecDeque::new(), VecDeque::new());
     device::prepare_thread();
     if arena.network.metadata.packs_recurrent_weights && arena.network.device.is_cuda() {
         packing::flatten(&arena.network.module);
     }
     loop {
-        if waiting.is_empty() {
+        if waiting.is_empty() && patient.is_empty() {
             let Ok(request) = requests.recv() else { return };
-            arena.take(request, &mut waiting);
+            arena.take(request, &mut waiting, &mut patient);
         }
         while let Ok(request) = requests.try_recv() {
-            arena.take(request, &mut waiting);
+            arena.take(request, &mut waiting, &mut patient);
         }
-        let Some(most_urgent) = waiting.iter().map(|job: &Job| job.urgency).max() else { continue };
-        follower.follow(most_urgent);
-        let batch = take_batch(&mut waiting, usize::MAX, arena.most_channels, Job::size);
-        let slots: Vec<i64> = batch.iter().flat_map(|job| &job.slots).copied().collect();
-        // Who waits for a batch that panicked is told by the answers that are dropped.
-        if catch_unwind(AssertUnwindSafe(|| arena.run(batch, &slots))).is_err() {
-            arena.unclean.extend(slots);
+        if let Some(most_urgent) = waiting.iter().map(|job: &Job| job.urgency).max() {
+            follower.follow(most_urgent);
+            let batch = take_batch(&mut waiting, usize::MAX, arena.most_channels, Job::size);
+            arena.run_guarded(batch);
+        }
+        match patient.pop_front() {
+            Some(Patient::Alone(job)) => {
+                follower.follow(job.urgency);
+                arena.run_guarded(vec![job]);
+            }
+            Some(Patient::Encode(example, answer)) => {
+                let found = catch_unwind(AssertUnwindSafe(|| arena.network.encode(&example)));
+                let _ = answer.send(found.unwrap_or_else(|_| Err(ended())));
+            }
+            None => {}
         }
     }
+}
+
+/// What has no deadline.
+enum Patient {
+    Alone(Job),
+    Encode(Tensor, Answer<Tensor>),
 }
 
 /// So many rows has a batch of `num_channels`, the last ones without a meaning: few sizes, at most a quarter larger than need be, because cuDNN
@@ -195,7 +214,7 @@ struct Arena {
     free: Vec<i64>,
     /// What lies in these is of no stream, or of none any more, and is to be zeroed before anything is run: it could not be when it should.
     unclean: Vec<i64>,
-    /// In a batch: less after one has failed, which may have been too large for the card's memory, until others have not.
+    /// In a batch; see [`REGAINED_CHANNELS`].
     most_channels: usize,
 }
 
@@ -205,23 +224,20 @@ impl Arena {
         Self { network, states, num_slots: 0, free, unclean, most_channels: MOST_CHANNELS }
     }
 
-    /// Does what is asked, but for a call, which waits.
-    fn take(&mut self, request: Request, waiting: &mut VecDeque<Job>) {
+    /// Does what is asked, but for what waits.
+    fn take(&mut self, request: Request, waiting: &mut VecDeque<Job>, patient: &mut VecDeque<Patient>) {
         match request {
             Request::Open(num_channels, answer) => {
                 let _ = answer.send(self.open(num_channels));
             }
             Request::Reset(slots) => self.unclean.extend(slots),
             Request::Close(slots) => self.free.extend(slots),
-            Request::Encode(example, answer) => {
-                let found = catch_unwind(AssertUnwindSafe(|| self.network.encode(&example)));
-                let _ = answer.send(found.unwrap_or_else(|_| Err(ended())));
-            }
-            Request::Run(job) => waiting.push_back(job),
+            Request::Encode(example, answer) => patient.push_back(Patient::Encode(example, answer)),
+            Request::Run(job) if job.manner == Manner::TOGETHER => waiting.push_back(job),
+            Request::Run(job) => patient.push_back(Patient::Alone(job)),
         }
     }
 
-    /// A zero state is made when it is first needed, together with others'.
     fn open(&mut self, num_channels: usize) -> Result<Vec<i64>, BackendError> {
         while self.free.len() < num_channels {
             self.grow()?;
@@ -229,8 +245,13 @@ impl Arena {
         let slots = self.free.split_off(self.free.len() - num_channels);
         self.unclean.extend(&slots);
         // Now rather than with the first call: on a card that cannot be used nothing is to be opened.
-        self.clean()?;
-        Ok(slots)
+        match self.clean() {
+            Ok(()) => Ok(slots),
+            Err(error) => {
+                self.free.extend(slots);
+                Err(error)
+            }
+        }
     }
 
     /// Room for twice as many.
@@ -268,15 +289,27 @@ impl Arena {
         Tensor::f_from_slice(slots)?.f_to_device(self.network.device)
     }
 
+    /// Runs a batch and answers each of its jobs.
+    fn run_guarded(&mut self, jobs: Vec<Job>) {
+        let slots: Vec<i64> = jobs.iter().flat_map(|job| &job.slots).copied().collect();
+        // Who waits for a batch that panicked is told by the answers that are dropped.
+        if catch_unwind(AssertUnwindSafe(|| self.run(jobs, &slots))).is_err() {
+            self.unclean.extend(slots);
+        }
+    }
+
     /// Runs a batch, whose channels have `slots`, and answers each of its jobs.
     fn run(&mut self, jobs: Vec<Job>, slots: &[i64]) {
         let masks = self.forward(&jobs, slots);
-        if masks.is_ok() {
-            self.most_channels = (2 * self.most_channels).min(MOST_CHANNELS);
-        } else {
-            // What these streams had is in no known condition.
-            self.unclean.extend(slots);
-            self.most_channels = (slots.len() / 2).max(1);
+        match &masks {
+            Ok(_) => self.most_channels = (self.most_channels + REGAINED_CHANNELS).min(MOST_CHANNELS),
+            Err(error) => {
+                // What these streams had is in no known condition.
+                self.unclean.extend(slots);
+                if jobs.len() > 1 && matches!(error, BackendError::RunFailed { .. }) {
+                    self.most_channels = (slots.len() / 2).max(1);
+                }
+            }
         }
         let mut first = 0;
         for job in jobs {
@@ -295,8 +328,8 @@ impl Arena {
         self.clean()?;
         let _no_grad = tch::no_grad_guard();
         let failed = |error| BackendError::run_failed(&error);
-        let num_spare =
-            if jobs.iter().any(|job| job.size().is_alone) { 0 } else { rows_for(slots.len()) - slots.len() };
+        let is_alone = jobs.iter().any(|job| job.manner != Manner::TOGETHER);
+        let num_spare = if is_alone { 0 } else { rows_for(slots.len()) - slots.len() };
         let places = [slots, &vec![SPARE_SLOT; num_spare]].concat();
         let places = self.on_card(&places).map_err(failed)?;
         let state = self.states.iter().map(|state| select(state, &places)).collect::<Result<Vec<_>, _>>();
@@ -305,13 +338,7 @@ impl Arena {
         let asked = jobs.iter().filter_map(|job| job.embedding.as_ref());
         let embedding =
             asked.clone().next().is_some().then(|| stacked(asked, num_spare)).transpose().map_err(failed)?;
-        let given: Vec<Tensor> = state.iter().map(Tensor::shallow_clone).collect();
-        let (masks, state) = self.network.forward(spectrum, state, embedding).inspect_err(|_| {
-            // tch never frees what it gave to a call that failed: what lies in it is freed here, or such calls would fill the card.
-            for mut tensor in given {
-                let _ = tensor.f_set_();
-            }
-        })?;
+        let (masks, state) = self.network.forward(spectrum, state, embedding)?;
         for (kept, new) in self.states.iter_mut().zip(&state).filter(|(kept, _)| kept.numel() > 0) {
             let _ = kept.f_index_copy_(0, &places, new).map_err(failed)?;
         }

@@ -23,6 +23,7 @@ mod pool;
 mod query;
 mod queue;
 mod session;
+mod turns;
 mod urgency;
 
 use std::any::Any;

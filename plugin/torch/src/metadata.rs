@@ -11,8 +11,10 @@ use crate::error::{BackendError, MetadataFault};
 const DIMENSION_LIMIT: u64 = 1 << 14;
 
 /// The sizes of a model's tensors. `num_channels` is free: it is chosen per session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Metadata {
+    /// From frame to frame, seconds.
+    pub(crate) hop_s: f64,
     /// Frames that go in, and masks that come out, per call.
     pub(crate) frames_per_call: usize,
     /// Bins per frame.
@@ -62,6 +64,7 @@ impl Metadata {
         }
         let embedding_size = size("/embedding_size", 0)?;
         Ok(Self {
+            hop_s: seconds(root, "/hop_s")?,
             frames_per_call: size("/frames_per_call", 1)?,
             num_bins: size("/num_bins", 2)?,
             num_masked_stems: stems.len() - 1,
@@ -135,6 +138,12 @@ fn integer(root: &Value, field: &str, min: u64, max: u64) -> Result<u64, Metadat
             if max == u64::MAX { "a whole number".to_owned() } else { format!("a whole number of {min} to {max}") };
         fault(field, &expected, value)
     })
+}
+
+fn seconds(root: &Value, field: &str) -> Result<f64, MetadataFault> {
+    let value = root.pointer(field).unwrap_or(&Value::Null);
+    let is_usable = |seconds: &f64| *seconds > 0.0 && *seconds <= 1.0;
+    value.as_f64().filter(is_usable).ok_or_else(|| fault(field, "seconds, above 0 and at most 1", value))
 }
 
 fn truth(root: &Value, field: &str) -> Result<bool, MetadataFault> {

@@ -8,8 +8,6 @@ pub(crate) struct Size {
     pub(crate) num_channels: usize,
     /// Streams are side by side in a batch, so all its calls have as many.
     pub(crate) num_frames: usize,
-    /// Not with any other.
-    pub(crate) is_alone: bool,
 }
 
 /// The call that has waited longest, and those that can go with it: at most `most_calls` in all, and of `most_channels` channels unless it has more
@@ -21,16 +19,13 @@ pub(crate) fn take_batch<Call>(
     size: impl Fn(&Call) -> Size,
 ) -> Vec<Call> {
     let Some(first) = waiting.pop_front() else { return Vec::new() };
-    let Size { mut num_channels, num_frames, is_alone } = size(&first);
+    let Size { mut num_channels, num_frames } = size(&first);
     let mut batch = vec![first];
-    if is_alone {
-        return batch;
-    }
     for _ in 0..waiting.len() {
         let Some(call) = waiting.pop_front() else { break };
         let its = size(&call);
         let fits = batch.len() < most_calls && num_channels + its.num_channels <= most_channels;
-        if fits && its.num_frames == num_frames && !its.is_alone {
+        if fits && its.num_frames == num_frames {
             num_channels += its.num_channels;
             batch.push(call);
         } else {

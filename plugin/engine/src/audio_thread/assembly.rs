@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use underscore_backend::Manner;
 use underscore_dsp::{History, touched_zeros};
 
 use super::dispatch::{Dispatch, Due};
@@ -29,6 +30,8 @@ pub struct StepSettings {
     pub embedding: Embedding,
     /// How long `process` may wait for the worker: not at all, unless the host renders ahead of real time.
     pub longest_wait: Option<Duration>,
+    /// How calls may be run: with others once the host was seen to play, for what it hears need not be the same bit for bit as another time.
+    pub manner: Manner,
 }
 
 /// Hops in, hops of stems out.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use assert_no_alloc::{assert_no_alloc, violation_count};
+use underscore_backend::Manner;
 
 use super::*;
 use crate::audio_thread::random::Random;
@@ -189,6 +190,7 @@ impl Rig {
             asleep: frame.asleep,
             embedding: Embedding::new(&[frame.asked]),
             longest_wait: self.longest_wait,
+            manner: Manner::ALONE,
         };
         let names = [self.name(newest, 0), self.name(newest, 1)];
         let shape = self.shape;

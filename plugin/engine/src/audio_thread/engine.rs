@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use underscore_backend::Manner;
 use underscore_dsp::{Control, ControlBuffer, History, s_curve, touched_zeros};
 
 use super::assembly::{Assembly, StepSettings};
@@ -365,6 +366,7 @@ impl Engine {
         // What nobody here understands is not separated by.
         let is_unanswerable = embedding.is_none();
         let embedding = embedding.unwrap_or_default();
+        let manner = if self.pace.keeps_time() { Manner::TOGETHER } else { Manner::ALONE };
         let may_wait_for_model = longest_wait.is_some() && is_loading;
         let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
         self.presence.clear();
@@ -378,7 +380,7 @@ impl Engine {
             self.num_asleep_samples = if settings.asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
             let asleep = is_unanswerable || self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
             let Settings { strength, stereo_link, .. } = *settings;
-            self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait });
+            self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait, manner });
         }
         if num_replaced > 0 {
             self.status.count_replaced_samples(num_replaced);

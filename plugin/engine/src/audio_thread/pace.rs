@@ -17,6 +17,10 @@ use std::time::Instant;
 /// The most negative lead, seconds: the longest stall that a live host is expected to catch up with.
 const LONGEST_STALL_S: f64 = 0.5;
 
+/// After so much audio in which it led by less than half the slack, seconds, a host is taken to play. A bounce that is a twentieth faster than the
+/// clock leads by more within a second.
+const KEEPS_TIME_AFTER_S: f64 = 1.0;
+
 /// Seconds in which a lead that is not renewed fades to about a third.
 const FADE_S: f64 = 10.0;
 
@@ -31,12 +35,14 @@ pub struct Pace {
     /// Audio since the verdict was given, the last piece included.
     judged_s: f64,
     is_ahead: bool,
+    /// Audio since the host was seen to lead by more than half the slack last, or since the reset.
+    in_time_s: f64,
 }
 
 impl Pace {
     /// `slack_s`: lead that a host in real time may reach by jitter; `longest_block_s`: of the blocks that it was activated for. Seconds.
     pub fn new(slack_s: f64, longest_block_s: f64) -> Self {
-        Self { slack_s, longest_block_s, lead_s: 0.0, last_piece: None, judged_s: 0.0, is_ahead: false }
+        Self { slack_s, longest_block_s, lead_s: 0.0, last_piece: None, judged_s: 0.0, is_ahead: false, in_time_s: 0.0 }
     }
 
     /// Forgets the past: what comes next may be another render.
@@ -61,6 +67,7 @@ impl Pace {
             self.judged_s = piece_s;
             self.is_ahead = self.lead_s > self.slack_s;
         }
+        self.in_time_s = if self.lead_s > 0.5 * self.slack_s { 0.0 } else { self.in_time_s + piece_s };
     }
 
     /// To be called after a block in which a model was waited for: the time until `now` was ours.
@@ -73,6 +80,11 @@ impl Pace {
     /// Whether the host is so far ahead that it cannot be playing.
     pub fn is_ahead(&self) -> bool {
         self.is_ahead
+    }
+
+    /// Whether it has been seen for so long not to be ahead that it is playing. Neither, where it began a moment ago.
+    pub fn keeps_time(&self) -> bool {
+        self.in_time_s >= KEEPS_TIME_AFTER_S
     }
 }
 
@@ -165,6 +177,37 @@ mod tests {
         // But a host that goes on in real time from here on was none.
         let (_, num_ahead) = feed(&mut pace, loaded, 5_000, |_| BLOCK_S);
         assert!(!pace.is_ahead() && num_ahead < 2_000, "{num_ahead} blocks");
+    }
+
+    #[test]
+    fn a_host_keeps_time_once_it_was_seen_to_and_a_bounce_never_does() {
+        let mut pace = Pace::new(0.08, BLOCK_S);
+        let (mut now, mut first) = (Instant::now(), None);
+        for block_idx in 0..400_u32 {
+            pace.note_piece(now, BLOCK_S);
+            if pace.keeps_time() {
+                first.get_or_insert(block_idx);
+            }
+            // Bursts of four.
+            now += Duration::from_secs_f64(if block_idx % 4 == 3 { 4.0 * BLOCK_S } else { 0.0 });
+        }
+        let after_s = f64::from(1 + first.expect("it keeps time")) * BLOCK_S;
+        assert!((1.0..1.1).contains(&after_s) && pace.keeps_time(), "{after_s} s");
+        for speed in [1.05, 1.2, 2.0, 50.0] {
+            pace.reset();
+            for _ in 0..2_000 {
+                pace.note_piece(now, BLOCK_S);
+                assert!(!pace.keeps_time(), "a bounce at {speed} times the clock");
+                now += Duration::from_secs_f64(BLOCK_S / speed);
+            }
+        }
+        // Of the largest blocks, too.
+        let mut pace = Pace::new(0.25, 8192.0 / 48_000.0);
+        for _ in 0..200 {
+            pace.note_piece(now, 8192.0 / 48_000.0);
+            assert!(!pace.keeps_time());
+            now += Duration::from_millis(20);
+        }
     }
 
     #[test]

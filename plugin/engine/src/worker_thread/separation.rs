@@ -67,8 +67,8 @@ impl Separate for Separation {
         self.session.ask(&call.embedding)?;
         let features = self.spectra.analyse(call);
         let masks = &mut call.masks[..self.shape.masks_len(num_mask_channels)];
-        // A bounce is the same bit for bit, whatever else plays.
-        let manner = if call.deadline_from.is_some() { Manner::TOGETHER } else { Manner::ALONE };
+        // A bounce is the same bit for bit, whatever else plays, also where the host says that it plays.
+        let manner = if call.deadline_from.is_some() { call.manner } else { Manner::ALONE };
         self.session.run(manner, features, masks)?;
         let num_shares = masks.len() / self.shape.num_stems.max(1);
         underscore_dsp::shape(masks, self.shape.num_stems, num_shares, call.strength);

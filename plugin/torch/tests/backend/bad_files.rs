@@ -129,6 +129,8 @@ fn every_field_in_use_is_checked() {
     for (field, value, named) in [
         ("/frames_per_call", json!(0), "frames_per_call"),
         ("/frames_per_call", json!(1_u64 << 40), "frames_per_call"),
+        ("/hop_s", json!(0.0), "hop_s"),
+        ("/hop_s", json!("16 ms"), "hop_s"),
         ("/num_bins", json!(1), "num_bins"),
         ("/num_bins", json!(512.5), "num_bins"),
         ("/stems", json!(["music"]), "stems"),

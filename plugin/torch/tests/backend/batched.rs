@@ -2,6 +2,7 @@
 
 use crate::common::{IDENTITY, Model, backend, echo, run, separators, shipped};
 use crate::edited::with_another_stem;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use underscore_backend::{Device, Manner, Session, Status};
@@ -58,10 +59,8 @@ impl Play {
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, |worst, difference| if difference <= worst { worst } else { difference })
+    assert!(a.iter().chain(b).all(|mask| mask.is_finite()), "a mask is no number");
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 #[test]
@@ -107,13 +106,14 @@ fn a_call_that_is_run_alone_has_the_same_bits_whatever_others_do() {
             let model = Model::load_on(device, &shipped(&name)).expect("the shipped model");
             let play = Play::new(&model, 1);
             let undisturbed = play.masks(Manner::ALONE, &mut play.session(&model));
-            let is_over = AtomicBool::new(false);
+            let (is_over, all_play) = (AtomicBool::new(false), Barrier::new(NUM_STREAMS as usize - 1));
             let beside_others = std::thread::scope(|scope| {
                 for seed in 2..NUM_STREAMS {
-                    let (model, is_over) = (&model, &is_over);
+                    let (model, is_over, all_play) = (&model, &is_over, &all_play);
                     scope.spawn(move || {
                         let other = Play::new(model, seed);
                         let mut session = other.session(model);
+                        all_play.wait();
                         while !is_over.load(Ordering::Relaxed) {
                             other.masks(Manner::TOGETHER, &mut session);
                         }
@@ -121,6 +121,7 @@ fn a_call_that_is_run_alone_has_the_same_bits_whatever_others_do() {
                 }
                 // Whatever comes of it, the others end.
                 let _end = End(&is_over);
+                all_play.wait();
                 play.masks(Manner::ALONE, &mut play.session(&model))
             });
             assert!(beside_others == undisturbed, "{name}, {device:?}");

@@ -6,3 +6,4 @@ mod common;
 mod edited;
 mod queue;
 mod running;
+mod turns;

@@ -4,18 +4,18 @@
 mod tested;
 
 use std::collections::VecDeque;
-use tested::{Size, take_batch};
+pub(crate) use tested::{Size, take_batch};
 
 /// A call of so many channels and frames, named by its place.
 type Call = (usize, Size);
 
-fn calls(sizes: &[(usize, usize, bool)]) -> VecDeque<Call> {
-    let size = |&(num_channels, num_frames, is_alone)| Size { num_channels, num_frames, is_alone };
+fn calls(sizes: &[(usize, usize)]) -> VecDeque<Call> {
+    let size = |&(num_channels, num_frames)| Size { num_channels, num_frames };
     sizes.iter().map(size).enumerate().collect()
 }
 
 /// The places of the calls of each batch, until none waits.
-fn batches(sizes: &[(usize, usize, bool)], most_calls: usize, most_channels: usize) -> Vec<Vec<usize>> {
+fn batches(sizes: &[(usize, usize)], most_calls: usize, most_channels: usize) -> Vec<Vec<usize>> {
     let mut waiting = calls(sizes);
     let mut found = Vec::new();
     while !waiting.is_empty() {
@@ -27,28 +27,19 @@ fn batches(sizes: &[(usize, usize, bool)], most_calls: usize, most_channels: usi
 
 #[test]
 fn what_waits_is_one_batch_in_the_order_in_which_it_came() {
-    assert_eq!(batches(&[(1, 8, false), (2, 8, false), (1, 8, false)], 9, 9), [[0, 1, 2]]);
+    assert_eq!(batches(&[(1, 8), (2, 8), (1, 8)], 9, 9), [[0, 1, 2]]);
     assert!(batches(&[], 9, 9).is_empty());
 }
 
 #[test]
 fn calls_of_other_lengths_wait_for_each_other_and_nobody_for_ever() {
-    let sizes = [(1, 8, false), (1, 16, false), (1, 8, false), (1, 16, false), (1, 8, false)];
+    let sizes = [(1, 8), (1, 16), (1, 8), (1, 16), (1, 8)];
     assert_eq!(batches(&sizes, 9, 9), [vec![0, 2, 4], vec![1, 3]]);
 }
 
 #[test]
-fn who_is_to_be_alone_is_and_holds_nobody_up() {
-    let sizes = [(1, 8, false), (1, 8, true), (1, 8, false), (1, 8, true)];
-    assert_eq!(batches(&sizes, 9, 9), [vec![0, 2], vec![1], vec![3]]);
-}
-
-#[test]
 fn a_batch_has_at_most_so_many_calls_and_channels_but_one_call() {
-    assert_eq!(batches(&[(1, 8, false); 5], 2, 9), [vec![0, 1], vec![2, 3], vec![4]]);
-    assert_eq!(
-        batches(&[(2, 8, false), (2, 8, false), (1, 8, false), (9, 8, false)], 9, 3),
-        [vec![0, 2], vec![1], vec![3]]
-    );
-    assert_eq!(batches(&[(1, 8, false); 2], 0, 9), [[0], [1]], "who is next is never left out");
+    assert_eq!(batches(&[(1, 8); 5], 2, 9), [vec![0, 1], vec![2, 3], vec![4]]);
+    assert_eq!(batches(&[(2, 8), (2, 8), (1, 8), (9, 8)], 9, 3), [vec![0, 2], vec![1], vec![3]]);
+    assert_eq!(batches(&[(1, 8); 2], 0, 9), [[0], [1]], "who is next is never left out");
 }
