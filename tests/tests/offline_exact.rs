@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Its hop is no whole number of samples.
 const RATE_HZ: f64 = 44_100.0;
 
+/// Enough for a worker to find a call, and far less than a block of 8192 lasts.
+const SOME_TIME: Duration = Duration::from_millis(8);
+
 const LOADING_LIMIT: Duration = Duration::from_mins(2);
 
 fn input() -> Vec<Vec<f32>> {
@@ -108,19 +111,28 @@ fn when_the_host_does_not_say_that_it_is_offline() {
 
 /// The first stem, `[channel][sample]`, of each of `num_instances` that are loaded first and then bounce block by block in turn, by a host that
 /// says that it plays.
-fn first_stems(bundle: &Bundle, input: &[Vec<f32>], block: usize, num_instances: usize) -> Vec<Vec<Vec<f32>>> {
+fn first_stems(
+    bundle: &Bundle,
+    model: &str,
+    input: &[Vec<f32>],
+    block: usize,
+    num_instances: usize,
+) -> Vec<Vec<Vec<f32>>> {
     let mut players: Vec<_> = (0..num_instances)
         .map(|_| {
             let mut instance = bundle.create(None).unwrap();
             let config = Config { rate_hz: RATE_HZ, max_block_samples: block, num_channels: 2, offline: false };
             instance.configure(config).unwrap();
+            instance.set("model", model).unwrap();
             let mut processor = instance.activate().unwrap();
             processor.start().unwrap();
             wait_until_loaded(bundle, &mut instance, &mut processor, LOADING_LIMIT).unwrap();
             (instance, processor, vec![Vec::new(); 2])
         })
         .collect();
-    players.iter_mut().for_each(|(_, processor, _)| processor.reset());
+    for (_, processor, _) in &mut players {
+        processor.reset();
+    }
     for start in (0..=input[0].len() - block).step_by(block) {
         for (_, processor, stem) in &mut players {
             let bus = processor.inputs_mut(block).main_mut().unwrap();
@@ -129,7 +141,13 @@ fn first_stems(bundle: &Bundle, input: &[Vec<f32>], block: usize, num_instances:
             }
             processor.process(block, &[]).unwrap();
             let bus = processor.outputs().aux().next().unwrap();
-            stem.iter_mut().enumerate().for_each(|(idx, track)| track.extend_from_slice(&bus.channel(idx)[..block]));
+            for (idx, track) in stem.iter_mut().enumerate() {
+                track.extend_from_slice(&bus.channel(idx)[..block]);
+            }
+        }
+        if start == 0 {
+            // Nobody has seen yet that the host is ahead: the first calls are taken for those of one that plays.
+            std::thread::sleep(SOME_TIME);
         }
     }
     players
@@ -148,12 +166,18 @@ fn when_many_instances_bounce_at_once_and_the_host_does_not_say_so() {
     let input = programme(2, (4.0 * RATE_HZ) as usize, RATE_HZ, 7);
     // More than run at a time.
     let num_instances = std::thread::available_parallelism().map_or(2, usize::from) + 3;
-    for block in [512, 8192] {
-        let alone = first_stems(&bundle, &input, block, 1).remove(0);
-        assert!(alone.iter().flatten().any(|x| *x != 0.0), "nothing was separated");
-        for (idx, stem) in first_stems(&bundle, &input, block, num_instances).iter().enumerate() {
-            let first = bits(&alone).iter().zip(&bits(stem)).position(|(a, b)| a != b);
-            assert_eq!(first, None, "blocks of {block}: instance {idx} of {num_instances} differs from one alone");
+    // Of `Live 1` some bits differ where calls are run together, of others hardly any.
+    for model in separators(&bundle) {
+        for block in [512, 8192] {
+            let alone = first_stems(&bundle, &model, &input, block, 1).remove(0);
+            assert!(alone.iter().flatten().any(|x| *x != 0.0), "nothing was separated");
+            for (idx, stem) in first_stems(&bundle, &model, &input, block, num_instances).iter().enumerate() {
+                let first = bits(&alone).iter().zip(&bits(stem)).position(|(a, b)| a != b);
+                assert_eq!(
+                    first, None,
+                    "{model}, blocks of {block}: instance {idx} of {num_instances} differs from one alone"
+                );
+            }
         }
     }
 }
