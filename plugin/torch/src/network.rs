@@ -32,13 +32,22 @@ impl Network {
                 actual: format!("{:?}", spectrum.size()),
             });
         };
-        let to_device =
-            |tensor: Tensor| tensor.f_to_device(self.device).map_err(|error| BackendError::run_failed(&error));
-        let mut arguments = vec![IValue::Tensor(to_device(spectrum)?), IValue::TensorList(state)];
+        let failed = |error| BackendError::run_failed(&error);
+        let on_device = spectrum.f_to_device(self.device).map_err(failed)?;
+        drop(spectrum);
+        let given: Vec<Tensor> = state.iter().chain([&on_device]).map(Tensor::shallow_clone).collect();
+        let mut arguments = vec![IValue::Tensor(on_device), IValue::TensorList(state)];
         if let Some(embedding) = embedding {
-            arguments.push(IValue::Tensor(to_device(embedding)?));
+            arguments.push(IValue::Tensor(embedding.f_to_device(self.device).map_err(failed)?));
         }
-        let output = self.module.forward_is(&arguments).map_err(|error| BackendError::run_failed(&error))?;
+        let output = self.module.forward_is(&arguments).map_err(|error| {
+            // tch never frees what it gave to a call that failed: what lies in it is freed here, or such calls would fill the memory. What was
+            // asked for is small, and the stream's own.
+            for mut tensor in given {
+                let _ = tensor.f_set_();
+            }
+            failed(error)
+        })?;
         let (masks, state) = unpack(output)?;
         check_shape("mask", &[self.metadata.num_masked_stems as i64, num_channels, num_frames, num_bins], &masks)?;
         check_len("state tensors", self.metadata.state_shapes.len(), state.len())?;

@@ -24,7 +24,10 @@ def space_of(parser: argparse.ArgumentParser, args: argparse.Namespace, net: Ask
         return Space.learnt(net, args.corpus)
     if not args.space:
         parser.error("a network that is asked needs --corpus, for its presets, or --space")
-    meta = contract.load(args.space)[1]
+    try:
+        meta = contract.load(args.space)[1]
+    except (RuntimeError, ValueError) as error:
+        parser.error(f"--space {args.space}: expected a model file that `export` wrote ({str(error).splitlines()[0]})")
     if not file.listens_alike(args.space, net):
         parser.error(f"--space {args.space}: it listens otherwise than {args.checkpoint}; its presets would lie elsewhere: name --corpus")
     return Space.of_metadata(meta)

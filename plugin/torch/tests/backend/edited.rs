@@ -53,6 +53,17 @@ pub fn with_field(folder: &TempDir, model: &str, field: &str, value: &Value) -> 
     })
 }
 
+/// A copy of the model that promises to take half the bins that it takes: it looks right, and every call of it fails inside.
+pub fn with_half_the_bins(folder: &TempDir, model: &str) -> PathBuf {
+    with_extras(folder, model, |name, content| {
+        if name == "test_vector.f32" {
+            return Some(content[..content.len() / 1025 * 513].to_vec());
+        }
+        let text = String::from_utf8(content).expect("text");
+        Some(text.replacen("\"num_bins\": 1025", "\"num_bins\": 513", 1).into_bytes())
+    })
+}
+
 /// A copy of the identity that promises masks of two stems and gives one: it looks right, and every call of it fails.
 pub fn with_another_stem(folder: &TempDir) -> PathBuf {
     with_extras(folder, IDENTITY, |name, content| {
