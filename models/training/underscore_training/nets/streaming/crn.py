@@ -59,6 +59,9 @@ class StreamingCRN(nn.Module):
     @torch.jit.export
     def flatten_recurrent_weights(self) -> list[Tensor]:
         """On a card, once, before the first call: lays each layer's weights into one piece of memory, and gives those."""
+        return self.flattened_core()
+
+    def flattened_core(self) -> list[Tensor]:
         flat: list[Tensor] = []
         for block in self.net.core:
             flat += [block.over_bands.flattened(), block.over_time.flattened()]
@@ -92,9 +95,7 @@ class StreamingAskedCRN(StreamingCRN):
     @torch.jit.export
     def flatten_recurrent_weights(self) -> list[Tensor]:
         """As `StreamingCRN`, and those of the layer that listens."""
-        flat: list[Tensor] = []
-        for block in self.net.core:
-            flat += [block.over_bands.flattened(), block.over_time.flattened()]
+        flat = self.flattened_core()
         listens = self.net.query.over_time
         flat.append(torch._cudnn_rnn_flatten_weight(
             listens._flat_weights, self.weights_per_direction, listens.input_size, self.gru_mode, listens.hidden_size, 0, 1, listens.batch_first,
