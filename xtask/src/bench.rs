@@ -109,6 +109,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     // The resources of the very bundle that is measured.
     let bundle_path = host_tests::bundle_path()?;
     if let Some(num_instances) = args.hold {
+        ensure!(num_instances > 0, "--hold 0: expected 1 instance or more");
         ensure!(args.files.is_empty() && args.plot.is_none(), "--hold plays models that ship, and draws nothing");
         return hold(args, &Bundle::open(&bundle_path)?, num_instances);
     }
