@@ -36,11 +36,17 @@ pub fn file(path: &Path) -> Result<String> {
 /// SHA-256 of a folder: of the lines `<sha256 of the file>  <path with slashes>`, sorted by path; what `sha256sum` over the
 /// sorted list of files prints, hashed once more.
 pub fn tree(folder: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
+    let mut named = Vec::new();
     for path in files(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let relative = path.strip_prefix(folder).expect("a file found in the folder");
         let with_slashes: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-        hasher.update(format!("{}  {}\n", file(&path)?, with_slashes.join("/")));
+        named.push((with_slashes.join("/"), path));
+    }
+    // Not by the paths themselves: what stands between folders sorts elsewhere on Windows.
+    named.sort_unstable();
+    let mut hasher = Sha256::new();
+    for (name, path) in named {
+        hasher.update(format!("{}  {name}\n", file(&path)?));
     }
     Ok(hex(&hasher.finalize()))
 }
@@ -52,7 +58,7 @@ pub fn census(folder: &Path) -> (usize, u64) {
     (paths.len(), size_bytes)
 }
 
-/// Every file below a folder, sorted by the path's bytes.
+/// Every file below a folder, in no order.
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -66,7 +72,6 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
             }
         }
     }
-    found.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     Ok(found)
 }
 

@@ -13,7 +13,7 @@ mod wheel;
 use crate::digest;
 use crate::files::Turn;
 use anyhow::{Context, Result, bail};
-use pins::{Include, Package, Pins};
+use pins::{Include, Package, Pins, Platform};
 use stamp::Stamp;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,23 +32,34 @@ pub struct SetupArgs {
     /// Check every file against its SHA-256, even if nothing seems to have changed
     #[arg(long)]
     pub verify: bool,
+    /// Another platform's libtorch, into target/libtorch-PLATFORM: to see that what is pinned for it can be had
+    #[arg(long)]
+    pub platform: Option<Platform>,
 }
 
 /// Brings `target/libtorch` to what the pins say.
 pub fn run(args: &SetupArgs) -> Result<()> {
-    check_compiler()?;
-    let libtorch = crate::paths::libtorch();
-    if !HAS_PINS {
-        return check_unpacked(args, &libtorch);
+    let is_foreign = args.platform.is_some() && args.platform != Platform::OWN;
+    let libtorch = match args.platform.filter(|_| is_foreign) {
+        Some(platform) => crate::paths::target().join(format!("libtorch-{}", platform.name())),
+        None => crate::paths::libtorch(),
+    };
+    if !is_foreign {
+        check_compiler()?;
     }
-    let pins = Pins::built_in()?.select(args.cuda);
+    let Some(platform) = args.platform.or(Platform::OWN) else { return check_unpacked(args, &libtorch) };
+    let pins = Pins::of(platform)?;
+    if args.cuda && !pins.know_cuda() {
+        bail!("the package index has no libtorch with CUDA for {}", platform.name());
+    }
+    let pins = pins.select(args.cuda);
     let is_there = || !args.verify && Stamp::holds(&pins, &libtorch);
     if !is_there() {
         // Two at once would write the same files; the second finds them there.
         let lock = crate::paths::target().join("setup.lock");
         let _turn = Turn::take(&lock, || println!("waiting for another setup to end"))?;
         if !is_there() {
-            return fetch(&pins, &libtorch, !args.verify);
+            return fetch(platform, &pins, &libtorch, !args.verify);
         }
     }
     println!("libtorch {} is in {}", pins.version, crate::paths::shown(&libtorch));
@@ -56,10 +67,12 @@ pub fn run(args: &SetupArgs) -> Result<()> {
 }
 
 /// Fetches what is missing or wrong. Whether libraries that `pins` do not ask for count as they were found last, is `others_are_trusted`.
-fn fetch(pins: &Pins, libtorch: &Path, others_are_trusted: bool) -> Result<()> {
+fn fetch(platform: Platform, pins: &Pins, libtorch: &Path, others_are_trusted: bool) -> Result<()> {
     let start = Instant::now();
     let downloads = crate::paths::target().join("download");
-    write_if_changed(&libraries(libtorch).join("libtorch.so"), LINKER_SCRIPT)?;
+    if platform == Platform::LinuxX86_64 {
+        write_if_changed(&libraries(libtorch).join("libtorch.so"), LINKER_SCRIPT)?;
+    }
     for package in &pins.package {
         fetch_package(pins, package, libtorch, &downloads)?;
     }
@@ -112,7 +125,7 @@ fn fetch_package(pins: &Pins, package: &Package, libtorch: &Path, downloads: &Pa
         Some(include) => replace_include(include, &staged, &target_include(libtorch)),
         None => Ok(()),
     };
-    wheel::take(package, downloads, &Order { choose: &choose, check: &check })
+    wheel::take(pins, package, downloads, &Order { choose: &choose, check: &check })
 }
 
 /// The headers among the names of a wheel's files.
@@ -172,23 +185,20 @@ fn write_if_changed(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The pins are those of one platform.
-const HAS_PINS: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
-
 /// Where there are no pins, whoever builds has unpacked libtorch, and there is nothing to fetch or to check it against.
 fn check_unpacked(args: &SetupArgs, libtorch: &Path) -> Result<()> {
     let missing: Vec<_> = [libraries(libtorch), target_include(libtorch)].into_iter().filter(|f| !f.is_dir()).collect();
     if let Some(folder) = missing.first() {
         bail!(
-            "{} is missing: setup knows where to fetch libtorch for Linux on x86-64 only; unpack libtorch {} into {}, with its folders \
-             include and lib",
+            "{} is missing: setup does not know where to fetch libtorch for this platform; unpack libtorch {} into {}, with its \
+             folders include and lib",
             folder.display(),
-            Pins::built_in()?.version,
+            Pins::of(Platform::LinuxX86_64)?.version,
             libtorch.display()
         );
     }
     if args.cuda || args.verify {
-        bail!("--cuda and --verify need the files that setup fetches, and it fetches those of Linux on x86-64 only");
+        bail!("--cuda and --verify need files that setup fetches, and it fetches none for this platform");
     }
     println!("libtorch is in {}, as you unpacked it", crate::paths::shown(libtorch));
     Ok(())
@@ -220,8 +230,8 @@ mod tests {
             fs::create_dir(folder.path().join(part)).expect("a folder");
         }
         assert_eq!(check(&SetupArgs::default()), Ok(()));
-        for args in [SetupArgs { cuda: true, verify: false }, SetupArgs { cuda: false, verify: true }] {
-            check(&args).expect_err("nothing to fetch, nothing to check against");
+        for (cuda, verify) in [(true, false), (false, true)] {
+            check(&SetupArgs { cuda, verify, platform: None }).expect_err("nothing to fetch, nothing to check against");
         }
     }
 }

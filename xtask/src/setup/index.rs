@@ -1,7 +1,7 @@
 //! Asks pip where a wheel is. No address of a package index stands in this repository: pip knows the one that the machine is
 //! set up for, with its mirrors, certificates and proxies.
 
-use super::pins::Package;
+use super::pins::{Package, Pins};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,6 @@ use std::process::Command;
 
 /// Which of torch's wheels: the libraries are those of any Python, but their build, so their digests, may differ.
 const PYTHON_VERSION: &str = "3.11";
-
-/// Newest glibc, as its minor version, that a wheel may ask for: torch's own.
-const NEWEST_GLIBC_MINOR: u32 = 28;
-
-/// Oldest glibc that pip knows by number.
-const OLDEST_GLIBC_MINOR: u32 = 17;
 
 /// What pip says of one package.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,11 +43,11 @@ struct ArchiveInfo {
 }
 
 /// Resolves the wheel of a package, without downloading it.
-pub fn resolve(package: &Package) -> Result<Wheel> {
+pub fn resolve(pins: &Pins, package: &Package) -> Result<Wheel> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut pip = pip()?;
     pip.args(["install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", "--target"]).arg(folder.path());
-    let report = crate::process::output(pip.args(selection(package))).with_context(|| {
+    let report = crate::process::output(pip.args(selection(pins, package))).with_context(|| {
         format!(
             "pip cannot find {} {}; is the network there, and is pip 22.2 or later (`python3 -m pip --version`)?",
             package.name, package.version
@@ -73,9 +67,9 @@ pub fn resolve(package: &Package) -> Result<Wheel> {
 }
 
 /// Downloads the whole wheel into `folder`, for an index that cannot send parts of a file.
-pub fn download(package: &Package, folder: &Path) -> Result<PathBuf> {
+pub fn download(pins: &Pins, package: &Package, folder: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    crate::process::run_quietly(pip()?.args(["download", "--dest"]).arg(folder).args(selection(package)))?;
+    crate::process::run_quietly(pip()?.args(["download", "--dest"]).arg(folder).args(selection(pins, package)))?;
     let prefix = format!("{}-{}-", package.name.replace('-', "_"), package.version);
     let entries = folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))?;
     entries
@@ -85,12 +79,12 @@ pub fn download(package: &Package, folder: &Path) -> Result<PathBuf> {
 }
 
 /// The arguments that name one wheel and no other.
-fn selection(package: &Package) -> Vec<String> {
+fn selection(pins: &Pins, package: &Package) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["--no-deps", "--disable-pip-version-check", "--only-binary=:all:"].map(String::from).into();
-    arguments.extend(["--python-version", PYTHON_VERSION, "--platform", "manylinux2014_x86_64"].map(String::from));
-    for minor in (OLDEST_GLIBC_MINOR..=NEWEST_GLIBC_MINOR).rev() {
-        arguments.extend(["--platform".to_owned(), format!("manylinux_2_{minor}_x86_64")]);
+    arguments.extend(["--python-version", PYTHON_VERSION].map(String::from));
+    for platform in &pins.wheel_platforms {
+        arguments.extend(["--platform".to_owned(), platform.clone()]);
     }
     arguments.push(format!("{}=={}", package.name, package.version));
     arguments

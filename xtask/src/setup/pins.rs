@@ -1,17 +1,65 @@
-//! What `setup` fetches: the table in `libtorch.toml`, every file pinned by size and SHA-256.
+//! What `setup` fetches: a table per platform in `libtorch/`, every file pinned by size and SHA-256.
 
+use crate::digest;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// The table as it stands in the repository; its digest is part of the stamp, so that a changed table is noticed.
-pub const TEXT: &str = include_str!("libtorch.toml");
+/// What there is a table for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Platform {
+    /// glibc 2.28 or later.
+    #[value(name = "linux-x86-64")]
+    LinuxX86_64,
+    /// Microsoft's compiler and run-time library.
+    #[value(name = "windows-x86-64")]
+    WindowsX86_64,
+    /// Apple's own processors; for Intel's there is no such release of torch.
+    #[value(name = "macos-arm64")]
+    MacosArm64,
+}
+
+impl Platform {
+    /// The one that this program was built for.
+    pub const OWN: Option<Self> = if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        Some(Self::LinuxX86_64)
+    } else if cfg!(all(windows, target_arch = "x86_64")) {
+        Some(Self::WindowsX86_64)
+    } else if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
+        Some(Self::MacosArm64)
+    } else {
+        None
+    };
+
+    /// As the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LinuxX86_64 => "linux-x86-64",
+            Self::WindowsX86_64 => "windows-x86-64",
+            Self::MacosArm64 => "macos-arm64",
+        }
+    }
+
+    /// Its table as it stands in the repository.
+    fn table(self) -> &'static str {
+        match self {
+            Self::LinuxX86_64 => include_str!("libtorch/linux-x86-64.toml"),
+            Self::WindowsX86_64 => include_str!("libtorch/windows-x86-64.toml"),
+            Self::MacosArm64 => include_str!("libtorch/macos-arm64.toml"),
+        }
+    }
+}
 
 /// The whole table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pins {
+    /// SHA-256 of the table itself; part of the stamp, so that a changed table is noticed.
+    #[serde(skip)]
+    pub sha256: String,
     /// Version of libtorch.
     pub version: String,
+    /// The platforms whose wheels will do, by pip's names.
+    pub wheel_platforms: Vec<String>,
     /// The C++ headers.
     pub include: Include,
     /// The wheels to take files from.
@@ -71,9 +119,17 @@ impl Library {
 }
 
 impl Pins {
-    /// Reads the table that is built into this program.
-    pub fn built_in() -> Result<Self> {
-        toml::from_str(TEXT).context("xtask/src/setup/libtorch.toml does not parse")
+    /// Reads the table of a platform, which is built into this program.
+    pub fn of(platform: Platform) -> Result<Self> {
+        let table = platform.table();
+        let pins: Self = toml::from_str(table)
+            .with_context(|| format!("xtask/src/setup/libtorch/{}.toml does not parse", platform.name()))?;
+        Ok(Self { sha256: digest::text(table), ..pins })
+    }
+
+    /// Whether there is anything that only CUDA needs.
+    pub fn know_cuda(&self) -> bool {
+        self.libraries().any(|(_, library)| library.cuda)
     }
 
     /// Drops what only CUDA needs, unless `cuda` is asked for.
@@ -94,29 +150,71 @@ impl Pins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum;
     use std::collections::HashSet;
 
+    fn all() -> impl Iterator<Item = (Platform, Pins)> {
+        Platform::value_variants().iter().map(|&platform| (platform, Pins::of(platform).expect("a built-in table")))
+    }
+
     #[test]
-    fn the_table_parses_and_every_pin_is_a_sha256() {
-        let pins = Pins::built_in().expect("the built-in table");
-        let digests = pins.libraries().map(|(package, library)| [&package.wheel_sha256, &library.sha256]);
-        for digest in digests.flatten().chain([&pins.include.tree_sha256]) {
-            assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
+    fn every_table_parses_and_every_pin_is_a_sha256() {
+        for (_, pins) in all() {
+            let digests = pins.libraries().map(|(package, library)| [&package.wheel_sha256, &library.sha256]);
+            for digest in digests.flatten().chain([&pins.include.tree_sha256]) {
+                assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_tables_are_of_one_version_and_no_two_are_of_the_same_files() {
+        let tables: Vec<_> = all().collect();
+        let numbers = |of: fn(&Pins) -> &str| tables.iter().map(|(_, pins)| of(pins)).collect::<HashSet<_>>().len();
+        assert_eq!(numbers(|pins| &pins.version), 1);
+        assert_eq!(numbers(|pins| &pins.package[0].wheel_sha256), tables.len());
+        assert_eq!(numbers(|pins| &pins.sha256), tables.len());
+    }
+
+    #[test]
+    fn a_platform_is_asked_for_by_its_name() {
+        for &platform in Platform::value_variants() {
+            assert_eq!(Platform::from_str(platform.name(), false), Ok(platform));
         }
     }
 
     #[test]
     fn no_two_libraries_share_a_file_name() {
-        let pins = Pins::built_in().expect("the built-in table");
-        let names: HashSet<_> = pins.libraries().map(|(_, library)| library.file_name().to_owned()).collect();
-        assert_eq!(names.len(), pins.libraries().count());
+        for (_, pins) in all() {
+            let names: HashSet<_> = pins.libraries().map(|(_, library)| library.file_name().to_owned()).collect();
+            assert_eq!(names.len(), pins.libraries().count());
+        }
     }
 
     #[test]
-    fn the_cpu_set_is_the_five_libraries_the_backend_opens() {
-        let pins = Pins::built_in().expect("the built-in table").select(false);
-        let mut names: Vec<_> = pins.libraries().map(|(_, library)| library.file_name()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["libc10.so", "libcudart.so.13", "libcupti.so.13", "libgomp.so.1", "libtorch_cpu.so"]);
+    fn the_cpu_set_is_the_libraries_that_the_backend_opens_and_what_the_linker_reads_in_their_place() {
+        for (platform, pins) in all() {
+            let pins = pins.select(false);
+            let mut names: Vec<_> = pins.libraries().map(|(_, library)| library.file_name()).collect();
+            names.sort_unstable();
+            let expected: &[&str] = match platform {
+                Platform::LinuxX86_64 => {
+                    &["libc10.so", "libcudart.so.13", "libcupti.so.13", "libgomp.so.1", "libtorch_cpu.so"]
+                }
+                Platform::WindowsX86_64 => &[
+                    "c10.dll",
+                    "c10.lib",
+                    "libiomp5md.dll",
+                    "torch.dll",
+                    "torch.lib",
+                    "torch_cpu.dll",
+                    "torch_cpu.lib",
+                    "uv.dll",
+                ],
+                Platform::MacosArm64 => &["libc10.dylib", "libomp.dylib", "libtorch.dylib", "libtorch_cpu.dylib"],
+            };
+            assert_eq!(names, expected);
+            assert!(!pins.know_cuda());
+        }
     }
 }

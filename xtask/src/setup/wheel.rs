@@ -1,6 +1,6 @@
 //! Takes files out of a wheel, be it remote or on disk.
 
-use super::pins::Package;
+use super::pins::{Package, Pins};
 use super::range::{Chunks, RangeReader, Source};
 use super::{http::HttpFile, index};
 use crate::digest;
@@ -35,10 +35,10 @@ pub struct Order<'a> {
     pub check: &'a dyn Fn() -> Result<()>,
 }
 
-/// Takes the files that are ordered out of a package's wheel: by parts where the server sends parts, out of the whole wheel
+/// Takes the files that are ordered out of the wheel of a package of `pins`: by parts where the server sends parts, out of the whole wheel
 /// otherwise. `downloads` keeps what is there of an interrupted attempt.
-pub fn take(package: &Package, downloads: &Path, order: &Order) -> Result<()> {
-    let wheel = index::resolve(package)?;
+pub fn take(pins: &Pins, package: &Package, downloads: &Path, order: &Order) -> Result<()> {
+    let wheel = index::resolve(pins, package)?;
     if let Some(path) = wheel.url.strip_prefix("file://") {
         let path = percent_decode_str(path).decode_utf8().with_context(|| format!("{} is no path", wheel.url))?;
         return take_local(Path::new(&*path), order);
@@ -58,7 +58,7 @@ pub fn take(package: &Package, downloads: &Path, order: &Order) -> Result<()> {
         }
         Err(error) => {
             eprintln!("{error:#}; downloading the whole wheel instead");
-            let path = index::download(package, &downloads.join(format!("{}.wheel", package.wheel_sha256)))?;
+            let path = index::download(pins, package, &downloads.join(format!("{}.wheel", package.wheel_sha256)))?;
             let found = digest::file(&path)?;
             if found != package.wheel_sha256 {
                 bail!("{} has SHA-256 {found}, expected {}", path.display(), package.wheel_sha256);
