@@ -2,8 +2,7 @@
 
 mod common;
 
-use common::{EXACT_DB, RATES_HZ, bundle_file, open, probe, resources};
-use host_tests::probe::Scenario;
+use common::{EXACT_DB, RATES_HZ, open};
 use host_tests::signals::programme;
 use host_tests::{
     Bundle, Buses, Config, HostError, Processor, Recorder, Rendering, peak_db, render, render_onto, resident_bytes,
@@ -183,6 +182,9 @@ fn a_render_whose_outputs_cannot_be_kept_ends_and_the_instance_renders_again() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_libtorch_that_somebody_else_has_opened_does_no_harm() {
+    use common::{bundle_file, probe, resources};
+    use host_tests::probe::Scenario;
+
     let folder = tempfile::tempdir().unwrap();
     for entry in resources().join("lib/libtorch").read_dir().unwrap() {
         let source = entry.unwrap().path().canonicalize().unwrap();

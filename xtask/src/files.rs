@@ -63,8 +63,11 @@ impl Part {
 
     /// It is whole: gives it its name, in place of whatever file has it.
     pub fn finish(&mut self) -> Result<()> {
-        fs::rename(&self.path, &self.destination)
-            .with_context(|| format!("cannot write {}", self.destination.display()))?;
+        fs::rename(&self.path, &self.destination).with_context(|| {
+            // A loaded library cannot be replaced there.
+            let hint = if cfg!(windows) { "; if a host has it open, close that first" } else { "" };
+            format!("cannot write {}{hint}", self.destination.display())
+        })?;
         self.is_finished = true;
         // Where locks keep others from reading, too. At the latest it ends with this.
         let _ = self.file.unlock();

@@ -61,7 +61,8 @@ impl Resources {
     /// The first folder's file of this name that is there.
     #[must_use]
     pub fn find(&self, relative: &Path) -> Option<PathBuf> {
-        self.roots.iter().map(|root| root.join(relative)).find(|path| path.exists())
+        // Part by part, so that a message does not show one path with two kinds of slashes.
+        self.roots.iter().map(|root| root.iter().chain(relative).collect::<PathBuf>()).find(|path| path.exists())
     }
 
     /// The folders, for a message that says where a file was looked for.
@@ -78,7 +79,7 @@ pub fn user_data_folder() -> Option<PathBuf> {
     if cfg!(target_os = "macos") {
         Some(home()?.join("Library/Application Support/Underscore"))
     } else if cfg!(windows) {
-        std::env::var_os("APPDATA").map(|folder| PathBuf::from(folder).join("Underscore"))
+        std::env::var_os("APPDATA").map(|folder| PathBuf::from(folder).join("underscore"))
     } else {
         std::env::var_os("XDG_DATA_HOME")
             .map(PathBuf::from)
@@ -197,7 +198,10 @@ mod tests {
 
     #[test]
     fn the_own_binary_is_found_from_its_code() {
-        let own = own_binary().expect("dladdr");
-        assert_eq!(own, std::fs::canonicalize(std::env::current_exe().unwrap()).unwrap());
+        let own = own_binary().expect("the system knows it");
+        assert_eq!(
+            std::fs::canonicalize(own).unwrap(),
+            std::fs::canonicalize(std::env::current_exe().unwrap()).unwrap()
+        );
     }
 }

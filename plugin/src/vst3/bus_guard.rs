@@ -214,6 +214,7 @@ impl BusGuard {
     /// # Safety
     /// `data` is what the host gives `process`.
     #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, reason = "called as on Linux, where the window is in it")]
     unsafe fn in_block(&self, data: &mut ProcessData, process: impl FnOnce(*mut ProcessData) -> tresult) -> tresult {
         process(data)
     }

@@ -6,11 +6,17 @@ use std::sync::PoisonError;
 
 use underscore_backend::{Backend, ENTRY_SYMBOL, EntryFn, LIBRARY_FILE, LIBTORCH_VERSION, WrongBuild};
 
-use super::shared_object::{SharedObjectError, check_whole};
+use super::shared_object::{self, SharedObjectError, check_whole};
 use crate::resources::Resources;
 
 /// Libraries whose files are looked at before the backend is opened: the large ones, which an interrupted copy tears.
-const LIBTORCH_FILES: [&str; 2] = ["lib/libtorch/libtorch_cpu.so", "lib/libtorch/libc10.so"];
+const LIBTORCH_FILES: [&str; 2] = if cfg!(target_os = "macos") {
+    ["lib/libtorch/libtorch_cpu.dylib", "lib/libtorch/libc10.dylib"]
+} else if cfg!(windows) {
+    ["lib/libtorch/torch_cpu.dll", "lib/libtorch/c10.dll"]
+} else {
+    ["lib/libtorch/libtorch_cpu.so", "lib/libtorch/libc10.so"]
+};
 
 /// What a message ends with while nothing was opened.
 const REMEDY: &str =
@@ -85,15 +91,13 @@ pub fn backend(resources: &Resources) -> Result<Backend, LibraryError> {
 
 fn open(resources: &Resources) -> Result<Backend, LibraryError> {
     let path = find(resources, LIBRARY_FILE)?;
-    if cfg!(target_os = "linux") {
-        for file in LIBTORCH_FILES {
-            check(&find(resources, file)?)?;
-        }
+    for file in LIBTORCH_FILES {
+        check(&find(resources, file)?)?;
     }
     check(&path)?;
     // SAFETY: opening a library runs its initialisers. This one is the backend that was installed with the plugin, found
     // from the plugin's own place and seen to be whole, and libtorch, which it brings along.
-    let library = unsafe { libloading::Library::new(&path) }
+    let library = unsafe { shared_object::open(&path, &path.with_file_name("libtorch")) }
         .map_err(|error| LibraryError::Open { path: path.clone(), reason: describe(&error) })?;
     // Never closed: libtorch does not survive it, and other instances use it.
     let library: &'static libloading::Library = Box::leak(Box::new(library));

@@ -8,10 +8,22 @@
 //! - some thread of the process has a higher real-time priority: the host's audio thread is ahead of it;
 //! - it runs for less than half of the time, and all workers together for less than half of what the processors have;
 //! - the system does not end a process whose real-time threads do not rest (`RLIMIT_RTTIME`, which rtkit sets).
+//!
+//! So it is on Linux. Windows and macOS keep what they raise from taking the machine, and their audio threads ahead of it: there the first
+//! and the third of these hold.
+
+#[cfg_attr(target_os = "linux", path = "priority/linux.rs")]
+#[cfg_attr(target_os = "macos", path = "priority/macos.rs")]
+#[cfg_attr(windows, path = "priority/windows.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "macos", windows)), path = "priority/other.rs")]
+mod system;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
+
+use cpu_time::ThreadTime;
+use system::Scheduling;
 
 /// The most that a raised worker may run, and that all workers may per processor, of the time, thousandths.
 const MOST_PERMILLE: u32 = 500;
@@ -45,8 +57,8 @@ pub enum Urgency {
 pub struct Priority {
     now: Urgency,
     share: Share,
-    #[cfg(target_os = "linux")]
-    ordinary: Option<system::Scheduling>,
+    /// None, where the system does not say, or has refused another one.
+    ordinary: Option<Scheduling>,
 }
 
 impl Priority {
@@ -55,8 +67,7 @@ impl Priority {
         let mut own = Self {
             now: Urgency::Ordinary,
             share: Share::new(),
-            #[cfg(target_os = "linux")]
-            ordinary: system::Scheduling::of_this_thread().map(system::Scheduling::or_ordinary),
+            ordinary: Scheduling::of_this_thread().map(Scheduling::or_ordinary),
         };
         // Where this is refused, it says so.
         let _ = own.apply(Urgency::Ordinary);
@@ -78,10 +89,9 @@ impl Priority {
         self.share.publish(0);
     }
 
-    #[cfg(target_os = "linux")]
     fn apply(&mut self, wanted: Urgency) -> bool {
         let Some(ordinary) = self.ordinary else { return false };
-        let scheduling = if wanted == Urgency::RealTime { system::Scheduling::REAL_TIME } else { ordinary };
+        let scheduling = if wanted == Urgency::RealTime { Scheduling::RAISED } else { ordinary };
         let Err(error) = scheduling.apply() else { return true };
         if wanted == Urgency::RealTime {
             tracing::info!("the worker stays an ordinary thread: {error}");
@@ -89,11 +99,6 @@ impl Priority {
         } else {
             tracing::warn!("the worker stays ahead of ordinary threads: {error}");
         }
-        false
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn apply(&mut self, _: Urgency) -> bool {
         false
     }
 }
@@ -110,10 +115,15 @@ fn has_audio_thread() -> bool {
     {
         return found;
     }
-    let found = system::has_thread_above(system::REAL_TIME_PRIORITY);
+    let found = system::has_thread_above();
     *searched = Some((Instant::now(), found));
     FOUND.store(found, Ordering::Relaxed);
     found
+}
+
+/// Processor time of the calling thread; none, where the system does not say.
+fn thread_cpu_time() -> Duration {
+    ThreadTime::try_now().map_or(Duration::ZERO, |time| time.as_duration())
 }
 
 /// How much of the time this thread runs.
@@ -127,13 +137,13 @@ struct Share {
 impl Share {
     fn new() -> Self {
         let num_processors = std::thread::available_parallelism().map_or(1, |num| num.get() as u32);
-        Self { num_processors, begin: Instant::now(), cpu_at_begin: system::thread_cpu_time(), permille: 0 }
+        Self { num_processors, begin: Instant::now(), cpu_at_begin: thread_cpu_time(), permille: 0 }
     }
 
     fn is_small(&mut self) -> bool {
         let passed = self.begin.elapsed();
         if passed >= WINDOW {
-            let cpu = system::thread_cpu_time();
+            let cpu = thread_cpu_time();
             let running = cpu.saturating_sub(self.cpu_at_begin).as_secs_f64() / passed.as_secs_f64();
             self.publish((1e3 * running) as u32);
             (self.begin, self.cpu_at_begin) = (Instant::now(), cpu);
@@ -155,116 +165,12 @@ impl Drop for Share {
     }
 }
 
-#[cfg(target_os = "linux")]
-mod system {
-    use std::io;
-    use std::time::Duration;
-
-    /// The lowest one: hosts give their audio threads more.
-    pub const REAL_TIME_PRIORITY: libc::c_int = 1;
-
-    /// A policy and its parameter, as `pthread_setschedparam` takes them.
-    #[derive(Clone, Copy)]
-    pub struct Scheduling {
-        policy: libc::c_int,
-        param: libc::sched_param,
-    }
-
-    impl Scheduling {
-        /// Turn by turn with the workers of other instances.
-        pub const REAL_TIME: Self =
-            Self { policy: libc::SCHED_RR, param: libc::sched_param { sched_priority: REAL_TIME_PRIORITY } };
-
-        /// How the calling thread is scheduled.
-        pub fn of_this_thread() -> Option<Self> {
-            let mut found = Self { policy: 0, param: libc::sched_param { sched_priority: 0 } };
-            // SAFETY: the calling thread exists, and both places live until the call returns.
-            let status = unsafe {
-                libc::pthread_getschedparam(libc::pthread_self(), &raw mut found.policy, &raw mut found.param)
-            };
-            (status == 0).then_some(found)
-        }
-
-        /// A thread that was started by an audio thread has its priority: the ordinary one is another.
-        pub fn or_ordinary(self) -> Self {
-            if matches!(self.policy, libc::SCHED_FIFO | libc::SCHED_RR) {
-                Self { policy: libc::SCHED_OTHER, param: libc::sched_param { sched_priority: 0 } }
-            } else {
-                self
-            }
-        }
-
-        /// `SCHED_OTHER`, `SCHED_RR`, ...
-        #[cfg(test)]
-        pub fn policy_number(self) -> libc::c_int {
-            self.policy
-        }
-
-        /// Schedules the calling thread so.
-        pub fn apply(self) -> io::Result<()> {
-            // SAFETY: the calling thread exists, and the parameter lives until the call returns.
-            let status =
-                unsafe { libc::pthread_setschedparam(libc::pthread_self(), self.policy, &raw const self.param) };
-            if status == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(status)) }
-        }
-    }
-
-    /// Processor time of the calling thread.
-    pub fn thread_cpu_time() -> Duration {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the clock writes one timespec to a valid place.
-        let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-        if status == 0 { Duration::new(time.tv_sec as u64, time.tv_nsec as u32) } else { Duration::ZERO }
-    }
-
-    /// Whether real-time threads of this process may run for as long as they like. It may change when a host opens its device.
-    pub fn may_be_restless() -> bool {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: the place lives until the call returns.
-        let status = unsafe { libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) };
-        status == 0 && limit.rlim_cur == libc::RLIM_INFINITY
-    }
-
-    /// Whether a thread of this process has a higher real-time priority (proc(5), /proc/pid/stat, field 40).
-    pub fn has_thread_above(priority: libc::c_int) -> bool {
-        let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return false };
-        let priority_of = |stat: String| -> Option<libc::c_int> {
-            // The second field, the name, may hold spaces and brackets.
-            stat.rsplit_once(')')?.1.split_whitespace().nth(37)?.parse().ok()
-        };
-        tasks
-            .flatten()
-            .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
-            .any(|stat| priority_of(stat).is_some_and(|other| other > priority))
-    }
-}
-
-/// A system whose threads all are ordinary: real-time threads of others have deadlines of their own, which `pthread` does not offer.
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use std::time::Duration;
-
-    pub const REAL_TIME_PRIORITY: i32 = 1;
-
-    pub fn thread_cpu_time() -> Duration {
-        Duration::ZERO
-    }
-
-    pub fn may_be_restless() -> bool {
-        false
-    }
-
-    pub fn has_thread_above(_: i32) -> bool {
-        false
-    }
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     fn policy() -> Option<libc::c_int> {
-        system::Scheduling::of_this_thread().map(system::Scheduling::policy_number)
+        Scheduling::of_this_thread().map(Scheduling::policy_number)
     }
 
     /// Runs `look` while this process has an audio thread; `false` where the system grants none.
@@ -315,7 +221,7 @@ mod tests {
             .join()
             .map(|found| (is_granted, found))
         };
-        let audio_thread = std::thread::spawn(move || of_worker(system::Scheduling::REAL_TIME.apply().is_ok()));
+        let audio_thread = std::thread::spawn(move || of_worker(Scheduling::RAISED.apply().is_ok()));
         let (is_granted, (before, after)) = audio_thread.join().unwrap().unwrap();
         println!("real-time threads are granted: {is_granted}");
         assert_eq!(before == Some(libc::SCHED_RR), is_granted, "a thread is scheduled as the one that started it");
@@ -348,5 +254,27 @@ mod tests {
         assert!(share.is_small());
         println!("ran for {} thousandths", share.permille);
         assert!((20..=230).contains(&share.permille), "{}", share.permille);
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_raised_and_comes_back() {
+        let mut priority = Priority::of_this_thread();
+        let before = Scheduling::of_this_thread();
+        priority.set(Urgency::RealTime);
+        assert_eq!(Scheduling::of_this_thread(), Some(Scheduling::RAISED));
+        priority.set(Urgency::Ordinary);
+        assert_eq!(Scheduling::of_this_thread(), before);
+    }
+
+    #[test]
+    fn a_worker_that_an_audio_thread_started_is_an_ordinary_thread() {
+        Scheduling::RAISED.apply().unwrap();
+        let _priority = Priority::of_this_thread();
+        assert_ne!(Scheduling::of_this_thread(), Some(Scheduling::RAISED));
     }
 }

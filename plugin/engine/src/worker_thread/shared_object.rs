@@ -1,4 +1,4 @@
-//! A look at a shared library before it is opened.
+//! A look at a shared library before it is opened, and the opening.
 //!
 //! `dlopen` maps what the file's headers say without asking whether the file is that long: with half a file it dies by a bus
 //! error and takes the host along. An interrupted copy is common enough to look first.
@@ -56,6 +56,42 @@ pub fn check_whole(path: &Path) -> Result<(), SharedObjectError> {
         return Err(SharedObjectError::Torn { expected_bytes, actual_bytes });
     }
     Ok(())
+}
+
+/// Opens a library whose own libraries lie in its folder or in `libraries`.
+///
+/// # Safety
+/// Its initialisers run, and those of the libraries that it brings along.
+#[cfg(unix)]
+pub unsafe fn open(path: &Path, _libraries: &Path) -> Result<libloading::Library, libloading::Error> {
+    // Its run path says where they are.
+    // SAFETY: the caller's.
+    unsafe { libloading::Library::new(path) }
+}
+
+/// Opens a library whose own libraries lie in its folder or in `libraries`.
+///
+/// # Safety
+/// Its initialisers run, and those of the libraries that it brings along.
+#[cfg(windows)]
+pub unsafe fn open(path: &Path, libraries: &Path) -> Result<libloading::Library, libloading::Error> {
+    use std::os::windows::ffi::OsStrExt;
+
+    use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, Library};
+    use windows_sys::Win32::System::LibraryLoader::AddDllDirectory;
+
+    // There are no run paths here: unless it is told, the system looks in the host's own folder and along PATH. Both calls want
+    // whole paths with backslashes; where there is none to be had, the second says what is wrong.
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let libraries: Vec<u16> = whole(libraries).as_os_str().encode_wide().chain([0]).collect();
+    // Never taken back: libtorch opens more of its own libraries when a card is asked for.
+    // SAFETY: the path ends with a zero.
+    unsafe { AddDllDirectory(libraries.as_ptr()) };
+    // SAFETY: the caller's.
+    unsafe {
+        Library::load_with_flags(whole(path), LOAD_LIBRARY_SEARCH_DEFAULT_DIRS | LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR)
+    }
+    .map(Into::into)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
