@@ -7,6 +7,7 @@ mod vst3_host;
 use crate::bundle::{self, BundleArgs};
 use crate::{files, layering, licences, paths, process, setup};
 use anyhow::{Context, Result, bail};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tally::Tally;
@@ -37,12 +38,13 @@ struct Step {
     needed: bool,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step { name: "set-up", action: set_up, needed: true },
     Step { name: "format", action: format, needed: false },
     Step { name: "layers", action: layers, needed: false },
     Step { name: "licences", action: check_licences, needed: false },
     Step { name: "lints", action: lints, needed: false },
+    Step { name: "other platforms", action: other_platforms, needed: false },
     Step { name: "unit tests", action: unit_tests, needed: false },
     Step { name: "backend tests", action: backend_tests, needed: false },
     Step { name: "training tests", action: training_tests, needed: false },
@@ -126,6 +128,26 @@ fn lints() -> Result<Tally> {
     let deny = ["--all-targets", "--locked", "--", "--deny", "warnings"];
     process::run(process::cargo().args(["clippy", "--workspace", "--exclude", TORCH]).args(deny))?;
     process::run(process::cargo().args(["clippy", "--release", "--package", TORCH]).args(deny))?;
+    Ok(Tally::default())
+}
+
+/// What hosts load, as it is compiled for the platforms that `setup` knows beside this one, by rustc's names. Libraries only: what tests and xtask
+/// bring along wants a C compiler for each.
+const OTHER_PLATFORMS: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
+
+/// The same lints for them, where their standard libraries are installed.
+fn other_platforms() -> Result<Tally> {
+    for platform in OTHER_PLATFORMS {
+        let folder = process::output(Command::new("rustc").args(["--print", "target-libdir", "--target", platform]))?;
+        if !Path::new(folder.trim()).is_dir() {
+            println!("left out: {platform}; `rustup target add {platform}` brings what it needs");
+            continue;
+        }
+        let deny = ["--lib", "--locked", "--target", platform, "--", "--deny", "warnings"];
+        process::run(
+            process::cargo().args(["clippy", "--workspace", "--exclude", TORCH, "--exclude", "xtask"]).args(deny),
+        )?;
+    }
     Ok(Tally::default())
 }
 
