@@ -3,6 +3,7 @@
 //! ```text
 //! ┌ name ──────────── model ─ device ─ bypass ┐
 //! │ music │ dialogue │ in/out │ separation    │
+//! │       │          │        │ duck          │
 //! │       │          │        │ figures       │
 //! ├ state ────────────────────────────────────┤
 //! └ what is missing and what to do ───────────┘
@@ -54,7 +55,7 @@ pub use scaled::ScaledEditor;
 use session_watch::SessionWatch;
 
 /// Size of the window, points.
-const SIZE: LogicalSize<f32> = LogicalSize::new(620.0, 500.0);
+const SIZE: LogicalSize<f32> = LogicalSize::new(620.0, 550.0);
 
 /// Time between two pictures while the window is open.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
@@ -91,6 +92,7 @@ pub(crate) fn create(
         strips: std::array::from_fn(|_| Levels::default()),
         input: Levels::default(),
         output: Levels::default(),
+        duck_db: 0.0,
         status: None,
         status_at: None,
         lines_up: true,
@@ -116,6 +118,8 @@ pub struct EditorApp {
     strips: [Levels; NUM_STEMS],
     input: Levels,
     output: Levels,
+    /// How far the music was ducked since the last picture, dB.
+    duck_db: f32,
     status: Option<StatusSnapshot>,
     status_at: Option<Instant>,
     /// Whether another latency waits for the host.
@@ -181,6 +185,7 @@ impl EditorApp {
         }
         self.input.update(peaks.input, now);
         self.output.update(peaks.output, now);
+        self.duck_db = peaks.duck_db;
         let is_status_old = self.status_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL);
         if is_status_old {
             self.status = self.builder.status().map(|status| status.snapshot());
@@ -241,7 +246,8 @@ impl EditorApp {
             strip::draw(&mut panel(ui, next(130.0)), setter, strip, levels);
         }
         levels::draw_in_out(&mut panel(ui, next(80.0)), &self.input, &self.output);
-        separation_panel::draw(&mut panel(ui, rest), setter, &params, self.status.as_ref());
+        let duck_db = (!is_asked).then_some(self.duck_db);
+        separation_panel::draw(&mut panel(ui, rest), setter, &params, duck_db, self.status.as_ref());
 
         let mut status = Rect::from_min_max(
             pos2(window.left() + GAP, body_bottom + GAP),

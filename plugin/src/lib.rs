@@ -154,7 +154,7 @@ impl Plugin for Underscore {
         self.active = Some(Active {
             _tender: Tender::start(self.builder.clone(), self.params.clone()),
             separation,
-            mixer: Mixer::new(host.rate_hz),
+            mixer: Mixer::new(host.rate_hz, host.max_block_samples),
             num_channels,
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode),
@@ -267,7 +267,7 @@ impl Active {
             let part = &mut part[..num_channels];
             self.mixer.mix(&stems, part);
             if let Some(meters) = meters {
-                meters.add(&stems, self.mixer.gains(), part);
+                meters.add(&stems, self.mixer.gains(), self.mixer.duck_gain(), part);
             }
             buses::write_stems(&stems, done, aux.outputs);
             done = end;
@@ -307,6 +307,13 @@ impl ClapPlugin for Underscore {
                 page.add_param(&self.params.dialogue_solo);
                 page.add_param(&self.params.dialogue_mute);
                 page.add_param(&self.params.dry_wet);
+            });
+            section.add_page("Duck", |page| {
+                page.add_param(&self.params.duck.depth);
+                page.add_param(&self.params.duck.threshold);
+                page.add_param(&self.params.duck.attack);
+                page.add_param(&self.params.duck.hold);
+                page.add_param(&self.params.duck.release);
             });
         });
     }

@@ -15,6 +15,8 @@ pub struct Meters {
     input: [AtomicF32; MAX_CHANNELS],
     /// `[channel]`: the main output.
     output: [AtomicF32; MAX_CHANNELS],
+    /// How far the music was ducked, dB, 0 and up.
+    duck_db: AtomicF32,
 }
 
 /// What the editor reads.
@@ -26,11 +28,15 @@ pub struct Peaks {
     pub input: [f32; MAX_CHANNELS],
     /// `[channel]`, linear.
     pub output: [f32; MAX_CHANNELS],
+    /// How far the music was ducked, dB, 0 and up.
+    pub duck_db: f32,
 }
 
 impl Meters {
-    /// Adds one block: its stems at `gains`, `[stem]`, and the main output made of it, `[channel][sample]`. Real-time safe.
-    pub fn add(&self, block: &StemBlock<'_>, gains: [f32; NUM_STEMS], main: &[&mut [f32]]) {
+    /// Adds one block: its stems at `gains`, `[stem]`, of which one is the ducker's `duck_gain`, and the main output made of it,
+    /// `[channel][sample]`. Real-time safe.
+    pub fn add(&self, block: &StemBlock<'_>, gains: [f32; NUM_STEMS], duck_gain: f32, main: &[&mut [f32]]) {
+        self.duck_db.fetch_max(-20.0 * duck_gain.max(1e-6).log10(), Ordering::Relaxed);
         for channel_idx in 0..MAX_CHANNELS {
             let from_idx = channel_idx.min(block.num_channels - 1);
             for (stem_idx, gain) in gains.iter().enumerate() {
@@ -57,6 +63,7 @@ impl Meters {
             stems: std::array::from_fn(|stem_idx| take(&self.stems[stem_idx])),
             input: take(&self.input),
             output: take(&self.output),
+            duck_db: self.duck_db.swap(0.0, Ordering::Relaxed),
         }
     }
 }
@@ -78,15 +85,16 @@ mod tests {
         memory.presence.push_constant(0.5, 3);
         memory.stems[0][1] = vec![0.2, -0.8, 0.1, 9.0];
         memory.dry[0] = vec![0.3, 0.1, 0.0, 9.0];
-        meters.add(&memory.block(), [2.0, 1.0], &[&mut [0.0, -0.7, 0.0], &mut [0.0; 3]]);
+        meters.add(&memory.block(), [2.0, 1.0], 0.5, &[&mut [0.0, -0.7, 0.0], &mut [0.0; 3]]);
         let mut silence = StemMemory::new(1, 2);
         silence.begin(1);
         silence.presence.push_constant(1.0, 1);
-        meters.add(&silence.block(), [1.0; 2], &[&mut [0.1], &mut [0.1]]);
+        meters.add(&silence.block(), [1.0; 2], 1.0, &[&mut [0.1], &mut [0.1]]);
         let peaks = meters.take();
         assert_eq!(peaks.stems, [[0.0, 0.8], [0.0, 0.0]]);
         assert_eq!(peaks.input, [0.3, 0.0]);
         assert_eq!(peaks.output, [0.7, 0.1]);
+        assert!((peaks.duck_db - 6.02).abs() < 0.01, "{}", peaks.duck_db);
         assert_eq!(meters.take(), Peaks::default());
     }
 }

@@ -1,16 +1,18 @@
-//! From stems to the main output: gains, solo and mute, dry/wet and bypass. Pure arithmetic, without clicks.
+//! From stems to the main output: gains, solo and mute, ducking, dry/wet and bypass. Pure arithmetic, without clicks.
 //!
 //! `main = (1 − separated) · dry + separated · (presence · Σ gain · stem + (1 − presence) · stand-in · dry)`, with
-//! `separated = wet · (1 − bypass)`. Where that is 0 the dry signal is copied, so that a bypassed plugin is a delay and nothing
+//! `separated = wet · (1 − bypass)`; the music's gain is its strip's times the ducker's. Where that is 0 the dry signal is copied, so that a bypassed plugin is a delay and nothing
 //! else, bit for bit; and so is one without masks, as long as a strip is at unity or above.
 //!
 //! Without masks nothing is known of the stems: the programme stands in for them, at the gain of the louder strip, so that what is
 //! turned down or muted as a whole stays so, and speech is as loud as before; but never louder than it came.
 
+mod duck;
 mod glide;
 
+use duck::{Duck, ducked};
 use glide::Glide;
-use underscore_engine::{Control, Ramp, s_curve};
+use underscore_engine::{Control, DuckerSettings, Ramp, s_curve};
 
 use crate::block::{NUM_STEMS, StemBlock};
 
@@ -33,6 +35,8 @@ pub struct Strip {
 pub struct MixSettings {
     /// `[stem]`
     pub strips: [Strip; NUM_STEMS],
+    /// How the music is ducked under the dialogue.
+    pub duck: DuckerSettings,
     /// Share of the separated mix, 0..=1.
     pub wet: f32,
     /// The host's bypass.
@@ -56,23 +60,24 @@ pub fn audible_gains(strips: &[Strip; NUM_STEMS]) -> [f32; NUM_STEMS] {
 /// The mixer of one instance.
 #[derive(Debug, Clone)]
 pub struct Mixer {
-    gains: [Glide; NUM_STEMS],
-    wet: Glide,
-    /// Position of the crossfade, 0 (active)..=1 (bypassed); its [`s_curve`] is what is applied.
-    bypass: Ramp,
+    controls: Controls,
+    duck: Duck,
     bypass_fade_samples: usize,
     /// The next settings are taken as they are, without a glide: there is no sound before them to be continuous with.
     is_fresh: bool,
 }
 
 impl Mixer {
-    /// A mixer at `rate_hz`.
+    /// A mixer at `rate_hz` for blocks of at most `max_block_samples`.
     #[must_use]
-    pub fn new(rate_hz: f64) -> Self {
+    pub fn new(rate_hz: f64, max_block_samples: usize) -> Self {
         Self {
-            gains: [Glide::new(rate_hz); NUM_STEMS],
-            wet: Glide::new(rate_hz),
-            bypass: Ramp::new(0.0),
+            controls: Controls {
+                gains: [Glide::new(rate_hz); NUM_STEMS],
+                wet: Glide::new(rate_hz),
+                bypass: Ramp::new(0.0),
+            },
+            duck: Duck::new(rate_hz, max_block_samples),
             bypass_fade_samples: ((rate_hz * BYPASS_FADE_S).round() as usize).max(1),
             is_fresh: true,
         }
@@ -80,50 +85,76 @@ impl Mixer {
 
     /// Forgets the past. Real-time safe.
     pub fn reset(&mut self) {
+        self.duck.reset();
         self.is_fresh = true;
     }
 
     /// Moves towards `settings` from the next sample on.
     pub fn set(&mut self, settings: &MixSettings) {
-        for (glide, gain) in self.gains.iter_mut().zip(audible_gains(&settings.strips)) {
+        let Controls { gains, wet, bypass } = &mut self.controls;
+        for (glide, gain) in gains.iter_mut().zip(audible_gains(&settings.strips)) {
             glide.set_target(gain, self.is_fresh);
         }
-        self.wet.set_target(settings.wet, self.is_fresh);
+        wet.set_target(settings.wet, self.is_fresh);
+        self.duck.set(settings.duck);
         let fade_samples = if self.is_fresh { 0 } else { self.bypass_fade_samples };
-        self.bypass.set_target(if settings.is_bypassed { 1.0 } else { 0.0 }, fade_samples);
+        bypass.set_target(if settings.is_bypassed { 1.0 } else { 0.0 }, fade_samples);
         self.is_fresh = false;
     }
 
     /// The gains of this moment, `[stem]`, for the meters.
     #[must_use]
     pub fn gains(&self) -> [f32; NUM_STEMS] {
-        self.gains.map(|glide| glide.value())
+        ducked(self.controls.gains.map(|glide| glide.value()), self.duck.gain())
+    }
+
+    /// The ducker's gain of this moment, 0..=1, for the meters.
+    #[must_use]
+    pub fn duck_gain(&self) -> f32 {
+        self.duck.gain()
     }
 
     /// Writes the main output, `[channel][sample]`, each as long as the block.
     pub fn mix(&mut self, block: &StemBlock<'_>, main: &mut [&mut [f32]]) {
         let main = main.iter_mut().take(block.num_channels).enumerate();
-        if let (true, Control::Constant(presence)) = (self.is_settled(), block.presence) {
+        let Self { controls, duck, .. } = self;
+        let duck = duck.follow(block);
+        if let (true, Control::Constant(presence), Control::Constant(duck)) =
+            (controls.is_settled(), block.presence, duck)
+        {
             // Nothing moves: the same sum for all samples.
-            let shares = self.next();
+            let shares = controls.next();
             for (channel_idx, channel) in main {
                 let [one, other] = block.stems.map(|stem| stem[channel_idx]);
                 for (((out, dry), one), other) in channel.iter_mut().zip(block.dry[channel_idx]).zip(one).zip(other) {
-                    *out = shares.mix(presence, *dry, [*one, *other]);
+                    *out = shares.mix(presence, duck, *dry, [*one, *other]);
                 }
             }
             return;
         }
-        let before = self.clone();
+        let before = *controls;
         for (channel_idx, channel) in main {
-            self.clone_from(&before);
+            *controls = before;
             for (sample_idx, out) in channel.iter_mut().enumerate().take(block.num_samples) {
                 let stems = block.stems.map(|stem| stem[channel_idx][sample_idx]);
-                *out = self.next().mix(block.presence.at(sample_idx), block.dry[channel_idx][sample_idx], stems);
+                let (presence, duck) = (block.presence.at(sample_idx), duck.at(sample_idx));
+                *out = controls.next().mix(presence, duck, block.dry[channel_idx][sample_idx], stems);
             }
         }
     }
+}
 
+/// What moves from sample to sample as the settings say, the same on all channels.
+#[derive(Debug, Clone, Copy)]
+struct Controls {
+    /// `[stem]`
+    gains: [Glide; NUM_STEMS],
+    wet: Glide,
+    /// Position of the crossfade, 0 (active)..=1 (bypassed); its [`s_curve`] is what is applied.
+    bypass: Ramp,
+}
+
+impl Controls {
     fn is_settled(&self) -> bool {
         self.gains.iter().all(Glide::is_settled) && self.wet.is_settled() && self.bypass.is_settled()
     }
@@ -145,9 +176,10 @@ struct Shares {
 }
 
 impl Shares {
-    /// A sample of the delayed input, and of the stems, `[stem]`, whose masks are in as far as `presence` says.
+    /// A sample of the delayed input, and of the stems, `[stem]`, whose masks are in as far as `presence` says; the music at the ducker's gain
+    /// `duck`.
     #[inline]
-    fn mix(&self, presence: f32, dry: f32, stems: [f32; NUM_STEMS]) -> f32 {
+    fn mix(&self, presence: f32, duck: f32, dry: f32, stems: [f32; NUM_STEMS]) -> f32 {
         if self.separated == 0.0 {
             return dry;
         }
@@ -157,7 +189,7 @@ impl Shares {
         if presence == 0.0 {
             return dry_gain * dry;
         }
-        let mix: f32 = self.gains.iter().zip(stems).map(|(gain, stem)| gain * stem).sum();
+        let mix: f32 = ducked(self.gains, duck).iter().zip(stems).map(|(gain, stem)| gain * stem).sum();
         dry_gain * dry + self.separated * presence * mix
     }
 }

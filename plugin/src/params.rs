@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nice_plug::prelude::*;
 use nice_plug::util;
-use underscore_engine::DeviceChoice;
+use underscore_engine::{DeviceChoice, DuckerSettings};
 
 use crate::mixer::{MixSettings, Strip};
 use crate::model::Model;
@@ -90,6 +90,53 @@ pub struct UnderscoreParams {
     /// What a model that is asked is to look for.
     #[nested(group = "Query")]
     pub question: QuestionParams,
+    /// How the music goes down while the dialogue is heard.
+    #[nested(group = "Duck")]
+    pub duck: DuckParams,
+}
+
+/// How the music in the main output goes down while the dialogue is heard. A model that is asked has neither.
+#[derive(Params)]
+pub struct DuckParams {
+    /// How far, dB, 0..=24; at 0 it does not.
+    #[id = "duck_depth"]
+    pub depth: FloatParam,
+    /// The dialogue is heard from this level on, dBFS of its root mean square, -60..=0.
+    #[id = "duck_threshold"]
+    pub threshold: FloatParam,
+    /// Time down to the depth, ms, 5..=500.
+    #[id = "duck_attack"]
+    pub attack: FloatParam,
+    /// Time for which the dialogue may be away, ms, 0..=3000.
+    #[id = "duck_hold"]
+    pub hold: FloatParam,
+    /// Time back up, ms, 50..=5000.
+    #[id = "duck_release"]
+    pub release: FloatParam,
+}
+
+impl Default for DuckParams {
+    fn default() -> Self {
+        Self {
+            depth: decibels("Duck Music", 0.0, 0.0, 24.0),
+            threshold: decibels("Duck Threshold", -44.0, -60.0, 0.0),
+            attack: milliseconds("Duck Attack", 40.0, 5.0, 500.0),
+            hold: milliseconds("Duck Hold", 400.0, 0.0, 3_000.0),
+            release: milliseconds("Duck Release", 800.0, 50.0, 5_000.0),
+        }
+    }
+}
+
+impl DuckParams {
+    fn settings(&self) -> DuckerSettings {
+        DuckerSettings {
+            depth_db: self.depth.value(),
+            threshold_db: self.threshold.value(),
+            attack_s: self.attack.value() / 1e3,
+            hold_s: self.hold.value() / 1e3,
+            release_s: self.release.value() / 1e3,
+        }
+    }
 }
 
 impl Default for UnderscoreParams {
@@ -110,6 +157,7 @@ impl Default for UnderscoreParams {
             bypass: BoolParam::new("Bypass", false).make_bypass(),
             device: EnumParam::new("Device", Device::Auto).non_automatable(),
             question: QuestionParams::default(),
+            duck: DuckParams::default(),
         }
     }
 }
@@ -131,6 +179,7 @@ impl UnderscoreParams {
                     is_muted: self.dialogue_mute.value(),
                 },
             ],
+            duck: self.duck.settings(),
             wet: self.dry_wet.value(),
             is_bypassed: self.bypass.value(),
         }
@@ -151,6 +200,32 @@ pub(crate) fn percentage(name: &str, default: f32, max: f32) -> FloatParam {
         .with_unit(" %")
         .with_value_to_string(Arc::new(|share| format!("{:.0}", share * 100.0)))
         .with_string_to_value(Arc::new(|text| Some(finite(text.trim_end_matches('%'))? / 100.0)))
+}
+
+/// A level or a difference of levels.
+fn decibels(name: &str, default_db: f32, min_db: f32, max_db: f32) -> FloatParam {
+    FloatParam::new(name, default_db, FloatRange::Linear { min: min_db, max: max_db })
+        .with_unit(" dB")
+        .with_value_to_string(Arc::new(|level_db| {
+            let tenths = (level_db * 10.0).round() / 10.0;
+            format!("{:.1}", if tenths == 0.0 { 0.0 } else { tenths })
+        }))
+        .with_string_to_value(Arc::new(|text| number_of(text, "db")))
+}
+
+/// A time; short ones have most of the travel.
+fn milliseconds(name: &str, default_ms: f32, min_ms: f32, max_ms: f32) -> FloatParam {
+    let range = FloatRange::Skewed { min: min_ms, max: max_ms, factor: FloatRange::skew_factor(-1.0) };
+    FloatParam::new(name, default_ms, range)
+        .with_unit(" ms")
+        .with_value_to_string(Arc::new(|time_ms| format!("{time_ms:.0}")))
+        .with_string_to_value(Arc::new(|text| number_of(text, "ms")))
+}
+
+/// The number in a text, with or without its unit.
+fn number_of(text: &str, unit: &str) -> Option<f32> {
+    let text = text.trim().to_lowercase();
+    finite(text.strip_suffix(unit).unwrap_or(&text))
 }
 
 /// Linear gain as decibels, one decimal, `-inf` for silence; never `-0.0`.
@@ -182,7 +257,7 @@ mod tests {
     use super::*;
 
     /// Every saved session and every automation lane refers to these. The list only ever grows.
-    const PERMANENT_IDS: [&str; 22] = [
+    const PERMANENT_IDS: [&str; 27] = [
         "model",
         "music_gain",
         "music_solo",
@@ -205,6 +280,11 @@ mod tests {
         "query_refine",
         "query_follow",
         "query_revision",
+        "duck_depth",
+        "duck_threshold",
+        "duck_attack",
+        "duck_hold",
+        "duck_release",
     ];
 
     #[test]
@@ -239,6 +319,20 @@ mod tests {
             assert_eq!(text_to_gain(text), None, "{text}");
             assert_eq!(params.strength.string_to_normalized_value(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn ducking_is_off_until_it_is_asked_for_and_its_figures_read_as_they_are_shown() {
+        let duck = UnderscoreParams::default().duck;
+        assert_eq!(duck.settings().depth_db, 0.0);
+        for param in [&duck.depth, &duck.threshold, &duck.attack, &duck.hold, &duck.release] {
+            let shown = param.to_string();
+            let read = param.string_to_normalized_value(&shown).unwrap_or_else(|| panic!("{shown}"));
+            assert!((param.preview_plain(read) - param.value()).abs() < 0.5, "{shown}");
+        }
+        assert_eq!(duck.threshold.to_string(), "-44.0 dB");
+        assert_eq!(duck.release.to_string(), "800 ms");
+        assert_eq!(duck.attack.string_to_normalized_value("fast"), None);
     }
 
     #[test]

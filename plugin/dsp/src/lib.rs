@@ -34,6 +34,7 @@
 //! ```
 
 pub mod control;
+pub mod ducker;
 pub mod grid;
 pub mod history;
 pub mod istft;
@@ -48,6 +49,7 @@ pub mod stft;
 pub mod window;
 
 pub use control::{Control, ControlBuffer};
+pub use ducker::{Ducker, DuckerSettings};
 pub use grid::{Grid, GridError};
 pub use history::History;
 pub use istft::Istft;

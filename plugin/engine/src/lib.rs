@@ -37,5 +37,5 @@ pub use recording::Recording;
 pub use resources::{Resources, keep_this_binary_loaded, user_data_folder};
 pub use status::{EngineStatus, State, StatusSnapshot, all_statuses};
 pub use thumbnail::Thumbnail;
-pub use underscore_dsp::{Control, ControlBuffer, Ramp, s_curve, touched_zeros};
+pub use underscore_dsp::{Control, ControlBuffer, Ducker, DuckerSettings, Ramp, s_curve, touched_zeros};
 pub use worker_thread::{DeviceChoice, Worker, num_tries_again, try_loads_again};

@@ -3,13 +3,19 @@ use crate::block::StemMemory;
 
 const RATE_HZ: f64 = 48_000.0;
 const SINE_HZ: f64 = 997.0;
+const MAX_BLOCK_SAMPLES: usize = 480_000;
 
 fn strip(gain: f32, is_soloed: bool, is_muted: bool) -> Strip {
     Strip { gain, is_soloed, is_muted }
 }
 
 fn unity() -> MixSettings {
-    MixSettings { strips: [strip(1.0, false, false); NUM_STEMS], wet: 1.0, is_bypassed: false }
+    MixSettings {
+        strips: [strip(1.0, false, false); NUM_STEMS],
+        duck: DuckerSettings::OFF,
+        wet: 1.0,
+        is_bypassed: false,
+    }
 }
 
 fn sine(num_samples: usize) -> Vec<f32> {
@@ -31,6 +37,7 @@ fn block_of(num_samples: usize, shares: [f32; NUM_STEMS], presence: f32) -> Stem
         }
     }
     block.presence.push_constant(presence, num_samples);
+    block.asked.push_constant(0.0, num_samples);
     block
 }
 
@@ -43,7 +50,7 @@ fn mix(mixer: &mut Mixer, block: &StemMemory) -> Vec<f32> {
 }
 
 fn mix_settled(settings: &MixSettings, block: &StemMemory) -> Vec<f32> {
-    let mut mixer = Mixer::new(RATE_HZ);
+    let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
     mixer.set(settings);
     mix(&mut mixer, block)
 }
@@ -107,7 +114,7 @@ fn solo_silences_the_others_and_mute_silences_even_what_is_soloed() {
 #[test]
 fn a_bypass_is_the_dry_signal_bit_for_bit_once_it_has_faded() {
     let block = block_of(4800, [0.3, 0.9], 1.0);
-    let mut mixer = Mixer::new(RATE_HZ);
+    let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
     mixer.set(&unity());
     mix(&mut mixer, &block);
     mixer.set(&MixSettings { is_bypassed: true, ..unity() });
@@ -169,7 +176,7 @@ fn no_switch_makes_a_step_above_minus_60_dbfs() {
     ];
     let block = block_of(9600, [1.0, 0.0], 1.0);
     for (name, before, after) in cases {
-        let mut mixer = Mixer::new(RATE_HZ);
+        let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
         mixer.set(&before);
         let mut out = mix(&mut mixer, &block);
         // The block is a whole number of 5 Hz periods, so its repetition continues the sine.
@@ -202,7 +209,7 @@ fn the_result_does_not_depend_on_the_block_size() {
     let settings = [unity(), MixSettings { wet: 0.3, is_bypassed: true, ..unity() }];
     let whole = block_of(4800, [0.2, 0.8], 1.0);
     let render = |block_samples: usize| {
-        let mut mixer = Mixer::new(RATE_HZ);
+        let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
         mixer.set(&settings[0]);
         mixer.mix(&block_of(1, [0.2, 0.8], 1.0).block(), &mut [&mut [0.0], &mut [0.0]]);
         let mut out = Vec::new();
@@ -241,7 +248,7 @@ fn a_gain_that_is_no_number_is_silence_and_not_noise() {
 #[test]
 fn after_a_reset_the_settings_hold_from_the_first_sample() {
     let block = block_of(480, [0.5, 0.5], 1.0);
-    let mut mixer = Mixer::new(RATE_HZ);
+    let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
     mixer.set(&unity());
     mix(&mut mixer, &block);
     mixer.reset();
@@ -258,4 +265,48 @@ fn a_presence_that_is_told_sample_by_sample_sounds_as_one_that_is_told_once() {
     varying.presence.push(std::iter::repeat_n(0.6, 480));
     assert!(matches!((constant.presence.get(), varying.presence.get()), (Control::Constant(_), Control::Varying(_))));
     assert_eq!(mix_settled(&settings, &constant), mix_settled(&settings, &varying));
+}
+
+fn ducking(depth_db: f32) -> MixSettings {
+    let duck = DuckerSettings { depth_db, threshold_db: -30.0, attack_s: 0.02, hold_s: 0.1, release_s: 0.2 };
+    MixSettings { duck, ..unity() }
+}
+
+#[test]
+fn the_music_alone_goes_down_while_the_dialogue_is_heard_and_comes_back() {
+    let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
+    mixer.set(&ducking(12.0));
+    let both = block_of(24_000, [0.4, 0.6], 1.0);
+    let out = mix(&mut mixer, &both);
+    for (value, dry) in out.iter().zip(&both.dry[0]).skip(22_000) {
+        let expected = (0.4 * 10.0_f32.powf(-12.0 / 20.0) + 0.6) * dry;
+        assert!((value - expected).abs() < 1e-4, "expected {expected}, got {value}");
+    }
+    assert!((db(mixer.duck_gain()) + 12.0).abs() < 0.01);
+    let music = block_of(48_000, [1.0, 0.0], 1.0);
+    let out = mix(&mut mixer, &music);
+    assert!(out[40_000..] == music.dry[0][40_000..48_000], "at rest the music is as it came, bit for bit");
+    // The sine begins anew in the block, where the filter hears its start.
+    assert!(worst_step_db(&out[4..]) < -60.0, "{} dBFS", worst_step_db(&out[4..]));
+}
+
+#[test]
+fn neither_without_masks_nor_of_a_model_that_is_asked_is_anything_ducked() {
+    let mut block = block_of(24_000, [0.5, 0.5], 0.0);
+    assert!(mix_settled(&ducking(24.0), &block) == block.dry[0], "without masks the programme plays");
+    block.presence.clear();
+    block.presence.push_constant(1.0, 24_000);
+    block.asked.clear();
+    block.asked.push_constant(1.0, 24_000);
+    let out = mix_settled(&ducking(24.0), &block);
+    assert!(out == mix_settled(&unity(), &block), "target and residual are neither music nor dialogue");
+}
+
+#[test]
+fn the_fader_of_the_dialogue_has_no_say_in_how_far_the_music_goes_down() {
+    let block = block_of(24_000, [0.5, 0.5], 1.0);
+    let muted = MixSettings { strips: [strip(1.0, false, false), strip(1.0, false, true)], ..ducking(6.0) };
+    let out = mix_settled(&muted, &block);
+    let expected = 0.5 * 10.0_f32.powf(-6.0 / 20.0) * block.dry[0][20_011];
+    assert!((out[20_011] - expected).abs() < 1e-4, "expected {expected}, got {}", out[20_011]);
 }
