@@ -63,6 +63,9 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 /// Time between two looks at the figures: a number that changes faster cannot be read.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
+/// For so long what a block said of the ducker is shown.
+const DUCKING_LASTS: Duration = Duration::from_millis(500);
+
 const HEADER_HEIGHT: f32 = 40.0;
 const STATUS_HEIGHT: f32 = 104.0;
 /// The same where a model is asked, and the rest of the row is for what it is asked.
@@ -92,7 +95,7 @@ pub(crate) fn create(
         strips: std::array::from_fn(|_| Levels::default()),
         input: Levels::default(),
         output: Levels::default(),
-        duck_db: 0.0,
+        ducking: None,
         status: None,
         status_at: None,
         lines_up: true,
@@ -118,8 +121,8 @@ pub struct EditorApp {
     strips: [Levels; NUM_STEMS],
     input: Levels,
     output: Levels,
-    /// How far the music was ducked since the last picture, dB.
-    duck_db: f32,
+    /// How far the music is down, dB, what level the ducker hears, dBFS, and when a block said so.
+    ducking: Option<(f32, Option<f32>, Instant)>,
     status: Option<StatusSnapshot>,
     status_at: Option<Instant>,
     /// Whether another latency waits for the host.
@@ -185,7 +188,11 @@ impl EditorApp {
         }
         self.input.update(peaks.input, now);
         self.output.update(peaks.output, now);
-        self.duck_db = peaks.duck_db;
+        match peaks.duck_db {
+            Some(down_db) => self.ducking = Some((down_db, peaks.key_db, now)),
+            // Large blocks are further apart than pictures.
+            None => drop(self.ducking.take_if(|(_, _, at)| now.duration_since(*at) > DUCKING_LASTS)),
+        }
         let is_status_old = self.status_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL);
         if is_status_old {
             self.status = self.builder.status().map(|status| status.snapshot());
@@ -246,8 +253,9 @@ impl EditorApp {
             strip::draw(&mut panel(ui, next(130.0)), setter, strip, levels);
         }
         levels::draw_in_out(&mut panel(ui, next(80.0)), &self.input, &self.output);
-        let duck_db = (!is_asked).then_some(self.duck_db);
-        separation_panel::draw(&mut panel(ui, rest), setter, &params, duck_db, self.status.as_ref());
+        let (down_db, key_db) = self.ducking.map_or((0.0, None), |(down_db, key_db, _)| (down_db, key_db));
+        let ducking = separation_panel::Ducking { is_offered: !is_asked, down_db, key_db };
+        separation_panel::draw(&mut panel(ui, rest), setter, &params, &ducking, self.status.as_ref());
 
         let mut status = Rect::from_min_max(
             pos2(window.left() + GAP, body_bottom + GAP),

@@ -267,7 +267,7 @@ impl Active {
             let part = &mut part[..num_channels];
             self.mixer.mix(&stems, part);
             if let Some(meters) = meters {
-                meters.add(&stems, self.mixer.gains(), self.mixer.duck_gain(), part);
+                meters.add(&stems, self.mixer.gains(), self.mixer.ducking(), part);
             }
             buses::write_stems(&stems, done, aux.outputs);
             done = end;
@@ -309,6 +309,7 @@ impl ClapPlugin for Underscore {
                 page.add_param(&self.params.dry_wet);
             });
             section.add_page("Duck", |page| {
+                page.add_param(&self.params.duck.is_on);
                 page.add_param(&self.params.duck.depth);
                 page.add_param(&self.params.duck.threshold);
                 page.add_param(&self.params.duck.attack);

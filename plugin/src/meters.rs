@@ -5,9 +5,13 @@ use std::sync::atomic::Ordering;
 use atomic_float::AtomicF32;
 
 use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
+use crate::mixer::Ducking;
+
+/// Stands where no block said anything, or had nothing to say: below all levels that there are.
+const NOTHING: f32 = -1e3;
 
 /// Peaks since the editor last looked, linear.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meters {
     /// `[stem][channel]`: what the stem adds to the mix of stems, before that is mixed with the delayed input (dry/wet).
     stems: [[AtomicF32; MAX_CHANNELS]; NUM_STEMS],
@@ -15,8 +19,10 @@ pub struct Meters {
     input: [AtomicF32; MAX_CHANNELS],
     /// `[channel]`: the main output.
     output: [AtomicF32; MAX_CHANNELS],
-    /// How far the music was ducked, dB, 0 and up.
+    /// How far the music was down, dB, 0 and up, or [`NOTHING`].
     duck_db: AtomicF32,
+    /// Level of the dialogue that the ducker heard, dBFS, or [`NOTHING`].
+    key_db: AtomicF32,
 }
 
 /// What the editor reads.
@@ -28,15 +34,31 @@ pub struct Peaks {
     pub input: [f32; MAX_CHANNELS],
     /// `[channel]`, linear.
     pub output: [f32; MAX_CHANNELS],
-    /// How far the music was ducked, dB, 0 and up.
-    pub duck_db: f32,
+    /// How far the music was down, dB, 0 and up; nothing where no block was played.
+    pub duck_db: Option<f32>,
+    /// Level of the dialogue that the ducker heard, dBFS; nothing where it does not listen, or no block was played.
+    pub key_db: Option<f32>,
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        let level = || AtomicF32::new(NOTHING);
+        Self {
+            stems: Default::default(),
+            input: Default::default(),
+            output: Default::default(),
+            duck_db: level(),
+            key_db: level(),
+        }
+    }
 }
 
 impl Meters {
-    /// Adds one block: its stems at `gains`, `[stem]`, of which one is the ducker's `duck_gain`, and the main output made of it,
-    /// `[channel][sample]`. Real-time safe.
-    pub fn add(&self, block: &StemBlock<'_>, gains: [f32; NUM_STEMS], duck_gain: f32, main: &[&mut [f32]]) {
-        self.duck_db.fetch_max(-20.0 * duck_gain.max(1e-6).log10(), Ordering::Relaxed);
+    /// Adds one block: its stems at `gains`, `[stem]`, the ducker's part in them, and the main output made of it, `[channel][sample]`.
+    /// Real-time safe.
+    pub fn add(&self, block: &StemBlock<'_>, gains: [f32; NUM_STEMS], ducking: Ducking, main: &[&mut [f32]]) {
+        self.duck_db.fetch_max(ducking.down_db(), Ordering::Relaxed);
+        self.key_db.fetch_max(ducking.key_db.unwrap_or(NOTHING), Ordering::Relaxed);
         for channel_idx in 0..MAX_CHANNELS {
             let from_idx = channel_idx.min(block.num_channels - 1);
             for (stem_idx, gain) in gains.iter().enumerate() {
@@ -63,9 +85,15 @@ impl Meters {
             stems: std::array::from_fn(|stem_idx| take(&self.stems[stem_idx])),
             input: take(&self.input),
             output: take(&self.output),
-            duck_db: self.duck_db.swap(0.0, Ordering::Relaxed),
+            duck_db: take_level(&self.duck_db),
+            key_db: take_level(&self.key_db),
         }
     }
+}
+
+fn take_level(level: &AtomicF32) -> Option<f32> {
+    let level_db = level.swap(NOTHING, Ordering::Relaxed);
+    (level_db > NOTHING).then_some(level_db)
 }
 
 fn peak(signal: &[f32]) -> f32 {
@@ -85,16 +113,16 @@ mod tests {
         memory.presence.push_constant(0.5, 3);
         memory.stems[0][1] = vec![0.2, -0.8, 0.1, 9.0];
         memory.dry[0] = vec![0.3, 0.1, 0.0, 9.0];
-        meters.add(&memory.block(), [2.0, 1.0], 0.5, &[&mut [0.0, -0.7, 0.0], &mut [0.0; 3]]);
+        meters.add(&memory.block(), [2.0, 1.0], Ducking::NONE, &[&mut [0.0, -0.7, 0.0], &mut [0.0; 3]]);
         let mut silence = StemMemory::new(1, 2);
         silence.begin(1);
         silence.presence.push_constant(1.0, 1);
-        meters.add(&silence.block(), [1.0; 2], 1.0, &[&mut [0.1], &mut [0.1]]);
+        meters.add(&silence.block(), [1.0; 2], Ducking::NONE, &[&mut [0.1], &mut [0.1]]);
         let peaks = meters.take();
         assert_eq!(peaks.stems, [[0.0, 0.8], [0.0, 0.0]]);
         assert_eq!(peaks.input, [0.3, 0.0]);
         assert_eq!(peaks.output, [0.7, 0.1]);
-        assert!((peaks.duck_db - 6.02).abs() < 0.01, "{}", peaks.duck_db);
+        assert_eq!((peaks.duck_db, peaks.key_db), (Some(0.0), None));
         assert_eq!(meters.take(), Peaks::default());
     }
 }

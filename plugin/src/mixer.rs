@@ -10,7 +10,7 @@
 mod duck;
 mod glide;
 
-use duck::{Duck, ducked};
+use duck::{Duck, ducked, of_music};
 use glide::Glide;
 use underscore_engine::{Control, DuckerSettings, Ramp, s_curve};
 
@@ -62,6 +62,8 @@ pub fn audible_gains(strips: &[Strip; NUM_STEMS]) -> [f32; NUM_STEMS] {
 pub struct Mixer {
     controls: Controls,
     duck: Duck,
+    /// Of the last sample that was mixed.
+    ducking: Ducking,
     bypass_fade_samples: usize,
     /// The next settings are taken as they are, without a glide: there is no sound before them to be continuous with.
     is_fresh: bool,
@@ -78,6 +80,7 @@ impl Mixer {
                 bypass: Ramp::new(0.0),
             },
             duck: Duck::new(rate_hz, max_block_samples),
+            ducking: Ducking::NONE,
             bypass_fade_samples: ((rate_hz * BYPASS_FADE_S).round() as usize).max(1),
             is_fresh: true,
         }
@@ -96,7 +99,7 @@ impl Mixer {
             glide.set_target(gain, self.is_fresh);
         }
         wet.set_target(settings.wet, self.is_fresh);
-        self.duck.set(settings.duck);
+        self.duck.set(settings.duck, self.is_fresh);
         let fade_samples = if self.is_fresh { 0 } else { self.bypass_fade_samples };
         bypass.set_target(if settings.is_bypassed { 1.0 } else { 0.0 }, fade_samples);
         self.is_fresh = false;
@@ -105,42 +108,69 @@ impl Mixer {
     /// The gains of this moment, `[stem]`, for the meters.
     #[must_use]
     pub fn gains(&self) -> [f32; NUM_STEMS] {
-        ducked(self.controls.gains.map(|glide| glide.value()), self.duck.gain())
+        ducked(self.controls.gains.map(|glide| glide.value()), self.ducking.gain)
     }
 
-    /// The ducker's gain of this moment, 0..=1, for the meters.
+    /// What the ducker does at this moment, for the meters.
     #[must_use]
-    pub fn duck_gain(&self) -> f32 {
-        self.duck.gain()
+    pub fn ducking(&self) -> Ducking {
+        self.ducking
     }
 
     /// Writes the main output, `[channel][sample]`, each as long as the block.
     pub fn mix(&mut self, block: &StemBlock<'_>, main: &mut [&mut [f32]]) {
         let main = main.iter_mut().take(block.num_channels).enumerate();
-        let Self { controls, duck, .. } = self;
-        let duck = duck.follow(block);
-        if let (true, Control::Constant(presence), Control::Constant(duck)) =
-            (controls.is_settled(), block.presence, duck)
+        let Self { controls, duck: ducker, ducking, .. } = self;
+        let duck = ducker.follow(block);
+        if let (true, Control::Constant(presence), Control::Constant(duck), Control::Constant(asked)) =
+            (controls.is_settled(), block.presence, duck, block.asked)
         {
             // Nothing moves: the same sum for all samples.
-            let shares = controls.next();
+            let (shares, duck) = (controls.next(), of_music(duck, asked));
             for (channel_idx, channel) in main {
                 let [one, other] = block.stems.map(|stem| stem[channel_idx]);
                 for (((out, dry), one), other) in channel.iter_mut().zip(block.dry[channel_idx]).zip(one).zip(other) {
                     *out = shares.mix(presence, duck, *dry, [*one, *other]);
                 }
             }
+            *ducking = Ducking { gain: duck, heard: shares.separated * presence, key_db: ducker.key_db() };
             return;
         }
         let before = *controls;
+        let (mut gain, mut heard) = (1.0, 0.0);
         for (channel_idx, channel) in main {
             *controls = before;
             for (sample_idx, out) in channel.iter_mut().enumerate().take(block.num_samples) {
                 let stems = block.stems.map(|stem| stem[channel_idx][sample_idx]);
-                let (presence, duck) = (block.presence.at(sample_idx), duck.at(sample_idx));
-                *out = controls.next().mix(presence, duck, block.dry[channel_idx][sample_idx], stems);
+                let presence = block.presence.at(sample_idx);
+                let (shares, duck) = (controls.next(), of_music(duck.at(sample_idx), block.asked.at(sample_idx)));
+                *out = shares.mix(presence, duck, block.dry[channel_idx][sample_idx], stems);
+                (gain, heard) = (duck, shares.separated * presence);
             }
         }
+        *ducking = Ducking { gain, heard, key_db: ducker.key_db() };
+    }
+}
+
+/// What the ducker does, for who looks at it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ducking {
+    /// Linear gain of the music among the stems, 0..=1.
+    gain: f32,
+    /// How much of the main output the stems are, 0..=1.
+    heard: f32,
+    /// Level of the dialogue as it is compared with the threshold, dBFS; nothing while nothing can be ducked.
+    pub key_db: Option<f32>,
+}
+
+impl Ducking {
+    /// Nothing is ducked.
+    pub const NONE: Self = Self { gain: 1.0, heard: 0.0, key_db: None };
+
+    /// How far the music in the main output is down, dB, 0 and up, where its strip is at unity.
+    #[must_use]
+    pub fn down_db(&self) -> f32 {
+        -20.0 * (1.0 - self.heard * (1.0 - self.gain)).max(1e-6).log10()
     }
 }
 

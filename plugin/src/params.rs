@@ -98,7 +98,10 @@ pub struct UnderscoreParams {
 /// How the music in the main output goes down while the dialogue is heard. A model that is asked has neither.
 #[derive(Params)]
 pub struct DuckParams {
-    /// How far, dB, 0..=24; at 0 it does not.
+    /// Whether it does.
+    #[id = "duck"]
+    pub is_on: BoolParam,
+    /// How far, dB, 0..=24.
     #[id = "duck_depth"]
     pub depth: FloatParam,
     /// The dialogue is heard from this level on, dBFS of its root mean square, -60..=0.
@@ -118,8 +121,11 @@ pub struct DuckParams {
 impl Default for DuckParams {
     fn default() -> Self {
         Self {
-            depth: decibels("Duck Music", 0.0, 0.0, 24.0),
-            threshold: decibels("Duck Threshold", -44.0, -60.0, 0.0),
+            is_on: BoolParam::new("Duck", false),
+            // Written as it is shown, with a minus, it means the same.
+            depth: decibels("Duck Depth", 12.0, 0.0, 24.0)
+                .with_string_to_value(Arc::new(|text| number_of(text, "db").map(f32::abs))),
+            threshold: decibels("Duck Threshold", -38.0, -60.0, 0.0),
             attack: milliseconds("Duck Attack", 40.0, 5.0, 500.0),
             hold: milliseconds("Duck Hold", 400.0, 0.0, 3_000.0),
             release: milliseconds("Duck Release", 800.0, 50.0, 5_000.0),
@@ -130,7 +136,7 @@ impl Default for DuckParams {
 impl DuckParams {
     fn settings(&self) -> DuckerSettings {
         DuckerSettings {
-            depth_db: self.depth.value(),
+            depth_db: if self.is_on.value() { self.depth.value() } else { 0.0 },
             threshold_db: self.threshold.value(),
             attack_s: self.attack.value() / 1e3,
             hold_s: self.hold.value() / 1e3,
@@ -219,7 +225,16 @@ fn milliseconds(name: &str, default_ms: f32, min_ms: f32, max_ms: f32) -> FloatP
     FloatParam::new(name, default_ms, range)
         .with_unit(" ms")
         .with_value_to_string(Arc::new(|time_ms| format!("{time_ms:.0}")))
-        .with_string_to_value(Arc::new(|text| number_of(text, "ms")))
+        .with_string_to_value(Arc::new(milliseconds_of))
+}
+
+/// The time that a text says, in milliseconds if it says no unit.
+fn milliseconds_of(text: &str) -> Option<f32> {
+    let text = text.trim().to_lowercase();
+    match text.strip_suffix('s') {
+        Some(seconds) if !seconds.ends_with('m') => finite(seconds).map(|time_s| 1e3 * time_s),
+        _ => number_of(&text, "ms"),
+    }
 }
 
 /// The number in a text, with or without its unit.
@@ -257,7 +272,7 @@ mod tests {
     use super::*;
 
     /// Every saved session and every automation lane refers to these. The list only ever grows.
-    const PERMANENT_IDS: [&str; 27] = [
+    const PERMANENT_IDS: [&str; 28] = [
         "model",
         "music_gain",
         "music_solo",
@@ -280,6 +295,7 @@ mod tests {
         "query_refine",
         "query_follow",
         "query_revision",
+        "duck",
         "duck_depth",
         "duck_threshold",
         "duck_attack",
@@ -330,9 +346,14 @@ mod tests {
             let read = param.string_to_normalized_value(&shown).unwrap_or_else(|| panic!("{shown}"));
             assert!((param.preview_plain(read) - param.value()).abs() < 0.5, "{shown}");
         }
-        assert_eq!(duck.threshold.to_string(), "-44.0 dB");
+        assert_eq!(duck.threshold.to_string(), "-38.0 dB");
         assert_eq!(duck.release.to_string(), "800 ms");
-        assert_eq!(duck.attack.string_to_normalized_value("fast"), None);
+        let read = |param: &FloatParam, text: &str| {
+            param.string_to_normalized_value(text).map(|normalized| param.preview_plain(normalized).round())
+        };
+        assert_eq!(read(&duck.depth, "-12 dB"), Some(12.0));
+        assert_eq!([read(&duck.release, "1.2 s"), read(&duck.release, "1200ms")], [Some(1200.0); 2]);
+        assert_eq!([read(&duck.attack, "fast"), read(&duck.attack, "s")], [None; 2]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn a_channel_count_that_is_not_offered_is_refused_and_changes_nothing() {
 
 #[test]
 fn the_params_have_their_permanent_ids() {
-    const IDS: [&str; 27] = [
+    const IDS: [&str; 28] = [
         "model",
         "music_gain",
         "dialogue_gain",
@@ -104,6 +104,7 @@ fn the_params_have_their_permanent_ids() {
         "query_refine",
         "query_follow",
         "query_revision",
+        "duck",
         "duck_depth",
         "duck_threshold",
         "duck_attack",

@@ -133,7 +133,7 @@ fn lints() -> Result<Tally> {
 
 /// What hosts load, as it is compiled for the platforms that `setup` knows beside this one, by rustc's names. Libraries only: what tests and xtask
 /// bring along wants a C compiler for each.
-const OTHER_PLATFORMS: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
+const OTHER_PLATFORMS: [&str; 2] = ["x86_64-pc-windows-msvc", "aarch64-apple-darwin"];
 
 /// The same lints for them, where their standard libraries are installed.
 fn other_platforms() -> Result<Tally> {

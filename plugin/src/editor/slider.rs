@@ -10,7 +10,7 @@ const HEIGHT: f32 = 18.0;
 const VALUE_WIDTH: f32 = 50.0;
 const HANDLE_WIDTH: f32 = 8.0;
 /// In a row: of the name, and of the number, which may have a unit.
-const NAME_WIDTH: f32 = 62.0;
+const NAME_WIDTH: f32 = 66.0;
 const ROW_VALUE_WIDTH: f32 = 60.0;
 
 /// One notch, as a share of the travel.

@@ -9,49 +9,80 @@ const DUCKED: usize = 0;
 /// The stem that it is ducked under: the dialogue.
 const KEY: usize = 1;
 
+/// What lies below is not listened to, Hz (6 dB per octave): rumble and plosives are no speech.
+const KEY_FROM_HZ: f64 = 120.0;
+
 /// The ducker of one instance.
 #[derive(Debug, Clone)]
 pub struct Duck {
     ducker: Ducker,
+    key: Key,
     /// `[sample]`: the gain of the block that was followed last.
     gains: ControlBuffer,
+}
+
+/// What is listened to.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    /// Share of the way per sample of what is taken away.
+    share: f32,
+    /// `[channel]`: what lies below.
+    low: [f32; MAX_CHANNELS],
 }
 
 impl Duck {
     /// For blocks of at most `max_samples` at `rate_hz`.
     pub fn new(rate_hz: f64, max_samples: usize) -> Self {
-        Self { ducker: Ducker::new(rate_hz), gains: ControlBuffer::new(max_samples) }
+        let share = 1.0 - (-std::f64::consts::TAU * KEY_FROM_HZ / rate_hz).exp();
+        Self {
+            ducker: Ducker::new(rate_hz),
+            key: Key { share: share as f32, low: [0.0; MAX_CHANNELS] },
+            gains: ControlBuffer::new(max_samples),
+        }
     }
 
     /// Forgets the past. Real-time safe.
     pub fn reset(&mut self) {
         self.ducker.reset();
+        self.key.low = [0.0; MAX_CHANNELS];
     }
 
-    /// From the next step on does this. Real-time safe.
-    pub fn set(&mut self, settings: DuckerSettings) {
-        self.ducker.set(settings);
+    /// From the next step on does this, `at_once` where there is no sound before it to be continuous with. Real-time safe.
+    pub fn set(&mut self, settings: DuckerSettings, at_once: bool) {
+        self.ducker.set(settings, at_once);
     }
 
-    /// Linear gain of the last sample, 0..=1.
-    pub fn gain(&self) -> f32 {
-        self.ducker.gain()
+    /// Level of the dialogue as it is compared with the threshold, dBFS; nothing while nobody listens.
+    pub fn key_db(&self) -> Option<f32> {
+        self.ducker.level_db()
     }
 
     /// The gain of the music, sample by sample. The key is the dialogue alone, before its strip: what cannot be told from it without masks, and the
     /// stems of a model that is asked, are none. Real-time safe.
     pub fn follow(&mut self, block: &StemBlock<'_>) -> Control<'_> {
-        let key = &block.stems[KEY];
-        let num_channels = block.num_channels.clamp(1, MAX_CHANNELS);
+        let Self { ducker, key, gains } = self;
+        let channels = &block.stems[KEY][..block.num_channels.clamp(1, MAX_CHANNELS)];
         let power = (0..block.num_samples).map(|sample_idx| {
             let share = block.presence.at(sample_idx) * (1.0 - block.asked.at(sample_idx));
-            let sum: f32 = key[..num_channels].iter().map(|channel| channel[sample_idx] * channel[sample_idx]).sum();
-            share * share * sum / num_channels as f32
+            let mut sum = 0.0;
+            for (low, channel) in key.low.iter_mut().zip(channels) {
+                *low += key.share * (channel[sample_idx] - *low);
+                let heard = channel[sample_idx] - *low;
+                sum += heard * heard;
+            }
+            share * share * sum / channels.len() as f32
         });
-        self.gains.clear();
-        self.ducker.follow(power, &mut self.gains);
-        self.gains.get()
+        gains.clear();
+        ducker.follow(power, gains);
+        gains.get()
     }
+}
+
+/// The ducker's gain `duck` where the stems are those of a model that is asked as far as `asked` says, which has no music.
+#[inline]
+pub fn of_music(duck: f32, asked: f32) -> f32 {
+    // What is none stays exactly 1.
+    if duck == 1.0 { 1.0 } else { duck + asked * (1.0 - duck) }
 }
 
 /// `gains`, `[stem]`, where the music is ducked by `duck`.

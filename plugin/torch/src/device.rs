@@ -111,13 +111,15 @@ fn open_cuda_libraries() -> Result<(), String> {
 
 #[cfg(windows)]
 fn open_cuda_libraries() -> Result<(), String> {
-    use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, Library};
+    use libloading::os::windows::{LOAD_LIBRARY_SEARCH_SYSTEM32, LOAD_LIBRARY_SEARCH_USER_DIRS, Library};
+
+    let places = LOAD_LIBRARY_SEARCH_USER_DIRS | LOAD_LIBRARY_SEARCH_SYSTEM32;
 
     for (name, meaning) in [("nvcuda.dll", "no NVIDIA driver"), ("torch_cuda.dll", "no CUDA libraries for libtorch")] {
         // In the system's folder the one, in that of libtorch the other, which the engine named to the loader.
         // SAFETY: both are libraries whose initialisers are meant to run when they are opened.
-        let library = unsafe { Library::load_with_flags(name, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS) }
-            .map_err(|error| format!("{meaning}: {error}"))?;
+        let library =
+            unsafe { Library::load_with_flags(name, places) }.map_err(|error| format!("{meaning}: {error}"))?;
         // Registered with libtorch for the life of the process: never closed.
         std::mem::forget(library);
     }

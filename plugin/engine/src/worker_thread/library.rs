@@ -9,13 +9,19 @@ use underscore_backend::{Backend, ENTRY_SYMBOL, EntryFn, LIBRARY_FILE, LIBTORCH_
 use super::shared_object::{self, SharedObjectError, check_whole};
 use crate::resources::Resources;
 
-/// Libraries whose files are looked at before the backend is opened: the large ones, which an interrupted copy tears.
-const LIBTORCH_FILES: [&str; 2] = if cfg!(target_os = "macos") {
-    ["lib/libtorch/libtorch_cpu.dylib", "lib/libtorch/libc10.dylib"]
+/// Libraries whose files are looked at before the backend is opened: the large ones, which an interrupted copy tears, and elsewhere than on
+/// Linux, whose loader says what it misses, all.
+const LIBTORCH_FILES: &[&str] = if cfg!(target_os = "macos") {
+    &[
+        "lib/libtorch/libtorch_cpu.dylib",
+        "lib/libtorch/libc10.dylib",
+        "lib/libtorch/libomp.dylib",
+        "lib/libtorch/libtorch.dylib",
+    ]
 } else if cfg!(windows) {
-    ["lib/libtorch/torch_cpu.dll", "lib/libtorch/c10.dll"]
+    &["lib/libtorch/torch_cpu.dll", "lib/libtorch/c10.dll", "lib/libtorch/libiomp5md.dll", "lib/libtorch/uv.dll"]
 } else {
-    ["lib/libtorch/libtorch_cpu.so", "lib/libtorch/libc10.so"]
+    &["lib/libtorch/libtorch_cpu.so", "lib/libtorch/libc10.so"]
 };
 
 /// What a message ends with while nothing was opened.

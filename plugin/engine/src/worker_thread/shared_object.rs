@@ -77,10 +77,13 @@ pub unsafe fn open(path: &Path, _libraries: &Path) -> Result<libloading::Library
 pub unsafe fn open(path: &Path, libraries: &Path) -> Result<libloading::Library, libloading::Error> {
     use std::os::windows::ffi::OsStrExt;
 
-    use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, Library};
+    use libloading::os::windows::{
+        LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32, LOAD_LIBRARY_SEARCH_USER_DIRS, Library,
+    };
     use windows_sys::Win32::System::LibraryLoader::AddDllDirectory;
 
-    // There are no run paths here: unless it is told, the system looks in the host's own folder and along PATH. Both calls want
+    // There are no run paths here: unless it is told, the system looks in the host's own folder and along PATH, where other libraries of
+    // these names may lie (OpenMP's is common). Both calls want
     // whole paths with backslashes; where there is none to be had, the second says what is wrong.
     let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let libraries: Vec<u16> = whole(libraries).as_os_str().encode_wide().chain([0]).collect();
@@ -89,7 +92,10 @@ pub unsafe fn open(path: &Path, libraries: &Path) -> Result<libloading::Library,
     unsafe { AddDllDirectory(libraries.as_ptr()) };
     // SAFETY: the caller's.
     unsafe {
-        Library::load_with_flags(whole(path), LOAD_LIBRARY_SEARCH_DEFAULT_DIRS | LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR)
+        Library::load_with_flags(
+            whole(path),
+            LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_USER_DIRS | LOAD_LIBRARY_SEARCH_SYSTEM32,
+        )
     }
     .map(Into::into)
 }
