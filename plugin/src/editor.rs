@@ -254,7 +254,7 @@ impl EditorApp {
         }
         levels::draw_in_out(&mut panel(ui, next(80.0)), &self.input, &self.output);
         let (down_db, key_db) = self.ducking.map_or((0.0, None), |(down_db, key_db, _)| (down_db, key_db));
-        let ducking = separation_panel::Ducking { is_offered: !is_asked, down_db, key_db };
+        let ducking = separation_panel::DuckFigures { is_offered: !is_asked, down_db, key_db };
         separation_panel::draw(&mut panel(ui, rest), setter, &params, &ducking, self.status.as_ref());
 
         let mut status = Rect::from_min_max(

@@ -10,10 +10,10 @@ use crate::mixer::Ducking;
 /// Stands where no block said anything, or had nothing to say: below all levels that there are.
 const NOTHING: f32 = -1e3;
 
-/// Peaks since the editor last looked, linear.
+/// Peaks since the editor last looked.
 #[derive(Debug)]
 pub struct Meters {
-    /// `[stem][channel]`: what the stem adds to the mix of stems, before that is mixed with the delayed input (dry/wet).
+    /// `[stem][channel]`, linear, as those below: what the stem adds to the mix of stems, before that is mixed with the delayed input (dry/wet).
     stems: [[AtomicF32; MAX_CHANNELS]; NUM_STEMS],
     /// `[channel]`: the delayed input.
     input: [AtomicF32; MAX_CHANNELS],

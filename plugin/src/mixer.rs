@@ -1,8 +1,9 @@
 //! From stems to the main output: gains, solo and mute, ducking, dry/wet and bypass. Pure arithmetic, without clicks.
 //!
 //! `main = (1 − separated) · dry + separated · (presence · Σ gain · stem + (1 − presence) · stand-in · dry)`, with
-//! `separated = wet · (1 − bypass)`; the music's gain is its strip's times the ducker's. Where that is 0 the dry signal is copied, so that a bypassed plugin is a delay and nothing
-//! else, bit for bit; and so is one without masks, as long as a strip is at unity or above.
+//! `separated = wet · (1 − bypass)`; the music's gain is its strip's times the ducker's. Where `separated` is 0 the dry signal is copied,
+//! so that a bypassed plugin is a delay and nothing else, bit for bit; and so is one without masks, as long as a strip is at unity or
+//! above.
 //!
 //! Without masks nothing is known of the stems: the programme stands in for them, at the gain of the louder strip, so that what is
 //! turned down or muted as a whole stays so, and speech is as loud as before; but never louder than it came.

@@ -212,10 +212,7 @@ pub(crate) fn percentage(name: &str, default: f32, max: f32) -> FloatParam {
 fn decibels(name: &str, default_db: f32, min_db: f32, max_db: f32) -> FloatParam {
     FloatParam::new(name, default_db, FloatRange::Linear { min: min_db, max: max_db })
         .with_unit(" dB")
-        .with_value_to_string(Arc::new(|level_db| {
-            let tenths = (level_db * 10.0).round() / 10.0;
-            format!("{:.1}", if tenths == 0.0 { 0.0 } else { tenths })
-        }))
+        .with_value_to_string(Arc::new(decibels_to_text))
         .with_string_to_value(Arc::new(|text| number_of(text, "db")))
 }
 
@@ -243,12 +240,17 @@ fn number_of(text: &str, unit: &str) -> Option<f32> {
     finite(text.strip_suffix(unit).unwrap_or(&text))
 }
 
-/// Linear gain as decibels, one decimal, `-inf` for silence; never `-0.0`.
+/// Linear gain as decibels, `-inf` for silence.
 fn gain_to_text(gain: f32) -> String {
     if gain < util::MINUS_INFINITY_GAIN {
         return "-inf".into();
     }
-    let tenths = (util::gain_to_db(gain) * 10.0).round() / 10.0;
+    decibels_to_text(util::gain_to_db(gain))
+}
+
+/// Decibels with one decimal; never `-0.0`.
+fn decibels_to_text(level_db: f32) -> String {
+    let tenths = (level_db * 10.0).round() / 10.0;
     format!("{:.1}", if tenths == 0.0 { 0.0 } else { tenths })
 }
 

@@ -117,12 +117,6 @@ impl Ducker {
         if depth_db.is_finite() { depth_db.max(0.0) } else { 0.0 }
     }
 
-    /// The gain of the last sample, linear, 0..=1.
-    #[must_use]
-    pub fn gain(&self) -> f32 {
-        self.gain.value()
-    }
-
     /// The key's level as it is compared with the threshold, dBFS; nothing while no key is looked at.
     #[must_use]
     pub fn level_db(&self) -> Option<f32> {
@@ -368,11 +362,11 @@ mod tests {
         let mut buffer = ControlBuffer::new(48_000);
         ducker.set(SETTINGS, true);
         ducker.follow(std::iter::repeat_n(1.0, 48_000), &mut buffer);
-        assert!(ducker.gain() < 0.26 && ducker.level_db().is_some_and(|level_db| level_db.abs() < 0.01));
+        assert!(ducker.gain.value() < 0.26 && ducker.level_db().is_some_and(|level_db| level_db.abs() < 0.01));
         ducker.set(DuckerSettings { depth_db: 0.0, ..SETTINGS }, false);
         buffer.clear();
         ducker.follow(std::iter::repeat_n(1.0, 48_000), &mut buffer);
-        assert_eq!((ducker.gain(), ducker.level_db()), (1.0, None));
+        assert_eq!((ducker.gain.value(), ducker.level_db()), (1.0, None));
         buffer.clear();
         ducker.follow(std::iter::repeat_n(1.0, 480), &mut buffer);
         assert_eq!(buffer.get(), Control::Constant(1.0));
@@ -387,7 +381,7 @@ mod tests {
         ducker.set(DuckerSettings { hold_s: 0.1, ..SETTINGS }, false);
         buffer.clear();
         ducker.follow(std::iter::repeat_n(0.0, 48_000), &mut buffer);
-        assert_eq!(ducker.gain(), 1.0);
+        assert_eq!(ducker.gain.value(), 1.0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{slider, status_panel, theme, toggle};
 use crate::params::{DuckParams, UnderscoreParams};
 
 /// What the ducker does now.
-pub struct Ducking {
+pub struct DuckFigures {
     /// Whether the model has a music and a dialogue.
     pub is_offered: bool,
     /// How far the music in the main output is down, dB, 0 and up.
@@ -22,7 +22,7 @@ pub fn draw(
     ui: &mut Ui,
     setter: &ParamSetter,
     params: &UnderscoreParams,
-    ducking: &Ducking,
+    ducking: &DuckFigures,
     status: Option<&StatusSnapshot>,
 ) {
     ui.label(RichText::new("SEPARATION").size(13.0).color(theme::TEXT));
@@ -63,12 +63,12 @@ fn divide(ui: &mut Ui) {
     ui.add_space(2.0);
 }
 
-fn is_down(ducking: &Ducking) -> bool {
+fn is_down(ducking: &DuckFigures) -> bool {
     ducking.down_db >= 0.05
 }
 
 /// The switch, what the ducker hears, and what it does.
-fn draw_duck_figures(ui: &mut Ui, setter: &ParamSetter, params: &DuckParams, ducking: &Ducking) {
+fn draw_duck_figures(ui: &mut Ui, setter: &ParamSetter, params: &DuckParams, ducking: &DuckFigures) {
     ui.horizontal(|ui| {
         toggle::draw(ui, setter, &params.is_on, "DUCK", vec2(62.0, 22.0), theme::MUSIC).on_hover_text(
             "The music in the main output goes down by itself while the dialogue is heard. The buses stay as they are.",
