@@ -121,7 +121,7 @@ pub struct DuckParams {
 impl Default for DuckParams {
     fn default() -> Self {
         Self {
-            is_on: BoolParam::new("Duck", false),
+            is_on: switch("Duck", false),
             // Written as it is shown, with a minus, it means the same.
             depth: decibels("Duck Depth", 12.0, 0.0, 24.0)
                 .with_string_to_value(Arc::new(|text| number_of(text, "db").map(f32::abs))),
@@ -152,15 +152,15 @@ impl Default for UnderscoreParams {
             missing_model: MissingModel::default(),
             model: EnumParam::new("Model", Model::default()).non_automatable(),
             music_gain: gain("Music Gain"),
-            music_solo: BoolParam::new("Music Solo", false),
-            music_mute: BoolParam::new("Music Mute", false),
+            music_solo: switch("Music Solo", false),
+            music_mute: switch("Music Mute", false),
             dialogue_gain: gain("Dialogue Gain"),
-            dialogue_solo: BoolParam::new("Dialogue Solo", false),
-            dialogue_mute: BoolParam::new("Dialogue Mute", false),
+            dialogue_solo: switch("Dialogue Solo", false),
+            dialogue_mute: switch("Dialogue Mute", false),
             strength: percentage("Strength", 1.0, 2.0),
-            stereo_link: BoolParam::new("Stereo Link", true),
+            stereo_link: switch("Stereo Link", true),
             dry_wet: percentage("Dry/Wet", 1.0, 1.0),
-            bypass: BoolParam::new("Bypass", false).make_bypass(),
+            bypass: switch("Bypass", false).make_bypass(),
             device: EnumParam::new("Device", Device::Auto).non_automatable(),
             question: QuestionParams::default(),
             duck: DuckParams::default(),
@@ -198,6 +198,15 @@ fn gain(name: &str) -> FloatParam {
         .with_unit(" dB")
         .with_value_to_string(Arc::new(gain_to_text))
         .with_string_to_value(Arc::new(text_to_gain))
+}
+
+/// A switch. What says neither on nor off is no value of it: the framework takes that for off.
+pub(crate) fn switch(name: &str, default: bool) -> BoolParam {
+    BoolParam::new(name, default).with_string_to_value(Arc::new(|text| match text.trim().to_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Some(true),
+        "off" | "false" | "no" | "0" => Some(false),
+        _ => None,
+    }))
 }
 
 /// A share of 1, shown in per cent.
@@ -331,11 +340,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_no_value() {
+    fn what_is_no_number_is_no_value_nor_is_what_says_neither_on_nor_off() {
         let params = UnderscoreParams::default();
+        for (text, normalized) in [("On", 1.0), ("off", 0.0), ("1", 1.0), ("true", 1.0)] {
+            assert_eq!(params.bypass.string_to_normalized_value(text), Some(normalized), "{text}");
+        }
         for text in ["nan", "inf", "dB", "", "twelve"] {
             assert_eq!(text_to_gain(text), None, "{text}");
             assert_eq!(params.strength.string_to_normalized_value(text), None, "{text}");
+            assert_eq!(params.duck.is_on.string_to_normalized_value(text), None, "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use nice_plug::prelude::*;
 use underscore_engine::{Catalogue, KeptExample, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question, Space};
 
 use crate::choices::name_of;
-use crate::params::{finite, percentage};
+use crate::params::{self, finite, percentage};
 use crate::query::{Preset, SavedQuery};
 
 /// What is asked for. Hidden as long as no model ships that is asked: nobody is to wonder at params that do nothing.
@@ -56,7 +56,7 @@ impl Default for QuestionParams {
         let boards = Arc::default();
         let is_hidden = !Catalogue::shipped().models().iter().any(ModelSpec::is_asked);
         let switch = |name| {
-            let param = BoolParam::new(name, false);
+            let param = params::switch(name, false);
             if is_hidden { param.hide() } else { param }
         };
         let preset = |name| {
