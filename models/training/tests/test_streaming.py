@@ -21,6 +21,8 @@ FORMS = {
     "fine, full band alone": dict(bands=SMALL_FULL, dilation=None, look_ahead="fine"),
     "exact, the paper's 2D": dict(dilation=(2, 2), look_ahead="full"),
     "exact, the paper's F": dict(dilation=(1, 2), look_ahead="full"),
+    "exact, the paper's T": dict(dilation=(2, 1), look_ahead="full"),
+    "exact, full band": dict(dilation=(1, 2), look_ahead="full", axis="bent"),
     "exact, the paper's MM": dict(dilation=None, look_ahead="full"),
     "exact, the paper's M": dict(bands=SMALL_FULL, dilation=None, look_ahead="full"),
 }
@@ -88,7 +90,24 @@ def test_a_long_stream_forgets_how_long_it_is() -> None:
     state[0] += 1e9
     with torch.no_grad():
         mask, after = model(spectrum, state)
-    assert torch.isfinite(mask).all() and after[0].max() == 4096
+    assert torch.isfinite(mask).all() and after[0].max() == model.counted_frames
+
+
+@pytest.mark.parametrize("form", ["fine, dilated in frequency", "exact, full band"])
+def test_a_stream_beside_an_elder_one_is_what_it_is_alone(form: str) -> None:
+    net, model = both_forms(form)
+    script = torch.jit.script(model)
+    num_before, num_frames = 3 * CALL_FRAMES, -(-(model.look_ahead_frames + 32) // CALL_FRAMES) * CALL_FRAMES
+    spectrum = contract.test_spectrum(net.grid, num_before + num_frames, 2).double()
+    spectrum[1] = 0.1 * spectrum[1].flip(0)
+    elder, younger = spectrum[:1], spectrum[1:, num_before:]
+    alone = [contract.run_calls(model, given, zero_state(model, 1), CALL_FRAMES)[0, 0] for given in (elder, younger)]
+    _, state = contract.run_on(model, elder[:, :num_before], zero_state(model, 1), CALL_FRAMES)
+    for order in ((0, 1), (1, 0)):
+        pair = [(state, zero_state(model, 1))[place] for place in order]
+        beside = contract.run_calls(script, spectrum[list(order), num_before:], [torch.cat(both) for both in zip(*pair)], CALL_FRAMES)[0]
+        expected = torch.stack([(alone[0][num_before:], alone[1])[place] for place in order])
+        assert float((beside - expected).abs().max()) < 1e-9
 
 
 def test_what_a_mask_looks_back_on_is_as_stated() -> None:

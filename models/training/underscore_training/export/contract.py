@@ -120,13 +120,20 @@ def run_calls(
     model: nn.Module, spectrum: Tensor, state: list[Tensor], frames_per_call: int, embedding: Tensor | None = None
 ) -> Tensor:
     """Call by call from `state`: spectrum `[channel, frame, bin, 2]` -> mask `[stem, channel, frame, bin]`."""
+    return run_on(model, spectrum, state, frames_per_call, embedding)[0]
+
+
+def run_on(
+    model: nn.Module, spectrum: Tensor, state: list[Tensor], frames_per_call: int, embedding: Tensor | None = None
+) -> tuple[Tensor, list[Tensor]]:
+    """The same, and the state after it."""
     masks = []
     asked = () if embedding is None else (embedding,)
     with torch.no_grad():
         for call in spectrum.split(frames_per_call, dim=1):
             mask, state = model(call.contiguous(), state, *asked)
             masks.append(mask)
-    return torch.cat(masks, dim=2)
+    return torch.cat(masks, dim=2), state
 
 
 def little_endian(tensor: Tensor) -> bytes:

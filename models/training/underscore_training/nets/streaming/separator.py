@@ -12,8 +12,8 @@ from .delay import Delay
 from .dense import StreamingDenseBlock
 from .multiscale import StreamingMultiscaleNet
 
-COUNTED_FRAMES = 4096
-"""The count of frames stands still here: more than any look-ahead."""
+def slice_of(state: list[Tensor], first_channel: int, num_channels: int) -> list[Tensor]:
+    return [value.narrow(0, first_channel, num_channels) for value in state]
 
 
 class StreamingSeparator(nn.Module):
@@ -21,6 +21,10 @@ class StreamingSeparator(nn.Module):
 
     States in order: frames so far, level, full band, low band and high band with their
     delays, last block. All zero is a reset.
+
+    Frames are counted up to the look-ahead: from then on no layer computes anything that lies
+    before the clip. Channels of one call may be of different age, as streams side by side are;
+    until they have all come so far each is then computed by itself.
     """
 
     frames_per_call = FRAMES_PER_CALL
@@ -46,7 +50,8 @@ class StreamingSeparator(nn.Module):
         self.lag: int = lag
         self.look_ahead_frames: int = lag + self.last.lag
         self.split: int = SPLIT_BAND
-        self.counted_frames: int = COUNTED_FRAMES
+        # In whole calls: pools are counted from the first frame.
+        self.counted_frames: int = self.look_ahead_frames + -self.look_ahead_frames % FRAMES_PER_CALL
 
     @torch.jit.ignore
     def state_shapes(self) -> list[list[int]]:
@@ -65,6 +70,23 @@ class StreamingSeparator(nn.Module):
 
         The mask at place `j` belongs to the frame `look_ahead_frames` before place `j`.
         """
+        num_channels = spectrum.shape[0]
+        is_of_one_age = num_channels == 1 or bool((state[0] == state[0][0]).all().item())
+        num_groups = 1 if is_of_one_age else num_channels
+        size = num_channels // num_groups
+        masks: list[Tensor] = []
+        states: list[list[Tensor]] = []
+        for idx in range(num_groups):
+            its = slice_of(state, idx * size, size) if num_groups > 1 else state
+            mask, after = self.of_one_age(spectrum[idx * size : (idx + 1) * size], its)
+            masks.append(mask)
+            states.append(after)
+        if num_groups == 1:
+            return masks[0], states[0]
+        return torch.cat(masks, dim=1), [torch.cat([after[place] for after in states]) for place in range(len(state))]
+
+    def of_one_age(self, spectrum: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """`forward` of channels that have come equally far."""
         first_frame = int(state[0][0, 0].item())
         magnitude = magnitude_of(spectrum)
         levelled, level = self.axis(magnitude, state[1])
