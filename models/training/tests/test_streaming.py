@@ -93,21 +93,10 @@ def test_a_long_stream_forgets_how_long_it_is() -> None:
     assert torch.isfinite(mask).all() and after[0].max() == model.counted_frames
 
 
-@pytest.mark.parametrize("form", ["fine, dilated in frequency", "exact, full band"])
-def test_a_stream_beside_an_elder_one_is_what_it_is_alone(form: str) -> None:
-    net, model = both_forms(form)
-    script = torch.jit.script(model)
-    num_before, num_frames = 3 * CALL_FRAMES, -(-(model.look_ahead_frames + 32) // CALL_FRAMES) * CALL_FRAMES
-    spectrum = contract.test_spectrum(net.grid, num_before + num_frames, 2).double()
-    spectrum[1] = 0.1 * spectrum[1].flip(0)
-    elder, younger = spectrum[:1], spectrum[1:, num_before:]
-    alone = [contract.run_calls(model, given, zero_state(model, 1), CALL_FRAMES)[0, 0] for given in (elder, younger)]
-    _, state = contract.run_on(model, elder[:, :num_before], zero_state(model, 1), CALL_FRAMES)
-    for order in ((0, 1), (1, 0)):
-        pair = [(state, zero_state(model, 1))[place] for place in order]
-        beside = contract.run_calls(script, spectrum[list(order), num_before:], [torch.cat(both) for both in zip(*pair)], CALL_FRAMES)[0]
-        expected = torch.stack([(alone[0][num_before:], alone[1])[place] for place in order])
-        assert float((beside - expected).abs().max()) < 1e-9
+def test_channels_are_of_one_age_and_the_state_says_so() -> None:
+    """The plugin lays streams side by side only where all of a state belongs to a channel."""
+    _, model = both_forms("exact, full band")
+    assert [shape for shape in model.state_shapes() if shape[0] != -1] == [[1, 1]]
 
 
 def test_what_a_mask_looks_back_on_is_as_stated() -> None:

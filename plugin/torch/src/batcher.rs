@@ -67,7 +67,8 @@ struct Job {
 
 impl Job {
     fn size(&self) -> Size {
-        Size { num_channels: self.slots.len(), num_frames: self.spectrum.size()[1] as usize }
+        // All jobs of a batcher are of its one model.
+        Size { model: Some(0), num_channels: self.slots.len(), num_frames: self.spectrum.size()[1] as usize }
     }
 }
 

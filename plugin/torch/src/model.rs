@@ -10,7 +10,7 @@ use crate::batcher::Batcher;
 use crate::error::{BackendError, cause};
 use crate::metadata::Metadata;
 use crate::network::Network;
-use crate::pool::Pool;
+use crate::pool::Company;
 use crate::{archive, device, packing};
 
 /// A model on its device.
@@ -28,8 +28,8 @@ pub(crate) struct Model {
 pub(crate) enum Sharing {
     /// Not at all: each call runs by itself, on the thread that makes it.
     None,
-    /// Calls that find no processor free run together.
-    Processors(Pool),
+    /// Calls that find no processor free wait for one.
+    Processors(Company),
     /// All that waits runs together.
     Card(Batcher),
 }
@@ -50,13 +50,13 @@ impl Model {
             packing::pack(&module).map_err(not_a_model)?;
         }
         let network = Arc::new(Network { module, device, metadata });
-        let sharing = if !network.metadata.has_state_by_channel() {
-            // What belongs to no channel cannot lie beside another stream's.
-            Sharing::None
-        } else if is_card {
-            Sharing::Card(Batcher::start(network.clone())?)
-        } else {
-            Sharing::Processors(Pool::new(std::thread::available_parallelism().map_or(1, usize::from)))
+        // What belongs to no channel cannot lie beside another stream's.
+        let has_state_by_channel = network.metadata.has_state_by_channel();
+        let sharing = match (is_card, has_state_by_channel) {
+            (true, true) => Sharing::Card(Batcher::start(network.clone())?),
+            (true, false) => Sharing::None,
+            (false, true) => Sharing::Processors(Company::OfItsModel),
+            (false, false) => Sharing::Processors(Company::None),
         };
         Ok(Self { network, sharing, metadata_json: extras.metadata, test_vector: extras.test_vector })
     }

@@ -1,9 +1,14 @@
-//! Streams through one model on the processor, run together where more of them wait than there are processors.
+//! Streams through models on the processor: of all that wait in this process as many are run at a time as there are processors, those of one
+//! model together.
 //!
 //! A batch fetches weights once, and launches each of a call's hundreds of operations once: eight streams of `music-5` take four fifths of what
 //! they take one by one, of `live-1`, whose calls are short, half to three quarters (`python -m underscore_training.evaluate.batched FILE
 //! --streams 1 8`).
+//!
+//! One pool for all models: calls of two of them on one processor would each take twice as long, and be late together. Who waited longest is
+//! next, whatever its model.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tch::Tensor;
@@ -16,6 +21,7 @@ use crate::urgency::Urgency;
 
 /// A call of one stream, `[channel, ...]` each, as [`Network::forward`] takes it.
 struct Call {
+    network: Arc<Network>,
     spectrum: Tensor,
     state: Vec<Tensor>,
     embedding: Option<Tensor>,
@@ -24,47 +30,55 @@ struct Call {
 /// What comes of it: masks `[stem, channel, frame, bin]`, next state.
 type Found = (Tensor, Vec<Tensor>);
 
-/// Whose turn it is, of all streams of one model.
-pub(crate) struct Pool {
-    turns: Turns<Call, Result<Found, BackendError>, Urgency>,
+/// With whom calls of a model may be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// With calls of its other streams.
+    OfItsModel,
+    /// By themselves: their state cannot lie beside another one.
+    None,
 }
 
-impl Pool {
-    /// For `num_processors` calls or batches at a time.
-    pub(crate) fn new(num_processors: usize) -> Self {
-        Self { turns: Turns::new(num_processors) }
-    }
-
-    /// Runs a call of one stream, with others where some wait. Arguments and results are those of [`Network::forward`].
-    pub(crate) fn run(
-        &self,
-        network: &Network,
-        spectrum: Tensor,
-        state: Vec<Tensor>,
-        embedding: Option<Tensor>,
-    ) -> Result<Found, BackendError> {
-        let &[num_channels, num_frames, ..] = spectrum.size().as_slice() else {
-            return network.forward(spectrum, state, embedding);
-        };
-        let size = Size { num_channels: num_channels as usize, num_frames: num_frames as usize };
-        // The engine grants a call half the time that its sound lasts, and more.
-        let patience = Duration::from_secs_f64(0.5 * network.metadata.hop_s * num_frames as f64);
-        let call = Call { spectrum, state, embedding };
-        let found = self.turns.run(call, size, Urgency::of_this_thread(), patience, |calls| run(network, calls));
-        found.unwrap_or_else(|| {
-            Err(BackendError::RunFailed { reason: "the thread that ran this call with others gave up".to_owned() })
-        })
-    }
+/// Whose turn it is, of all streams of this process.
+fn turns() -> &'static Turns<Call, Result<Found, BackendError>, Urgency> {
+    static TURNS: OnceLock<Turns<Call, Result<Found, BackendError>, Urgency>> = OnceLock::new();
+    TURNS.get_or_init(|| Turns::new(std::thread::available_parallelism().map_or(1, usize::from)))
 }
 
-/// What comes of each of `calls`.
-fn run(network: &Network, mut calls: Vec<Call>) -> Vec<Result<Found, BackendError>> {
+/// Runs a call of one stream, with others where some wait. Arguments and results are those of [`Network::forward`].
+pub(crate) fn run(
+    network: &Arc<Network>,
+    company: Company,
+    spectrum: Tensor,
+    state: Vec<Tensor>,
+    embedding: Option<Tensor>,
+) -> Result<Found, BackendError> {
+    let &[num_channels, num_frames, ..] = spectrum.size().as_slice() else {
+        return network.forward(spectrum, state, embedding);
+    };
+    let size = Size {
+        // Its address: a call that waits keeps its network alive.
+        model: (company == Company::OfItsModel).then(|| Arc::as_ptr(network) as usize),
+        num_channels: num_channels as usize,
+        num_frames: num_frames as usize,
+    };
+    // The engine grants a call half the time that its sound lasts, and more.
+    let patience = Duration::from_secs_f64(0.5 * network.metadata.hop_s * num_frames as f64);
+    let call = Call { network: network.clone(), spectrum, state, embedding };
+    turns().run(call, size, Urgency::of_this_thread(), patience, run_batch).unwrap_or_else(|| {
+        Err(BackendError::RunFailed { reason: "the thread that ran this call with others gave up".to_owned() })
+    })
+}
+
+/// What comes of each of `calls`, which are of one network.
+fn run_batch(mut calls: Vec<Call>) -> Vec<Result<Found, BackendError>> {
     if calls.len() <= 1 {
         let only = calls.pop();
-        return only.map(|call| network.forward(call.spectrum, call.state, call.embedding)).into_iter().collect();
+        return only.map(|call| call.network.forward(call.spectrum, call.state, call.embedding)).into_iter().collect();
     }
     let num_calls = calls.len();
-    match run_together(network, calls) {
+    let network = calls[0].network.clone();
+    match run_together(&network, calls) {
         Ok(found) => found.into_iter().map(Ok).collect(),
         Err(error) => (0..num_calls).map(|_| Err(error.for_another())).collect(),
     }

@@ -10,6 +10,7 @@ use crate::device;
 use crate::error::BackendError;
 use crate::model::{Model, Sharing};
 use crate::network::check_len;
+use crate::pool;
 
 /// The running state of one stream.
 pub(crate) struct Session {
@@ -106,8 +107,8 @@ impl Session {
             State::Own(state) => {
                 let before = std::mem::take(state);
                 let (found, after) = match &self.model.sharing {
-                    Sharing::Processors(pool) if manner == Manner::TOGETHER => {
-                        pool.run(network, spectrum, before, embedding)?
+                    Sharing::Processors(company) if manner == Manner::TOGETHER => {
+                        pool::run(network, *company, spectrum, before, embedding)?
                     }
                     _ => network.forward(spectrum, before, embedding)?,
                 };

@@ -31,7 +31,7 @@ class Exportable(Protocol):
     frames_per_call: int
     look_ahead_frames: int
     look_back_frames: int
-    # Channels know nothing of each other: the plugin lays streams side by side.
+    # Channels know nothing of each other: the plugin lays streams side by side, where each of the shapes begins with the channels (-1).
     # May have `recurrent_weights` and `use_packed`, and `flatten_recurrent_weights`, beside `forward`; see `nets.streaming.recurrent`. One that
     # is asked by example has `embedding_size`, `query_frames` and `encode(spectrum) -> (mean, log_var)`, and its `forward` a third input,
     # `[channel, embedding]`.

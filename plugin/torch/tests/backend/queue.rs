@@ -10,7 +10,7 @@ pub(crate) use tested::{Size, take_batch};
 type Call = (usize, Size);
 
 fn calls(sizes: &[(usize, usize)]) -> VecDeque<Call> {
-    let size = |&(num_channels, num_frames)| Size { num_channels, num_frames };
+    let size = |&(num_channels, num_frames)| Size { model: Some(1), num_channels, num_frames };
     sizes.iter().map(size).enumerate().collect()
 }
 
@@ -29,6 +29,19 @@ fn batches(sizes: &[(usize, usize)], most_calls: usize, most_channels: usize) ->
 fn what_waits_is_one_batch_in_the_order_in_which_it_came() {
     assert_eq!(batches(&[(1, 8), (2, 8), (1, 8)], 9, 9), [[0, 1, 2]]);
     assert!(batches(&[], 9, 9).is_empty());
+}
+
+#[test]
+fn calls_of_other_models_and_those_that_run_by_themselves_are_batches_of_their_own_in_turn() {
+    let of = |model| Size { model, num_channels: 1, num_frames: 8 };
+    let models = [Some(1), Some(2), None, Some(1), None, Some(2)];
+    let mut waiting: VecDeque<Call> = models.into_iter().map(of).enumerate().collect();
+    let mut found = Vec::new();
+    while !waiting.is_empty() {
+        let batch = take_batch(&mut waiting, 9, 9, |(_, size)| *size);
+        found.push(batch.into_iter().map(|(place, _)| place).collect::<Vec<_>>());
+    }
+    assert_eq!(found, [vec![0, 3], vec![1, 5], vec![2], vec![4]]);
 }
 
 #[test]

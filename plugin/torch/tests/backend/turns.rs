@@ -12,7 +12,7 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 use tested::Turns;
 
-const SIZE: Size = Size { num_channels: 1, num_frames: 1 };
+const SIZE: Size = Size { model: Some(1), num_channels: 1, num_frames: 1 };
 const LONG: Duration = Duration::from_secs(20);
 
 /// Calls are numbers, and what comes of one is its double.

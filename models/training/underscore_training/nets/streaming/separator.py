@@ -12,10 +12,6 @@ from .delay import Delay
 from .dense import StreamingDenseBlock
 from .multiscale import StreamingMultiscaleNet
 
-def slice_of(state: list[Tensor], first_channel: int, num_channels: int) -> list[Tensor]:
-    return [value.narrow(0, first_channel, num_channels) for value in state]
-
-
 class StreamingSeparator(nn.Module):
     """A trained `DMMDenseNet` of any form in calls of 8 frames: it equals the whole clip from frame 0 on, and computes nothing twice.
 
@@ -23,8 +19,9 @@ class StreamingSeparator(nn.Module):
     delays, last block. All zero is a reset.
 
     Frames are counted up to the look-ahead: from then on no layer computes anything that lies
-    before the clip. Channels of one call may be of different age, as streams side by side are;
-    until they have all come so far each is then computed by itself.
+    before the clip. The count is one for all channels, which its shape says: a stream that began
+    at another time has no place beside them. So much state is copied in and out of a batch that it
+    would gain nothing.
     """
 
     frames_per_call = FRAMES_PER_CALL
@@ -57,7 +54,7 @@ class StreamingSeparator(nn.Module):
     def state_shapes(self) -> list[list[int]]:
         """Shapes of the state tensors, -1 standing for the number of channels."""
         bands = self.axis.num_bands
-        shapes = [[-1, 1], [-1, 2]]
+        shapes = [[1, 1], [-1, 2]]
         parts = [(self.full, self.full_wait, bands)]
         if self.has_parts:
             parts += [(self.low, self.low_wait, SPLIT_BAND), (self.high, self.high_wait, bands - SPLIT_BAND)]
@@ -70,23 +67,6 @@ class StreamingSeparator(nn.Module):
 
         The mask at place `j` belongs to the frame `look_ahead_frames` before place `j`.
         """
-        num_channels = spectrum.shape[0]
-        is_of_one_age = num_channels == 1 or bool((state[0] == state[0][0]).all().item())
-        num_groups = 1 if is_of_one_age else num_channels
-        size = num_channels // num_groups
-        masks: list[Tensor] = []
-        states: list[list[Tensor]] = []
-        for idx in range(num_groups):
-            its = slice_of(state, idx * size, size) if num_groups > 1 else state
-            mask, after = self.of_one_age(spectrum[idx * size : (idx + 1) * size], its)
-            masks.append(mask)
-            states.append(after)
-        if num_groups == 1:
-            return masks[0], states[0]
-        return torch.cat(masks, dim=1), [torch.cat([after[place] for after in states]) for place in range(len(state))]
-
-    def of_one_age(self, spectrum: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """`forward` of channels that have come equally far."""
         first_frame = int(state[0][0, 0].item())
         magnitude = magnitude_of(spectrum)
         levelled, level = self.axis(magnitude, state[1])
