@@ -166,7 +166,10 @@ impl NiceEguiApp for EditorApp {
                     // A host that runs nothing just now would not be asked by `process`.
                     gui.request_restart();
                 }
-                self.tell_of_examples(&gui.param_setter());
+                // A name that is being typed is told of once, when it is done.
+                if !ui.ctx().egui_wants_keyboard_input() {
+                    self.tell_of_examples(&gui.param_setter());
+                }
                 // What a newer version saved is more than this one knows.
                 if self.params.state_version.notice().is_none() {
                     self.kept_state.keep(&gui);

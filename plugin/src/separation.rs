@@ -162,6 +162,8 @@ impl Separation {
     /// Forgets all audio. An engine that waits takes over at once: there is nothing to be continuous with. But while it plays, one whose model
     /// is still loading is no better than the current one. Real-time safe.
     pub fn reset(&mut self) {
+        // A host that runs nothing while it stands still has taken none in.
+        self.take_new();
         self.current.reset();
         if let Some(next) = &mut self.next {
             next.engine.reset();

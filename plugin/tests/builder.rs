@@ -172,3 +172,21 @@ fn an_audio_server_with_a_clock_of_its_own_is_told_of_where_nobody_lines_up() {
         }
     }
 }
+
+#[test]
+fn what_was_chosen_while_the_host_ran_nothing_is_heard_from_the_first_block_after_a_reset() {
+    hide_libtorch();
+    let builder = Builder::of(catalogue());
+    let mut separation = builder.activate(HostConfig { lines_up: false, ..HOST }, key("a")).expect("an engine");
+    let of_a = separation.latency_samples();
+    builder.tend(key("c"));
+    let start = std::time::Instant::now();
+    while builder.status().is_none_or(|status| status.state() == State::Loading) {
+        assert!(start.elapsed().as_secs() < 20, "still loading after 20 s");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(model_in_use(&builder), "c");
+    assert_eq!(separation.latency_samples(), of_a, "no block was played, so nothing was taken in");
+    separation.reset();
+    assert_ne!(separation.latency_samples(), of_a);
+}

@@ -14,7 +14,7 @@ use rfd::AsyncFileDialog;
 use underscore_audio_file::{EXTENSIONS, ReadError, read_beginning};
 use underscore_engine::{Recording, keep_this_binary_loaded};
 
-use crate::query::{SavedQuery, shown};
+use crate::query::{Preset, SavedQuery, shown};
 
 /// Of a long file so much is read, of which the loudest three seconds are the example.
 const LONGEST_S: f64 = 120.0;
@@ -56,12 +56,14 @@ pub struct Offered {
     pub number: u64,
     /// Sessions that were loaded till then.
     pub num_loads: u64,
+    /// What the slot asked for when the dialog was opened.
+    pub preset: Preset,
 }
 
 impl ExampleFile {
-    /// Opens the dialog above `window`, unless one is open already. What is chosen there is offered as the example of `slot`; what cannot be
-    /// read is told on its board.
-    pub fn choose(&mut self, slot: usize, query: &SavedQuery, window: &WindowContext) {
+    /// Opens the dialog above `window`, unless one is open already. What is chosen there is offered as the example of `slot`, which asks for
+    /// `preset` now; what cannot be read is told on its board.
+    pub fn choose(&mut self, (slot, preset): (usize, Preset), query: &SavedQuery, window: &WindowContext) {
         if self.is_busy() {
             return;
         }
@@ -85,7 +87,7 @@ impl ExampleFile {
                         && !is_over.load(Ordering::Acquire)
                     {
                         let board = query.board();
-                        let before = Offered { slot, number: board.number(), num_loads: board.num_loads() };
+                        let before = Offered { slot, number: board.number(), num_loads: board.num_loads(), preset };
                         board.offer(recording);
                         let _ = offered.set(before);
                     }

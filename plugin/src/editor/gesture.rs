@@ -1,13 +1,13 @@
 //! How a param is moved by hand. A host records what lies between a gesture's begin and end, and leaves the control alone
 //! meanwhile: so each that begins here ends here.
 
-use egui::{EventFilter, Key, Response, Ui};
+use egui::{Event, EventFilter, Key, MouseWheelUnit, Response, Ui};
 use nice_plug::prelude::*;
 
 /// Share of the travel that a drag with Shift held covers.
 const FINE: f32 = 0.15;
 
-/// Points by which one notch of a wheel scrolls.
+/// Points by which a touchpad scrolls for what is one notch of a wheel.
 const NOTCH_POINTS: f32 = 50.0;
 
 /// Time for which a wheel goes on from where it was turned to last, seconds: the param may follow only with the next block.
@@ -49,8 +49,8 @@ pub fn follow(
     if response.double_clicked() {
         set(setter, param, param.default_plain_value());
     }
-    let scrolled = if response.hovered() { ui.input(|input| input.smooth_scroll_delta().y) } else { 0.0 };
-    let notches = scrolled / NOTCH_POINTS + arrows(ui, response);
+    let turned = if response.hovered() { turned_notches(ui) } else { 0.0 };
+    let notches = turned + arrows(ui, response);
     // A drag is a gesture already, and no other one begins in it.
     if notches != 0.0 && !response.dragged() && !response.drag_stopped() {
         let place = response.id.with("wheel");
@@ -88,6 +88,17 @@ fn drag(ui: &Ui, setter: &ParamSetter, param: &FloatParam, response: &Response, 
     }
 }
 
+/// Notches that the wheel was turned by since the last picture, upwards. As they came: spread over pictures, as scrolling is, one notch would be
+/// ten gestures.
+fn turned_notches(ui: &Ui) -> f32 {
+    let notches = |event: &Event| match event {
+        Event::MouseWheel { unit: MouseWheelUnit::Point, delta, .. } => delta.y / NOTCH_POINTS,
+        Event::MouseWheel { delta, .. } => delta.y,
+        _ => 0.0,
+    };
+    ui.input(|input| input.events.iter().map(notches).sum())
+}
+
 /// Notches that the arrow keys ask for; they are this control's while it has the focus.
 fn arrows(ui: &Ui, response: &Response) -> f32 {
     if !response.has_focus() {
@@ -102,7 +113,7 @@ fn arrows(ui: &Ui, response: &Response) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use egui::{Event, Pos2, Rect, Sense, pos2, vec2};
+    use egui::{Pos2, Rect, Sense, pos2, vec2};
 
     use super::super::hand::{Gesture, Hand};
     use super::*;
@@ -159,8 +170,8 @@ mod tests {
     fn notch() -> Event {
         Event::MouseWheel {
             source: egui::MouseWheelSource::Unknown,
-            unit: egui::MouseWheelUnit::Point,
-            delta: vec2(0.0, 50.0),
+            unit: MouseWheelUnit::Line,
+            delta: vec2(0.0, 1.0),
             phase: egui::TouchPhase::Move,
             modifiers: egui::Modifiers::NONE,
         }
@@ -191,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn notches_of_the_wheel_add_up_though_the_param_has_not_moved_yet() {
+    fn a_notch_of_the_wheel_is_a_gesture_and_notches_add_up_though_the_param_has_not_moved_yet() {
         let gestures = gestures_of(|hand, draw| {
             hand.does(&[Event::PointerMoved(AT)], draw);
             for _ in 0..4 {
@@ -201,7 +212,9 @@ mod tests {
                 hand.does(&[], draw);
             }
         });
-        let last = gestures.last().expect("gestures").values[0];
-        assert!((last - 0.54).abs() < 2e-3, "{last}");
+        let values: Vec<f32> = gestures.iter().map(|gesture| gesture.values[0]).collect();
+        assert_eq!(values.len(), 4);
+        let expected = [0.51, 0.52, 0.53, 0.54];
+        assert!(values.iter().zip(expected).all(|(value, expected)| (value - expected).abs() < 1e-5), "{values:?}");
     }
 }

@@ -49,7 +49,7 @@ pub fn draw(
                 Slot { name: "B", preset: &params.preset_b, capture: &params.capture_b, example: &params.saved_b },
             ];
             if let Some(offered) = file.take_offered() {
-                slots[offered.slot].wish(ui, offered.number, offered.num_loads);
+                slots[offered.slot].wish(ui, offered.number, offered.num_loads, offered.preset);
             }
             for (slot_idx, slot) in slots.iter().enumerate() {
                 slot.fulfil_wish(ui, setter);
@@ -57,7 +57,7 @@ pub fn draw(
                 let shown = self::slot(ui, setter, slot, model_id, file.is_busy());
                 is_holding |= shown.is_holding;
                 if shown.is_file_wanted {
-                    file.choose(slot_idx, slot.example, window);
+                    file.choose((slot_idx, slot.preset.value()), slot.example, window);
                 }
             }
             slider::draw(
@@ -152,15 +152,10 @@ impl Slot<'_> {
         Id::unique(("wish", self.name))
     }
 
-    /// The example is to be asked for as soon as there is a later one than `number`: till then what is asked for goes on, and not an older
-    /// example.
-    fn wish(&self, ui: &Ui, number: u64, num_loads: u64) {
-        let wish = Wish {
-            number,
-            num_loads,
-            preset: self.preset.value(),
-            until_s: ui.input(|input| input.time) + LONGEST_WISH_S,
-        };
+    /// The example is to be asked for as soon as there is a later one than `number`, unless something else than `preset` is asked for by then: till
+    /// then what is asked for goes on, and not an older example.
+    fn wish(&self, ui: &Ui, number: u64, num_loads: u64, preset: Preset) {
+        let wish = Wish { number, num_loads, preset, until_s: ui.input(|input| input.time) + LONGEST_WISH_S };
         ui.data_mut(|data| data.insert_temp(self.wish_place(), wish));
     }
 
@@ -277,7 +272,7 @@ fn capturing(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, slot: &Slot, 
         None if is_down || response.clicked() => {
             let board = slot.example.board();
             board.clear_refusal();
-            slot.wish(ui, board.number(), board.num_loads());
+            slot.wish(ui, board.number(), board.num_loads(), slot.preset.value());
             // An example is taken when it goes on, and a host may have left it on.
             let was_on = param.value();
             set(setter, param, !was_on);
@@ -369,7 +364,7 @@ mod tests {
             let mut is_said = false;
             self.lasts(0.0, |ui, _, slot| {
                 if !std::mem::replace(&mut is_said, true) {
-                    slot.wish(ui, number, num_loads);
+                    slot.wish(ui, number, num_loads, slot.preset.value());
                 }
             });
         }

@@ -74,6 +74,8 @@ impl Duck {
         });
         gains.clear();
         ducker.follow(power, gains);
+        // In digital silence it would decay to numbers that processors are slow with, and stay there.
+        key.low.iter_mut().filter(|low| !low.is_normal()).for_each(|low| *low = 0.0);
         gains.get()
     }
 }

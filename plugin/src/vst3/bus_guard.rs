@@ -118,8 +118,8 @@ struct Spare {
     /// `[bus][channel]`
     sink_channels: [[*mut f32; MAX_CHANNELS]; NUM_OUTPUT_BUSES],
     silent_channels: [*mut f32; MAX_CHANNELS],
-    /// One channel of the host's, for the two that are declared.
-    doubled_channels: [*mut f32; MAX_CHANNELS],
+    /// `[bus][channel]`: one channel of the host's, for the two that are declared.
+    doubled_channels: [[*mut f32; MAX_CHANNELS]; NUM_INPUT_BUSES],
     inputs: [AudioBusBuffers; NUM_INPUT_BUSES],
     outputs: [AudioBusBuffers; NUM_OUTPUT_BUSES],
 }
@@ -266,7 +266,7 @@ impl Spare {
             sink: Vec::new(),
             sink_channels: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_OUTPUT_BUSES],
             silent_channels: [std::ptr::null_mut(); MAX_CHANNELS],
-            doubled_channels: [std::ptr::null_mut(); MAX_CHANNELS],
+            doubled_channels: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_INPUT_BUSES],
             inputs: [no_bus(); NUM_INPUT_BUSES],
             outputs: [no_bus(); NUM_OUTPUT_BUSES],
         }
@@ -295,22 +295,19 @@ impl Spare {
         // SAFETY: as many as the data says, by the caller's word.
         let (inputs, outputs) = unsafe { (buses(data.inputs, data.numInputs), buses(data.outputs, data.numOutputs)) };
         let num_channels = outputs.first().map_or(0, |main| main.numChannels.clamp(0, STEREO));
-        self.inputs[0] = match inputs.first() {
-            Some(bus) if is_usable(bus, num_channels) => *bus,
-            _ => bus_of(&mut self.silent_channels, num_channels),
-        };
-        for (own, place) in self.inputs.iter_mut().zip(0..).skip(1) {
-            let channels = &mut self.doubled_channels;
+        for (place, (own, channels)) in self.inputs.iter_mut().zip(&mut self.doubled_channels).enumerate() {
+            // The wrapper's layouts have stereo sidechains only.
+            let num_channels = if place == 0 { num_channels } else { STEREO };
             *own = match inputs.get(place) {
-                Some(bus) if is_usable(bus, STEREO) => *bus,
-                // The wrapper's layouts have stereo sidechains only, and hosts send mono to them all the same.
+                Some(bus) if is_usable(bus, num_channels) => *bus,
+                // Hosts send mono all the same.
                 Some(bus) if is_usable(bus, 1) => {
                     // SAFETY: usable, so there is a pointer to its first channel.
                     *channels = [unsafe { *bus.__field0.channelBuffers32 }; MAX_CHANNELS];
-                    bus_of(channels, STEREO)
+                    bus_of(channels, num_channels)
                 }
-                // An input bus without channels is silence to the wrapper.
-                _ => no_bus(),
+                // Silence of the block's own length: of a bus without channels the wrapper would pass on the last length it had.
+                _ => bus_of(&mut self.silent_channels, num_channels),
             };
         }
         for (place, (own, channels)) in self.outputs.iter_mut().zip(&mut self.sink_channels).enumerate() {
@@ -466,28 +463,38 @@ mod tests {
     }
 
     #[test]
-    fn a_mono_sidechain_is_heard_on_both_channels() {
+    fn a_mono_input_is_heard_on_both_channels_and_one_that_is_not_there_is_silence() {
         let mut samples = [0.25_f32; 4];
         let mut main = [samples.as_mut_ptr(); MAX_CHANNELS];
-        let mut mono = [samples.as_mut_ptr()];
-        let mut inputs = [bus_of(&mut main, STEREO), no_bus()];
-        inputs[1].numChannels = 1;
-        inputs[1].__field0.channelBuffers32 = mono.as_mut_ptr();
+        let mono = [samples.as_mut_ptr()];
+        let one_channel = |mono: &mut [*mut f32; 1]| {
+            let mut bus = no_bus();
+            (bus.numChannels, bus.__field0.channelBuffers32) = (1, mono.as_mut_ptr());
+            bus
+        };
         let mut outputs = [bus_of(&mut main, STEREO)];
-        // SAFETY: plain data, whose null pointers nobody looks at.
-        let mut data: ProcessData = unsafe { std::mem::zeroed() };
-        (data.inputs, data.numInputs) = (inputs.as_mut_ptr(), 2);
-        (data.outputs, data.numOutputs) = (outputs.as_mut_ptr(), 1);
         let mut spare = Spare::new();
         spare.resize(samples.len());
-        // SAFETY: as many buses as it says, all of which live.
-        let sidechain = unsafe {
-            spare.complete(&mut data);
-            *data.inputs.add(1)
+        let mut channels_of = |inputs: &mut [AudioBusBuffers]| -> [[f32; MAX_CHANNELS]; NUM_INPUT_BUSES] {
+            // SAFETY: plain data, whose null pointers nobody looks at.
+            let mut data: ProcessData = unsafe { std::mem::zeroed() };
+            (data.inputs, data.numInputs) = (inputs.as_mut_ptr(), inputs.len() as i32);
+            (data.outputs, data.numOutputs) = (outputs.as_mut_ptr(), 1);
+            // SAFETY: as many buses as it says, all of which live; those it is completed to have two channels each.
+            unsafe {
+                spare.complete(&mut data);
+                let buses = std::slice::from_raw_parts(data.inputs, NUM_INPUT_BUSES);
+                std::array::from_fn(|bus| {
+                    assert_eq!(buses[bus].numChannels, STEREO);
+                    std::array::from_fn(|channel| **buses[bus].__field0.channelBuffers32.add(channel))
+                })
+            }
         };
-        assert_eq!(sidechain.numChannels, STEREO);
-        // SAFETY: the bus has two channels.
-        let channels = unsafe { std::slice::from_raw_parts(sidechain.__field0.channelBuffers32, MAX_CHANNELS) };
-        assert!(channels.iter().all(|channel| *channel == samples.as_mut_ptr()));
+        let (mut mono_main, mut mono_side) = (mono, mono);
+        let both_mono = channels_of(&mut [one_channel(&mut mono_main), one_channel(&mut mono_side)]);
+        assert_eq!(both_mono, [[0.25; MAX_CHANNELS]; NUM_INPUT_BUSES]);
+        let mut main = main;
+        let not_connected = channels_of(&mut [bus_of(&mut main, STEREO)]);
+        assert_eq!(not_connected, [[0.25; MAX_CHANNELS], [0.0; MAX_CHANNELS]]);
     }
 }

@@ -17,6 +17,10 @@ use crate::latency::{Latency, ModelTiming};
 use crate::query::Embedding;
 use crate::status::EngineStatus;
 
+/// The longest that a late mask is held, seconds: what a missed call of the models for mixing costs. Of a model that hears seconds ahead it costs
+/// seconds.
+const LONGEST_HOLD_S: f64 = 0.32;
+
 /// What a step needs to know of the moment.
 #[derive(Debug, Clone, Copy)]
 pub struct StepSettings {
@@ -66,8 +70,9 @@ impl Assembly {
     pub fn new(dispatch: Dispatch, shape: CallShape, timing: &ModelTiming, latency: &Latency) -> Self {
         let grid = latency.grid;
         // A call that is missed costs its own masks, those of the frames before it that look ahead to it, and the frames after it
-        // in which it would have been heard.
-        let hold_frames = timing.frames_per_call + timing.look_ahead_frames + shape.overlap_frames();
+        // in which it would have been heard. One mask stands for another as long as the sound is like it, and no longer.
+        let missed_frames = timing.frames_per_call + timing.look_ahead_frames + shape.overlap_frames();
+        let hold_frames = missed_frames.min((LONGEST_HOLD_S / timing.hop_s) as usize);
         Self {
             dispatch,
             schedule: Schedule::new(hold_frames),

@@ -367,7 +367,7 @@ impl Engine {
         let is_unanswerable = embedding.is_none();
         let embedding = embedding.unwrap_or_default();
         let manner = if self.pace.keeps_time() { Manner::TOGETHER } else { Manner::ALONE };
-        let may_wait_for_model = longest_wait.is_some() && is_loading;
+        let is_forgiven = longest_wait.is_some() && (is_loading || self.pace.is_far_ahead());
         let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
         self.presence.clear();
         let (mut done, mut num_replaced) = (0, 0);
@@ -385,7 +385,7 @@ impl Engine {
         if num_replaced > 0 {
             self.status.count_replaced_samples(num_replaced);
         }
-        if may_wait_for_model {
+        if is_forgiven {
             self.pace.forgive_until(Instant::now());
         }
         self.note_found(num_samples);

@@ -363,6 +363,32 @@ fn an_offline_render_has_the_same_bits_at_any_block_size_and_whenever_the_worker
 }
 
 #[test]
+fn the_strength_changes_where_it_was_set_however_far_the_model_hears_ahead() {
+    for look_ahead_frames in [0, 8, 142] {
+        let timing = ModelTiming { look_ahead_frames, ..FULL_BAND };
+        let config = config_of(timing, 1, 512);
+        let (mut engine, mut stream) = engine_and_stream(&config, |_| 0.7);
+        let (latency, grid) = (engine.latency_samples(), engine.latency.grid);
+        let call_samples = timing.frames_per_call * grid.hop_samples();
+        let num_before = 10 * call_samples;
+        let input = noise(num_before + latency + 10 * call_samples);
+        let mut heard = Vec::new();
+        for (strength, part) in [(1.0, &input[..num_before]), (0.0, &input[num_before..])] {
+            let settings = Settings { strength, ..Settings::default() };
+            let out = render(&mut engine, part, 512, &settings, |_| while stream.step() {});
+            heard.extend_from_slice(&out.stems[0]);
+        }
+        // It is one for all frames of a call, and a frame is heard for a window.
+        let margin = call_samples + grid.window_samples();
+        for (expected, range) in [(0.7, 0..num_before - margin), (0.5, num_before + margin..input.len() - latency)] {
+            let pairs = heard[latency..][range.clone()].iter().zip(&input[range]);
+            let worst = pairs.map(|(a, x)| (a - expected * x).abs()).fold(0.0, larger);
+            assert!(worst < 5e-4, "{look_ahead_frames} frames ahead, share {expected}: {worst}");
+        }
+    }
+}
+
+#[test]
 fn the_strength_changes_what_is_heard_and_the_sum_stays() {
     let config = config_of(FULL_BAND, 2, 512);
     for (strength, expected) in [(0.0, 0.5), (0.5, 0.604), (1.0, 0.7), (2.0, 0.845)] {

@@ -6,16 +6,20 @@
 //! the worker: the time is there. After a stall the lead is negative, so that a live host which catches up is not taken for a
 //! bounce; but not far below zero, so that a bounce after a pause of an hour is soon seen.
 //!
-//! Three corrections. A framework splits a block where an automated value changes, and its pieces come without a pause: within a
+//! Four corrections. A framework splits a block where an automated value changes, and its pieces come without a pause: within a
 //! block of the largest size the verdict of its first piece holds, else a host that plays would be ahead by what it has been given
 //! of one block. The wait for a model that loads is not held against the host: a bounce that has waited half a second for it is no
-//! less a bounce, and its next masks are due at once. And the lead fades, slowly, so that a host which only looked ahead is found
+//! less a bounce, and its next masks are due at once. Nor is any wait, while the lead is a second: models that hear seconds ahead are not waited
+//! for in the first ones, and a bounce on a slow machine would be taken for playing once it had used them up. And the lead fades, slowly, so that a host which only looked ahead is found
 //! out.
 
 use std::time::Instant;
 
 /// The most negative lead, seconds: the longest stall that a live host is expected to catch up with.
 const LONGEST_STALL_S: f64 = 0.5;
+
+/// Lead, seconds, that no host has which plays: what it waits for is not held against it.
+const FAR_AHEAD_S: f64 = 1.0;
 
 /// After so much audio in which it led by less than half the slack, seconds, a host is taken to play. A bounce that is a twentieth faster than the
 /// clock leads by more within a second.
@@ -70,7 +74,12 @@ impl Pace {
         self.in_time_s = if self.lead_s > 0.5 * self.slack_s { 0.0 } else { self.in_time_s + piece_s };
     }
 
-    /// To be called after a block in which a model was waited for: the time until `now` was ours.
+    /// Whether it is so far ahead that it has no time to keep: a bounce may be slower than the clock, and its lead used up by our own work.
+    pub fn is_far_ahead(&self) -> bool {
+        self.is_ahead && self.lead_s > FAR_AHEAD_S
+    }
+
+    /// To be called after a block in which something was waited for that is not the host's to be held against: the time until `now` was ours.
     pub fn forgive_until(&mut self, now: Instant) {
         if let Some((before, _)) = &mut self.last_piece {
             *before = now;
@@ -110,6 +119,26 @@ mod tests {
         let mut pace = Pace::new(0.08, BLOCK_S);
         let burst = |block_idx: usize| if block_idx % 4 == 3 { 4.0 * BLOCK_S } else { 0.0 };
         assert_eq!(feed(&mut pace, Instant::now(), 10_000, burst).1, 0);
+    }
+
+    #[test]
+    fn a_bounce_that_is_slower_than_the_clock_stays_one_where_it_was_far_ahead_at_first() {
+        let bounce = |lead_at_first_s: f64| {
+            let mut pace = Pace::new(0.08, BLOCK_S);
+            let (mut now, _) = feed(&mut pace, Instant::now(), (lead_at_first_s / BLOCK_S) as usize, |_| 1e-3);
+            let mut num_ahead = 0;
+            for _ in 0..2_000 {
+                pace.note_piece(now, BLOCK_S);
+                num_ahead += usize::from(pace.is_ahead());
+                now += Duration::from_secs_f64(1.5 * BLOCK_S);
+                if pace.is_far_ahead() {
+                    pace.forgive_until(now);
+                }
+            }
+            num_ahead
+        };
+        assert_eq!(bounce(2.5), 2_000);
+        assert!(bounce(0.5) < 200, "a host that only looked ahead is found out");
     }
 
     #[test]

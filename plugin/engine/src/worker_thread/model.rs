@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -124,6 +125,8 @@ pub struct Model {
     device: Device,
     mask_range: (f32, f32),
     test: TestVectorSize,
+    /// Whether the test vector came out as it should, and no call has failed since.
+    is_seen_to_work: AtomicBool,
 }
 
 impl Model {
@@ -140,14 +143,16 @@ impl Model {
         })?;
         compare(&metadata, spec, &path)?;
         let mask_range = (metadata.mask.min, metadata.mask.max);
-        Ok(Self { loaded: Arc::new(loaded), device, mask_range, test: metadata.test_vector })
+        let test = metadata.test_vector;
+        Ok(Self { loaded: Arc::new(loaded), device, mask_range, test, is_seen_to_work: AtomicBool::new(false) })
     }
 
     /// A model that is no file, its masks of any value.
     #[cfg(test)]
     pub fn of(loaded: underscore_backend::Model) -> Self {
         let test = TestVectorSize { num_calls: 0, channels: 1, tolerance: 0.0 };
-        Self { loaded: Arc::new(loaded), device: Device::CPU, mask_range: (f32::MIN, f32::MAX), test }
+        let (device, mask_range) = (Device::CPU, (f32::MIN, f32::MAX));
+        Self { loaded: Arc::new(loaded), device, mask_range, test, is_seen_to_work: AtomicBool::new(false) }
     }
 
     /// Where the file of `spec` lies.
@@ -173,6 +178,21 @@ impl Model {
     /// Least and greatest value of a mask.
     pub fn mask_range(&self) -> (f32, f32) {
         self.mask_range
+    }
+
+    /// Whether its test vector came out as it should, and nothing has failed since.
+    pub fn is_seen_to_work(&self) -> bool {
+        self.is_seen_to_work.load(Ordering::Relaxed)
+    }
+
+    /// The test vector came out as it should.
+    pub fn note_seen_to_work(&self) {
+        self.is_seen_to_work.store(true, Ordering::Relaxed);
+    }
+
+    /// A call failed: the next session is to see for itself.
+    pub fn doubt(&self) {
+        self.is_seen_to_work.store(false, Ordering::Relaxed);
     }
 
     /// The test vector that came with the file.

@@ -70,8 +70,7 @@ impl Separate for Separation {
         // A bounce is the same bit for bit, whatever else plays, also where the host says that it plays.
         let manner = if call.deadline_from.is_some() { call.manner } else { Manner::ALONE };
         self.session.run(manner, features, masks)?;
-        let num_shares = masks.len() / self.shape.num_stems.max(1);
-        underscore_dsp::shape(masks, self.shape.num_stems, num_shares, call.strength);
+        self.spectra.shape(call);
         self.spectra.synthesise(call);
         Ok(())
     }

@@ -28,10 +28,14 @@ pub struct Spectra {
     kept: Vec<Kept>,
     /// `[mask channel][frame][bin][re, im]`: a call as the model reads it.
     features: Box<[f32]>,
+    /// `[stem][bin]`: the masks of one frame and channel.
+    of_frame: Box<[f32]>,
 }
 
 struct Kept {
     frame_index: Option<u64>,
+    /// Mask exponent that was set when the frame came in.
+    strength: f32,
     /// `[channel][bin]`
     spectra: Vec<Vec<Complex32>>,
 }
@@ -39,7 +43,8 @@ struct Kept {
 impl Spectra {
     pub fn new(shape: CallShape, look_ahead_frames: usize, scale: f32) -> Self {
         let spectrum = || vec![Complex32::default(); shape.grid.num_bins()];
-        let kept = || Kept { frame_index: None, spectra: (0..shape.num_channels).map(|_| spectrum()).collect() };
+        let spectra = || (0..shape.num_channels).map(|_| spectrum()).collect();
+        let kept = || Kept { frame_index: None, strength: 1.0, spectra: spectra() };
         Self {
             shape,
             look_ahead_frames,
@@ -51,6 +56,7 @@ impl Spectra {
             heard: vec![0.0; shape.grid.synthesis_samples()].into(),
             kept: (0..look_ahead_frames + shape.num_frames).map(|_| kept()).collect(),
             features: vec![0.0; shape.spectrum_len(shape.num_channels)].into(),
+            of_frame: vec![0.0; shape.num_stems * shape.num_bins].into(),
         }
     }
 
@@ -67,8 +73,8 @@ impl Spectra {
         for frame_idx in 0..shape.num_frames {
             let frame_index = call.first_frame + frame_idx as u64;
             let place = (frame_index % kept.len() as u64) as usize;
-            let Kept { frame_index: kept_index, spectra } = &mut kept[place];
-            *kept_index = Some(frame_index);
+            let Kept { frame_index: kept_index, strength, spectra } = &mut kept[place];
+            (*kept_index, *strength) = (Some(frame_index), call.strength);
             let samples = |channel_idx: usize| {
                 let offset = shape.samples_offset(channel_idx, frame_idx);
                 &call.samples[offset..offset + shape.grid.window_samples()]
@@ -92,6 +98,33 @@ impl Spectra {
             }
         }
         &self.features[..shape.spectrum_len(call.num_mask_channels)]
+    }
+
+    /// Gives each mask of `call` the strength that was set when its frame came in, which may be seconds ago.
+    pub fn shape(&mut self, call: &mut Call) {
+        let Self { shape, kept, of_frame, look_ahead_frames, .. } = self;
+        for frame_idx in 0..shape.num_frames {
+            let frame_index = (call.first_frame + frame_idx as u64).checked_sub(*look_ahead_frames as u64);
+            let kept = frame_index.map(|frame_index| &kept[(frame_index % kept.len() as u64) as usize]);
+            let strength =
+                kept.filter(|kept| kept.frame_index == frame_index).map_or(call.strength, |kept| kept.strength);
+            if strength.to_bits() == 1.0_f32.to_bits() {
+                continue;
+            }
+            for channel_idx in 0..call.num_mask_channels {
+                let place = |stem_idx: usize| {
+                    let offset = shape.mask_offset(call.num_mask_channels, stem_idx, channel_idx, frame_idx);
+                    offset..offset + shape.num_bins
+                };
+                for (stem_idx, mask) in of_frame.chunks_exact_mut(shape.num_bins).enumerate() {
+                    mask.copy_from_slice(&call.masks[place(stem_idx)]);
+                }
+                underscore_dsp::shape(of_frame, shape.num_stems, shape.num_bins, strength);
+                for (stem_idx, mask) in of_frame.chunks_exact(shape.num_bins).enumerate() {
+                    call.masks[place(stem_idx)].copy_from_slice(mask);
+                }
+            }
+        }
     }
 
     /// Writes what is heard of the frames that the masks of `call` are for, added to that of the frames before: silence, where a
