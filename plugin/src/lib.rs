@@ -14,6 +14,7 @@ pub mod block;
 pub mod builder;
 pub mod buses;
 pub mod choices;
+pub mod clap;
 pub mod diagnostics;
 pub mod editor;
 pub mod meters;
@@ -23,6 +24,7 @@ pub mod params;
 pub mod query;
 pub mod question;
 pub mod separation;
+mod spare_buses;
 pub mod state;
 pub mod vst3;
 
@@ -325,5 +327,3 @@ impl Vst3Plugin for Underscore {
     const VST3_SUBCATEGORIES: &'static [Vst3SubCategory] =
         &[Vst3SubCategory::Fx, Vst3SubCategory::Restoration, Vst3SubCategory::Tools];
 }
-
-nice_export_clap!(Underscore);

@@ -34,9 +34,9 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::{kResultOk, tresult};
 #[cfg(target_os = "linux")]
 use super::window_guard::WindowGuard;
 use crate::Underscore;
-use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::params::UnderscoreParams;
+use crate::spare_buses::{Bus, SpareBuses};
 
 pub use modes::{BOUNCES, PLAYS, PREFETCHES};
 
@@ -55,10 +55,8 @@ mod modes {
 }
 
 /// The same counts in the interface's own type.
-const STEREO: i32 = 2;
 const NUM_INPUTS: i32 = 2;
 const NUM_OUTPUTS: i32 = 5;
-const _: () = assert!(STEREO as usize == MAX_CHANNELS);
 const _: () = assert!(NUM_INPUTS as usize == NUM_INPUT_BUSES && NUM_OUTPUTS as usize == NUM_OUTPUT_BUSES);
 
 /// The table of one instance, and the memory behind its missing buses.
@@ -67,7 +65,7 @@ pub struct BusGuard {
     /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
     vtbl: UnsafeCell<MaybeUninit<IAudioProcessorVtbl>>,
     original: Cell<*const IAudioProcessorVtbl>,
-    spare: UnsafeCell<Spare>,
+    buses: UnsafeCell<Buses>,
     block_mode: BlockMode,
     /// The rate that was set up last, Hz.
     #[cfg(target_os = "linux")]
@@ -106,22 +104,6 @@ impl BlockMode {
             _ => Some(ProcessMode::Realtime),
         }
     }
-}
-
-/// Memory for buses that the host does not pass.
-struct Spare {
-    max_samples: usize,
-    /// Never written to after it was made.
-    silence: Vec<f32>,
-    /// One stretch of `max_samples` per channel of every output bus; nobody reads it.
-    sink: Vec<f32>,
-    /// `[bus][channel]`
-    sink_channels: [[*mut f32; MAX_CHANNELS]; NUM_OUTPUT_BUSES],
-    silent_channels: [*mut f32; MAX_CHANNELS],
-    /// `[bus][channel]`: one channel of the host's, for the two that are declared.
-    doubled_channels: [[*mut f32; MAX_CHANNELS]; NUM_INPUT_BUSES],
-    inputs: [AudioBusBuffers; NUM_INPUT_BUSES],
-    outputs: [AudioBusBuffers; NUM_OUTPUT_BUSES],
 }
 
 thread_local! {
@@ -184,7 +166,7 @@ impl BusGuard {
         let guard = NonNull::from(Box::leak(Box::new(Self {
             vtbl: UnsafeCell::new(MaybeUninit::uninit()),
             original: Cell::new(std::ptr::null()),
-            spare: UnsafeCell::new(Spare::new()),
+            buses: UnsafeCell::new(Buses::new()),
             block_mode: BlockMode::new(),
             #[cfg(target_os = "linux")]
             rate_hz: Cell::new(0.0),
@@ -258,63 +240,41 @@ impl Offer {
     }
 }
 
-impl Spare {
-    fn new() -> Self {
-        Self {
-            max_samples: 0,
-            silence: Vec::new(),
-            sink: Vec::new(),
-            sink_channels: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_OUTPUT_BUSES],
-            silent_channels: [std::ptr::null_mut(); MAX_CHANNELS],
-            doubled_channels: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_INPUT_BUSES],
-            inputs: [no_bus(); NUM_INPUT_BUSES],
-            outputs: [no_bus(); NUM_OUTPUT_BUSES],
-        }
-    }
+/// The buses of one block, in the interface's own type.
+struct Buses {
+    spare: SpareBuses,
+    inputs: [AudioBusBuffers; NUM_INPUT_BUSES],
+    outputs: [AudioBusBuffers; NUM_OUTPUT_BUSES],
+}
 
-    /// Memory for so many samples. What there is stays where it is enough: there are hosts that set up while they process, to change the mode.
-    fn resize(&mut self, max_samples: usize) {
-        if max_samples <= self.max_samples {
-            return;
-        }
-        self.max_samples = max_samples;
-        self.silence = vec![0.0; max_samples];
-        self.sink = vec![0.0; max_samples * NUM_OUTPUT_BUSES * MAX_CHANNELS];
-        self.silent_channels = [self.silence.as_mut_ptr(); MAX_CHANNELS];
-        let mut stretches = self.sink.chunks_exact_mut(max_samples.max(1));
-        for channel in self.sink_channels.iter_mut().flatten() {
-            *channel = stretches.next().map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr);
-        }
+impl Buses {
+    fn new() -> Self {
+        let none = AudioBusBuffers {
+            numChannels: 0,
+            silenceFlags: 0,
+            __field0: AudioBusBuffers__type0 { channelBuffers32: std::ptr::null_mut() },
+        };
+        Self { spare: SpareBuses::new(), inputs: [none; NUM_INPUT_BUSES], outputs: [none; NUM_OUTPUT_BUSES] }
     }
 
     /// Points `data` to a full set of buses.
     ///
     /// # Safety
-    /// The buses of `data` are as many as it says.
+    /// The buses of `data` are as many as it says, and each has as many channels.
     unsafe fn complete(&mut self, data: &mut ProcessData) {
         // SAFETY: as many as the data says, by the caller's word.
         let (inputs, outputs) = unsafe { (buses(data.inputs, data.numInputs), buses(data.outputs, data.numOutputs)) };
-        let num_channels = outputs.first().map_or(0, |main| main.numChannels.clamp(0, STEREO));
-        for (place, (own, channels)) in self.inputs.iter_mut().zip(&mut self.doubled_channels).enumerate() {
-            // The wrapper's layouts have stereo sidechains only.
-            let num_channels = if place == 0 { num_channels } else { STEREO };
-            *own = match inputs.get(place) {
-                Some(bus) if is_usable(bus, num_channels) => *bus,
-                // Hosts send mono all the same.
-                Some(bus) if is_usable(bus, 1) => {
-                    // SAFETY: usable, so there is a pointer to its first channel.
-                    *channels = [unsafe { *bus.__field0.channelBuffers32 }; MAX_CHANNELS];
-                    bus_of(channels, num_channels)
-                }
-                // Silence of the block's own length: of a bus without channels the wrapper would pass on the last length it had.
-                _ => bus_of(&mut self.silent_channels, num_channels),
-            };
+        // SAFETY: by the caller's word.
+        let (full_inputs, full_outputs) =
+            unsafe { self.spare.complete(|place| inputs.get(place).map(bus), |place| outputs.get(place).map(bus)) };
+        let flags = |own: &[AudioBusBuffers], place: usize, full: Bus| {
+            own.get(place).filter(|own| bus(own) == full).map_or(0, |own| own.silenceFlags)
+        };
+        for (place, (own, full)) in self.inputs.iter_mut().zip(full_inputs).enumerate() {
+            *own = bus_of(full, flags(inputs, place, full));
         }
-        for (place, (own, channels)) in self.outputs.iter_mut().zip(&mut self.sink_channels).enumerate() {
-            *own = match outputs.get(place) {
-                Some(bus) if place == 0 || is_usable(bus, STEREO) => *bus,
-                _ => bus_of(channels, STEREO),
-            };
+        for (place, (own, full)) in self.outputs.iter_mut().zip(full_outputs).enumerate() {
+            *own = bus_of(full, flags(outputs, place, full));
         }
         data.inputs = self.inputs.as_mut_ptr();
         data.numInputs = NUM_INPUTS;
@@ -323,17 +283,18 @@ impl Spare {
     }
 }
 
-fn no_bus() -> AudioBusBuffers {
-    AudioBusBuffers {
-        numChannels: 0,
-        silenceFlags: 0,
-        __field0: AudioBusBuffers__type0 { channelBuffers32: std::ptr::null_mut() },
-    }
+fn bus(of: &AudioBusBuffers) -> Bus {
+    // SAFETY: both fields of the union are pointers to pointers, and only blocks of 32 bits are asked for.
+    let channels = unsafe { of.__field0.channelBuffers32 };
+    Bus { channels, num_channels: usize::try_from(of.numChannels).unwrap_or(0) }
 }
 
-fn bus_of(channels: &mut [*mut f32; MAX_CHANNELS], num_channels: i32) -> AudioBusBuffers {
-    let __field0 = AudioBusBuffers__type0 { channelBuffers32: channels.as_mut_ptr() };
-    AudioBusBuffers { numChannels: num_channels, silenceFlags: 0, __field0 }
+fn bus_of(of: Bus, silence_flags: u64) -> AudioBusBuffers {
+    AudioBusBuffers {
+        numChannels: i32::try_from(of.num_channels).unwrap_or(i32::MAX),
+        silenceFlags: silence_flags,
+        __field0: AudioBusBuffers__type0 { channelBuffers32: of.channels },
+    }
 }
 
 /// # Safety
@@ -346,17 +307,6 @@ unsafe fn buses<'a>(first: *const AudioBusBuffers, num: i32) -> &'a [AudioBusBuf
     unsafe { std::slice::from_raw_parts(first, num as usize) }
 }
 
-/// Whether a bus has this many channels, at least, with memory behind each.
-fn is_usable(bus: &AudioBusBuffers, num_channels: i32) -> bool {
-    // SAFETY: both fields of the union are pointers to pointers; which of them is meant does not matter for null.
-    let channels = unsafe { bus.__field0.channelBuffers32 };
-    num_channels > 0
-        && bus.numChannels >= num_channels
-        && !channels.is_null()
-        // SAFETY: by the interface's contract there are `numChannels` pointers.
-        && unsafe { std::slice::from_raw_parts(channels, num_channels as usize) }.iter().all(|channel| !channel.is_null())
-}
-
 unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *mut ProcessSetup) -> tresult {
     // SAFETY: only objects with a guard have this function in their table. The host does not process while it sets up, so
     // nobody else uses the spare memory; the setup is null or valid.
@@ -365,7 +315,7 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
         if let Some(setup) = setup.as_ref() {
             // What was said before is over.
             guard.block_mode.forget();
-            (*guard.spare.get()).resize(usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0));
+            (*guard.buses.get()).spare.resize(usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0));
             #[cfg(target_os = "linux")]
             guard.rate_hz.set(setup.sampleRate as f32);
         }
@@ -385,15 +335,16 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
         let process = |this, data: *mut ProcessData| guard.in_block(&mut *data, |data| original(this, data));
         let Some(mut own) = data.as_ref().copied() else { return original(this, data) };
         guard.block_mode.note(own.processMode);
-        let spare = &mut *guard.spare.get();
-        let has_main = buses(own.outputs, own.numOutputs).first().is_some_and(|main| is_usable(main, main.numChannels));
+        let full = &mut *guard.buses.get();
+        let main = buses(own.outputs, own.numOutputs).first().map(bus);
+        let has_main = main.is_some_and(|main| main.is_usable(main.num_channels));
         if !has_main {
             // Nothing to write to: params and events only, which the wrapper knows by there being no outputs.
             own.numOutputs = 0;
             return process(this, &raw mut own);
         }
-        if own.numSamples > 0 && own.numSamples as usize <= spare.max_samples {
-            spare.complete(&mut own);
+        if own.numSamples > 0 && own.numSamples as usize <= full.spare.max_samples() {
+            full.complete(&mut own);
         }
         process(this, &raw mut own)
     }
@@ -460,41 +411,5 @@ mod tests {
             assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
             assert_eq!(guard.block_mode.get(), None, "a setup says it anew");
         }
-    }
-
-    #[test]
-    fn a_mono_input_is_heard_on_both_channels_and_one_that_is_not_there_is_silence() {
-        let mut samples = [0.25_f32; 4];
-        let mut main = [samples.as_mut_ptr(); MAX_CHANNELS];
-        let mono = [samples.as_mut_ptr()];
-        let one_channel = |mono: &mut [*mut f32; 1]| {
-            let mut bus = no_bus();
-            (bus.numChannels, bus.__field0.channelBuffers32) = (1, mono.as_mut_ptr());
-            bus
-        };
-        let mut outputs = [bus_of(&mut main, STEREO)];
-        let mut spare = Spare::new();
-        spare.resize(samples.len());
-        let mut channels_of = |inputs: &mut [AudioBusBuffers]| -> [[f32; MAX_CHANNELS]; NUM_INPUT_BUSES] {
-            // SAFETY: plain data, whose null pointers nobody looks at.
-            let mut data: ProcessData = unsafe { std::mem::zeroed() };
-            (data.inputs, data.numInputs) = (inputs.as_mut_ptr(), inputs.len() as i32);
-            (data.outputs, data.numOutputs) = (outputs.as_mut_ptr(), 1);
-            // SAFETY: as many buses as it says, all of which live; those it is completed to have two channels each.
-            unsafe {
-                spare.complete(&mut data);
-                let buses = std::slice::from_raw_parts(data.inputs, NUM_INPUT_BUSES);
-                std::array::from_fn(|bus| {
-                    assert_eq!(buses[bus].numChannels, STEREO);
-                    std::array::from_fn(|channel| **buses[bus].__field0.channelBuffers32.add(channel))
-                })
-            }
-        };
-        let (mut mono_main, mut mono_side) = (mono, mono);
-        let both_mono = channels_of(&mut [one_channel(&mut mono_main), one_channel(&mut mono_side)]);
-        assert_eq!(both_mono, [[0.25; MAX_CHANNELS]; NUM_INPUT_BUSES]);
-        let mut main = main;
-        let not_connected = channels_of(&mut [bus_of(&mut main, STEREO)]);
-        assert_eq!(not_connected, [[0.25; MAX_CHANNELS], [0.0; MAX_CHANNELS]]);
     }
 }

@@ -1,0 +1,278 @@
+//! Gives the framework's CLAP wrapper blocks as they should be.
+//!
+//! A host is to pass all ports, and events within the block. nice-plug 0.4.2 relies on both: it reads a port that is one beyond those that are there,
+//! does nothing at all where an auxiliary output is missing, and takes the time of an event for the end of a piece of the block, which beyond the
+//! block's own ends the host's process. A host that errs there is no reason to end it on air.
+//!
+//! The host calls through a table of functions that an instance begins with, and gives the table's own address to each: the host is given a copy in
+//! which three are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
+
+use std::cell::UnsafeCell;
+
+use clap_sys::audio_buffer::clap_audio_buffer;
+use clap_sys::events::{CLAP_EVENT_TRANSPORT, clap_event_header, clap_event_transport, clap_input_events};
+use clap_sys::process::{CLAP_PROCESS_ERROR, clap_process, clap_process_status};
+use nice_plug::wrapper::clap::clap_plugin;
+
+use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
+use crate::spare_buses::{Bus, SpareBuses};
+
+/// Bytes of the largest event of the interface's own, and more.
+const LARGEST_EVENT: usize = 256;
+
+/// The table of one instance, and what its blocks lack.
+#[repr(C)]
+pub struct BlockGuard {
+    /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
+    table: clap_plugin,
+    original: *const clap_plugin,
+    /// Of the thread that activates, and then of the one that processes.
+    block: UnsafeCell<Block>,
+}
+
+impl BlockGuard {
+    /// Stands between the host and `original`, which nobody else has seen yet, until the host destroys it.
+    pub fn install(original: *const clap_plugin) -> *const clap_plugin {
+        // SAFETY: an instance that was just made.
+        let mut table = unsafe { *original };
+        table.destroy = Some(destroy);
+        table.activate = Some(activate);
+        table.process = Some(process);
+        Box::into_raw(Box::new(Self { table, original, block: UnsafeCell::new(Block::new()) })).cast()
+    }
+
+    /// The guard that the table is the head of.
+    ///
+    /// # Safety
+    /// `table` was given out by `install` and not destroyed.
+    unsafe fn of<'a>(table: *const clap_plugin) -> &'a Self {
+        // SAFETY: by the caller's word.
+        unsafe { &*table.cast() }
+    }
+}
+
+unsafe extern "C" fn destroy(table: *const clap_plugin) {
+    // SAFETY: the host destroys what it was given, once.
+    unsafe {
+        let guard = Box::from_raw(table.cast_mut().cast::<BlockGuard>());
+        if let Some(destroy) = (*guard.original).destroy {
+            destroy(guard.original);
+        }
+    }
+}
+
+unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_samples: u32, max_samples: u32) -> bool {
+    // SAFETY: the host gives what it was given, and does not process while it activates.
+    unsafe {
+        let guard = BlockGuard::of(table);
+        (*guard.block.get()).spare.resize(max_samples as usize);
+        (*guard.original).activate.is_some_and(|activate| activate(guard.original, rate_hz, min_samples, max_samples))
+    }
+}
+
+unsafe extern "C" fn process(table: *const clap_plugin, data: *const clap_process) -> clap_process_status {
+    // SAFETY: the host gives what it was given, processes on one thread at a time and not while it activates; the data is null or valid.
+    unsafe {
+        let guard = BlockGuard::of(table);
+        let Some(process) = (*guard.original).process else { return CLAP_PROCESS_ERROR };
+        let Some(mut own) = data.as_ref().copied() else { return process(guard.original, data) };
+        let block = &mut *guard.block.get();
+        block.complete(&mut own);
+        let events = block.events.within(&own);
+        if !own.in_events.is_null() {
+            own.in_events = &raw const events;
+        }
+        process(guard.original, &raw const own)
+    }
+}
+
+/// What one block is completed with.
+struct Block {
+    spare: SpareBuses,
+    inputs: [clap_audio_buffer; NUM_INPUT_BUSES],
+    outputs: [clap_audio_buffer; NUM_OUTPUT_BUSES],
+    events: Events,
+}
+
+impl Block {
+    fn new() -> Self {
+        let none = clap_audio_buffer {
+            data32: std::ptr::null_mut(),
+            data64: std::ptr::null_mut(),
+            channel_count: 0,
+            latency: 0,
+            constant_mask: 0,
+        };
+        Self {
+            spare: SpareBuses::new(),
+            inputs: [none; NUM_INPUT_BUSES],
+            outputs: [none; NUM_OUTPUT_BUSES],
+            events: Events::new(),
+        }
+    }
+
+    /// Points `data` to a full set of ports, unless there is no main output, or no memory for so long a block.
+    ///
+    /// # Safety
+    /// The ports of `data` are as many as it says, and each has as many channels.
+    unsafe fn complete(&mut self, data: &mut clap_process) {
+        // SAFETY: as many as the data says, by the caller's word.
+        let (inputs, outputs) = unsafe {
+            (ports(data.audio_inputs, data.audio_inputs_count), ports(data.audio_outputs, data.audio_outputs_count))
+        };
+        let main = outputs.first().map(bus);
+        // SAFETY: by the caller's word.
+        let has_main = main.is_some_and(|main| unsafe { main.is_usable(main.num_channels) });
+        if !has_main {
+            // Nothing to write to: the wrapper looks at params and events only.
+            data.audio_outputs_count = 0;
+            data.audio_outputs = std::ptr::null_mut();
+            return;
+        }
+        if data.frames_count as usize > self.spare.max_samples() {
+            return;
+        }
+        // SAFETY: by the caller's word.
+        let (full_inputs, full_outputs) =
+            unsafe { self.spare.complete(|place| inputs.get(place).map(bus), |place| outputs.get(place).map(bus)) };
+        for (own, full) in self.inputs.iter_mut().zip(full_inputs).chain(self.outputs.iter_mut().zip(full_outputs)) {
+            (own.data32, own.channel_count) = (full.channels, full.num_channels as u32);
+        }
+        (data.audio_inputs, data.audio_inputs_count) = (self.inputs.as_ptr(), NUM_INPUT_BUSES as u32);
+        (data.audio_outputs, data.audio_outputs_count) = (self.outputs.as_mut_ptr(), NUM_OUTPUT_BUSES as u32);
+    }
+}
+
+/// # Safety
+/// `first` is null or the first of at least `num` ports.
+unsafe fn ports<'a>(first: *const clap_audio_buffer, num: u32) -> &'a [clap_audio_buffer] {
+    // SAFETY: by the caller's word.
+    if first.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(first, num as usize) } }
+}
+
+fn bus(of: &clap_audio_buffer) -> Bus {
+    Bus { channels: of.data32, num_channels: of.channel_count as usize }
+}
+
+/// The host's events, each of them within the block.
+struct Events {
+    of_host: *const clap_input_events,
+    last_sample: u32,
+    /// A copy of one that came too late: of the transport, which the wrapper looks at until the block is over, and of any other.
+    copies: [[u64; LARGEST_EVENT / size_of::<u64>()]; 2],
+}
+
+impl Events {
+    fn new() -> Self {
+        Self { of_host: std::ptr::null(), last_sample: 0, copies: [[0; LARGEST_EVENT / size_of::<u64>()]; 2] }
+    }
+
+    /// Those of `data`, for as long as the block is processed.
+    fn within(&mut self, data: &clap_process) -> clap_input_events {
+        (self.of_host, self.last_sample) = (data.in_events, data.frames_count.saturating_sub(1));
+        clap_input_events { ctx: std::ptr::from_mut(self).cast(), size: Some(size), get: Some(get) }
+    }
+
+    /// The event at `index`; where it is too late, at the block's last sample.
+    ///
+    /// # Safety
+    /// The host's list lives.
+    unsafe fn get(&mut self, index: u32) -> *const clap_event_header {
+        // SAFETY: by the caller's word; the list's events are null or valid until the block is over.
+        let event = unsafe { (*self.of_host).get.map_or(std::ptr::null(), |get| get(self.of_host, index)) };
+        // SAFETY: as above.
+        let Some(header) = (unsafe { event.as_ref() }) else { return event };
+        if header.time <= self.last_sample {
+            return event;
+        }
+        let is_transport = header.type_ == CLAP_EVENT_TRANSPORT;
+        let least = if is_transport { size_of::<clap_event_transport>() } else { size_of::<clap_event_header>() };
+        if !(least..=LARGEST_EVENT).contains(&(header.size as usize)) {
+            // None of the interface's own.
+            return std::ptr::null();
+        }
+        let copy = &mut self.copies[usize::from(!is_transport)];
+        // SAFETY: an event is as long as it says, and the copy has room for it and lies where the largest of its fields may.
+        unsafe {
+            std::ptr::copy_nonoverlapping(event.cast::<u8>(), copy.as_mut_ptr().cast(), header.size as usize);
+            (*copy.as_mut_ptr().cast::<clap_event_header>()).time = self.last_sample;
+        }
+        copy.as_ptr().cast()
+    }
+}
+
+unsafe extern "C" fn size(list: *const clap_input_events) -> u32 {
+    // SAFETY: called with the list that `within` made, while the block is processed.
+    unsafe {
+        let events = &*(*list).ctx.cast::<Events>();
+        (*events.of_host).size.map_or(0, |size| size(events.of_host))
+    }
+}
+
+unsafe extern "C" fn get(list: *const clap_input_events, index: u32) -> *const clap_event_header {
+    // SAFETY: called with the list that `within` made, while the block is processed, by one thread.
+    unsafe { (*(*list).ctx.cast::<Events>()).get(index) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_void;
+    use std::ptr::null;
+
+    use clap_sys::events::clap_event_param_value;
+
+    use super::*;
+
+    /// A host's list of values at these times.
+    struct List(Vec<clap_event_param_value>);
+
+    unsafe extern "C" fn list_size(list: *const clap_input_events) -> u32 {
+        // SAFETY: the context is a list that lives.
+        let list = unsafe { &*(*list).ctx.cast::<List>() };
+        list.0.len() as u32
+    }
+
+    unsafe extern "C" fn list_get(list: *const clap_input_events, index: u32) -> *const clap_event_header {
+        // SAFETY: the context is a list that lives.
+        let list = unsafe { &*(*list).ctx.cast::<List>() };
+        list.0.get(index as usize).map_or(null(), |event| std::ptr::from_ref(event).cast())
+    }
+
+    #[test]
+    fn events_beyond_the_block_come_with_its_last_sample_and_others_are_left_alone() {
+        let event = |time: u32| clap_event_param_value {
+            header: clap_event_header {
+                size: size_of::<clap_event_param_value>() as u32,
+                time,
+                space_id: 0,
+                type_: 5,
+                flags: 0,
+            },
+            param_id: time,
+            cookie: std::ptr::null_mut(),
+            note_id: -1,
+            port_index: -1,
+            channel: -1,
+            key: -1,
+            value: f64::from(time),
+        };
+        let mut list = List([0, 63, 64, 5_000_000].map(event).into());
+        let of_host = clap_input_events { ctx: (&raw mut list).cast(), size: Some(list_size), get: Some(list_get) };
+        // SAFETY: plain data, whose null pointers nobody looks at.
+        let mut data: clap_process = unsafe { std::mem::zeroed() };
+        (data.frames_count, data.in_events) = (64, &raw const of_host);
+        let mut events = Events::new();
+        let within = events.within(&data);
+        // SAFETY: all of it lives, and each event is a value.
+        let heard: Vec<(u32, f64)> = unsafe {
+            (0..size(&raw const within))
+                .map(|index| get(&raw const within, index).cast::<c_void>().cast::<clap_event_param_value>())
+                .map(|event| ((*event).header.time, (*event).value))
+                .collect()
+        };
+        assert_eq!(heard, [(0, 0.0), (63, 63.0), (63, 64.0), (63, 5e6)]);
+        list.0[3].header.size = 1_000_000;
+        // SAFETY: as above.
+        assert!(unsafe { get(&raw const within, 3) }.is_null(), "an event that is none is none");
+    }
+}
