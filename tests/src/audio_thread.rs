@@ -18,7 +18,7 @@ pub struct ParamChange {
     pub id: u32,
     /// Value, in the plugin's plain range.
     pub value: f64,
-    /// Where in the block.
+    /// Where in the block; a host that errs may say beyond it.
     pub offset_samples: usize,
 }
 
@@ -63,6 +63,8 @@ pub struct Processor {
     events: EventBuffer,
     answers: EventBuffer,
     transport: Option<TransportEvent>,
+    /// Ports that are passed, of inputs and of outputs.
+    num_passed: [usize; 2],
     steady_time_samples: u64,
     last_wall: Duration,
     last_cpu: Option<Duration>,
@@ -82,6 +84,7 @@ impl Processor {
             events: EventBuffer::with_capacity(64),
             answers: EventBuffer::with_capacity(256),
             transport: None,
+            num_passed: [usize::MAX; 2],
             steady_time_samples: 0,
             last_wall: Duration::ZERO,
             last_cpu: None,
@@ -103,6 +106,12 @@ impl Processor {
     /// Transport to give with every block; `None` (at first): a host without one.
     pub fn set_transport(&mut self, transport: Option<Transport>) {
         self.transport = transport.map(Transport::event);
+    }
+
+    /// Passes the first ports alone with every block from now on, as no host should; at first all of them. Those that are not passed keep what they
+    /// had.
+    pub fn pass_ports(&mut self, num_inputs: usize, num_outputs: usize) {
+        self.num_passed = [num_inputs, num_outputs];
     }
 
     /// Begins processing.
@@ -145,18 +154,22 @@ impl Processor {
             let offset = change.offset_samples as u32;
             self.events.push(&ParamValueEvent::new(offset, ClapId::new(change.id), Pckn::match_all(), change.value));
         }
+        let [num_inputs, num_outputs] = self.num_passed;
         let plugin = self.plugin.as_started_mut().map_err(|e| HostError::refused("process", e))?;
-        let inputs = self.input_ports.with_input_buffers(self.inputs.iter_mut().map(|bus| AudioPortBuffer {
-            latency: 0,
-            channels: AudioPortBufferType::f32_input_only(
-                bus.channels_mut().map(|channel| InputChannel::variable(&mut channel[..num_samples])),
-            ),
-        }));
-        let mut outputs = self.output_ports.with_output_buffers(self.outputs.iter_mut().map(|bus| AudioPortBuffer {
-            latency: 0,
-            channels: AudioPortBufferType::f32_output_only(
-                bus.channels_mut().map(|channel| &mut channel[..num_samples]),
-            ),
+        let inputs =
+            self.input_ports.with_input_buffers(self.inputs.iter_mut().take(num_inputs).map(|bus| AudioPortBuffer {
+                latency: 0,
+                channels: AudioPortBufferType::f32_input_only(
+                    bus.channels_mut().map(|channel| InputChannel::variable(&mut channel[..num_samples])),
+                ),
+            }));
+        let mut outputs = self.output_ports.with_output_buffers(self.outputs.iter_mut().take(num_outputs).map(|bus| {
+            AudioPortBuffer {
+                latency: 0,
+                channels: AudioPortBufferType::f32_output_only(
+                    bus.channels_mut().map(|channel| &mut channel[..num_samples]),
+                ),
+            }
         }));
         let (events, mut answers) = (self.events.as_input(), self.answers.as_output());
         let steady_time = Some(self.steady_time_samples);

@@ -91,6 +91,8 @@ pub struct Outcome {
     pub created_ms: f64,
     /// Files of libtorch mapped after creation, before activation.
     pub libtorch_at_scan: Vec<String>,
+    /// The same after rendering.
+    pub libtorch_in_use: Vec<String>,
     /// Reported latency.
     pub latency_samples: usize,
     /// State of the engine at the end: `running`, `unavailable`…

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{EXACT_DB, open, separators};
+use common::{EXACT_DB, for_offline_work, open, separators};
 use host_tests::signals::programme;
 use host_tests::{
     BlockSizes, Bundle, Config, Instance, Pace, Processor, Rendered, Rendering, render, residual_db, wait_until_loaded,
@@ -49,7 +49,7 @@ fn rendered(bundle: &Bundle, model: &str, device: &str, input: &[Vec<f32>]) -> R
 fn a_card_separates_like_the_processor_and_gives_way_to_it_where_it_fails() {
     let bundle = open();
     let input = programme(2, (5.0 * RATE_HZ) as usize, RATE_HZ, 6);
-    for model in separators(&bundle) {
+    for model in separators(&bundle).into_iter().chain(for_offline_work(&bundle)) {
         let [on_card, on_processor] = ["auto", "cpu"].map(|device| rendered(&bundle, &model, device, &input));
         let worst_db = residual_db(&on_processor.tape.stems[0].channels, &on_card.tape.stems[0].channels);
         println!("{model}: the card's first stem differs by {worst_db:.1} dBFS");

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{EXACT_DB, RATES_HZ, open};
+use common::{EXACT_DB, RATES_HZ, asked, open};
 use host_tests::signals::programme;
 use host_tests::{
-    Bundle, Buses, Config, HostError, Processor, Recorder, Rendering, peak_db, render, render_onto, resident_bytes,
-    residual_db, sum_of, wait_until_loaded,
+    Bundle, Buses, Config, HostError, Instance, ParamChange, Processor, Recorder, Rendering, peak_db, render,
+    render_onto, resident_bytes, residual_db, sum_of, wait_until_loaded,
 };
 use std::time::Duration;
 
@@ -149,6 +149,150 @@ fn nine_activations_leave_nothing_behind() {
     }
 }
 
+/// What the main output plays of `input` where `each` sees to every block first; samples of a port that is not passed are not looked at.
+fn main_of(
+    instance: &mut Instance,
+    input: &[Vec<f32>],
+    mut each: impl FnMut(usize, &mut Processor) -> Vec<ParamChange>,
+) -> Vec<Vec<f32>> {
+    let mut processor = instance.activate().unwrap();
+    processor.start().unwrap();
+    let mut heard = vec![Vec::new(); input.len()];
+    for (block_idx, begin) in (0..input[0].len()).step_by(BLOCK_SAMPLES).enumerate() {
+        let changes = each(block_idx, &mut processor);
+        let bus = processor.inputs_mut(BLOCK_SAMPLES).main_mut().unwrap();
+        for (channel_idx, channel) in input.iter().enumerate() {
+            bus.channel_mut(channel_idx)[..BLOCK_SAMPLES].copy_from_slice(&channel[begin..begin + BLOCK_SAMPLES]);
+        }
+        processor.process(BLOCK_SAMPLES, &changes).unwrap();
+        let bus = processor.outputs().main().unwrap();
+        for (channel_idx, track) in heard.iter_mut().enumerate() {
+            track.extend_from_slice(&bus.channel(channel_idx)[..BLOCK_SAMPLES]);
+        }
+    }
+    processor.stop().unwrap();
+    instance.deactivate(processor);
+    heard
+}
+
+fn offline(bundle: &Bundle) -> Instance {
+    let mut instance = bundle.create(None).unwrap();
+    instance.configure(Config { offline: true, ..LIVE }).unwrap();
+    instance
+}
+
+#[test]
+fn a_host_that_passes_the_main_ports_alone_hears_them_and_may_add_the_others_later() {
+    let bundle = open();
+    let input = programme(2, blocks(2.0), RATE_HZ, 14);
+    let mut instance = offline(&bundle);
+    // So that stems are in the main output, too.
+    instance.set("music_gain", "-12").unwrap();
+    let expected = main_of(&mut instance, &input, |_, _| Vec::new());
+    let middle = input[0].len() / BLOCK_SAMPLES / 2;
+    for ports in [[1, 1], [2, 1], [1, 5], [1, 3]] {
+        let actual = main_of(&mut instance, &input, |block_idx, processor| {
+            let [num_inputs, num_outputs] = if block_idx < middle { ports } else { [usize::MAX; 2] };
+            processor.pass_ports(num_inputs, num_outputs);
+            Vec::new()
+        });
+        let different = expected.iter().flatten().zip(actual.iter().flatten()).filter(|(a, b)| a != b).count();
+        assert_eq!(different, 0, "with {ports:?} ports {different} samples differ");
+    }
+    assert_eq!(bundle.diagnostics().unwrap().alloc_violations, 0);
+}
+
+#[test]
+fn a_sidechain_that_is_connected_later_can_be_captured_and_one_that_is_gone_again_is_silence() {
+    let bundle = open();
+    let mut instance = offline(&bundle);
+    let query = asked(&bundle).swap_remove(0);
+    instance.set("model", &query).unwrap();
+    let no_example = instance.save_state().unwrap();
+    let sound = programme(2, blocks(4.0), RATE_HZ, 15);
+    let num_blocks = sound[0].len() / BLOCK_SAMPLES;
+    let capture = ["on", "off"].map(|text| instance.change("query_capture", text).unwrap());
+    let captured = |connected: std::ops::Range<usize>, at: usize| {
+        let mut instance = offline(&bundle);
+        instance.load_state(&no_example).unwrap();
+        main_of(&mut instance, &sound, |block_idx, processor| {
+            let is_connected = connected.contains(&block_idx);
+            processor.pass_ports(if is_connected { 2 } else { 1 }, usize::MAX);
+            if is_connected {
+                let begin = block_idx * BLOCK_SAMPLES;
+                let sidechain = processor.inputs_mut(BLOCK_SAMPLES).iter_mut().find(|bus| !bus.is_main()).unwrap();
+                for (channel_idx, channel) in sound.iter().enumerate() {
+                    let samples = &channel[begin..begin + BLOCK_SAMPLES];
+                    sidechain.channel_mut(channel_idx)[..BLOCK_SAMPLES].copy_from_slice(samples);
+                }
+            }
+            match block_idx.checked_sub(at) {
+                Some(since @ 0..2) => vec![capture[since]],
+                _ => Vec::new(),
+            }
+        });
+        instance.save_state().unwrap() != no_example
+    };
+    assert!(!captured(0..0, num_blocks - 2), "a sidechain that is not connected gave an example");
+    assert!(captured(num_blocks / 2..num_blocks, num_blocks - 2), "one that was connected later gave none");
+    assert!(
+        !captured(0..blocks(0.8) / BLOCK_SAMPLES, num_blocks - 2),
+        "what was heard before it was switched off came back"
+    );
+}
+
+#[test]
+fn an_event_beyond_its_block_comes_with_the_end_of_it() {
+    let bundle = open();
+    let input = programme(2, blocks(1.0), RATE_HZ, 16);
+    let mut instance = offline(&bundle);
+    let (muted, heard) = (instance.change("music_mute", "on").unwrap(), instance.change("music_mute", "off").unwrap());
+    let mut play = |offset_samples: usize| {
+        main_of(&mut instance, &input, |block_idx, _| match block_idx {
+            0 => vec![heard],
+            100 => vec![ParamChange { offset_samples, ..muted }],
+            _ => Vec::new(),
+        })
+    };
+    let within = play(BLOCK_SAMPLES - 1);
+    for offset_samples in [BLOCK_SAMPLES, 10 * BLOCK_SAMPLES, u32::MAX as usize] {
+        assert!(play(offset_samples) == within, "at {offset_samples}");
+    }
+    assert!(play(0) != within, "the mute changes nothing");
+}
+
+#[test]
+fn an_instance_that_plays_is_activated_anew_and_called_by_one_thread_after_the_other() {
+    let bundle = open();
+    let sound = programme(2, blocks(0.6), RATE_HZ, 17);
+    let mut instance = bundle.create(None).unwrap();
+    instance.set("model", "live-1").unwrap();
+    for activation in 0..9 {
+        instance.configure(Config { max_block_samples: BLOCK_SAMPLES << (activation % 3), ..LIVE }).unwrap();
+        let mut processor = instance.activate().unwrap();
+        processor.start().unwrap();
+        wait_until_loaded(&bundle, &mut instance, &mut processor, Duration::from_mins(1)).unwrap();
+        processor.reset();
+        let latency_samples = instance.latency_samples();
+        let mut heard = Heard::default();
+        // A thread for each part, as hosts with a pool of them have it.
+        for begin in (0..sound[0].len()).step_by(8 * BLOCK_SAMPLES) {
+            let end = (begin + 8 * BLOCK_SAMPLES).min(sound[0].len());
+            let part: Vec<Vec<f32>> = sound.iter().map(|channel| channel[begin..end].to_vec()).collect();
+            heard.extend(std::thread::scope(|scope| scope.spawn(|| play(&mut processor, &part)).join().unwrap()));
+        }
+        let sum: Vec<Vec<f32>> = heard.sum.iter().map(|channel| channel[latency_samples..].to_vec()).collect();
+        let delayed: Vec<Vec<f32>> = sound.iter().map(|channel| channel[..sum[0].len()].to_vec()).collect();
+        let residual = residual_db(&delayed, &sum);
+        let diagnostics = bundle.diagnostics().unwrap();
+        println!("activation {activation}: {residual:.1} dBFS, {} late", diagnostics.newest().unwrap().num_late_frames);
+        assert!(residual <= EXACT_DB, "activation {activation}: {residual} dBFS");
+        assert_eq!((diagnostics.newest().unwrap().state.as_str(), diagnostics.alloc_violations), ("running", 0));
+        processor.stop().unwrap();
+        instance.deactivate(processor);
+    }
+}
+
 /// A disk that is full after some blocks.
 struct FullDisk {
     num_blocks_left: usize,
@@ -193,11 +337,12 @@ fn a_libtorch_that_somebody_else_has_opened_does_no_harm() {
     let outcome =
         probe(&Scenario { others: vec![folder.path().join("libtorch_cpu.so")], ..Scenario::new(bundle_file()) }, &[]);
     println!("{}: residual {:.1} dBFS, {:?} late", outcome.state, outcome.sum_residual_db, outcome.num_late_frames);
-    // The linker knows libraries by their names: what the backend needs is there already.
-    assert!(
-        outcome.libtorch_at_scan.iter().all(|file| file.starts_with(folder.path().to_str().unwrap())),
-        "{outcome:?}"
-    );
+    // The linker knows libraries by their names: what the backend needs is there already, and no second copy is opened.
+    let of_somebody = |file: &String| file.starts_with(folder.path().to_str().unwrap());
+    let is_libtorch = |file: &&String| file.contains("libtorch_cpu");
+    assert!(!outcome.libtorch_at_scan.is_empty() && outcome.libtorch_at_scan.iter().all(of_somebody), "{outcome:?}");
+    let in_use: Vec<&String> = outcome.libtorch_in_use.iter().filter(is_libtorch).collect();
+    assert!(in_use.len() == 1 && in_use.into_iter().all(of_somebody), "{outcome:?}");
     assert_eq!((outcome.state.as_str(), outcome.message.as_str()), ("running", ""));
     assert!(outcome.sum_residual_db <= EXACT_DB && outcome.separation_db > -60.0, "{outcome:?}");
 }

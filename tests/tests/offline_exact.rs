@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BLOCKS_SAMPLES, asked, open, separators};
+use common::{BLOCKS_SAMPLES, asked, for_offline_work, open, separators};
 use host_tests::{
     BlockSizes, Bundle, Config, Rendered, Rendering, Transport, render, residual_db, signals::programme,
     wait_until_loaded,
@@ -77,7 +77,7 @@ fn at_every_block_size() {
 #[test]
 fn with_every_model() {
     let (bundle, input) = (open(), input());
-    for model in separators(&bundle).into_iter().chain(asked(&bundle)) {
+    for model in separators(&bundle).into_iter().chain(asked(&bundle)).chain(for_offline_work(&bundle)) {
         let reference = run_model(&bundle, &model, &input, 512, BlockSizes::Fixed(512), true);
         for block in [64, 127, 256, 4096] {
             let rendered = run_model(&bundle, &model, &input, block, BlockSizes::Fixed(block), true);
@@ -106,6 +106,14 @@ fn when_the_host_does_not_say_that_it_is_offline() {
     for block in [32, 512, 1024, 4096, 8192] {
         let rendered = run(&bundle, &input, block, BlockSizes::Fixed(block), false);
         assert_same(&format!("unreported, blocks of {block}"), &reference, &rendered);
+    }
+    // Its first masks are seconds away: they are waited for call by call.
+    for model in for_offline_work(&bundle) {
+        let reference = run_model(&bundle, &model, &input, 512, BlockSizes::Fixed(512), true);
+        for block in [512, 8192] {
+            let rendered = run_model(&bundle, &model, &input, block, BlockSizes::Fixed(block), false);
+            assert_same(&format!("{model}, unreported, blocks of {block}"), &reference, &rendered);
+        }
     }
 }
 

@@ -158,6 +158,8 @@ fn while_the_model_or_the_device_is_changed() {
         let changes = [instance.change(param, text).unwrap()];
         let rendering =
             Rendering { pace: Pace::RealTime, wait_for_model: true, changes: &changes, ..Rendering::new(&input, 256) };
+        let newest_id = || bundle.diagnostics().unwrap().newest().map_or(0, |engine| engine.id);
+        let id_before = newest_id();
         let rendered = render(&bundle, &mut instance, &rendering).unwrap();
         let residual = residual_db(&input, &rendered.aligned_sum());
         let diagnostics = rendered.diagnostics.clone().unwrap();
@@ -169,6 +171,8 @@ fn while_the_model_or_the_device_is_changed() {
         // Either the model has changed already, or the host was asked for the restart in which it will, because the latency is
         // another one; that of another device is the same.
         assert!(if param == "model" { asked || engine.model == "identity" } else { !asked }, "{engine:?}");
+        // The first one of this activation, and the one that took its place.
+        assert!(param == "model" || engine.id >= id_before + 2, "no engine for the other device: {engine:?}");
         assert_eq!(diagnostics.alloc_violations, 0);
     }
 }
@@ -214,8 +218,8 @@ fn tone(hz: f64, n: usize) -> f64 {
 }
 
 /// Of `live`, its model `live-1`, in whose sound one stem is mute: how loud each tenth of a second is, dBFS, while the device is chosen anew
-/// after two seconds; none where frames were late for another reason.
-fn levels_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<Vec<f64>> {
+/// after two seconds, and the largest second difference from the second on; none where frames were late for another reason.
+fn heard_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<(Vec<f64>, f32)> {
     let mut instance = live(bundle);
     instance.set("model", "live-1").unwrap();
     instance.set(muted, "on").unwrap();
@@ -223,7 +227,7 @@ fn levels_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<Vec<
     let num_blocks = (4.0 * LIVE_RATE_HZ) as usize / LIVE_BLOCK_SAMPLES;
     let chord = |n: usize| 0.15 * [220.0, 277.2, 329.6].map(|hz| tone(hz, n)).iter().sum::<f64>() as f32;
     let mut main = Vec::new();
-    let mut engine = None;
+    let (mut first_id, mut engine) = (None, None);
     play_by_the_clock(
         bundle,
         &mut instance,
@@ -232,14 +236,19 @@ fn levels_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<Vec<
         |block_idx| (block_idx == num_blocks / 2).then_some(change),
         |block_idx, outputs| {
             main.extend_from_slice(&outputs.main().unwrap().channel(0)[..LIVE_BLOCK_SAMPLES]);
-            if block_idx + 1 == num_blocks {
+            if block_idx == 0 {
+                first_id = bundle.diagnostics().unwrap().newest().map(|engine| engine.id);
+            } else if block_idx + 1 == num_blocks {
                 engine = bundle.diagnostics().unwrap().newest().cloned();
             }
         },
     );
     let engine = engine.expect("an engine");
     println!("{muted}: {} frames of the newest engine, {} late", engine.num_frames, engine.num_late_frames);
-    (engine.num_late_frames == 0).then(|| main.chunks(4_800).map(|tenth| peak_db(&[tenth.to_vec()])).collect())
+    assert!(first_id.is_some_and(|first_id| engine.id > first_id), "no engine for the other device");
+    let levels = main.chunks(4_800).map(|tenth| peak_db(&[tenth.to_vec()])).collect();
+    let steps = main[48_000..].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs());
+    (engine.num_late_frames == 0).then(|| (levels, steps.fold(0.0, f32::max)))
 }
 
 #[test]
@@ -247,8 +256,11 @@ fn another_device_lets_nothing_through_that_is_mute() {
     let bundle = open();
     for attempt in 1..=4 {
         // What a chord that never ends is, the model says.
-        let Some(levels) = levels_around_a_change_of_device(&bundle, "music_mute") else { continue };
-        println!("attempt {attempt}: {levels:.1?}");
+        let Some((levels, step)) = heard_around_a_change_of_device(&bundle, "music_mute") else { continue };
+        // Of the chord as loud as it is played, by its highest note.
+        let chord = 0.45 * (std::f64::consts::TAU * 329.6 / LIVE_RATE_HZ).powi(2) as f32;
+        println!("attempt {attempt}: {levels:.1?}, second difference {step:.2e}, of the whole chord {chord:.2e}");
+        assert!(step < chord + 1e-3, "a step of {:.1} dBFS", 20.0 * step.log10());
         let loudest = |tenths: std::ops::Range<usize>| levels[tenths].iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let (before, after) = (loudest(10..20), loudest(20..40));
         assert!(before < -20.0, "a chord that never ends is music: {before:.1} dBFS of it are left");

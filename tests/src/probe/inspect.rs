@@ -26,6 +26,7 @@ pub fn inspect(scenario: &Scenario) -> Result<Outcome, HostError> {
         opened_ms: bundle.opened_in().as_secs_f64() * 1e3,
         created_ms: instance.created_in().as_secs_f64() * 1e3,
         libtorch_at_scan: mapped_files("torch").unwrap_or_default(),
+        libtorch_in_use: Vec::new(),
         latency_samples: 0,
         state: String::new(),
         message: String::new(),
@@ -63,6 +64,7 @@ pub fn inspect(scenario: &Scenario) -> Result<Outcome, HostError> {
         },
     )?;
     judge(&mut outcome, &clean, &rendered);
+    outcome.libtorch_in_use = mapped_files("torch").unwrap_or_default();
     outcome.resident_mb.extend(resident_bytes().map(|num_bytes| num_bytes as f64 / 1e6));
     Ok(outcome)
 }

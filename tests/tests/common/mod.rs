@@ -44,9 +44,21 @@ pub fn offline_stereo(bundle: &Bundle, rate_hz: f64, max_block_samples: usize) -
 /// How the plugin offers a model that is asked by example.
 const ASKED: &str = "Query";
 
-/// The models that take music and dialogue apart, as the plugin offers them.
+/// How the plugin offers a model that hears seconds ahead.
+const FOR_OFFLINE_WORK: &str = "Exact";
+
+/// The models that take music and dialogue apart while somebody listens, as the plugin offers them.
 pub fn separators(bundle: &Bundle) -> Vec<String> {
-    models(bundle).into_iter().filter(|model| model != "Identity" && !model.starts_with(ASKED)).collect()
+    let is_other =
+        |model: &String| model == "Identity" || model.starts_with(ASKED) || model.starts_with(FOR_OFFLINE_WORK);
+    models(bundle).into_iter().filter(|model| !is_other(model)).collect()
+}
+
+/// Those for offline work.
+pub fn for_offline_work(bundle: &Bundle) -> Vec<String> {
+    let found: Vec<String> = models(bundle).into_iter().filter(|model| model.starts_with(FOR_OFFLINE_WORK)).collect();
+    assert!(!found.is_empty(), "no model for offline work");
+    found
 }
 
 /// The models that are asked by example.

@@ -4,12 +4,16 @@ use super::tally::Tally;
 use crate::render::audio_file;
 use crate::{files, paths, process};
 use anyhow::{Result, ensure};
-use host_tests::peak_db;
+use host_tests::{peak_db, residual_db};
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
 /// A stem that is softer holds nothing of a programme.
 const SOFTEST_DB: f64 = -60.0;
+
+/// What two questions find differs by more.
+const ALIKE_DB: f64 = -40.0;
 
 /// `render` of a model that is asked, by an example and by a class.
 pub fn run() -> Result<Tally> {
@@ -18,26 +22,36 @@ pub fn run() -> Result<Tally> {
     let out = paths::target().join("tmp").join("commands");
     files::remove(&out)?;
     let example = dialogue.display().to_string();
-    let asked = [["--sidechain", &example], ["--set", "query_preset=drums"]];
-    for (number, asked) in asked.iter().enumerate() {
+    let asked = [["--sidechain", &example], ["--set", "query_preset=drums"], ["--set", "query_preset=piano"]];
+    let presets = [None, Some("Drums"), Some("Piano")];
+    let mut targets: Vec<Vec<Vec<f32>>> = Vec::new();
+    for (number, (asked, preset)) in asked.iter().zip(presets).enumerate() {
         let folder = out.join(number.to_string());
         let mut render = Command::new(std::env::current_exe()?);
         // Marks of a render that was stopped must hold nobody back.
         render.env("XDG_DATA_HOME", out.join("data"));
         render.args(["render", "--model", "query"]).args(asked).arg(&music).arg(&folder);
         process::run(&mut render)?;
-        check(&folder)?;
+        check(&folder, preset)?;
+        let target = audio_file::read(&folder.join("target.wav"))?.channels;
+        for (other, before) in presets.iter().zip(&targets) {
+            let difference = residual_db(before, &target);
+            ensure!(difference > ALIKE_DB, "{other:?} and {preset:?} find the same, within {difference:.1} dBFS");
+        }
+        targets.push(target);
     }
     Ok(Tally { num_passed: u32::try_from(asked.len())?, ..Tally::default() })
 }
 
-/// Whether the stems of a model that is asked are there, the report beside them.
-fn check(folder: &Path) -> Result<()> {
+/// Whether the stems of a model that is asked are there, and the report beside them, which says what was asked for.
+fn check(folder: &Path, preset: Option<&str>) -> Result<()> {
     for name in ["target.wav", "residual.wav", "main.wav"] {
         let peak = peak_db(&audio_file::read(&folder.join(name))?.channels);
         ensure!(peak > SOFTEST_DB, "{}: {peak:.1} dBFS at most", folder.join(name).display());
     }
-    ensure!(folder.join("report.json").is_file(), "no report.json in {}", folder.display());
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.join("report.json"))?)?;
+    let asked = report["params"]["Query A"].as_str();
+    ensure!(asked == preset, "{}: Query A is {asked:?}, expected {preset:?}", folder.display());
     ensure!(!folder.join("music.wav").exists(), "{} has a stem that this model has not", folder.display());
     Ok(())
 }
