@@ -30,11 +30,12 @@ impl Play {
     fn new(model: &Model, seed: u64) -> Self {
         let asked = (0..model.embedding_size()).map(|place| (seed as f32 + 0.7 * place as f32).sin());
         let num_channels = 1 + seed as usize % 2;
+        let num_before = model.look_ahead_calls();
         Self {
             num_channels,
             embedding: asked.collect(),
-            spectra: (0..6).map(|call| model.spectrum(num_channels, 100 * seed + call)).collect(),
-            reset_before: seed.is_multiple_of(3).then_some(4),
+            spectra: (0..num_before as u64 + 6).map(|call| model.spectrum(num_channels, 100 * seed + call)).collect(),
+            reset_before: seed.is_multiple_of(3).then_some(num_before + 4),
         }
     }
 

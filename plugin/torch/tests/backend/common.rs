@@ -89,6 +89,11 @@ impl Model {
             .collect()
     }
 
+    /// Calls before whose end a mask says nothing: its look-ahead.
+    pub fn look_ahead_calls(&self) -> usize {
+        self.count("/look_ahead_frames").div_ceil(self.count("/frames_per_call"))
+    }
+
     /// Values of the embedding that it is asked by, 0 where it is not.
     pub fn embedding_size(&self) -> usize {
         self.count("/embedding_size")

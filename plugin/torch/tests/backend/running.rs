@@ -126,10 +126,14 @@ fn this_libtorch_knows_the_operator_that_packs() {
 
 #[test]
 fn packed_recurrent_weights_change_no_bit() {
+    let mut num_packed = 0;
     for name in separators() {
         let folder = TempDir::new().expect("a folder");
         let packed = Model::load(&shipped(&name)).expect("the shipped model");
-        assert_eq!(packed.metadata()["packs_recurrent_weights"], true);
+        if packed.metadata()["packs_recurrent_weights"] == false {
+            continue;
+        }
+        num_packed += 1;
         let plain = with_field(&folder, &name, "/packs_recurrent_weights", &false.into());
         let plain = Model::load(&plain).expect("the same without");
         for num_channels in [1, 2] {
@@ -144,6 +148,7 @@ fn packed_recurrent_weights_change_no_bit() {
             }
         }
     }
+    assert!(num_packed > 0, "no shipped model has recurrent weights");
 }
 
 #[test]
@@ -152,8 +157,7 @@ fn a_stream_remembers_and_reset_forgets() {
         let model = Model::load(&shipped(&name)).expect("the shipped model");
         let mut session = model.session(2).expect("a session");
         let input = model.spectrum(2, 3);
-        // As many calls as it takes until the masks are those of frames that were heard.
-        let num_calls = 1 + model.count("/look_ahead_frames").div_ceil(model.count("/frames_per_call"));
+        let num_calls = 1 + model.look_ahead_calls();
         let calls = |session: &mut Session| (0..num_calls).map(|_| run(session, &input)).collect::<Vec<_>>();
         let from_zero = calls(&mut session);
         assert!(calls(&mut session) != from_zero, "{name}: the state has no influence");
@@ -167,8 +171,9 @@ fn a_stream_remembers_and_reset_forgets() {
 fn sessions_of_one_model_do_not_disturb_each_other() {
     for name in separators() {
         let model = Model::load(&shipped(&name)).expect("the shipped model");
+        let num_calls = 4 + model.look_ahead_calls() as u64;
         let inputs: [Vec<Vec<f32>>; 2] =
-            [0, 1].map(|stream| (0..4).map(|call| model.spectrum(1, 10 * stream + call)).collect());
+            [0, 1].map(|stream| (0..num_calls).map(|call| model.spectrum(1, 100 * stream + call)).collect());
         let alone = inputs.each_ref().map(|stream| {
             let mut session = model.session(1).expect("a session");
             stream.iter().map(|input| run(&mut session, input)).collect::<Vec<_>>()
@@ -216,7 +221,8 @@ fn a_wrong_length_is_refused_and_the_stream_goes_on() {
 fn several_calls_at_once_are_the_same_calls_one_by_one() {
     for name in separators() {
         let model = Model::load(&shipped(&name)).expect("the shipped model");
-        let calls: Vec<_> = (0..5).map(|seed| model.spectrum(1, seed)).collect();
+        let num_calls = 5 + model.look_ahead_calls() as u64;
+        let calls: Vec<_> = (0..num_calls).map(|seed| model.spectrum(1, seed)).collect();
         let mut one_by_one = model.session(1).expect("a session");
         let expected: Vec<f32> = calls.iter().flat_map(|call| run(&mut one_by_one, call)).collect();
         let mut at_once = model.session(1).expect("a session");
