@@ -68,6 +68,8 @@ pub struct InstanceDiagnostics {
     pub step_ms_max: f64,
     /// Part of the deadline that the slowest of the latest calls left over.
     pub headroom: f64,
+    /// Calls by the part of their deadline that they took, in fortieths; the last: more.
+    pub deliveries: Vec<u64>,
     /// Model time per time of audio.
     pub rtf: f64,
     /// Longest `process`, as the plugin measured it.

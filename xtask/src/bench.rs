@@ -77,28 +77,22 @@ struct Row {
     /// Part of the processors' time that other machines on the same hardware took while this row was measured: above some tenths
     /// the figures are those of a busy machine.
     stolen_percent: Option<f64>,
-    /// In a host; nothing for a file that does not ship.
+    /// In a host.
     #[serde(flatten)]
-    hosted: Option<Hosted>,
+    hosted: Hosted,
 }
 
-impl Row {
-    fn growth(&self) -> impl Iterator<Item = &Live> {
-        self.hosted.iter().flat_map(|hosted| &hosted.growth)
-    }
-}
-
-/// What a model does to a host.
+/// What a model does to a host; none of it is known of a file that does not ship.
 #[derive(Debug, Default, Serialize)]
 struct Hosted {
     /// What its latency makes it fit for: `live` up to 64 ms, `studio` up to 500, else `exact`.
-    mode: &'static str,
+    mode: Option<&'static str>,
     /// Reported latency at 48 kHz in blocks of 256.
-    latency_ms: f64,
+    latency_ms: Option<f64>,
     /// 99.9 % of the blocks took less of their period, stereo at 48 kHz / 256, paced by the clock.
-    audio_thread_percent_p999: f64,
+    audio_thread_percent_p999: Option<f64>,
     /// Stereo instances at 48 kHz / 512 that keep up on all processors.
-    instances: usize,
+    instances: Option<usize>,
     /// In blocks of 512: with more instances, at other rates, and beside programs that never rest.
     growth: Vec<Live>,
 }
@@ -133,7 +127,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     for (idx, (model, memory_mb)) in loaded.into_iter().enumerate() {
         let stolen_before = StolenTime::so_far();
         let worker = worker::measure(&model, if args.quick { 10.0 } else { 60.0 })?;
-        let hosted = shipped.get(idx).map(|entry| hosted(args, &bundle, &entry.id)).transpose()?;
+        let hosted =
+            shipped.get(idx).map_or_else(|| Ok(Hosted::default()), |entry| hosted(args, &bundle, &entry.id))?;
         rows.push(Row {
             model: model.about.id.clone(),
             device: args.device.clone(),
@@ -153,7 +148,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     if let Some(path) = &args.plot {
         ensure!(
-            rows.iter().any(|row| row.hosted.is_some()),
+            rows.iter().any(|row| !row.hosted.growth.is_empty()),
             "--plot draws what a host played: name a --model beside --file"
         );
         plot::draw(path, &rows)?;
@@ -172,10 +167,10 @@ fn hosted(args: &BenchArgs, bundle: &Bundle, id: &str) -> Result<Hosted> {
     let growth = loads().map(|load| live::play_all(bundle, &params, load, growth_s)).collect::<Result<_>>()?;
     let latency_ms = 1e3 * live.latency_samples_reported as f64 / f64::from(RATE_HZ);
     Ok(Hosted {
-        mode: mode_of(latency_ms),
-        latency_ms,
-        audio_thread_percent_p999: 1e-4 * live.process_us_p999 * f64::from(RATE_HZ) / BLOCK_SAMPLES as f64,
-        instances,
+        mode: Some(mode_of(latency_ms)),
+        latency_ms: Some(latency_ms),
+        audio_thread_percent_p999: Some(1e-4 * live.process_us_p999 * f64::from(RATE_HZ) / BLOCK_SAMPLES as f64),
+        instances: Some(instances),
         growth,
     })
 }
@@ -263,12 +258,12 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
          instances  stolen"
     );
     for row in rows {
-        let (worker, hosted) = (&row.worker, row.hosted.as_ref());
+        let (worker, hosted) = (&row.worker, &row.hosted);
         println!(
             "{:15}  {:6}  {:>4} ms  {:5.3}  {:5.2} ms  {:5.2}  {:5.2}  {:8.2}  {:8.1} ms  {:5.1}  {:>6}  {:>5} %  {:>7}  {:>9} %  {:>9}  {:>4} %",
             row.model,
             row.device,
-            hosted.map_or_else(|| "-".to_owned(), |hosted| format!("{:.0}", hosted.latency_ms)),
+            hosted.latency_ms.map_or_else(|| "-".to_owned(), |latency_ms| format!("{latency_ms:.0}")),
             worker.rtf,
             worker.step_ms_p50,
             worker.step_ms_p99,
@@ -279,33 +274,34 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
             shown(worker.gmac_per_s),
             shown(row.gemm_peak_percent),
             shown(row.memory_mb),
-            hosted.map_or_else(|| "-".to_owned(), |hosted| format!("{:.2}", hosted.audio_thread_percent_p999)),
-            hosted.map_or_else(|| "-".to_owned(), |hosted| hosted.instances.to_string()),
+            hosted.audio_thread_percent_p999.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.2}")),
+            hosted.instances.map_or_else(|| "-".to_owned(), |instances| instances.to_string()),
             shown(row.stolen_percent)
         );
     }
     println!("matrix products of 1024 x 1024 reach {peak_gmac_per_s:.0} GMAC/s on one thread");
-    if rows.iter().all(|row| row.hosted.is_none()) {
+    if rows.iter().all(|row| row.hosted.growth.is_empty()) {
         return;
     }
     println!();
-    print_lives(rows.iter().flat_map(|row| row.growth().map(move |live| (row.model.as_str(), live))));
+    print_lives(rows.iter().flat_map(|row| row.hosted.growth.iter().map(move |live| (row.model.as_str(), live))));
 }
 
 /// What was played, by model.
 fn print_lives<'a>(lives: impl Iterator<Item = (&'a str, &'a Live)>) {
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     println!(
-        "model     instances  rate Hz  busy threads  latency  step mean  headroom  audio p99.9    late  of frames  stolen"
+        "model     instances  rate Hz  busy threads  latency  step mean  p99 of deadline  headroom  audio p99.9    late  of frames  stolen"
     );
     for (model, live) in lives {
         println!(
-            "{model:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:6.0} %  {:9.2} %  {:6}  {:9}  {:>4} %",
+            "{model:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:>13} %  {:6.0} %  {:9.2} %  {:6}  {:9}  {:>4} %",
             live.load.num_instances,
             live.load.host_rate_hz,
             live.load.num_busy_threads,
             live.latency_ms,
             live.step_ms_mean,
+            shown(live.deadline_percent_p99),
             live.headroom_percent,
             live.audio_thread_percent_p999,
             live.num_late_frames,
@@ -321,8 +317,8 @@ mod tests {
 
     #[test]
     fn a_row_has_every_figure_under_its_own_name() {
-        let row = Row { hosted: Some(Hosted::default()), ..Row::default() };
-        let json = serde_json::to_value([row]).unwrap();
+        // One of a file that does not ship, too.
+        let json = serde_json::to_value([Row::default()]).unwrap();
         let names = [
             "model",
             "mode",

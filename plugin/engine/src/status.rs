@@ -26,6 +26,9 @@ pub enum State {
 /// Time in which what happened is forgotten to a third, seconds.
 const RECENT_S: f64 = 10.0;
 
+/// Steps in which it is counted how much of its deadline a call takes: fortieths, and whatever is beyond it.
+const NUM_DELIVERY_STEPS: usize = 41;
+
 /// The live figures of one engine.
 #[derive(Debug)]
 pub struct EngineStatus {
@@ -50,6 +53,7 @@ pub struct EngineStatus {
     /// The slowest delivery of late, and when it was counted, seconds after `registered`: forgotten by the clock.
     delivery_ms: AtomicF32,
     delivered_at_s: AtomicF64,
+    deliveries: [AtomicU64; NUM_DELIVERY_STEPS],
     registered: Instant,
     max_process_us: AtomicF32,
     is_held_back: AtomicBool,
@@ -113,6 +117,8 @@ pub struct StatusSnapshot {
     /// Part of its deadline that the slowest of the latest calls left over, from being handed over to having its masks; at 0 and
     /// below they came too late. A bad moment fades within about ten seconds.
     pub headroom: f32,
+    /// Calls since activation by the part of their deadline that they took, from being handed over to having their masks, in fortieths; the last: more.
+    pub deliveries: Vec<u64>,
     /// Inference calls since activation.
     pub num_steps: u64,
     /// Mean duration of the inference calls of about the last ten seconds, over that of the audio in a call: below 1 is real time.
@@ -159,6 +165,7 @@ impl EngineStatus {
             num_steps: AtomicU64::new(0),
             delivery_ms: AtomicF32::new(0.0),
             delivered_at_s: AtomicF64::new(0.0),
+            deliveries: std::array::from_fn(|_| AtomicU64::new(0)),
             registered: Instant::now(),
             max_process_us: AtomicF32::new(0.0),
             is_held_back: AtomicBool::new(false),
@@ -210,6 +217,7 @@ impl EngineStatus {
             step_ms_mean,
             step_ms_max: self.step_ms_max.load(Ordering::Relaxed),
             headroom: (1.0 - self.delivery_ms_now() / self.deadline_ms()) as f32,
+            deliveries: self.deliveries.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
             rtf: (f64::from(self.step_ms_recent.load(Ordering::Relaxed)) / 1e3 / self.call_times.call_s()) as f32,
             max_process_us: self.max_process_us.load(Ordering::Relaxed),
         }
@@ -300,6 +308,8 @@ impl EngineStatus {
     pub(crate) fn count_delivery(&self, taken: Duration) {
         // However late it was: it is to fade in time.
         let taken_ms = (taken.as_secs_f64() * 1e3).min(2.0 * self.deadline_ms());
+        let step = (taken_ms / self.deadline_ms() * (NUM_DELIVERY_STEPS - 1) as f64) as usize;
+        self.deliveries[step.min(NUM_DELIVERY_STEPS - 1)].fetch_add(1, Ordering::Relaxed);
         if taken_ms > self.delivery_ms_now() {
             self.delivery_ms.store(taken_ms as f32, Ordering::Relaxed);
             self.delivered_at_s.store(self.registered.elapsed().as_secs_f64(), Ordering::Relaxed);
@@ -344,6 +354,8 @@ mod tests {
             status.count_delivery(Duration::from_millis(taken_ms));
         }
         assert!((status.snapshot().headroom - 0.5).abs() < 0.01, "{}", status.snapshot().headroom);
+        let counted = |step: usize| status.snapshot().deliveries[step];
+        assert_eq!([5, 27, 10].map(|taken_ms| counted(taken_ms * 40 / 54)), [1, 1, 1]);
         status.count_delivery(Duration::from_secs(3));
         assert!((status.snapshot().headroom + 1.0).abs() < 0.01, "{}", status.snapshot().headroom);
     }

@@ -49,6 +49,8 @@ pub struct Live {
     pub step_ms_mean: f64,
     /// Part of the deadline that the slowest call of about the last ten seconds left over, of any instance.
     pub headroom_percent: f64,
+    /// Part of its deadline in which 99 % of the calls had their masks, from being handed over, of all instances, in steps of 2.5; none without calls.
+    pub deadline_percent_p99: Option<f64>,
     /// One instance's `process`: 99.9 % of the blocks took less of their period.
     pub audio_thread_percent_p999: f64,
     /// Part of the processors' time that other machines on the same hardware took meanwhile; none where the system does not say.
@@ -234,10 +236,31 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
         num_frames: gained(|instance| instance.num_frames),
         num_late_frames: gained(|instance| instance.num_late_frames),
         step_ms_mean: after.iter().map(|instance| instance.step_ms_mean).sum::<f64>() / after.len() as f64,
+        deadline_percent_p99: deadline_percent(&before, &after, 0.99),
         headroom_percent: 100.0 * after.iter().map(|instance| instance.headroom).fold(1.0, f64::min),
         audio_thread_percent_p999: f64::NAN,
         stolen_percent,
     })
+}
+
+/// Part of its deadline, percent, in which `share` of the calls between two looks had their masks; above 100 where they were too late.
+fn deadline_percent(
+    before: &[host_tests::InstanceDiagnostics],
+    after: &[host_tests::InstanceDiagnostics],
+    share: f64,
+) -> Option<f64> {
+    let num_steps = after.iter().map(|instance| instance.deliveries.len()).max()?;
+    let sum = |instances: &[host_tests::InstanceDiagnostics], step: usize| -> u64 {
+        instances.iter().filter_map(|instance| instance.deliveries.get(step)).sum()
+    };
+    let counts: Vec<u64> = (0..num_steps).map(|step| sum(after, step).saturating_sub(sum(before, step))).collect();
+    let wanted = (share * counts.iter().sum::<u64>() as f64).ceil() as u64;
+    let mut so_far = 0;
+    let step = counts.iter().position(|count| {
+        so_far += count;
+        so_far >= wanted.max(1)
+    })?;
+    Some(100.0 * (step + 1) as f64 / (num_steps - 1) as f64)
 }
 
 fn common_device(instances: &[host_tests::InstanceDiagnostics]) -> String {
@@ -285,6 +308,21 @@ fn play(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_part_of_the_deadline_is_that_of_the_calls_between_two_looks() {
+        let of = |deliveries: &[u64]| host_tests::InstanceDiagnostics {
+            deliveries: deliveries.into(),
+            ..Default::default()
+        };
+        // In quarters: all of before were late.
+        let before = [of(&[0, 0, 0, 0, 50]), of(&[0; 5])];
+        let after = [of(&[90, 0, 5, 0, 50]), of(&[0, 0, 4, 1, 0])];
+        assert_eq!(deadline_percent(&before, &after, 0.9), Some(25.0));
+        assert_eq!(deadline_percent(&before, &after, 0.99), Some(75.0));
+        assert_eq!(deadline_percent(&before, &after, 1.0), Some(100.0));
+        assert_eq!(deadline_percent(&before, &before, 0.99), None);
+    }
 
     #[test]
     fn what_was_dealt_out_comes_back_in_order() {

@@ -27,7 +27,8 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
 }
 
 fn draw_all(path: &Path, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>> {
-    let played: Vec<(&Row, &Hosted)> = rows.iter().filter_map(|row| Some((row, row.hosted.as_ref()?))).collect();
+    let played: Vec<(&Row, &Hosted)> =
+        rows.iter().map(|row| (row, &row.hosted)).filter(|(_, hosted)| !hosted.growth.is_empty()).collect();
     let root = BitMapBackend::new(path, (SIZE.0, SIZE.1 * played.len().max(1) as u32)).into_drawing_area();
     root.fill(&WHITE)?;
     for ((row, hosted), area) in played.iter().zip(root.split_evenly((played.len().max(1), 1))) {
@@ -108,6 +109,7 @@ mod tests {
             num_frames: 1000,
             num_late_frames: 20 * load.num_instances as u64,
             step_ms_mean: 4.0,
+            deadline_percent_p99: None,
             headroom_percent: 80.0 - 6.0 * load.num_instances as f64,
             audio_thread_percent_p999: 1.0 + f64::from(load.host_rate_hz) / 5e4,
             stolen_percent: None,
@@ -115,7 +117,7 @@ mod tests {
         let row = Row {
             model: "music-0".into(),
             device: "cpu".into(),
-            hosted: Some(Hosted { growth: crate::bench::loads().map(live).collect(), ..Hosted::default() }),
+            hosted: Hosted { growth: crate::bench::loads().map(live).collect(), ..Hosted::default() },
             ..Row::default()
         };
         let folder = tempfile::tempdir().unwrap();
