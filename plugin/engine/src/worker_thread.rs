@@ -11,6 +11,7 @@
 #[cfg(test)]
 pub mod double;
 mod expectation;
+mod fine_ticks;
 mod library;
 mod listener;
 mod load_marks;
@@ -37,6 +38,7 @@ use crate::clock::Clock;
 use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::{Resources, keep_this_binary_loaded};
 use crate::status::EngineStatus;
+use fine_ticks::FineTicks;
 pub use listener::Listener;
 use load_marks::LoadMarks;
 pub use model::Model;
@@ -240,6 +242,7 @@ fn work(mailbox: &Mailbox) {
     // libtorch, which this is for, never leaves either.
     static KEPT: Once = Once::new();
     KEPT.call_once(keep_this_binary_loaded);
+    let _fine_ticks = FineTicks::hold();
     let mut desk = Desk::new(Stream::open, Instant::now);
     while !mailbox.is_over.load(Ordering::Acquire) {
         if let Some(pause) = desk.turn(mailbox.take()) {

@@ -58,7 +58,7 @@ pub(crate) fn run(
     };
     let size = Size {
         // Its address: a call that waits keeps its network alive.
-        model: (company == Company::OfItsModel).then(|| Arc::as_ptr(network) as usize),
+        model: (company == Company::OfItsModel).then_some(Arc::as_ptr(network) as usize),
         num_channels: num_channels as usize,
         num_frames: num_frames as usize,
     };
