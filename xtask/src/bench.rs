@@ -45,6 +45,9 @@ pub struct BenchArgs {
     /// With `--hold`: beside so many programs that never rest
     #[arg(long, value_name = "PROGRAMS", default_value_t = 0, requires = "hold")]
     pub busy: usize,
+    /// With `--hold`: all models at once, so many instances in all
+    #[arg(long, requires = "hold")]
+    pub together: bool,
     /// Audio for the audio thread's part [default: the music of the demo's programme]
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
@@ -162,9 +165,9 @@ fn hosted(args: &BenchArgs, bundle: &Bundle, id: &str) -> Result<Hosted> {
     let params = params(args, id);
     let live = audio_thread(args, &params)?;
     ensure!(live.device == args.device, "--device {}: the plugin ran on {}", args.device, live.device);
-    let instances = live::instances(bundle, &params, if args.quick { 4.0 } else { 60.0 })?;
+    let instances = live::instances(bundle, params, if args.quick { 4.0 } else { 60.0 })?;
     let growth_s = if args.quick { 3.0 } else { 12.0 };
-    let growth = loads().map(|load| live::play_all(bundle, &params, load, growth_s)).collect::<Result<_>>()?;
+    let growth = loads().map(|load| live::play_all(bundle, &[params], load, growth_s)).collect::<Result<_>>()?;
     let latency_ms = 1e3 * live.latency_samples_reported as f64 / f64::from(RATE_HZ);
     Ok(Hosted {
         mode: Some(mode_of(latency_ms)),
@@ -176,19 +179,22 @@ fn hosted(args: &BenchArgs, bundle: &Bundle, id: &str) -> Result<Hosted> {
 }
 
 /// What an instance is set to. Where there is a card the plugin takes it unless it is told not to.
-fn params<'a>(args: &BenchArgs, id: &'a str) -> [(&'static str, &'a str); 2] {
+fn params<'a>(args: &BenchArgs, id: &'a str) -> live::Params<'a> {
     [("model", id), ("device", if args.device == "cuda" { "auto" } else { "cpu" })]
 }
 
-/// Lets `num_instances` of each model play.
+/// Lets `num_instances` of each model play, or of all together.
 fn hold(args: &BenchArgs, bundle: &Bundle, num_instances: usize) -> Result<()> {
     let mut rows = Vec::new();
     let load = Load { num_busy_threads: args.busy, ..Load::of(num_instances) };
-    for entry in models::chosen(&args.models)? {
+    let ids: Vec<String> = models::chosen(&args.models)?.into_iter().map(|entry| entry.id).collect();
+    let plays: Vec<Vec<String>> = if args.together { vec![ids] } else { ids.into_iter().map(|id| vec![id]).collect() };
+    for ids in plays {
         let seconds = if args.quick { 10.0 } else { 60.0 };
-        let live = live::play_all(bundle, &params(args, &entry.id), load, seconds)?;
+        let kinds: Vec<live::Params<'_>> = ids.iter().map(|id| params(args, id)).collect();
+        let live = live::play_all(bundle, &kinds, load, seconds)?;
         ensure!(live.device == args.device, "--device {}: the plugin ran on {}", args.device, live.device);
-        rows.push(Held { model: entry.id, seconds, live });
+        rows.push(Held { model: ids.join("+"), seconds, live });
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);

@@ -1,6 +1,6 @@
 //! What instances cost a host in real time.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use host_tests::{Bundle, Config, Instance, Processor, StolenTime, Timings, raise_to_real_time, signals};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,7 @@ pub struct Live {
     pub load: Load,
     /// Where all of them ran; `mixed` where not all on one.
     pub device: String,
-    /// Latency that each reported.
+    /// Latency that each reported; the longest, where they have several.
     pub latency_ms: f64,
     /// Frames in all.
     pub num_frames: u64,
@@ -63,10 +63,10 @@ const STOLEN_LIMIT_PERCENT: f64 = 0.2;
 const NUM_TRIES: usize = 3;
 
 /// How many instances at 48 kHz keep up for `seconds` without a late frame: doubled until one is late, then halved in between.
-pub fn instances(bundle: &Bundle, params: &[(&str, &str)], seconds: f64) -> Result<usize> {
+pub fn instances(bundle: &Bundle, params: Params<'_>, seconds: f64) -> Result<usize> {
     let holds = |num: usize| -> Result<bool> {
         for _ in 0..NUM_TRIES {
-            let live = play_all(bundle, params, Load::of(num), seconds)?;
+            let live = play_all(bundle, &[params], Load::of(num), seconds)?;
             let stolen_percent = live.stolen_percent.unwrap_or(0.0);
             let late = live.num_late_frames;
             eprintln!(
@@ -96,11 +96,14 @@ pub fn instances(bundle: &Bundle, params: &[(&str, &str)], seconds: f64) -> Resu
     Ok(good)
 }
 
-/// Lets them play for `seconds`.
-pub fn play_all(bundle: &Bundle, params: &[(&str, &str)], load: Load, seconds: f64) -> Result<Live> {
+/// What an instance is set to: ids of params, and texts.
+pub type Params<'a> = [(&'a str, &'a str); 2];
+
+/// Lets them play for `seconds`, set to each of `kinds` in turn.
+pub fn play_all(bundle: &Bundle, kinds: &[Params<'_>], load: Load, seconds: f64) -> Result<Live> {
     let mut instances = Vec::with_capacity(load.num_instances);
     let mut processors = Vec::with_capacity(load.num_instances);
-    for _ in 0..load.num_instances {
+    for (_, params) in (0..load.num_instances).zip(kinds.iter().cycle()) {
         let mut instance = bundle.create(None)?;
         instance.configure(Config {
             rate_hz: f64::from(load.host_rate_hz),
@@ -225,14 +228,16 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
     pump(&|| Ok(from.elapsed().as_secs_f64() > seconds))?;
     let stolen_percent = super::stolen_percent_since(stolen_before);
     let after = bundle.diagnostics()?.instances;
-    let newest = after.first().context("no instance is alive")?;
+    ensure!(!after.is_empty(), "no instance is alive");
+    let latency_ms =
+        |instance: &host_tests::InstanceDiagnostics| 1e3 * instance.latency_samples as f64 / instance.host_rate_hz;
     let gained = |count: fn(&host_tests::InstanceDiagnostics) -> u64| {
         after.iter().map(count).sum::<u64>().saturating_sub(before.iter().map(count).sum())
     };
     Ok(Live {
         load,
         device: common_device(&after),
-        latency_ms: 1e3 * newest.latency_samples as f64 / newest.host_rate_hz,
+        latency_ms: after.iter().map(latency_ms).fold(0.0, f64::max),
         num_frames: gained(|instance| instance.num_frames),
         num_late_frames: gained(|instance| instance.num_late_frames),
         step_ms_mean: after.iter().map(|instance| instance.step_ms_mean).sum::<f64>() / after.len() as f64,
