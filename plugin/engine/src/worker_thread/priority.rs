@@ -9,6 +9,9 @@
 //! - it runs for less than half of the time, and all workers together for less than half of what the processors have;
 //! - the system does not end a process whose real-time threads do not rest (`RLIMIT_RTTIME`, which rtkit sets).
 //!
+//! Among workers those with the shorter deadlines go first (rate-monotonic, Liu and Layland 1973): a call of a model for mixing may take longer than
+//! one of a model on air may wait.
+//!
 //! So it is on Linux. Windows and macOS keep what they raise from taking the machine, and their audio threads ahead of it: there the first
 //! and the third of these hold.
 
@@ -43,14 +46,26 @@ static FOUND: AtomicBool = AtomicBool::new(false);
 /// What all workers of the process run, thousandths of one processor.
 static RUNNING_PERMILLE: AtomicU32 = AtomicU32::new(0);
 
+/// A shorter deadline is that of a model for use on air: calls of others take as long.
+const SHORT_DEADLINE: Duration = Duration::from_millis(40);
+
 /// How urgent is what the worker is to do next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     /// As urgent as any other thread of the process: a call that the audio thread waits for, or a model to be opened.
     Ordinary,
     /// Before all ordinary threads, where they allow for it: a call with a deadline, or the pause before one, which must not be
     /// longer than it is, with what is done in it.
     RealTime,
+    /// The same where the deadline is short: before other workers, too.
+    Soonest,
+}
+
+impl Urgency {
+    /// That of a call which has so long.
+    pub fn with_deadline(deadline: Duration) -> Self {
+        if deadline < SHORT_DEADLINE { Self::Soonest } else { Self::RealTime }
+    }
 }
 
 /// The scheduling of the thread that made it.
@@ -77,8 +92,8 @@ impl Priority {
     /// Schedules the thread for what it is to do next. Asks the system only where something changes; what it refuses once is not asked for again.
     pub fn set(&mut self, urgency: Urgency) {
         let is_small = self.share.is_small();
-        let is_raised = urgency == Urgency::RealTime && is_small && system::may_be_restless() && has_audio_thread();
-        let wanted = if is_raised { Urgency::RealTime } else { Urgency::Ordinary };
+        let is_raised = urgency > Urgency::Ordinary && is_small && system::may_be_restless() && has_audio_thread();
+        let wanted = if is_raised { urgency } else { Urgency::Ordinary };
         if wanted != self.now && self.apply(wanted) {
             self.now = wanted;
         }
@@ -91,9 +106,13 @@ impl Priority {
 
     fn apply(&mut self, wanted: Urgency) -> bool {
         let Some(ordinary) = self.ordinary else { return false };
-        let scheduling = if wanted == Urgency::RealTime { Scheduling::RAISED } else { ordinary };
+        let scheduling = match wanted {
+            Urgency::Ordinary => ordinary,
+            Urgency::RealTime => Scheduling::RAISED,
+            Urgency::Soonest => Scheduling::FIRST,
+        };
         let Err(error) = scheduling.apply() else { return true };
-        if wanted == Urgency::RealTime {
+        if wanted > Urgency::Ordinary {
             tracing::info!("the worker stays an ordinary thread: {error}");
             self.ordinary = None;
         } else {
@@ -204,6 +223,13 @@ mod tests {
             let mut priority = Priority::of_this_thread();
             priority.set(Urgency::RealTime);
             assert_eq!(policy(), Some(libc::SCHED_RR));
+            let level = || Scheduling::of_this_thread().map(Scheduling::level);
+            let ordinary_call = level();
+            priority.set(Urgency::with_deadline(Duration::from_millis(22)));
+            assert_eq!(policy(), Some(libc::SCHED_RR));
+            assert!(level() > ordinary_call, "who has little time does not go first");
+            priority.set(Urgency::with_deadline(Duration::from_millis(86)));
+            assert_eq!(level(), ordinary_call);
             priority.set(Urgency::Ordinary);
             assert_eq!(policy(), before);
         });

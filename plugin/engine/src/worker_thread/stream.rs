@@ -164,10 +164,14 @@ impl<S: Separate> Stream<S> {
     /// listening to an example: a call that comes meanwhile waits for it.
     pub fn urgency(&self) -> Urgency {
         match self.end.next() {
-            Some(call) => urgency_of(call),
+            Some(call) => self.urgency_of(call),
             None if self.is_retry_due() => Urgency::Ordinary,
             None => self.last_urgency,
         }
+    }
+
+    fn urgency_of(&self, call: &Call) -> Urgency {
+        if call.is_waited_for { Urgency::Ordinary } else { Urgency::with_deadline(self.deadline()) }
     }
 
     /// Works one call off. `false`: there was none.
@@ -176,7 +180,7 @@ impl<S: Separate> Stream<S> {
             // Sound first: it has a deadline.
             return self.retry_where_due() || self.listen();
         };
-        self.last_urgency = urgency_of(&call);
+        self.last_urgency = self.urgency_of(&call);
         self.past.complete(&mut call);
         if self.end.is_waited_for() {
             // It may have been handed over with a deadline, before the audio thread saw that there is time to wait.
@@ -317,10 +321,6 @@ impl<S: Separate> Stream<S> {
             _ => false,
         }
     }
-}
-
-fn urgency_of(call: &Call) -> Urgency {
-    if call.is_waited_for { Urgency::Ordinary } else { Urgency::RealTime }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::io;
 
-/// The lowest one: hosts give their audio threads more.
+/// The lowest ones: hosts give their audio threads more.
 const REAL_TIME_PRIORITY: libc::c_int = 1;
+const FIRST_PRIORITY: libc::c_int = 2;
 
 /// A policy and its parameter, as `pthread_setschedparam` takes them.
 #[derive(Clone, Copy)]
@@ -14,8 +15,14 @@ pub struct Scheduling {
 
 impl Scheduling {
     /// Turn by turn with the workers of other instances.
-    pub const RAISED: Self =
-        Self { policy: libc::SCHED_RR, param: libc::sched_param { sched_priority: REAL_TIME_PRIORITY } };
+    pub const RAISED: Self = Self::in_turn(REAL_TIME_PRIORITY);
+
+    /// Before those, too.
+    pub const FIRST: Self = Self::in_turn(FIRST_PRIORITY);
+
+    const fn in_turn(sched_priority: libc::c_int) -> Self {
+        Self { policy: libc::SCHED_RR, param: libc::sched_param { sched_priority } }
+    }
 
     /// How the calling thread is scheduled.
     pub fn of_this_thread() -> Option<Self> {
@@ -39,6 +46,12 @@ impl Scheduling {
     #[cfg(test)]
     pub fn policy_number(self) -> libc::c_int {
         self.policy
+    }
+
+    /// Its real-time priority.
+    #[cfg(test)]
+    pub fn level(self) -> libc::c_int {
+        self.param.sched_priority
     }
 
     /// Schedules the calling thread so.
@@ -67,5 +80,5 @@ pub fn has_thread_above() -> bool {
     tasks
         .flatten()
         .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
-        .any(|stat| priority_of(stat).is_some_and(|other| other > REAL_TIME_PRIORITY))
+        .any(|stat| priority_of(stat).is_some_and(|other| other > FIRST_PRIORITY))
 }

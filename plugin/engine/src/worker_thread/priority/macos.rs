@@ -12,6 +12,9 @@ impl Scheduling {
     /// Below audio threads, whose deadlines (`THREAD_TIME_CONSTRAINT_POLICY`) come before any class.
     pub const RAISED: Self = Self(qos_class_t::QOS_CLASS_USER_INTERACTIVE);
 
+    /// There is no class above it.
+    pub const FIRST: Self = Self::RAISED;
+
     /// How the calling thread is scheduled.
     pub fn of_this_thread() -> Option<Self> {
         let mut class = qos_class_t::QOS_CLASS_UNSPECIFIED;

@@ -10,6 +10,9 @@ impl Scheduling {
     /// Never applied.
     pub const RAISED: Self = Self;
 
+    /// Never applied.
+    pub const FIRST: Self = Self;
+
     /// Not known.
     pub fn of_this_thread() -> Option<Self> {
         None

@@ -1,9 +1,10 @@
-//! Windows: one step above ordinary threads. Nobody has to grant it.
+//! Windows: one step or two above ordinary threads. Nobody has to grant it.
 
 use std::io;
 
 use windows_sys::Win32::System::Threading::{
-    GetCurrentThread, GetThreadPriority, SetThreadPriority, THREAD_PRIORITY_ABOVE_NORMAL, THREAD_PRIORITY_NORMAL,
+    GetCurrentThread, GetThreadPriority, SetThreadPriority, THREAD_PRIORITY_ABOVE_NORMAL, THREAD_PRIORITY_HIGHEST,
+    THREAD_PRIORITY_NORMAL,
 };
 
 /// What `GetThreadPriority` returns where it fails (`THREAD_PRIORITY_ERROR_RETURN`).
@@ -16,6 +17,9 @@ pub struct Scheduling(i32);
 impl Scheduling {
     /// Far below audio threads: those of the system's multimedia class have 23 and more where this is 9.
     pub const RAISED: Self = Self(THREAD_PRIORITY_ABOVE_NORMAL);
+
+    /// Before those, too.
+    pub const FIRST: Self = Self(THREAD_PRIORITY_HIGHEST);
 
     /// How the calling thread is scheduled.
     pub fn of_this_thread() -> Option<Self> {
