@@ -166,10 +166,7 @@ impl NiceEguiApp for EditorApp {
                     // A host that runs nothing just now would not be asked by `process`.
                     gui.request_restart();
                 }
-                // A name that is being typed is told of once, when it is done.
-                if !ui.ctx().egui_wants_keyboard_input() {
-                    self.tell_of_examples(&gui.param_setter());
-                }
+                self.tell_of_examples(&gui.param_setter(), ui.ctx().text_edit_focused());
                 // What a newer version saved is more than this one knows.
                 if self.params.state_version.notice().is_none() {
                     self.kept_state.keep(&gui);
@@ -208,9 +205,9 @@ impl EditorApp {
     }
 
     /// Moves a param of which the host knows.
-    fn tell_of_examples(&mut self, setter: &ParamSetter) {
+    fn tell_of_examples(&mut self, setter: &ParamSetter, is_typing: bool) {
         let question = &self.params.question;
-        if self.session_watch.has_changed(question.boards()) {
+        if self.session_watch.is_to_be_told(question.boards(), is_typing, Instant::now()) {
             gesture::set(setter, &question.revision, 1 - question.revision.value());
         }
     }

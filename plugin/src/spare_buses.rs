@@ -3,6 +3,8 @@
 //! Hosts may leave auxiliary buses out, and most do until the user routes them. What nice-plug 0.4.2 makes of that is told in the guards of the two
 //! formats, which stand between it and the host.
 
+use underscore_engine::touched_zeros;
+
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 
@@ -14,8 +16,6 @@ pub struct Bus {
 }
 
 impl Bus {
-    const NONE: Self = Self { channels: std::ptr::null_mut(), num_channels: 0 };
-
     /// Whether it has this many channels, at least, with memory behind each.
     ///
     /// # Safety
@@ -67,8 +67,8 @@ impl SpareBuses {
             return;
         }
         self.max_samples = max_samples;
-        self.silence = vec![0.0; max_samples];
-        self.sink = vec![0.0; max_samples * NUM_OUTPUT_BUSES * MAX_CHANNELS];
+        self.silence = touched_zeros(max_samples);
+        self.sink = touched_zeros(max_samples * NUM_OUTPUT_BUSES * MAX_CHANNELS);
         self.silent_channels = [self.silence.as_mut_ptr(); MAX_CHANNELS];
         let mut stretches = self.sink.chunks_exact_mut(max_samples.max(1));
         for channel in self.sink_channels.iter_mut().flatten() {
@@ -76,25 +76,24 @@ impl SpareBuses {
         }
     }
 
-    /// A full set of the buses that are declared: those of the host where it has them, else silence and memory. The main output is the host's in
-    /// any case, and says how many channels the main input has; all other buses have two. Real-time safe.
+    /// A full set of the buses that are declared: those of the host where it has them, else silence and memory. Main buses have `num_main_channels`,
+    /// at most [`MAX_CHANNELS`], all others as many as that; what a host has beyond is left alone. Real-time safe.
     ///
     /// # Safety
     /// Of each bus there are as many channels as it says, or none at all.
     pub unsafe fn complete(
         &mut self,
+        num_main_channels: usize,
         input: impl Fn(usize) -> Option<Bus>,
         output: impl Fn(usize) -> Option<Bus>,
     ) -> ([Bus; NUM_INPUT_BUSES], [Bus; NUM_OUTPUT_BUSES]) {
-        let main = output(0).unwrap_or(Bus::NONE);
-        let main = Bus { num_channels: main.num_channels.min(MAX_CHANNELS), ..main };
-        let declared = |place: usize| if place == 0 { main.num_channels } else { MAX_CHANNELS };
+        let declared = |place: usize| if place == 0 { num_main_channels } else { MAX_CHANNELS };
         let inputs = std::array::from_fn(|place| {
             let num_channels = declared(place);
             // SAFETY: by the caller's word.
             let has = |bus: &Bus, num_channels: usize| unsafe { bus.is_usable(num_channels) };
             match input(place) {
-                Some(bus) if has(&bus, num_channels) => bus,
+                Some(bus) if has(&bus, num_channels) => Bus { num_channels, ..bus },
                 // The wrapper's layouts have stereo sidechains only, and hosts send mono all the same.
                 Some(bus) if has(&bus, 1) => {
                     // SAFETY: usable, so there is a pointer to its first channel.
@@ -105,11 +104,13 @@ impl SpareBuses {
                 _ => Bus { channels: self.silent_channels.as_mut_ptr(), num_channels },
             }
         });
-        let outputs = std::array::from_fn(|place| match output(place) {
-            Some(bus) if place == 0 => bus,
-            // SAFETY: by the caller's word.
-            Some(bus) if unsafe { bus.is_usable(MAX_CHANNELS) } => bus,
-            _ => Bus { channels: self.sink_channels[place].as_mut_ptr(), num_channels: MAX_CHANNELS },
+        let outputs = std::array::from_fn(|place| {
+            let num_channels = declared(place);
+            match output(place) {
+                // SAFETY: by the caller's word.
+                Some(bus) if unsafe { bus.is_usable(num_channels) } => Bus { num_channels, ..bus },
+                _ => Bus { channels: self.sink_channels[place].as_mut_ptr(), num_channels },
+            }
         });
         (inputs, outputs)
     }
@@ -142,13 +143,29 @@ mod tests {
         spare.resize(LEN);
         let mut inputs_of = |main: Option<Bus>, side: Option<Bus>| {
             // SAFETY: all of these live, and have as many channels as they say.
-            heard(unsafe { spare.complete(|place| [main, side][place], |place| (place == 0).then_some(stereo)) }.0)
+            heard(unsafe { spare.complete(2, |place| [main, side][place], |place| (place == 0).then_some(stereo)) }.0)
         };
         assert_eq!(inputs_of(Some(stereo), Some(stereo)), [[0.25, 0.5], [0.25, 0.5]]);
         assert_eq!(inputs_of(Some(mono), Some(mono)), [[0.5, 0.5], [0.5, 0.5]]);
         assert_eq!(inputs_of(Some(stereo), None), [[0.25, 0.5], [0.0, 0.0]]);
         assert_eq!(inputs_of(None, Some(torn)), [[0.0, 0.0], [0.25, 0.25]]);
-        assert_eq!(inputs_of(Some(stereo), Some(Bus::NONE)), [[0.25, 0.5], [0.0, 0.0]]);
+        let none = Bus { channels: std::ptr::null_mut(), num_channels: 0 };
+        assert_eq!(inputs_of(Some(stereo), Some(none)), [[0.25, 0.5], [0.0, 0.0]]);
+    }
+
+    #[test]
+    fn channels_beyond_those_that_are_declared_are_left_alone() {
+        let mut samples = [0.25_f32; LEN];
+        let mut many = [samples.as_mut_ptr(); 6];
+        let six = bus(&mut many);
+        let mut spare = SpareBuses::new();
+        spare.resize(LEN);
+        for num_main_channels in [1, 2] {
+            // SAFETY: it lives, and has as many channels as it says.
+            let (inputs, outputs) = unsafe { spare.complete(num_main_channels, |_| Some(six), |_| Some(six)) };
+            assert_eq!(inputs.map(|bus| bus.num_channels), [num_main_channels, 2]);
+            assert_eq!(outputs.map(|bus| bus.num_channels), [num_main_channels, 2, 2, 2, 2]);
+        }
     }
 
     #[test]
@@ -159,7 +176,7 @@ mod tests {
         let mut spare = SpareBuses::new();
         spare.resize(LEN);
         // SAFETY: it lives, and has as many channels as it says.
-        let (_, outputs) = unsafe { spare.complete(|_| None, |place| (place % 2 == 0).then_some(its)) };
+        let (_, outputs) = unsafe { spare.complete(2, |_| None, |place| (place % 2 == 0).then_some(its)) };
         assert_eq!([outputs[0], outputs[2], outputs[4]], [its; 3]);
         // SAFETY: two channels each, with memory behind both.
         let of = |bus: Bus| [0, 1].map(|channel| unsafe { *bus.channels.add(channel) });

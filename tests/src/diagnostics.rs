@@ -69,7 +69,7 @@ pub struct InstanceDiagnostics {
     /// Part of the deadline that the slowest of the latest calls left over.
     pub headroom: f64,
     /// Calls by the part of their deadline that they took, in fortieths; the last: more.
-    pub deliveries: Vec<u64>,
+    pub num_deliveries: Vec<u64>,
     /// Model time per time of audio.
     pub rtf: f64,
     /// Longest `process`, as the plugin measured it.

@@ -199,6 +199,15 @@ fn a_host_that_passes_the_main_ports_alone_hears_them_and_may_add_the_others_lat
         let different = expected.iter().flatten().zip(actual.iter().flatten()).filter(|(a, b)| a != b).count();
         assert_eq!(different, 0, "with {ports:?} ports {different} samples differ");
     }
+    // Without a main port nothing is heard, or silence: the others come back all the same.
+    for ports in [[1, 0], [0, 0], [2, 0], [0, 1], [0, 5]] {
+        let actual = main_of(&mut instance, &input, |block_idx, processor| {
+            let [num_inputs, num_outputs] = if block_idx < 20 { ports } else { [usize::MAX; 2] };
+            processor.pass_ports(num_inputs, num_outputs);
+            Vec::new()
+        });
+        assert!(peak_db(&[actual[0][actual[0].len() / 2..].to_vec()]) > -60.0, "with {ports:?} ports at first");
+    }
     assert_eq!(bundle.diagnostics().unwrap().alloc_violations, 0);
 }
 

@@ -188,6 +188,11 @@ fn hold(args: &BenchArgs, bundle: &Bundle, num_instances: usize) -> Result<()> {
     let mut rows = Vec::new();
     let load = Load { num_busy_threads: args.busy, ..Load::of(num_instances) };
     let ids: Vec<String> = models::chosen(&args.models)?.into_iter().map(|entry| entry.id).collect();
+    ensure!(
+        !args.together || num_instances >= ids.len(),
+        "--hold {num_instances} --together: expected {} instances or more, one of each model",
+        ids.len()
+    );
     let plays: Vec<Vec<String>> = if args.together { vec![ids] } else { ids.into_iter().map(|id| vec![id]).collect() };
     for ids in plays {
         let seconds = if args.quick { 10.0 } else { 60.0 };

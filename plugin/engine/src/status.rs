@@ -53,7 +53,7 @@ pub struct EngineStatus {
     /// The slowest delivery of late, and when it was counted, seconds after `registered`: forgotten by the clock.
     delivery_ms: AtomicF32,
     delivered_at_s: AtomicF64,
-    deliveries: [AtomicU64; NUM_DELIVERY_STEPS],
+    num_deliveries: [AtomicU64; NUM_DELIVERY_STEPS],
     registered: Instant,
     max_process_us: AtomicF32,
     is_held_back: AtomicBool,
@@ -118,7 +118,7 @@ pub struct StatusSnapshot {
     /// below they came too late. A bad moment fades within about ten seconds.
     pub headroom: f32,
     /// Calls since activation by the part of their deadline that they took, from being handed over to having their masks, in fortieths; the last: more.
-    pub deliveries: Vec<u64>,
+    pub num_deliveries: Vec<u64>,
     /// Inference calls since activation.
     pub num_steps: u64,
     /// Mean duration of the inference calls of about the last ten seconds, over that of the audio in a call: below 1 is real time.
@@ -165,7 +165,7 @@ impl EngineStatus {
             num_steps: AtomicU64::new(0),
             delivery_ms: AtomicF32::new(0.0),
             delivered_at_s: AtomicF64::new(0.0),
-            deliveries: std::array::from_fn(|_| AtomicU64::new(0)),
+            num_deliveries: std::array::from_fn(|_| AtomicU64::new(0)),
             registered: Instant::now(),
             max_process_us: AtomicF32::new(0.0),
             is_held_back: AtomicBool::new(false),
@@ -217,7 +217,7 @@ impl EngineStatus {
             step_ms_mean,
             step_ms_max: self.step_ms_max.load(Ordering::Relaxed),
             headroom: (1.0 - self.delivery_ms_now() / self.deadline_ms()) as f32,
-            deliveries: self.deliveries.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
+            num_deliveries: self.num_deliveries.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
             rtf: (f64::from(self.step_ms_recent.load(Ordering::Relaxed)) / 1e3 / self.call_times.call_s()) as f32,
             max_process_us: self.max_process_us.load(Ordering::Relaxed),
         }
@@ -309,7 +309,7 @@ impl EngineStatus {
         // However late it was: it is to fade in time.
         let taken_ms = (taken.as_secs_f64() * 1e3).min(2.0 * self.deadline_ms());
         let step = (taken_ms / self.deadline_ms() * (NUM_DELIVERY_STEPS - 1) as f64) as usize;
-        self.deliveries[step.min(NUM_DELIVERY_STEPS - 1)].fetch_add(1, Ordering::Relaxed);
+        self.num_deliveries[step.min(NUM_DELIVERY_STEPS - 1)].fetch_add(1, Ordering::Relaxed);
         if taken_ms > self.delivery_ms_now() {
             self.delivery_ms.store(taken_ms as f32, Ordering::Relaxed);
             self.delivered_at_s.store(self.registered.elapsed().as_secs_f64(), Ordering::Relaxed);
@@ -354,7 +354,7 @@ mod tests {
             status.count_delivery(Duration::from_millis(taken_ms));
         }
         assert!((status.snapshot().headroom - 0.5).abs() < 0.01, "{}", status.snapshot().headroom);
-        let counted = |step: usize| status.snapshot().deliveries[step];
+        let counted = |step: usize| status.snapshot().num_deliveries[step];
         assert_eq!([5, 27, 10].map(|taken_ms| counted(taken_ms * 40 / 54)), [1, 1, 1]);
         status.count_delivery(Duration::from_secs(3));
         assert!((status.snapshot().headroom + 1.0).abs() < 0.01, "{}", status.snapshot().headroom);

@@ -8,17 +8,27 @@
 //! which three are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
 
 use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap_sys::audio_buffer::clap_audio_buffer;
 use clap_sys::events::{CLAP_EVENT_TRANSPORT, clap_event_header, clap_event_transport, clap_input_events};
+use clap_sys::ext::audio_ports::{CLAP_EXT_AUDIO_PORTS, clap_audio_port_info, clap_plugin_audio_ports};
 use clap_sys::process::{CLAP_PROCESS_ERROR, clap_process, clap_process_status};
 use nice_plug::wrapper::clap::clap_plugin;
 
+use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::spare_buses::{Bus, SpareBuses};
 
 /// Bytes of the largest event of the interface's own, and more.
-const LARGEST_EVENT: usize = 256;
+const LARGEST_EVENT_BYTES: usize = 256;
+
+/// A block that is processed during an activation, as none should be, is waited for so often, with such pauses.
+const MOST_TRIES: u32 = 200;
+const TRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The table of one instance, and what its blocks lack.
 #[repr(C)]
@@ -26,8 +36,9 @@ pub struct BlockGuard {
     /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
     table: clap_plugin,
     original: *const clap_plugin,
-    /// Of the thread that activates, and then of the one that processes.
+    /// Of the thread that activates, and then of the one that processes: of whoever has set `is_in_use`.
     block: UnsafeCell<Block>,
+    is_in_use: AtomicBool,
 }
 
 impl BlockGuard {
@@ -38,7 +49,8 @@ impl BlockGuard {
         table.destroy = Some(destroy);
         table.activate = Some(activate);
         table.process = Some(process);
-        Box::into_raw(Box::new(Self { table, original, block: UnsafeCell::new(Block::new()) })).cast()
+        let guard = Self { table, original, block: UnsafeCell::new(Block::new()), is_in_use: AtomicBool::new(false) };
+        Box::into_raw(Box::new(guard)).cast()
     }
 
     /// The guard that the table is the head of.
@@ -48,6 +60,15 @@ impl BlockGuard {
     unsafe fn of<'a>(table: *const clap_plugin) -> &'a Self {
         // SAFETY: by the caller's word.
         unsafe { &*table.cast() }
+    }
+
+    /// What `work` makes of the block, which it has for itself; none while another thread has it, as it should not.
+    fn with_block<T>(&self, work: impl FnOnce(&mut Block) -> T) -> Option<T> {
+        self.is_in_use.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        // SAFETY: whoever has set the mark has the block.
+        let found = work(unsafe { &mut *self.block.get() });
+        self.is_in_use.store(false, Ordering::Release);
+        Some(found)
     }
 }
 
@@ -62,33 +83,71 @@ unsafe extern "C" fn destroy(table: *const clap_plugin) {
 }
 
 unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_samples: u32, max_samples: u32) -> bool {
-    // SAFETY: the host gives what it was given, and does not process while it activates.
+    // SAFETY: the host gives what it was given.
     unsafe {
         let guard = BlockGuard::of(table);
-        (*guard.block.get()).spare.resize(max_samples as usize);
-        (*guard.original).activate.is_some_and(|activate| activate(guard.original, rate_hz, min_samples, max_samples))
+        // It waits for a block that is processed meanwhile, as none should be.
+        let is_active = (*guard.original)
+            .activate
+            .is_some_and(|activate| activate(guard.original, rate_hz, min_samples, max_samples));
+        let num_main_channels = num_main_channels(guard.original);
+        for _ in 0..MOST_TRIES {
+            let prepared = guard.with_block(|block| {
+                block.spare.resize(max_samples as usize);
+                block.num_main_channels = num_main_channels;
+            });
+            if prepared.is_some() {
+                break;
+            }
+            std::thread::sleep(TRY_INTERVAL);
+        }
+        is_active
     }
 }
 
-unsafe extern "C" fn process(table: *const clap_plugin, data: *const clap_process) -> clap_process_status {
-    // SAFETY: the host gives what it was given, processes on one thread at a time and not while it activates; the data is null or valid.
+/// Channels of the main output that the plugin declares.
+///
+/// # Safety
+/// `plugin` is an instance that lives.
+unsafe fn num_main_channels(plugin: *const clap_plugin) -> usize {
+    // SAFETY: by the caller's word; extensions are null or what their names say, and live as long as the instance.
+    unsafe {
+        let ports = (*plugin).get_extension.map_or(null(), |get| get(plugin, CLAP_EXT_AUDIO_PORTS.as_ptr()));
+        let Some(get) = ports.cast::<clap_plugin_audio_ports>().as_ref().and_then(|ports| ports.get) else { return 0 };
+        let mut info = MaybeUninit::<clap_audio_port_info>::zeroed();
+        if get(plugin, 0, false, info.as_mut_ptr()) {
+            (info.assume_init().channel_count as usize).min(MAX_CHANNELS)
+        } else {
+            0
+        }
+    }
+}
+
+unsafe extern "C" fn process(table: *const clap_plugin, given: *const clap_process) -> clap_process_status {
+    // SAFETY: the host gives what it was given; what it gives with it is null or valid.
     unsafe {
         let guard = BlockGuard::of(table);
         let Some(process) = (*guard.original).process else { return CLAP_PROCESS_ERROR };
-        let Some(mut own) = data.as_ref().copied() else { return process(guard.original, data) };
-        let block = &mut *guard.block.get();
-        block.complete(&mut own);
-        let events = block.events.within(&own);
-        if !own.in_events.is_null() {
-            own.in_events = &raw const events;
-        }
-        process(guard.original, &raw const own)
+        let Some(mut own) = given.as_ref().copied() else { return CLAP_PROCESS_ERROR };
+        let status = guard.with_block(|block| {
+            if !block.complete(&mut own) {
+                return CLAP_PROCESS_ERROR;
+            }
+            let events = block.events.within(&own);
+            if !own.in_events.is_null() {
+                own.in_events = &raw const events;
+            }
+            process(guard.original, &raw const own)
+        });
+        status.unwrap_or(CLAP_PROCESS_ERROR)
     }
 }
 
 /// What one block is completed with.
 struct Block {
     spare: SpareBuses,
+    /// Of the main buses; 0 before the first activation.
+    num_main_channels: usize,
     inputs: [clap_audio_buffer; NUM_INPUT_BUSES],
     outputs: [clap_audio_buffer; NUM_OUTPUT_BUSES],
     events: Events,
@@ -97,49 +156,54 @@ struct Block {
 impl Block {
     fn new() -> Self {
         let none = clap_audio_buffer {
-            data32: std::ptr::null_mut(),
-            data64: std::ptr::null_mut(),
+            data32: null_mut(),
+            data64: null_mut(),
             channel_count: 0,
             latency: 0,
             constant_mask: 0,
         };
         Self {
             spare: SpareBuses::new(),
+            num_main_channels: 0,
             inputs: [none; NUM_INPUT_BUSES],
             outputs: [none; NUM_OUTPUT_BUSES],
             events: Events::new(),
         }
     }
 
-    /// Points `data` to a full set of ports, unless there is no main output, or no memory for so long a block.
+    /// Points `block` to a full set of ports; to none where there is no main output to write to. `false` where that cannot be: before the first
+    /// activation, and for a block that is longer than was announced, unless the host has all ports itself.
     ///
     /// # Safety
-    /// The ports of `data` are as many as it says, and each has as many channels.
-    unsafe fn complete(&mut self, data: &mut clap_process) {
-        // SAFETY: as many as the data says, by the caller's word.
+    /// The ports of `block` are as many as it says, and each has as many channels.
+    unsafe fn complete(&mut self, block: &mut clap_process) -> bool {
+        if self.num_main_channels == 0 {
+            return false;
+        }
+        // SAFETY: as many as the block says, by the caller's word.
         let (inputs, outputs) = unsafe {
-            (ports(data.audio_inputs, data.audio_inputs_count), ports(data.audio_outputs, data.audio_outputs_count))
+            (ports(block.audio_inputs, block.audio_inputs_count), ports(block.audio_outputs, block.audio_outputs_count))
         };
-        let main = outputs.first().map(bus);
         // SAFETY: by the caller's word.
-        let has_main = main.is_some_and(|main| unsafe { main.is_usable(main.num_channels) });
+        let has_main = outputs.first().is_some_and(|main| unsafe { bus(main).is_usable(self.num_main_channels) });
         if !has_main {
             // Nothing to write to: the wrapper looks at params and events only.
-            data.audio_outputs_count = 0;
-            data.audio_outputs = std::ptr::null_mut();
-            return;
+            (block.audio_inputs, block.audio_inputs_count) = (null(), 0);
+            (block.audio_outputs, block.audio_outputs_count) = (null_mut(), 0);
+            return true;
         }
-        if data.frames_count as usize > self.spare.max_samples() {
-            return;
+        if block.frames_count as usize > self.spare.max_samples() {
+            return inputs.len() >= NUM_INPUT_BUSES && outputs.len() >= NUM_OUTPUT_BUSES;
         }
+        let (input, output) = (|place: usize| inputs.get(place).map(bus), |place: usize| outputs.get(place).map(bus));
         // SAFETY: by the caller's word.
-        let (full_inputs, full_outputs) =
-            unsafe { self.spare.complete(|place| inputs.get(place).map(bus), |place| outputs.get(place).map(bus)) };
+        let (full_inputs, full_outputs) = unsafe { self.spare.complete(self.num_main_channels, input, output) };
         for (own, full) in self.inputs.iter_mut().zip(full_inputs).chain(self.outputs.iter_mut().zip(full_outputs)) {
             (own.data32, own.channel_count) = (full.channels, full.num_channels as u32);
         }
-        (data.audio_inputs, data.audio_inputs_count) = (self.inputs.as_ptr(), NUM_INPUT_BUSES as u32);
-        (data.audio_outputs, data.audio_outputs_count) = (self.outputs.as_mut_ptr(), NUM_OUTPUT_BUSES as u32);
+        (block.audio_inputs, block.audio_inputs_count) = (self.inputs.as_ptr(), NUM_INPUT_BUSES as u32);
+        (block.audio_outputs, block.audio_outputs_count) = (self.outputs.as_mut_ptr(), NUM_OUTPUT_BUSES as u32);
+        true
     }
 }
 
@@ -159,17 +223,17 @@ struct Events {
     of_host: *const clap_input_events,
     last_sample: u32,
     /// A copy of one that came too late: of the transport, which the wrapper looks at until the block is over, and of any other.
-    copies: [[u64; LARGEST_EVENT / size_of::<u64>()]; 2],
+    copies: [[u64; LARGEST_EVENT_BYTES / size_of::<u64>()]; 2],
 }
 
 impl Events {
     fn new() -> Self {
-        Self { of_host: std::ptr::null(), last_sample: 0, copies: [[0; LARGEST_EVENT / size_of::<u64>()]; 2] }
+        Self { of_host: null(), last_sample: 0, copies: [[0; LARGEST_EVENT_BYTES / size_of::<u64>()]; 2] }
     }
 
-    /// Those of `data`, for as long as the block is processed.
-    fn within(&mut self, data: &clap_process) -> clap_input_events {
-        (self.of_host, self.last_sample) = (data.in_events, data.frames_count.saturating_sub(1));
+    /// Those of `block`, for as long as it is processed.
+    fn within(&mut self, block: &clap_process) -> clap_input_events {
+        (self.of_host, self.last_sample) = (block.in_events, block.frames_count.saturating_sub(1));
         clap_input_events { ctx: std::ptr::from_mut(self).cast(), size: Some(size), get: Some(get) }
     }
 
@@ -179,7 +243,7 @@ impl Events {
     /// The host's list lives.
     unsafe fn get(&mut self, index: u32) -> *const clap_event_header {
         // SAFETY: by the caller's word; the list's events are null or valid until the block is over.
-        let event = unsafe { (*self.of_host).get.map_or(std::ptr::null(), |get| get(self.of_host, index)) };
+        let event = unsafe { (*self.of_host).get.map_or(null(), |get| get(self.of_host, index)) };
         // SAFETY: as above.
         let Some(header) = (unsafe { event.as_ref() }) else { return event };
         if header.time <= self.last_sample {
@@ -187,9 +251,9 @@ impl Events {
         }
         let is_transport = header.type_ == CLAP_EVENT_TRANSPORT;
         let least = if is_transport { size_of::<clap_event_transport>() } else { size_of::<clap_event_header>() };
-        if !(least..=LARGEST_EVENT).contains(&(header.size as usize)) {
+        if !(least..=LARGEST_EVENT_BYTES).contains(&(header.size as usize)) {
             // None of the interface's own.
-            return std::ptr::null();
+            return null();
         }
         let copy = &mut self.copies[usize::from(!is_transport)];
         // SAFETY: an event is as long as it says, and the copy has room for it and lies where the largest of its fields may.
@@ -217,7 +281,6 @@ unsafe extern "C" fn get(list: *const clap_input_events, index: u32) -> *const c
 #[cfg(test)]
 mod tests {
     use std::ffi::c_void;
-    use std::ptr::null;
 
     use clap_sys::events::clap_event_param_value;
 
@@ -249,7 +312,7 @@ mod tests {
                 flags: 0,
             },
             param_id: time,
-            cookie: std::ptr::null_mut(),
+            cookie: null_mut(),
             note_id: -1,
             port_index: -1,
             channel: -1,
@@ -259,10 +322,10 @@ mod tests {
         let mut list = List([0, 63, 64, 5_000_000].map(event).into());
         let of_host = clap_input_events { ctx: (&raw mut list).cast(), size: Some(list_size), get: Some(list_get) };
         // SAFETY: plain data, whose null pointers nobody looks at.
-        let mut data: clap_process = unsafe { std::mem::zeroed() };
-        (data.frames_count, data.in_events) = (64, &raw const of_host);
+        let mut block: clap_process = unsafe { std::mem::zeroed() };
+        (block.frames_count, block.in_events) = (64, &raw const of_host);
         let mut events = Events::new();
-        let within = events.within(&data);
+        let within = events.within(&block);
         // SAFETY: all of it lives, and each event is a value.
         let heard: Vec<(u32, f64)> = unsafe {
             (0..size(&raw const within))

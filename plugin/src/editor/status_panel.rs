@@ -165,7 +165,7 @@ mod tests {
             step_ms_mean: 20.0,
             step_ms_max: 30.0,
             headroom: 0.6,
-            deliveries: Vec::new(),
+            num_deliveries: Vec::new(),
             rtf,
             max_process_us: 40.0,
         }

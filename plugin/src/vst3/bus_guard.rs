@@ -34,6 +34,7 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::{kResultOk, tresult};
 #[cfg(target_os = "linux")]
 use super::window_guard::WindowGuard;
 use crate::Underscore;
+use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::params::UnderscoreParams;
 use crate::spare_buses::{Bus, SpareBuses};
@@ -264,11 +265,12 @@ impl Buses {
     unsafe fn complete(&mut self, data: &mut ProcessData) {
         // SAFETY: as many as the data says, by the caller's word.
         let (inputs, outputs) = unsafe { (buses(data.inputs, data.numInputs), buses(data.outputs, data.numOutputs)) };
+        let num_main_channels = outputs.first().map_or(0, |main| bus(main).num_channels.min(MAX_CHANNELS));
+        let (input, output) = (|place: usize| inputs.get(place).map(bus), |place: usize| outputs.get(place).map(bus));
         // SAFETY: by the caller's word.
-        let (full_inputs, full_outputs) =
-            unsafe { self.spare.complete(|place| inputs.get(place).map(bus), |place| outputs.get(place).map(bus)) };
+        let (full_inputs, full_outputs) = unsafe { self.spare.complete(num_main_channels, input, output) };
         let flags = |own: &[AudioBusBuffers], place: usize, full: Bus| {
-            own.get(place).filter(|own| bus(own) == full).map_or(0, |own| own.silenceFlags)
+            own.get(place).filter(|own| bus(own).channels == full.channels).map_or(0, |own| own.silenceFlags)
         };
         for (place, (own, full)) in self.inputs.iter_mut().zip(full_inputs).enumerate() {
             *own = bus_of(full, flags(inputs, place, full));

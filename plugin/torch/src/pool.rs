@@ -5,8 +5,8 @@
 //! they take one by one, of `live-1`, whose calls are short, half to three quarters (`python -m underscore_training.evaluate.batched FILE
 //! --streams 1 8`).
 //!
-//! One pool for all models: calls of two of them on one processor would each take twice as long, and be late together. Who waited longest is
-//! next, whatever its model.
+//! One pool for all models: calls of two of them on one processor would each take twice as long, and be late together. Who has the least time to
+//! wait is next, whatever its model.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! Who runs a call, and who waits for it: of calls that come on many threads, at most so many run at a time, each on a thread that made one.
 //!
 //! Who finds a turn free takes it for its own call. Who does not, waits; and whoever is done hands its turn on, with a share of what waits by
-//! then, to one of those, who runs them all.
+//! then, to one of those, who runs them all. Whose patience is over first is next: calls are short and long, and may wait for as long.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::queue::{Size, take_batch};
 
@@ -35,6 +35,8 @@ struct Waiting<C, F, U> {
     call: C,
     size: Size,
     urgency: U,
+    /// When its patience is over.
+    until: Instant,
     turn: SyncSender<Turn<C, F, U>>,
 }
 
@@ -62,7 +64,8 @@ impl<C, F, U: Ord + Copy> Turns<C, F, U> {
     }
 
     /// What comes of `call`, which the calling thread or another one hands to `run`, with others or by itself. A call that has waited for
-    /// `patience`, and is nobody's yet, is run by itself beside those that have a turn: they may be held up. None where whoever ran it gave up.
+    /// `patience`, and is nobody's yet, is run beside those that have a turn, with others that it can be run with: they may be held up. None where
+    /// whoever ran it gave up.
     pub(crate) fn run(
         &self,
         call: C,
@@ -71,13 +74,16 @@ impl<C, F, U: Ord + Copy> Turns<C, F, U> {
         patience: Duration,
         run: impl Fn(Vec<C>) -> Vec<F>,
     ) -> Option<F> {
-        let (id, its_turn) = match self.enter(call, size, urgency) {
+        let (id, its_turn) = match self.enter(call, size, urgency, Instant::now() + patience) {
             Entered::Free(call) => return self.lead(call, Vec::new(), run),
             Entered::Waits(id, its_turn) => (id, its_turn),
         };
         let turn = match its_turn.recv_timeout(patience) {
             Err(RecvTimeoutError::Timeout) => match self.withdraw(id) {
-                Some(call) => return self.lead(call, Vec::new(), run),
+                Some(mut batch) => {
+                    let own = batch.remove(0);
+                    return self.lead(own.call, batch, run);
+                }
                 None => its_turn.recv().ok(),
             },
             turn => turn.ok(),
@@ -100,7 +106,7 @@ impl<C, F, U: Ord + Copy> Turns<C, F, U> {
         self.lock().num_taken
     }
 
-    fn enter(&self, call: C, size: Size, urgency: U) -> Entered<C, F, U> {
+    fn enter(&self, call: C, size: Size, urgency: U, until: Instant) -> Entered<C, F, U> {
         let mut queue = self.lock();
         if queue.num_taken < self.num_turns {
             queue.num_taken += 1;
@@ -109,17 +115,28 @@ impl<C, F, U: Ord + Copy> Turns<C, F, U> {
         let (turn, its_turn) = sync_channel(1);
         let id = queue.next_id;
         queue.next_id += 1;
-        queue.waiting.push_back(Waiting { id, call, size, urgency, turn });
+        queue.waiting.push_back(Waiting { id, call, size, urgency, until, turn });
         Entered::Waits(id, its_turn)
     }
 
-    /// The call of this number, with a turn of its own, if it waits still.
-    fn withdraw(&self, id: u64) -> Option<C> {
+    /// The call of this number, first, with a turn of its own, and those that go with it, if it waits still.
+    fn withdraw(&self, id: u64) -> Option<Vec<Waiting<C, F, U>>> {
         let mut queue = self.lock();
         let place = queue.waiting.iter().position(|waiting| waiting.id == id)?;
-        let waiting = queue.waiting.remove(place)?;
         queue.num_taken += 1;
-        Some(waiting.call)
+        Some(self.take(&mut queue, place))
+    }
+
+    /// What waits at `place`, first, and what is run with it.
+    fn take(&self, queue: &mut Queue<C, F, U>, place: usize) -> Vec<Waiting<C, F, U>> {
+        // The others take theirs of what is left: batches become smaller, so that what follows a call is done for the first while the last
+        // are run. In two equal ones 20 instances of `Music 5` on two processors had more late frames.
+        let share = queue.waiting.len().div_ceil(self.num_turns);
+        let most_calls = BATCH_SIZES.iter().rev().find(|size| **size <= share).map_or(1, |size| *size);
+        if let Some(first) = queue.waiting.remove(place) {
+            queue.waiting.push_front(first);
+        }
+        take_batch(&mut queue.waiting, most_calls, MOST_CHANNELS, |waiting| waiting.size)
     }
 
     /// Runs a call and others in the turn that the calling thread has.
@@ -152,11 +169,8 @@ impl<C, F, U: Ord + Copy> Turns<C, F, U> {
             queue.num_taken -= 1;
             return None;
         }
-        // The others take theirs of what is left: batches become smaller, so that what follows a call is done for the first while the last
-        // are run. In two equal ones 20 instances of `Music 5` on two processors had more late frames.
-        let share = queue.waiting.len().div_ceil(self.num_turns);
-        let most_calls = BATCH_SIZES.iter().rev().find(|size| **size <= share).map_or(1, |size| *size);
-        Some(take_batch(&mut queue.waiting, most_calls, MOST_CHANNELS, |waiting| waiting.size))
+        let has_least_time = (0..queue.waiting.len()).min_by_key(|place| queue.waiting[*place].until);
+        Some(self.take(&mut queue, has_least_time.unwrap_or(0)))
     }
 }
 

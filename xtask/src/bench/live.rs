@@ -254,9 +254,9 @@ fn deadline_percent(
     after: &[host_tests::InstanceDiagnostics],
     share: f64,
 ) -> Option<f64> {
-    let num_steps = after.iter().map(|instance| instance.deliveries.len()).max()?;
+    let num_steps = after.iter().map(|instance| instance.num_deliveries.len()).max()?;
     let sum = |instances: &[host_tests::InstanceDiagnostics], step: usize| -> u64 {
-        instances.iter().filter_map(|instance| instance.deliveries.get(step)).sum()
+        instances.iter().filter_map(|instance| instance.num_deliveries.get(step)).sum()
     };
     let counts: Vec<u64> = (0..num_steps).map(|step| sum(after, step).saturating_sub(sum(before, step))).collect();
     let wanted = (share * counts.iter().sum::<u64>() as f64).ceil() as u64;
@@ -316,8 +316,8 @@ mod tests {
 
     #[test]
     fn the_part_of_the_deadline_is_that_of_the_calls_between_two_looks() {
-        let of = |deliveries: &[u64]| host_tests::InstanceDiagnostics {
-            deliveries: deliveries.into(),
+        let of = |num_deliveries: &[u64]| host_tests::InstanceDiagnostics {
+            num_deliveries: num_deliveries.into(),
             ..Default::default()
         };
         // In quarters: all of before were late.

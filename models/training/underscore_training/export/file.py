@@ -102,11 +102,11 @@ def check_side_by_side(path: Path) -> float:
         return None if asked is None else asked[channel : channel + 1]
 
     elder, younger = spectrum[:1], spectrum[1:, num_before:]
-    alone = [contract.run_calls(script, given, contract.zero_state(shapes, 1), per_call, of_one(idx))[0] for idx, given in enumerate((elder, younger))]
+    alone = [contract.run_calls(script, given, contract.zero_state(shapes, 1), per_call, of_one(idx)) for idx, given in enumerate((elder, younger))]
     _, state = contract.run_on(script, elder[:, :num_before], contract.zero_state(shapes, 1), per_call, of_one(0))
     side_by_side = [torch.cat(pair) for pair in zip(state, contract.zero_state(shapes, 1))]
-    together = contract.run_calls(script, spectrum[:, num_before:], side_by_side, per_call, asked)[0]
-    worst = float((together - torch.stack([alone[0][0, num_before:], alone[1][0]])).abs().max())
+    together = contract.run_calls(script, spectrum[:, num_before:], side_by_side, per_call, asked)
+    worst = float((together - torch.cat([alone[0][:, :, num_before:], alone[1]], dim=1)).abs().max())
     if not worst <= contract.TOLERANCE:
         raise ExportError(f"{path}: a stream beside another one differs by {worst:.2e} from what it is alone, allowed {contract.TOLERANCE:.0e}")
     return worst

@@ -92,6 +92,7 @@ impl Session {
         let (min, max) = self.model.mask_range();
         for (idx, mask) in masks.iter_mut().enumerate() {
             if !mask.is_finite() {
+                self.model.doubt();
                 return Err(SessionError::NotFinite { idx, len });
             }
             *mask = mask.clamp(min, max);

@@ -132,6 +132,53 @@ fn who_has_waited_for_too_long_runs_its_call_by_itself() {
 }
 
 #[test]
+fn who_has_the_least_time_to_wait_is_next_whatever_its_model() {
+    let turns = Calls::new(1);
+    let ran = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        let end = occupy(scope, &turns);
+        for (call, model, patience) in [(1, 7, LONG), (2, 7, LONG), (3, 8, LONG / 2), (4, 8, LONG)] {
+            let (turns, ran) = (&turns, &ran);
+            let size = Size { model: Some(model), ..SIZE };
+            scope.spawn(move || {
+                turns.run(call, size, 0, patience, |calls| {
+                    ran.lock().expect("nobody panicked").push(calls.clone());
+                    calls
+                })
+            });
+            wait_until("it waits", || turns.num_waiting() == call);
+        }
+        drop(end);
+    });
+    assert_eq!(ran.into_inner().expect("nobody panicked"), [[3, 4], [1, 2]]);
+}
+
+#[test]
+fn who_has_waited_for_too_long_takes_along_what_it_can_be_run_with() {
+    let turns = Calls::new(1);
+    let ran = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        let end = occupy(scope, &turns);
+        let mut threads = Vec::new();
+        for (call, patience) in [(1, Duration::from_millis(300)), (2, LONG)] {
+            let (turns, ran) = (&turns, &ran);
+            threads.push(scope.spawn(move || {
+                turns.run(call, SIZE, 0, patience, |calls| {
+                    ran.lock().expect("nobody panicked").push(calls.clone());
+                    calls
+                })
+            }));
+            wait_until("it waits", || turns.num_waiting() == call);
+        }
+        let found: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("the thread")).collect();
+        assert_eq!(found, [Some(1), Some(2)]);
+        drop(end);
+    });
+    assert_eq!(ran.into_inner().expect("nobody panicked"), [[1, 2]]);
+    assert_eq!(turns.num_taken(), 0);
+}
+
+#[test]
 fn a_batch_that_panics_ends_its_calls_and_no_turn() {
     let turns = Calls::new(1);
     std::thread::scope(|scope| {

@@ -12,6 +12,7 @@ from .delay import Delay
 from .dense import StreamingDenseBlock
 from .multiscale import StreamingMultiscaleNet
 
+
 class StreamingSeparator(nn.Module):
     """A trained `DMMDenseNet` of any form in calls of 8 frames: it equals the whole clip from frame 0 on, and computes nothing twice.
 
