@@ -177,6 +177,13 @@ impl EngineStatus {
         status
     }
 
+    /// Of an engine that there is not, of `timing` in a host of this rate and largest block.
+    #[cfg(test)]
+    pub(crate) fn for_tests(timing: &ModelTiming, host_rate_hz: f64, max_block_samples: usize) -> Arc<Self> {
+        let latency = crate::latency::latency(timing, host_rate_hz, max_block_samples).unwrap();
+        Self::register("test", timing, host_rate_hz, max_block_samples, latency)
+    }
+
     /// Where the engine stands. Real-time safe.
     #[must_use]
     pub fn state(&self) -> State {
@@ -338,12 +345,10 @@ impl EngineStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::{ModelTiming, latency};
 
     /// At 48 kHz with calls of 64 ms and a deadline of 54 ms.
     fn status() -> Arc<EngineStatus> {
-        let latency = latency(&ModelTiming::FULL_BAND, 48_000.0, 512).unwrap();
-        EngineStatus::register("a-model", &ModelTiming::FULL_BAND, 48_000.0, 512, latency)
+        EngineStatus::for_tests(&ModelTiming::FULL_BAND, 48_000.0, 512)
     }
 
     #[test]

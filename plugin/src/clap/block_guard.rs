@@ -90,6 +90,9 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
         let is_active = (*guard.original)
             .activate
             .is_some_and(|activate| activate(guard.original, rate_hz, min_samples, max_samples));
+        if !is_active {
+            return false;
+        }
         let num_main_channels = num_main_channels(guard.original);
         for _ in 0..MOST_TRIES {
             let prepared = guard.with_block(|block| {
@@ -101,7 +104,7 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
             }
             std::thread::sleep(TRY_INTERVAL);
         }
-        is_active
+        true
     }
 }
 
@@ -146,7 +149,7 @@ unsafe extern "C" fn process(table: *const clap_plugin, given: *const clap_proce
 /// What one block is completed with.
 struct Block {
     spare: SpareBuses,
-    /// Of the main buses; 0 before the first activation.
+    /// Of the main buses; 0 before the first activation that succeeds.
     num_main_channels: usize,
     inputs: [clap_audio_buffer; NUM_INPUT_BUSES],
     outputs: [clap_audio_buffer; NUM_OUTPUT_BUSES],

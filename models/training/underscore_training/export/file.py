@@ -12,11 +12,10 @@ from .contract import ExportError
 
 NUM_CHECK_FRAMES = 192
 """Three seconds: memories are well filled."""
-
-
 NUM_CALLS_BEFORE = 3
 NUM_CALLS_BESIDE = 4
 """Of a stream that is alone, and then beside another one."""
+
 
 LAST_INDEX = 2**63 - 1
 """TorchScript's end of a slice that names none."""

@@ -238,14 +238,13 @@ mod tests {
 
     use super::*;
     use crate::examples::examples;
-    use crate::latency::{ModelTiming, latency};
+    use crate::latency::ModelTiming;
     use crate::query_map::Projection;
     use crate::worker_thread::Waker;
 
     #[test]
     fn a_worker_that_never_answers_is_waited_for_once_and_again_after_a_sign_of_life() {
-        let latency = latency(&ModelTiming::PAPER, 48_000.0, 512).unwrap();
-        let status = EngineStatus::register("test", &ModelTiming::PAPER, 48_000.0, 512, latency);
+        let status = EngineStatus::for_tests(&ModelTiming::PAPER, 48_000.0, 512);
         let (audio, mut worker) = examples(1, 16);
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let patience = Patience::with(Waker::none());

@@ -9,9 +9,9 @@
 //! Four corrections. A framework splits a block where an automated value changes, and its pieces come without a pause: within a
 //! block of the largest size the verdict of its first piece holds, else a host that plays would be ahead by what it has been given
 //! of one block. The wait for a model that loads is not held against the host: a bounce that has waited half a second for it is no
-//! less a bounce, and its next masks are due at once. Nor is any wait, while the lead is a second: models that hear seconds ahead are not waited
-//! for in the first ones, and a bounce on a slow machine would be taken for playing once it had used them up. And the lead fades, slowly, so that a host which only looked ahead is found
-//! out.
+//! less a bounce, and its next masks are due at once. Nor is any wait, while the lead is a second: models that hear seconds ahead
+//! are not waited for in the first ones, and a bounce on a slow machine would be taken for playing once it had used them up. And
+//! the lead fades, slowly, so that a host which only looked ahead is found out.
 
 use std::time::Instant;
 

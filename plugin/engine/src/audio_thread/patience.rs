@@ -57,12 +57,11 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::{ModelTiming, latency};
+    use crate::latency::ModelTiming;
 
     #[test]
     fn a_worker_that_gives_signs_of_life_is_waited_for_longer_than_one_that_gives_none() {
-        let latency = latency(&ModelTiming::PAPER, 48_000.0, 512).unwrap();
-        let status = EngineStatus::register("test", &ModelTiming::PAPER, 48_000.0, 512, latency);
+        let status = EngineStatus::for_tests(&ModelTiming::PAPER, 48_000.0, 512);
         let longest = Duration::from_millis(100);
         let patience = Patience::with(Waker::none());
         let (began, mut last_sign) = (Instant::now(), Instant::now());

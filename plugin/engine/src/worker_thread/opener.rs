@@ -124,12 +124,11 @@ fn has_cuda(backend: Backend) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::{ModelTiming, latency};
+    use crate::latency::ModelTiming;
 
     #[test]
     fn the_processor_is_taken_where_there_is_no_card_and_nothing_is_said_of_it() {
-        let latency = latency(&ModelTiming::LIVE, 48_000.0, 256).unwrap();
-        let status = EngineStatus::register("test", &ModelTiming::LIVE, 48_000.0, 256, latency);
+        let status = EngineStatus::for_tests(&ModelTiming::LIVE, 48_000.0, 256);
         assert_eq!(on_best(&status, || Ok(None), || Ok("processor")), Ok("processor"));
         assert_eq!(status.snapshot().notice, "");
         let on_card = || Err("The driver is too old. The sound passes unchanged.".into());

@@ -8,7 +8,7 @@ use super::super::opener::on_best;
 use super::*;
 use crate::clock::standing as clock;
 use crate::handoff::{AudioEnd, handoff};
-use crate::latency::{CallTimes, ModelTiming, latency};
+use crate::latency::{CallTimes, ModelTiming};
 use crate::status::State;
 
 const RATE_HZ: f64 = 48_000.0;
@@ -71,9 +71,8 @@ struct OnAir<F> {
 
 impl<F: FnMut() -> Duration> OnAir<F> {
     fn new(timing: &ModelTiming, takes: F) -> Self {
-        let latency = latency(timing, RATE_HZ, 256).unwrap();
         let shape = shape_of(timing);
-        let status = EngineStatus::register("test", timing, RATE_HZ, 256, latency);
+        let status = EngineStatus::for_tests(timing, RATE_HZ, 256);
         let (audio, end) = handoff(&shape, 5);
         let stream = Stream::new(end, shape, status.clone(), Slow { takes }).with_clock(clock::now);
         let times = status.call_times();
@@ -166,9 +165,8 @@ fn a_model_that_takes_a_little_longer_than_its_frames_last_is_not_late_for_good(
 fn a_call_of_a_machine_that_stood_still_is_run_as_long_as_the_audio_thread_has_the_frames_to_go() {
     for (due_frame, expected) in [(0, Outcome::Masked), (11, Outcome::Masked), (12, Outcome::TooLate)] {
         let timing = ModelTiming { frames_per_call: 8, ..LIVE };
-        let latency = latency(&timing, RATE_HZ, 256).unwrap();
         let shape = shape_of(&timing);
-        let status = EngineStatus::register("test", &timing, RATE_HZ, 256, latency);
+        let status = EngineStatus::for_tests(&timing, RATE_HZ, 256);
         let (mut audio, end) = handoff(&shape, 5);
         let slow = Slow { takes: || Duration::from_millis(60) };
         let mut stream = Stream::new(end, shape, status, slow).with_clock(clock::now);
@@ -244,9 +242,8 @@ impl Separate for OnDevice {
 
 #[test]
 fn a_card_that_goes_while_it_plays_is_left_for_the_processor_and_the_status_says_so() {
-    let latency = latency(&LIVE, RATE_HZ, 256).unwrap();
     let shape = shape_of(&LIVE);
-    let status = EngineStatus::register("test", &LIVE, RATE_HZ, 256, latency);
+    let status = EngineStatus::for_tests(&LIVE, RATE_HZ, 256);
     let (mut audio, worker) = handoff(&shape, 4);
     let has_card = Rc::new(Cell::new(true));
     let on_card = OnDevice { is_card: true, has_card: has_card.clone(), status: status.clone() };

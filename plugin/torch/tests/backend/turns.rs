@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Barrier, Mutex};
-use std::thread::Scope;
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use tested::Turns;
 
@@ -40,6 +40,24 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         assert!(began.elapsed() < LONG, "{what}");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// A call that waits when this returns, and notes in `ran` what it is run with where it leads.
+fn wait_for_a_turn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    (turns, ran): (&'scope Calls, &'scope Mutex<Vec<Vec<usize>>>),
+    (call, size, urgency): (usize, Size, u8),
+    patience: Duration,
+) -> ScopedJoinHandle<'scope, Option<usize>> {
+    let num_before = turns.num_waiting();
+    let thread = scope.spawn(move || {
+        turns.run(call, size, urgency, patience, |calls| {
+            ran.lock().expect("nobody panicked").push(calls.clone());
+            calls
+        })
+    });
+    wait_until("it waits", || turns.num_waiting() > num_before);
+    thread
 }
 
 #[test]
@@ -102,14 +120,7 @@ fn the_most_urgent_of_a_batch_runs_it() {
     std::thread::scope(|scope| {
         let end = occupy(scope, &turns);
         for (call, urgency) in [(1, 0), (2, 5), (3, 1)] {
-            let (turns, ran) = (&turns, &ran);
-            scope.spawn(move || {
-                turns.run(call, SIZE, urgency, LONG, |calls| {
-                    ran.lock().expect("nobody panicked").push(calls.clone());
-                    calls
-                })
-            });
-            wait_until("it waits", || turns.num_waiting() == call);
+            wait_for_a_turn(scope, (&turns, &ran), (call, SIZE, urgency), LONG);
         }
         drop(end);
     });
@@ -138,15 +149,7 @@ fn who_has_the_least_time_to_wait_is_next_whatever_its_model() {
     std::thread::scope(|scope| {
         let end = occupy(scope, &turns);
         for (call, model, patience) in [(1, 7, LONG), (2, 7, LONG), (3, 8, LONG / 2), (4, 8, LONG)] {
-            let (turns, ran) = (&turns, &ran);
-            let size = Size { model: Some(model), ..SIZE };
-            scope.spawn(move || {
-                turns.run(call, size, 0, patience, |calls| {
-                    ran.lock().expect("nobody panicked").push(calls.clone());
-                    calls
-                })
-            });
-            wait_until("it waits", || turns.num_waiting() == call);
+            wait_for_a_turn(scope, (&turns, &ran), (call, Size { model: Some(model), ..SIZE }, 0), patience);
         }
         drop(end);
     });
@@ -159,19 +162,9 @@ fn who_has_waited_for_too_long_takes_along_what_it_can_be_run_with() {
     let ran = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let end = occupy(scope, &turns);
-        let mut threads = Vec::new();
-        for (call, patience) in [(1, Duration::from_millis(300)), (2, LONG)] {
-            let (turns, ran) = (&turns, &ran);
-            threads.push(scope.spawn(move || {
-                turns.run(call, SIZE, 0, patience, |calls| {
-                    ran.lock().expect("nobody panicked").push(calls.clone());
-                    calls
-                })
-            }));
-            wait_until("it waits", || turns.num_waiting() == call);
-        }
-        let found: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("the thread")).collect();
-        assert_eq!(found, [Some(1), Some(2)]);
+        let threads = [(1, Duration::from_secs(1)), (2, LONG)]
+            .map(|(call, patience)| wait_for_a_turn(scope, (&turns, &ran), (call, SIZE, 0), patience));
+        assert_eq!(threads.map(|thread| thread.join().expect("the thread")), [Some(1), Some(2)]);
         drop(end);
     });
     assert_eq!(ran.into_inner().expect("nobody panicked"), [[1, 2]]);
