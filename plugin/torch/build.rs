@@ -5,7 +5,7 @@ use std::path::Path;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
-    println!("cargo::rerun-if-changed=src/exact.cpp");
+    println!("cargo::rerun-if-changed=src/unbound.cpp");
     let target_os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
 
     match target_os.as_str() {
@@ -25,7 +25,7 @@ fn main() {
     // Set by `.cargo/config.toml`. Where it is not, torch-sys has failed before.
     let Ok(libtorch) = std::env::var("LIBTORCH") else { return };
     let libtorch = Path::new(&libtorch);
-    compile_exact(&libtorch.join("include"));
+    compile_unbound(&libtorch.join("include"));
     // Tests run on the build machine only, with the libtorch they were built against.
     if target_os != "windows" {
         println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{}", libtorch.join("lib").display());
@@ -33,7 +33,7 @@ fn main() {
 }
 
 /// What of libtorch tch does not bind, against the same headers and with the same flags as torch-sys.
-fn compile_exact(include: &Path) {
+fn compile_unbound(include: &Path) {
     println!("cargo::rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
     cc::Build::new()
@@ -42,6 +42,6 @@ fn compile_exact(include: &Path) {
         .warnings(false)
         .includes([include.to_owned(), include.join("torch/csrc/api/include")])
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .file("src/exact.cpp")
-        .compile("underscore_exact");
+        .file("src/unbound.cpp")
+        .compile("underscore_unbound");
 }

@@ -18,6 +18,7 @@ use tch::{Device, Tensor};
 use underscore_backend::Manner;
 
 use crate::error::BackendError;
+use crate::inference::Inference;
 use crate::network::Network;
 use crate::queue::{Size, take_batch};
 use crate::urgency::{Follower, Urgency};
@@ -276,7 +277,7 @@ impl Arena {
         if self.unclean.is_empty() {
             return Ok(());
         }
-        let _no_grad = tch::no_grad_guard();
+        let _inference = Inference::begin();
         let failed = |error| BackendError::run_failed(&error);
         let slots = self.on_card(&self.unclean).map_err(failed)?;
         for state in self.states.iter_mut().filter(|state| state.numel() > 0) {
@@ -327,7 +328,7 @@ impl Arena {
     /// Masks `[stem, row, frame, bin]` of a batch, on the processor: a row for each of `slots`, then some without a meaning.
     fn forward(&mut self, jobs: &[Job], slots: &[i64]) -> Result<Tensor, BackendError> {
         self.clean()?;
-        let _no_grad = tch::no_grad_guard();
+        let _inference = Inference::begin();
         let failed = |error| BackendError::run_failed(&error);
         let is_alone = jobs.iter().any(|job| job.manner != Manner::TOGETHER);
         let num_spare = if is_alone { 0 } else { rows_for(slots.len()) - slots.len() };

@@ -12,7 +12,7 @@ use crate::error::{BackendError, cause};
 unsafe extern "C" {
     // Part of libtorch's stable C interface: major, minor and patch in the top three bytes.
     safe fn aoti_torch_abi_version() -> u64;
-    // Of `exact.cpp`.
+    // Of `unbound.cpp`.
     safe fn underscore_multiply_exactly();
 }
 

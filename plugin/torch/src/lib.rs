@@ -15,6 +15,7 @@ mod archive;
 mod batcher;
 mod device;
 mod error;
+mod inference;
 mod metadata;
 mod model;
 mod network;

@@ -3,6 +3,7 @@
 use tch::{CModule, IValue, Kind, Tensor};
 
 use crate::error::BackendError;
+use crate::inference::Inference;
 use crate::metadata::Metadata;
 
 /// The method of a module that listens to an example: `encode(spectrum) -> (mean, log-variance)`.
@@ -59,7 +60,7 @@ impl Network {
 
     /// Where an example `[1, frame, bin, 2]` lies, `[1, embedding]`, both on the processor: the mean of what the model says.
     pub(crate) fn encode(&self, example: &Tensor) -> Result<Tensor, BackendError> {
-        let _no_grad = tch::no_grad_guard();
+        let _inference = Inference::begin();
         let failed = |error| BackendError::run_failed(&error);
         let example = example.f_to_device(self.device).map_err(failed)?;
         let output = self.module.method_is(ENCODE, &[IValue::Tensor(example)]).map_err(failed)?;

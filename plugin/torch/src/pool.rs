@@ -14,6 +14,7 @@ use std::time::Duration;
 use tch::Tensor;
 
 use crate::error::BackendError;
+use crate::inference::Inference;
 use crate::network::Network;
 use crate::queue::Size;
 use crate::turns::Turns;
@@ -86,7 +87,7 @@ fn run_batch(mut calls: Vec<Call>) -> Vec<Result<Found, BackendError>> {
 
 fn run_together(network: &Network, calls: Vec<Call>) -> Result<Vec<Found>, BackendError> {
     let failed = |error| BackendError::run_failed(&error);
-    let _no_grad = tch::no_grad_guard();
+    let _inference = Inference::begin();
     let sizes: Vec<i64> = calls.iter().map(|call| call.spectrum.size()[0]).collect();
     let side_by_side = |parts: Vec<&Tensor>| Tensor::f_cat(&parts, 0).map_err(failed);
     let spectrum = side_by_side(calls.iter().map(|call| &call.spectrum).collect())?;

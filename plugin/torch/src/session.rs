@@ -8,6 +8,7 @@ use underscore_backend::Manner;
 use crate::batcher::Slots;
 use crate::device;
 use crate::error::BackendError;
+use crate::inference::Inference;
 use crate::model::{Model, Sharing};
 use crate::network::check_len;
 use crate::pool;
@@ -95,7 +96,7 @@ impl Session {
         masks: &mut [f32],
         num_frames: usize,
     ) -> Result<(), BackendError> {
-        let _no_grad = tch::no_grad_guard();
+        let _inference = Inference::begin();
         let failed = |error| BackendError::run_failed(&error);
         let network = &self.model.network;
         let shape = [self.num_channels, num_frames, network.metadata.num_bins, 2].map(|size| size as i64);
