@@ -8,6 +8,7 @@ from underscore_training.export import contract
 from underscore_training.nets import DMMDenseNet, StreamingSeparator, build
 from underscore_training.nets.axes import AXES
 from underscore_training.nets.bands import Band, Bands
+from underscore_training.nets.streaming.delay import Delay
 
 CALL_FRAMES = 8
 # As many layers as Table 1 has, which is what delays depend on, and few features.
@@ -57,6 +58,31 @@ def test_calls_equal_the_whole_clip_from_its_first_frame(form: str, num_channels
     print(f"{form}: look-ahead {ahead} frames, masks {float(whole.min()):.2f} to {float(whole.max()):.2f}, differ by {worst:.1e}")
     assert whole.std() > 0.05, "masks that are all alike would prove nothing"
     assert worst < 1e-9
+
+
+@pytest.mark.parametrize("frames", [CALL_FRAMES, 2 * CALL_FRAMES, 3 * CALL_FRAMES])
+def test_calls_may_be_of_another_length_than_they_are_made_for(frames: int) -> None:
+    net, model = both_forms("exact, full band")
+    longer = StreamingSeparator(net, 2 * CALL_FRAMES).eval()
+    assert longer.look_ahead_frames == model.look_ahead_frames
+    spectrum = contract.test_spectrum(net.grid, 8 * 2 * 3 * CALL_FRAMES).double()
+    expected = contract.run_calls(model, spectrum, zero_state(model, 1), CALL_FRAMES)
+    found = contract.run_calls(longer, spectrum, zero_state(longer, 1), frames)
+    assert expected[:, :, model.look_ahead_frames :].std() > 0.05
+    assert float((found - expected).abs().max()) < 1e-9
+
+
+@pytest.mark.parametrize("lag", [0, 1, 7, 8, 9, 24])
+def test_a_delay_line_puts_out_what_came_in_before_whatever_comes_in_at_once(lag: int) -> None:
+    line = Delay(3, lag, CALL_FRAMES)
+    given = torch.rand(2, 96, 5, 3)
+    state, found = contract.zero_state(line.state_shapes(5), 2), []
+    assert sum(shape[1] for shape in line.state_shapes(5)) == lag
+    for frames in (8, 8, 16, 8, 24, 8, 8, 8, 8):
+        made, state = line(given[:, sum(part.shape[1] for part in found) :][:, :frames], state)
+        found.append(made)
+    expected = torch.nn.functional.pad(given, (0, 0, 0, 0, lag, 0))[:, : given.shape[1]]
+    assert torch.equal(torch.cat(found, dim=1), expected)
 
 
 @pytest.mark.parametrize("form", FORMS)

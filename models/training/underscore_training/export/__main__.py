@@ -56,6 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.keep and not args.checkpoint:
         parser.error("--keep needs --checkpoint")
+    if args.frames_per_call is not None and not args.checkpoint:
+        parser.error("--frames-per-call needs --checkpoint")
     if args.checkpoint and not args.id:
         parser.error("--checkpoint needs --id: a name that no other weights had, like music-5")
     try:
@@ -66,17 +68,15 @@ def main(argv: list[str] | None = None) -> None:
             space = None
             if isinstance(net, AskedCRN):
                 space = space_of(parser, args, net)
+            multiple = getattr(net, "frame_multiple", 1)
+            if args.frames_per_call is not None and (args.frames_per_call < 1 or args.frames_per_call % multiple):
+                parser.error(f"--frames-per-call: expected a multiple of {multiple}, got {args.frames_per_call}")
             job = (
-                streaming(net), net, args.id, args.name, args.version, licence, training_data, loaded.gmac_per_s, space
+                streaming(net, args.frames_per_call), net, args.id, args.name, args.version, licence, training_data, loaded.gmac_per_s, space
             )
         else:
             job = (IdentitySeparator(), None, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")
         model, net, model_id, *about = job
-        if args.frames_per_call is not None:
-            multiple = getattr(net, "frame_multiple", 1)
-            if args.frames_per_call < 1 or args.frames_per_call % multiple:
-                parser.error(f"--frames-per-call: expected a multiple of {multiple}, got {args.frames_per_call}")
-            model.frames_per_call = args.frames_per_call
         meta = contract.metadata(model, model_id, *about)
         path = args.weights / f"{model_id}.pt"
         worst = file.write(model, meta, path, args.manifest, net)

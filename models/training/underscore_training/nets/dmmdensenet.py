@@ -44,8 +44,11 @@ class DMMDenseNet(MaskSeparator):
         dilation: Pair | None = (2, 2),
         look_ahead: str = "full",
         axis: str = "paper",
+        frames_per_call: int = FRAMES_PER_CALL,
     ) -> None:
         super().__init__(axis)
+        # Of the streaming form: frames share each layer's overhead, and the first waits for the last.
+        self.frames_per_call = frames_per_call
         if look_ahead not in LOOK_AHEADS:
             raise ValueError(f"look_ahead is {look_ahead!r}, expected one of {', '.join(LOOK_AHEADS)}")
         # The paper's have nothing after the clip's end, as in training.

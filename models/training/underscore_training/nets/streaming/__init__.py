@@ -22,12 +22,12 @@ class DoesNotStream(Exception):
     """The network has no streaming form."""
 
 
-def streaming(net: nn.Module) -> nn.Module:
-    """The streaming form of a network, or `DoesNotStream`."""
+def streaming(net: nn.Module, frames_per_call: int | None = None) -> nn.Module:
+    """The streaming form of a network, in calls of `frames_per_call` frames or of as many as it is made for, or `DoesNotStream`."""
     if isinstance(net, AskedCRN):
-        return StreamingAskedCRN(net)
+        return StreamingAskedCRN(net, frames_per_call)
     if isinstance(net, CRN):
-        return StreamingCRN(net)
+        return StreamingCRN(net, frames_per_call)
     if isinstance(net, DMMDenseNet):
-        return StreamingSeparator(net)
+        return StreamingSeparator(net, frames_per_call)
     raise DoesNotStream(f"{type(net).__name__} has no streaming form; the dense networks, studio, crn and live have one")

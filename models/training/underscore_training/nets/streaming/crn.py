@@ -31,11 +31,12 @@ class StreamingCRN(nn.Module):
 
     look_back_frames = 188
 
-    def __init__(self, net: CRN):
+    def __init__(self, net: CRN, frames_per_call: int | None = None):
+        """In calls of `frames_per_call` frames, or of as many as `net` is made for."""
         super().__init__()
         self.net = for_calls(net)
         self.grid = net.grid
-        self.frames_per_call = net.frames_per_call
+        self.frames_per_call = net.frames_per_call if frames_per_call is None else frames_per_call
         self.look_ahead_frames = net.look_ahead_frames
 
     @torch.jit.export
@@ -87,8 +88,8 @@ class StreamingAskedCRN(StreamingCRN):
     embedding_size = EMBEDDING_SIZE
     query_frames = QUERY_FRAMES
 
-    def __init__(self, net: CRN):
-        super().__init__(net)
+    def __init__(self, net: CRN, frames_per_call: int | None = None):
+        super().__init__(net, frames_per_call)
         self.gru_mode: int = GRU_MODE
         self.weights_per_direction: int = PER_DIRECTION
 

@@ -5,7 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from ...grid import FRAMES_PER_CALL, magnitude_of
+from ...grid import magnitude_of
 from ..axes import SPLIT_BAND
 from ..dmmdensenet import DMMDenseNet
 from .delay import Delay
@@ -13,8 +13,28 @@ from .dense import StreamingDenseBlock
 from .multiscale import StreamingMultiscaleNet
 
 
+class Part(nn.Module):
+    """A band's net, whose output waits for that of the slowest."""
+
+    def __init__(self, net: StreamingMultiscaleNet, lag: int, frames_per_call: int):
+        super().__init__()
+        self.net = net
+        self.wait = Delay(net.out_features, lag - net.lag, frames_per_call)
+        self.num_states: int = net.num_states + self.wait.num_states
+
+    @torch.jit.ignore
+    def state_shapes(self, num_bins: int) -> list[list[int]]:
+        return self.net.state_shapes(num_bins) + self.wait.state_shapes(num_bins)
+
+    def forward(self, x: Tensor, state: list[Tensor], first_frame: int) -> tuple[Tensor, list[Tensor]]:
+        """`[channel, 8 n, bin]` -> `[channel, 8 n, bin, out]`, as late as the slowest, and states."""
+        x, next_state = self.net(x, state[: self.net.num_states], first_frame)
+        x, after = self.wait(x, state[self.net.num_states :])
+        return x, next_state + after
+
+
 class StreamingSeparator(nn.Module):
-    """A trained `DMMDenseNet` of any form in calls of 8 frames: it equals the whole clip from frame 0 on, and computes nothing twice.
+    """A trained `DMMDenseNet` of any form in calls of a multiple of 8 frames: it equals the whole clip from frame 0 on, and computes nothing twice.
 
     States in order: frames so far, level, full band, low band and high band with their
     delays, last block. All zero is a reset.
@@ -25,46 +45,42 @@ class StreamingSeparator(nn.Module):
     would gain nothing.
     """
 
-    frames_per_call = FRAMES_PER_CALL
     has_parts: Final[bool]
 
-    def __init__(self, net: DMMDenseNet):
+    def __init__(self, net: DMMDenseNet, frames_per_call: int | None = None):
+        """In calls of `frames_per_call` frames, or of as many as `net` is made for. Others work as well, a multiple of 8; they copy more."""
         super().__init__()
+        frames = net.frames_per_call if frames_per_call is None else frames_per_call
+        self.frames_per_call: int = frames
         self.grid = net.grid
         self.look_back_frames = net.look_back_frames
         self.axis = net.axis
-        self.full = StreamingMultiscaleNet(net.full)
-        lag = self.full.lag
         self.has_parts = net.low is not None
-        if net.low is not None and net.high is not None:
-            self.low = StreamingMultiscaleNet(net.low)
-            self.high = StreamingMultiscaleNet(net.high)
-            lag = max(lag, self.low.lag, self.high.lag)
-            self.low_wait = Delay(self.low.out_features, lag - self.low.lag)
-            self.high_wait = Delay(self.high.out_features, lag - self.high.lag)
-        self.full_wait = Delay(self.full.out_features, lag - self.full.lag)
+        nets = [StreamingMultiscaleNet(band, frames) for band in (net.full, net.low, net.high) if band is not None]
+        lag = max(band.lag for band in nets)
+        self.full = Part(nets[0], lag, frames)
+        if self.has_parts:
+            self.low, self.high = (Part(band, lag, frames) for band in nets[1:])
         self.last = StreamingDenseBlock(net.last)
-        self.mask = net.mask
+        self.mask_weight: Tensor = net.mask.weight.detach().flatten(1)
+        self.mask_bias: Tensor = net.mask.bias.detach().clone()
         self.lag: int = lag
         self.look_ahead_frames: int = lag + self.last.lag
         self.split: int = SPLIT_BAND
         # In whole calls: pools are counted from the first frame.
-        self.counted_frames: int = self.look_ahead_frames + -self.look_ahead_frames % FRAMES_PER_CALL
+        self.counted_frames: int = self.look_ahead_frames + -self.look_ahead_frames % frames
 
     @torch.jit.ignore
     def state_shapes(self) -> list[list[int]]:
         """Shapes of the state tensors, -1 standing for the number of channels."""
         bands = self.axis.num_bands
-        shapes = [[1, 1], [-1, 2]]
-        parts = [(self.full, self.full_wait, bands)]
+        shapes = [[1, 1], [-1, 2], *self.full.state_shapes(bands)]
         if self.has_parts:
-            parts += [(self.low, self.low_wait, SPLIT_BAND), (self.high, self.high_wait, bands - SPLIT_BAND)]
-        for net, wait, num_bands in parts:
-            shapes += net.state_shapes(num_bands) + wait.state_shapes(num_bands)
+            shapes += self.low.state_shapes(SPLIT_BAND) + self.high.state_shapes(bands - SPLIT_BAND)
         return shapes + self.last.state_shapes(bands)
 
     def forward(self, spectrum: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """`[channel, 8, bin, 2]`, states -> mask `[1, channel, 8, bin]` of the music, next states.
+        """`[channel, 8 n, bin, 2]`, states -> mask `[1, channel, 8 n, bin]` of the music, next states.
 
         The mask at place `j` belongs to the frame `look_ahead_frames` before place `j`.
         """
@@ -72,22 +88,18 @@ class StreamingSeparator(nn.Module):
         magnitude = magnitude_of(spectrum)
         levelled, level = self.axis(magnitude, state[1])
         next_state = [(state[0] + magnitude.shape[1]).clamp_max(float(self.counted_frames)), level]
-        x = levelled[:, None]
-        features, after = self.full(x, state[len(next_state) :], first_frame)
-        next_state += after
-        features, after = self.full_wait(features, state[len(next_state) :])
+        at = len(next_state)
+        features, after = self.full(levelled, state[at : at + self.full.num_states], first_frame)
         next_state += after
         if self.has_parts:
-            low, after = self.low(x[..., : self.split], state[len(next_state) :], first_frame)
+            at = len(next_state)
+            low, after = self.low(levelled[..., : self.split], state[at : at + self.low.num_states], first_frame)
             next_state += after
-            low, after = self.low_wait(low, state[len(next_state) :])
+            at = len(next_state)
+            high, after = self.high(levelled[..., self.split :], state[at : at + self.high.num_states], first_frame)
             next_state += after
-            high, after = self.high(x[..., self.split :], state[len(next_state) :], first_frame)
-            next_state += after
-            high, after = self.high_wait(high, state[len(next_state) :])
-            next_state += after
-            features = torch.cat([torch.cat([low, high], dim=3), features], dim=1)
+            features = torch.cat([torch.cat([low, high], dim=2), features], dim=3)
         features, after = self.last(features, state[len(next_state) :], first_frame - self.lag)
         next_state += after
-        logits = self.axis.to_bins(self.mask(features)[:, 0])
+        logits = self.axis.to_bins(nn.functional.linear(features, self.mask_weight, self.mask_bias).squeeze(3))
         return torch.sigmoid(logits)[None], next_state
