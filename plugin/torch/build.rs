@@ -6,6 +6,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     println!("cargo::rerun-if-changed=src/unbound.cpp");
+    println!("cargo::rerun-if-changed=src/blocks.cpp");
     let target_os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
 
     match target_os.as_str() {
@@ -42,6 +43,6 @@ fn compile_unbound(include: &Path) {
         .warnings(false)
         .includes([include.to_owned(), include.join("torch/csrc/api/include")])
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .file("src/unbound.cpp")
+        .files(["src/unbound.cpp", "src/blocks.cpp"])
         .compile("underscore_unbound");
 }

@@ -14,6 +14,8 @@ unsafe extern "C" {
     safe fn aoti_torch_abi_version() -> u64;
     // Of `unbound.cpp`.
     safe fn underscore_multiply_exactly();
+    // Of `blocks.cpp`; only its first call does anything.
+    safe fn underscore_keep_blocks();
 }
 
 /// The version of the libtorch in this process. It is not the one that tch is bound to where the host had opened another of the same
@@ -37,6 +39,7 @@ pub(crate) fn prepare_thread() {
     thread_local! {
         static PREPARED: Cell<bool> = const { Cell::new(false) };
     }
+    underscore_keep_blocks();
     INTER_OP.call_once(|| {
         // Settable once per process: a host with libtorch of its own may have been there first.
         if tch::get_num_interop_threads() != 1 {

@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod batched;
+mod blocks;
 mod common;
 mod edited;
 mod queue;
