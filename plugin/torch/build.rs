@@ -37,7 +37,12 @@ fn main() {
 fn compile_unbound(include: &Path) {
     println!("cargo::rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    // Without it Microsoft's compiler leaves locks locked behind an exception.
+    if std::env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "msvc") {
+        build.flag("/EHsc");
+    }
+    build
         .cpp(true)
         .std("c++17")
         .warnings(false)

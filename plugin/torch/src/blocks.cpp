@@ -11,10 +11,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
+#include <cstddef>
 #include <mutex>
+#include <new>
 #include <unordered_map>
-#include <vector>
 
 namespace {
 
@@ -51,11 +51,7 @@ class Blocks final : public c10::Allocator {
     if (num_guards == 0 || bytes == 0 || bytes > LARGEST_BYTES) return system_->allocate(bytes);
     const Size size = size_for(bytes);
     void* block = idle(size);
-    if (block == nullptr) {
-      block = c10::alloc_cpu(size.bytes);
-      const std::lock_guard<std::mutex> lock(mutex_);
-      sizes_.emplace(block, size);
-    }
+    if (block == nullptr) block = taken(size);
     return {block, block, &give_back, c10::Device(c10::DeviceType::CPU)};
   }
 
@@ -70,43 +66,88 @@ class Blocks final : public c10::Allocator {
   }
 
  private:
+  // What an idle block begins with: another one of its size, so that to give one back takes no memory.
+  struct Idle {
+    Idle* next;
+  };
+
   void* idle(Size size) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    auto& blocks = idle_[size.idx];
-    if (blocks.empty()) return nullptr;
-    void* block = blocks.back();
-    blocks.pop_back();
+    return idle_[size.idx] == nullptr ? nullptr : pop(size);
+  }
+
+  Idle* pop(Size size) {
+    Idle* const block = idle_[size.idx];
+    idle_[size.idx] = block->next;
     idle_bytes_ -= size.bytes;
+    return block;
+  }
+
+  void* taken(Size size) {
+    void* const block = c10::alloc_cpu(size.bytes);
+    try {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      // What was known of this place is over, if another allocator gave a block of ours back to the system.
+      sizes_.insert_or_assign(block, size);
+    } catch (...) {
+      c10::free_cpu(block);
+      throw;
+    }
     return block;
   }
 
   // On whatever thread the last tensor in it ends. What was not taken here is the system's: oneDNN gives back what it took before.
   static void give_back(void* block) {
     Blocks& self = *get();
+    Idle* superfluous = nullptr;
+    bool is_known = false;
     {
       const std::lock_guard<std::mutex> lock(self.mutex_);
       const auto found = self.sizes_.find(block);
-      if (found != self.sizes_.end()) {
+      is_known = found != self.sizes_.end();
+      if (is_known) {
         const Size size = found->second;
-        if (self.idle_bytes_ + size.bytes <= MOST_IDLE_BYTES) {
-          self.idle_[size.idx].push_back(block);
-          self.idle_bytes_ += size.bytes;
-          return;
-        }
-        self.sizes_.erase(found);
-        c10::free_cpu(block);
-        return;
+        self.idle_[size.idx] = new (block) Idle{self.idle_[size.idx]};
+        self.idle_bytes_ += size.bytes;
+        superfluous = self.beyond_most();
       }
     }
-    if (const auto free = self.system_->raw_deleter()) free(block);
+    if (!is_known) {
+      if (const auto free = self.system_->raw_deleter()) free(block);
+    }
+    // Not under the lock: the system may take its time with large ones.
+    while (superfluous != nullptr) {
+      Idle* const next = superfluous->next;
+      c10::free_cpu(superfluous);
+      superfluous = next;
+    }
+  }
+
+  // What lies idle beyond the limit, and is no longer known here: of one size after the other, so that those of a model that is gone make
+  // room for those of one that runs.
+  Idle* beyond_most() {
+    Idle* superfluous = nullptr;
+    while (idle_bytes_ > MOST_IDLE_BYTES) {
+      turn_ = (turn_ + 1) % idle_.size();
+      if (idle_[turn_] == nullptr) continue;
+      const auto known = sizes_.find(idle_[turn_]);
+      Idle* const block = pop(known->second);
+      sizes_.erase(known);
+      block->next = superfluous;
+      superfluous = block;
+    }
+    return superfluous;
   }
 
   c10::Allocator* const system_;
   std::mutex mutex_;
   // Of all blocks that were taken from the system, idle or not.
   std::unordered_map<void*, Size> sizes_;
-  std::array<std::vector<void*>, 64 * STEPS + STEPS + 1> idle_;
+  // Of each size the block that was given back last.
+  std::array<Idle*, 64 * STEPS + STEPS + 1> idle_{};
   std::size_t idle_bytes_ = 0;
+  // The size that gave a block to the system last.
+  std::size_t turn_ = 0;
 };
 
 }  // namespace
