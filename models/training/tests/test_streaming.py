@@ -154,3 +154,5 @@ def test_values_that_options_cannot_have_are_refused() -> None:
         DMMDenseNet(look_ahead="some")
     with pytest.raises(ValueError, match="axis is 'flat', expected one of paper, bent"):
         DMMDenseNet(axis="flat")
+    with pytest.raises(ValueError, match="frames_per_call is 12, expected a multiple of 8"):
+        DMMDenseNet(frames_per_call=12)

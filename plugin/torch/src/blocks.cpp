@@ -5,6 +5,8 @@
 // `exact-1`'s kind in one `bench`) half of one. Here a size is looked up, and what was given back last, still in the
 // processor's caches, is taken first.
 //
+// libtorch has an allocator that keeps, too (c10/mobile): it has no limit, cannot be emptied, and says that it is for phones only.
+//
 // Only what is taken while an inference guard lives (`unbound.cpp`) is kept: a host that shares this libtorch has its memory as before.
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>

@@ -38,7 +38,8 @@ pub struct Worker {
 }
 
 /// Has the allocator keep what is freed, for as long as this process lives. Memory that goes back to the system comes anew page by page:
-/// that took an eighth of a pass over a clip, which calls are compared with. A plugin's worker gets no new pages once it runs. What is
+/// that took an eighth of a pass over a clip, which calls are compared with. What a plugin's worker takes is kept by the
+/// backend, whose largest block is smaller than what a pass takes. What is
 /// measured in a host comes after it, in the same process.
 fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -47,10 +47,12 @@ class DMMDenseNet(MaskSeparator):
         frames_per_call: int = FRAMES_PER_CALL,
     ) -> None:
         super().__init__(axis)
-        # Of the streaming form: frames share each layer's overhead, and the first waits for the last.
-        self.frames_per_call = frames_per_call
         if look_ahead not in LOOK_AHEADS:
             raise ValueError(f"look_ahead is {look_ahead!r}, expected one of {', '.join(LOOK_AHEADS)}")
+        if frames_per_call < 1 or frames_per_call % self.frame_multiple:
+            raise ValueError(f"frames_per_call is {frames_per_call}, expected a multiple of {self.frame_multiple}")
+        # Of the streaming form: frames share each layer's overhead, and the first waits for the last.
+        self.frames_per_call = frames_per_call
         # The paper's have nothing after the clip's end, as in training.
         self.silence_follows = look_ahead == "fine"
         causal = look_ahead == "none"
