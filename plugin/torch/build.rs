@@ -7,6 +7,7 @@ fn main() {
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     println!("cargo::rerun-if-changed=src/unbound.cpp");
     println!("cargo::rerun-if-changed=src/blocks.cpp");
+    println!("cargo::rerun-if-changed=src/convolutions.cpp");
     let target_os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
 
     match target_os.as_str() {
@@ -48,6 +49,6 @@ fn compile_unbound(include: &Path) {
         .warnings(false)
         .includes([include.to_owned(), include.join("torch/csrc/api/include")])
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .files(["src/unbound.cpp", "src/blocks.cpp"])
+        .files(["src/unbound.cpp", "src/blocks.cpp", "src/convolutions.cpp"])
         .compile("underscore_unbound");
 }

@@ -1,4 +1,5 @@
-"""Model files that are none to separate with: two that the plugin must refuse, one that is nothing but arithmetic, one that echoes what it is asked."""
+"""Model files that are none to separate with: two that the plugin must refuse, one that is nothing but arithmetic, one that echoes what it is asked,
+and a module of convolutions that is no model."""
 
 import argparse
 import json
@@ -62,6 +63,29 @@ class Echo(nn.Module):
         return quarters.mean(dim=2), torch.zeros((1, 4))
 
 
+class Convolutions(nn.Module):
+    """Three whose weights lie features last: one that is cut off below zero, one whose values are wanted with and without, one with dilation and
+    without biases that long inputs alone go through; and one whose weights lie features first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.cut = nn.Conv2d(3, 16, (1, 6), stride=(1, 2), padding=(0, 2))
+        self.wanted_twice = nn.Conv2d(3, 8, 3, padding=(0, 1))
+        self.of_long = nn.Conv2d(3, 5, 3, dilation=(1, 2), bias=False)
+        self.features_first = nn.Conv2d(3, 8, 3)
+        for layer in (self.cut, self.wanted_twice, self.of_long):
+            layer.weight.data = layer.weight.detach().contiguous(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """`[batch, 3, frame, band]`, features last."""
+        twice = self.wanted_twice(x)
+        outputs = [torch.relu_(self.cut(x)), torch.relu(twice), twice, torch.relu(self.features_first(x))]
+        if x.shape[2] > 4:
+            outputs.append(self.of_long(x))
+        return outputs
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m underscore_training.fixtures", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("../../tests/fixtures/models"))
@@ -84,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
     script = scripted(echo)
     extra = {"underscore.json": json.dumps(meta, indent=1).encode(), "test_vector.f32": contract.vector_bytes(script, meta)}
     contract.save(script, args.out / "echo.pt", extra)
+    torch.jit.save(scripted(Convolutions()), str(args.out / "convolutions.pt"))
     for path in sorted(args.out.iterdir()):
         print(f"{path}: {path.stat().st_size} bytes")
 

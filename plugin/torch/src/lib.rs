@@ -13,6 +13,7 @@
 
 mod archive;
 mod batcher;
+mod convolutions;
 mod device;
 mod error;
 mod inference;

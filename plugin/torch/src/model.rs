@@ -11,7 +11,7 @@ use crate::error::{BackendError, cause};
 use crate::metadata::Metadata;
 use crate::network::Network;
 use crate::pool::Company;
-use crate::{archive, device, packing};
+use crate::{archive, convolutions, device, packing};
 
 /// A model on its device.
 pub(crate) struct Model {
@@ -46,8 +46,11 @@ impl Model {
         let not_a_model = |error| BackendError::NotAModel { path: path.to_owned(), reason: cause(&error) };
         let mut module = CModule::load_on_device(path, device).map_err(not_a_model)?;
         module.set_eval();
-        if metadata.packs_recurrent_weights && device == tch::Device::Cpu {
-            packing::pack(&module).map_err(not_a_model)?;
+        if device == tch::Device::Cpu {
+            convolutions::pack(&mut module);
+            if metadata.packs_recurrent_weights {
+                packing::pack(&module).map_err(not_a_model)?;
+            }
         }
         let network = Arc::new(Network { module, device, metadata });
         // What belongs to no channel cannot lie beside another stream's.

@@ -4,6 +4,7 @@ mod bad_files;
 mod batched;
 mod blocks;
 mod common;
+mod convolutions;
 mod edited;
 mod queue;
 mod running;

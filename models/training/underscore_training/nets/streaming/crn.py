@@ -6,14 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from ...grid import magnitude_of
+from ..band_convolution import BandConvolution
 from ..crn import CRN
 from ..query import EMBEDDING_SIZE, QUERY_FRAMES
 from .recurrent import GRU_MODE, PER_DIRECTION, StreamingLSTM, WholeLSTM
 
 
 def for_calls(net: CRN) -> CRN:
-    """A copy whose recurrent layers take packed weights, and whose running means are rounded once instead of at every call."""
+    """A copy whose recurrent layers take packed weights, whose convolutions have theirs features last, as what they are given, and whose running
+    means are rounded once instead of at every call."""
     net = copy.deepcopy(net)
+    for layer in net.modules():
+        if isinstance(layer, BandConvolution):
+            layer.weight.data = layer.weight.detach().contiguous(memory_format=torch.channels_last)
     net.axis.mean_power.float()
     net.holding.mean.float()
     for block in net.core:
