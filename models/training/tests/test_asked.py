@@ -17,7 +17,9 @@ from conftest import LOOK_AHEAD_FRAMES, SMALL, magnitude, small_asked
 from torch import Tensor
 
 from underscore_training.corpus.scores import composed_song
-from underscore_training.corpus.stems import CLASSES, DRUM_PIECES, SINGING, UNHEARD, ambience, arranged
+from underscore_training.corpus.stems import (
+    CLASSES, DRUM_KITS, DRUM_PIECES, FINE, PROGRAMS, SINGING, UNHEARD, ambience, arranged, fine_label,
+)
 from underscore_training.evaluate import estimators
 from underscore_training.evaluate.errors import EvaluateError
 from underscore_training.evaluate.timing import real_time_factor
@@ -233,12 +235,26 @@ def test_a_run_learns_from_what_it_is_asked_and_says_when_nobody_asks(tiny_stems
 def test_a_score_comes_apart_by_class_and_each_part_plays_alone() -> None:
     parts = arranged(composed_song("7/songs/1001"), random.Random(1))
     assert len(parts) >= 5 and set(parts) <= {*CLASSES, *DRUM_PIECES}
-    assert all(content.startswith(b"MThd") for content in parts.values())
+    assert all(part.midi.startswith(b"MThd") for part in parts.values())
     for piece, notes in DRUM_PIECES.items():
-        hit = [message.note for message in mido.MidiFile(file=io.BytesIO(parts[piece])) if message.type == "note_on"]
+        hit = [message.note for message in mido.MidiFile(file=io.BytesIO(parts[piece].midi)) if message.type == "note_on"]
         assert len(hit) >= 12 and set(hit) <= set(notes), "of a drum kit also the pieces"
     noise = ambience("7/x")
     assert np.isfinite(noise).all() and 0.05 < noise.std() < 0.2
+
+
+def test_a_part_has_the_fine_label_of_all_that_plays_in_it_or_none() -> None:
+    for kind, labels in FINE.items():
+        programs = [program for those in labels.values() for program in those]
+        assert len(set(programs)) == len(programs) and set(programs) <= {*PROGRAMS.get(kind, DRUM_KITS)}, kind
+    assert fine_label("strings", [45, 46]) == "plucked strings" and fine_label("strings", [45, 40]) == ""
+    assert fine_label("drums", [25]) == "electronic drums" and fine_label("drums", [-1]) == "", "a kit that is not named"
+    assert fine_label("lead", [80]) == "", "a class without finer labels"
+    parts = arranged(composed_song("7/songs/1001"), random.Random(1))
+    assert parts["drums"].fine in FINE["drums"] and all(parts[piece].fine == "" for piece in DRUM_PIECES)
+    for kind, part in parts.items():
+        played = {message.program for message in mido.MidiFile(file=io.BytesIO(part.midi)) if message.type == "program_change"}
+        assert part.fine == (fine_label(kind, played) if kind in FINE else "")
 
 
 def test_between_two_points_lies_the_sphere() -> None:

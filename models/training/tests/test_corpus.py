@@ -283,6 +283,7 @@ def test_songs_that_come_apart_give_a_track_per_class_and_keep_their_own_splits(
     assert [(track.split, track.name) for track in found] == [
         (split, f"slakh/Track{own}/0/{kind}") for own, split in (("train", "train"), ("validation", "valid"), ("test", "test")) for kind in kinds
     ], "an effect is of no class, and a stem that was not rendered is none"
+    assert [track.fine for track in found[:3]] == ["electric bass", "", ""], "two pianos that sound otherwise, and a kit, have no finer label"
     piano = found[2]
     assert piano.group == "stems/slakh/Tracktrain" and found[1].make().size == 2 * TRACK_RATE_HZ
     whole, half = (decode(tmp_path / "slakh" / "train" / "Tracktrain" / "stems" / name) for name in ("S02.wav", "S03.flac"))

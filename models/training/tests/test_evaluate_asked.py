@@ -111,14 +111,17 @@ def test_how_far_energies_turn_back_is_told_for_every_way() -> None:
 
 @pytest.fixture(scope="module")
 def tiny_songs(tmp_path_factory: pytest.TempPathFactory, tiny_stems: Path) -> Path:
-    """With two test songs whose kits come apart, and every class to train on."""
+    """With two test songs whose kits come apart, in one of which the bass has a fine label, and every class to train on."""
     folder = tmp_path_factory.mktemp("songs") / "corpus"
     shutil.copytree(tiny_stems / "tracks" / "train", folder / "tracks" / "train")
     for number in range(2):
         for kind in ("speech", "music", "bass", "drums", "mallets", *DRUM_PIECES):
             name, group = (f"{kind}{number}", "") if kind in ("speech", "music") else (f"song{number}/0/{kind}", f"stems/song{number}")
             make = partial(sound, kind, 10 * number + len(kind))
-            store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, group), make())
+            fine = "synth bass" if kind == "bass" and number == 0 else ""
+            store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, group, fine), make())
+        make = partial(sound, "bass", 50 + number)
+        store.write_track(folder, Track(f"learnt{number}/0/bass", "synthetic", "bass", "train", "CC0-1.0", 1.0, "1", make, f"stems/learnt{number}", "synth bass"), make())
         for kind in (SINGING, "bass", "drums"):
             name, make = f"song{number}/{SUNG}0/{kind}", partial(sound, kind, 20 * number + len(kind))
             store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, f"stems/song{number}"), make())
@@ -138,10 +141,11 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--pairs", "1", "--out", str(found)])
     told = capsys.readouterr().out
     for line in ("2 songs, SDR in dB", "| drums | 2 |", "Kits apart, 2 songs", "| snare | 2 |", "Sung, 2 songs", "| singing | 2 |", "A person who sings over recorded pieces, 4 clips", "the means of two classes, 2 songs", "own examples, 2 songs",
-                 "does not play, 2 songs", "all there is, 2 songs", "over recorded pieces, 4 clips", "mallets, never asked for in training"):
+                 "does not play, 2 songs", "| synth bass | bass | 1 |", "Over 1 clips with a fine label", "all there is, 2 songs", "over recorded pieces, 4 clips", "mallets, never asked for in training"):
         assert line in told, line
     rows = json.loads(found.read_text())
     assert {row["class"] for row in rows["scores"]} == {"speech", "bass", "drums", "mallets"}
+    assert [np.isfinite(row["fine mean"]) for row in rows["scores"] if "fine mean" in row] == [True], "the one with a fine label"
     assert {row["class"] for row in rows["piece_scores"]} == set(DRUM_PIECES), "of songs with kits apart only the pieces are asked for"
     assert {row["class"] for row in rows["singing_scores"]} == {SINGING}
     for row in rows["scores"] + rows["piece_scores"] + rows["singing_scores"]:
@@ -235,7 +239,7 @@ def test_all_logits_are_raised_alike(net: AskedCRN) -> None:
 
 
 def test_a_few_songs_are_of_many_scores() -> None:
-    found = [evaluation.Song(f"{score}/{arrangement}", score, {}, {}) for score in "abcdefgh" for arrangement in range(6)]
+    found = [evaluation.Song(f"{score}/{arrangement}", score, {}, {}, {}) for score in "abcdefgh" for arrangement in range(6)]
     assert {song.group for song in evaluation.spread(found, 8)} == set("abcdefgh")
     assert evaluation.spread(found, 100) == found and evaluation.spread([], 3) == []
 

@@ -58,7 +58,7 @@ def test_nobody_plays_what_is_sung_and_all_else_is_played() -> None:
     assert song.length == pytest.approx(rest.length)
     heard = {
         channel for part in stems.arranged(content, random.Random(1), is_sung=True).values()
-        for channel, _ in played(mido.MidiFile(file=io.BytesIO(part)))
+        for channel, _ in played(mido.MidiFile(file=io.BytesIO(part.midi)))
     }
     assert len(heard) >= 3 and channel not in heard
 
@@ -75,7 +75,7 @@ def test_of_a_long_score_the_same_channel_is_sung_and_left_out_though_another_is
     song.save(file=file)
     assert (singing.melody_channel(song), singing.melody_channel(stems._shortened(song))) == (0, 1)
     notes = singing.melody(song, stems.LENGTH_S)
-    left = [pitch for part in stems.arranged(file.getvalue(), random.Random(1), is_sung=True).values() for _, pitch in played(mido.MidiFile(file=io.BytesIO(part)))]
+    left = [pitch for part in stems.arranged(file.getvalue(), random.Random(1), is_sung=True).values() for _, pitch in played(mido.MidiFile(file=io.BytesIO(part.midi)))]
     assert {note.pitch for note in notes} == {60, 61, 62} and set(left) == {64, 65, 66}
 
 

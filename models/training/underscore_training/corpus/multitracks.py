@@ -18,7 +18,7 @@ import yaml
 from .decode import AUDIO_SUFFIXES, PIECE_LIMIT_S, SILENT_PEAK, Undecodable, decode
 from .errors import CorpusError
 from .layouts import LICENCE, MUSDB_SPLITS, SLAKH_SPLITS, musdb_split, own_fingerprint, require
-from .stems import PROGRAMS, SINGING, SUNG
+from .stems import PROGRAMS, SINGING, SUNG, fine_label
 from .track import Split, Track
 
 MUSDB_PARTS: dict[str, tuple[str, int]] = {"drums": ("drums", 1), "bass": ("bass", 2), SINGING: ("vocals", 4)}
@@ -37,21 +37,23 @@ def added(paths: list[Path], streams: tuple[int, ...] = ()) -> np.ndarray:
     return total
 
 
-def _part(song: str, arrangement: str, kind: str, split: Split, paths: list[Path], streams: tuple[int, ...] = ()) -> Track:
+def _part(
+    song: str, arrangement: str, kind: str, split: Split, paths: list[Path], streams: tuple[int, ...] = (), fine: str = ""
+) -> Track:
     source, title = song.split("/", 1)
     make = partial(added, paths, streams)
-    return Track(f"{song}/{arrangement}/{kind}", source, kind, split, LICENCE, 1.0, own_fingerprint(paths), make, f"stems/{source}/{title}")
+    return Track(f"{song}/{arrangement}/{kind}", source, kind, split, LICENCE, 1.0, own_fingerprint(paths), make, f"stems/{source}/{title}", fine)
 
 
-def classes_of(metadata: Path) -> dict[str, list[str]]:
-    """The stems of a Slakh song by the class that plays them."""
+def classes_of(metadata: Path) -> dict[str, dict[str, int]]:
+    """The stems of a Slakh song by the class that plays them, with the program of each; -1 of drums, whose kits are not named."""
     try:
         listed = yaml.safe_load(metadata.read_text())["stems"].items()
-        found: dict[str, list[str]] = {}
+        found: dict[str, dict[str, int]] = {}
         for stem, about in listed:
             kind = "drums" if about["is_drum"] else FAMILIES.get(about["program_num"])
             if kind:
-                found.setdefault(kind, []).append(stem)
+                found.setdefault(kind, {})[stem] = -1 if about["is_drum"] else about["program_num"]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise CorpusError(f"{metadata}: expected Slakh2100's `stems`, each with `is_drum` and `program_num` ({error!r})") from error
     return found
@@ -65,11 +67,14 @@ def slakh(folder: Path) -> Iterator[Track]:
                 continue
             for kind, stems in sorted(classes_of(song / "metadata.yaml").items()):
                 # Not every stem that is listed was rendered; of one that is there twice, the first is as good.
-                files = ([path for path in sorted((song / "stems").glob(f"{stem}.*")) if path.suffix in AUDIO_SUFFIXES] for stem in sorted(stems))
-                paths = [found[0] for found in files if found]
-                if paths:
+                files = {
+                    stem: [path for path in sorted((song / "stems").glob(f"{stem}.*")) if path.suffix in AUDIO_SUFFIXES] for stem in sorted(stems)
+                }
+                there = {stem: paths[0] for stem, paths in files.items() if paths}
+                if there:
                     found += 1
-                    yield _part(f"slakh/{song.name}", "0", kind, split, paths)
+                    fine = fine_label(kind, (stems[stem] for stem in there))
+                    yield _part(f"slakh/{song.name}", "0", kind, split, list(there.values()), fine=fine)
     require([None] * found, folder, "Slakh2100's train/, validation/ and test/ with Track*/metadata.yaml and stems/")
 
 

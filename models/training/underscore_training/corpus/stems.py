@@ -13,7 +13,7 @@ Ambience is noise by rule: wind, rain, rooms and crowds of it.
 
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -46,6 +46,19 @@ PROGRAMS: dict[str, tuple[int, ...]] = {
 DRUM_KITS = (0, 8, 16, 24, 25, 32, 40)
 """Programs of channel 10: standard, room, power, electronic, analogue, jazz, brushes."""
 CLASSES = (*PROGRAMS, "drums", "ambience")
+FINE: dict[str, dict[str, tuple[int, ...]]] = {
+    "piano": {"grand piano": (0, 1, 2, 3), "electric piano": (4, 5), "harpsichord": (6, 7)},
+    "organ": {"electric organ": (16, 17, 18), "church organ": (19,), "accordion": (20, 21, 22, 23)},
+    "guitar": {"acoustic guitar": (24, 25), "electric guitar": (26, 27, 28), "distorted guitar": (29, 30)},
+    "bass": {"double bass": (32,), "electric bass": (33, 34, 35, 36, 37), "synth bass": (38, 39)},
+    "strings": {"solo strings": (40, 41, 42, 43), "plucked strings": (45, 46), "string ensemble": (44, 48, 49, 50, 51)},
+    "brass": {"solo brass": (56, 57, 58, 59, 60), "brass section": (61,), "synth brass": (62, 63)},
+    "reed": {"saxophone": (64, 65, 66, 67), "oboe and bassoon": (68, 69, 70), "clarinet": (71,)},
+    "pipe": {"flute": (72, 73, 74, 75), "blown bottle": (76, 77), "whistle": (78, 79)},
+    "drums": {"acoustic drums": (0, 8, 16, 32, 40), "electronic drums": (24, 25)},
+}
+"""Within a class, instruments that sound alike: programs, of drums kits. Classes that are not here have no finer label: what their programs are called is not what they
+share from one soundfont to the next."""
 DRUM_PIECES: dict[str, tuple[int, ...]] = {
     "kick": (35, 36),
     "snare": (37, 38, 39, 40),
@@ -83,8 +96,24 @@ def read(content: bytes) -> mido.MidiFile:
     return mido.MidiFile(file=io.BytesIO(content), clip=True)
 
 
-def arranged(content: bytes, rng: random.Random, is_sung: bool = False) -> dict[str, bytes]:
-    """The parts of a score as MIDI files by class, and by piece of the drum kit; each channel's program is drawn anew. Nobody plays what is sung."""
+def fine_label(kind: str, programs: Iterable[int]) -> str:
+    """What `FINE` calls all of the programs of a class that play; nothing where they are of several, or of none."""
+    found = {label for program in programs for label, those in FINE.get(kind, {"": ()}).items() if program in those}
+    return found.pop() if len(found) == 1 else ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """All that one class plays in an arrangement, or one piece of its drum kit."""
+
+    midi: bytes
+    """A MIDI file."""
+    fine: str
+    """Its fine label, or nothing."""
+
+
+def arranged(content: bytes, rng: random.Random, is_sung: bool = False) -> dict[str, Part]:
+    """The parts of a score by class, and by piece of the drum kit; each channel's program is drawn anew. Nobody plays what is sung."""
     score = read(content)
     song = _shortened(score)
     if is_sung:
@@ -113,11 +142,11 @@ def arranged(content: bytes, rng: random.Random, is_sung: bool = False) -> dict[
     parts = {}
     for name in sorted({name for name, _ in drawn.values()}):
         programs = {channel: program for channel, (of, program) in drawn.items() if of == name}
-        parts[name] = _only(song, programs)
+        parts[name] = Part(_only(song, programs), fine_label(name, programs.values()))
         if name == "drums":
             hit = pitches[DRUM_CHANNEL]
             parts |= {
-                piece: _only(song, programs, notes)
+                piece: Part(_only(song, programs, notes), "")
                 for piece, notes in DRUM_PIECES.items() if sum(note in notes for note in hit) >= FEWEST_NOTES
             }
     return parts
@@ -180,7 +209,7 @@ def rendered(content: Callable[[], bytes], name: str, seed: str, soundfont: str,
     part = arranged(content(), random.Random(seed), is_sung).get(name)
     if part is None:
         raise Undecodable(f"{seed}: nobody plays {name}")
-    return played(part, soundfont, seed, LENGTH_S, RENDER_LIMIT_S)
+    return played(part.midi, soundfont, seed, LENGTH_S, RENDER_LIMIT_S)
 
 
 def ambience(seed: str) -> np.ndarray:
@@ -223,11 +252,11 @@ class Score:
     def played(self, arrangement: str, soundfont: str, seed: int, is_sung: bool = False) -> Iterator[Track]:
         """Every class of an arrangement, and the pieces of its drum kit, kind by class."""
         arrangement_seed = f"{seed}/{self.name}/{arrangement}"
-        for kind in arranged(self.content(), random.Random(arrangement_seed), is_sung):
+        for kind, part in arranged(self.content(), random.Random(arrangement_seed), is_sung).items():
             yield Track(
                 f"{self.name}/{arrangement}/{kind}", self.name.split("/")[0], kind, self.split, self.licence, 1.0,
                 fingerprint(self.name, arrangement, kind, soundfont, seed, LENGTH_S),
-                partial(rendered, self.content, kind, arrangement_seed, soundfont, is_sung), f"stems/{self.name}",
+                partial(rendered, self.content, kind, arrangement_seed, soundfont, is_sung), f"stems/{self.name}", part.fine,
             )
 
     def sung(self, arrangement: str, singers: dict[str, tuple[debian.Source, list[Path]]], seed: int) -> Track:

@@ -50,7 +50,8 @@ class Row:
     """At 48 kHz."""
     is_full_band: bool
     group: str = ""
-    """See `Track`."""
+    fine: str = ""
+    """See `Track`, both."""
 
 
 def slug(name: str) -> str:
@@ -89,7 +90,7 @@ def refresh(corpus: Path, track: Track) -> bool:
     row = read_note(note)
     if row.fingerprint != track.fingerprint:
         return False
-    now = replace(row, source=track.source, licence=track.licence, weight=track.weight, group=track.group)
+    now = replace(row, source=track.source, licence=track.licence, weight=track.weight, group=track.group, fine=track.fine)
     if now != row:
         write_note(note, now)
     return True
@@ -122,7 +123,7 @@ def write_track(corpus: Path, track: Track, signal: np.ndarray) -> Row:
         draft.replace(sound)
         row = Row(
             track.name, track.source, track.kind, track.split, track.licence, track.weight, track.fingerprint,
-            signal.size, is_full_band(signal), track.group,
+            signal.size, is_full_band(signal), track.group, track.fine,
         )
         write_note(sound.with_suffix(".json"), row)
     except (OSError, soundfile.LibsndfileError) as error:

@@ -41,6 +41,8 @@ class Track:
     """Float32 mono `[sample]` at 48 kHz."""
     group: str = ""
     """Tracks of one group are variants of one piece: in one split, and one piece in statistics. Empty: the track alone."""
+    fine: str = ""
+    """The fine label within its kind (`stems.FINE`), where all that plays is of one."""
 
 
 def drawn_split(group: str, seed: int) -> Split:

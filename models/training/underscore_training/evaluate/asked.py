@@ -7,6 +7,7 @@ of its parts at gains of their own, and a voice over them. Each class in it is a
 - by the loudest 3 s of itself (`GQ`, the ground truth as query),
 - by other songs' recordings of its class (`RQ`, random queries, of which the mean is told), and by the estimate that the first of these
   led to (`RQ again`).
+- by the mean of the training examples with its own fine label, where it has one (`fine mean`).
 
 Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals
 over songs, how loud what was asked for is in what was found, which SDR hardly tells, and what the stream loses to a network that knows the whole clip's statistics; then the same of the pieces of a drum kit, in songs whose kit comes apart,
@@ -23,17 +24,18 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from ..corpus import debian
 from ..corpus.errors import CorpusError
-from ..corpus.stems import CLASSES, DRUM_PIECES, SINGING, SUNG, UNHEARD
+from ..corpus.stems import CLASSES, DRUM_PIECES, FINE, SINGING, SUNG, UNHEARD
 from ..mixtures import examples
 from ..mixtures.asked import ASKED_FOR, GAINS, RECORDED
 from ..mixtures.recipe import at_unit_rms
@@ -77,6 +79,8 @@ class Song:
     parts: dict[str, np.ndarray]
     pieces: dict[str, str]
     """Of the recordings, by class: no random query is of one of them."""
+    fine: dict[str, str]
+    """Fine labels of what plays, by class, where it has one."""
 
     @property
     def mixture(self) -> np.ndarray:
@@ -125,7 +129,8 @@ def songs(by_class: dict[str, Shelf], rate_hz: int) -> list[Song]:
             clips[VOICE], pieces[VOICE] = voice.samples, voice.recording.piece
         gains = {kind: rng.uniform(*GAINS) for kind in clips}
         levelled = {kind: (0.05 * gains[kind] * at_unit_rms(clip)).astype(np.float32) for kind, clip in clips.items()}
-        found.append(Song(name, next(iter(recordings.values())).piece, levelled, pieces))
+        fine = {kind: recordings[kind].fine for kind in clips if kind in recordings and recordings[kind].fine}
+        found.append(Song(name, next(iter(recordings.values())).piece, levelled, pieces, fine))
     return found
 
 
@@ -146,9 +151,11 @@ def _clips(recordings: dict[str, Recording], start: int, length: int) -> dict[st
 
 
 def scores(
-    net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor], kinds: Collection[str] = IN_ORDER
+    net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor], kinds: Collection[str] = IN_ORDER,
+    fine: Mapping[str, dict[str, torch.Tensor]] = MappingProxyType({}),
 ) -> list[dict]:
-    """A row per song and class, of `kinds`: SDR in dB by kind of query, and under `random` that of each random one with its distance from the own."""
+    """A row per song and class, of `kinds`: SDR in dB by kind of query, and under `random` that of each random one with its distance from the own.
+    `fine`: means by class and fine label, by which what has such a label is asked for, too."""
     rows, in_one_window = [], net.in_one_window()
     for number, song in enumerate(found):
         mixture = song.mixture
@@ -174,6 +181,9 @@ def scores(
             if kind in means:
                 found_by_mean = protocols.separated(net, mixture, means[kind])
                 row["mean"], row["level by mean"] = sdr_db(part, found_by_mean), level_db(part, found_by_mean)
+                label = song.fine.get(kind, "")
+                if label in fine.get(kind, {}):
+                    row["fine label"], row["fine mean"] = label, sdr_db(part, protocols.separated(net, mixture, fine[kind][label]))
             rows.append(row)
         print(f"{number + 1} of {len(found)} songs", end="\r", file=sys.stderr)
     return rows
@@ -238,6 +248,24 @@ def order(rows: list[dict]) -> str:
     return (
         f"GQ >= mean >= RQ in {len(kinds) - len(out_of_order)} of {len(kinds)} classes, GQ - RQ >= {CLEARLY_DB} dB in {len(kinds) - len(too_close)}"
         f"{'; not so (GQ, mean, RQ, dB above the mixture): ' + '; '.join(told) if told else ''}\nOver all clips: {means}"
+    )
+
+
+def fine_told(rows: list[dict]) -> str:
+    """What has a fine label, asked for by the mean of its class and by that of its label: a table, and the difference with its interval over scores."""
+    both = [row for row in rows if "fine mean" in row]
+    if not both:
+        return "Nothing that plays has a fine label: run `corpus --stems` again"
+    lines = []
+    for kind, label in sorted({(row["class"], row["fine label"]) for row in both}, key=lambda pair: (IN_ORDER.index(pair[0]), pair[1])):
+        own = [row for row in both if (row["class"], row["fine label"]) == (kind, label)]
+        lines.append([label, kind, str(len(own)), *(f"{np.mean([row[query] - row['mixture'] for row in own]):+.1f}" for query in ("mean", "fine mean", "GQ"))])
+    spread = interval([row["fine mean"] - row["mean"] for row in both], [row["group"] for row in both])
+    within = "" if spread.low is None else f" [{spread.low:+.2f}, {spread.high:+.2f}]"
+    means = ", ".join(f"{query} {np.mean([row[query] - row['mixture'] for row in both]):+.2f} dB" for query in ("mean", "fine mean", "GQ"))
+    return (
+        f"{table(['Fine label', 'Class', 'Clips', 'mean', 'fine mean', 'GQ'], lines)}\n\n"
+        f"Over {len(both)} clips with a fine label: {means}; the fine mean is {spread.mean:+.2f} dB{within} beside the class'"
     )
 
 
@@ -464,6 +492,7 @@ def main(argv: list[str] | None = None) -> None:
         means = {kind: examples.class_mean(net, args.corpus, kind) for kind in (VOICE, *CLASSES) if kind not in UNHEARD}
         of_kits = arrangements(shelves(args.corpus, args.split, net.sample_rate_hz, DRUM_PIECES), sung=False)
         kits = {kind: shelf for kind, shelf in by_class.items() if kind != "drums"} | of_kits
+        fine = {kind: examples.fine_means(net, args.corpus, kind) for kind in FINE if kind in by_class}
         means_of_pieces = {kind: examples.class_mean(net, args.corpus, kind) for kind in of_kits}
         mean_of_singing = {SINGING: examples.class_mean(net, args.corpus, SINGING)} if SINGING in every else {}
     except (CheckpointError, CorpusError, EvaluateError) as error:
@@ -473,10 +502,10 @@ def main(argv: list[str] | None = None) -> None:
             f"{args.checkpoint} does not say what it was trained on: whether it heard these songs is not known, and the figures below may be "
             "of songs that it learnt\n"
         )
-    rows = scores(net, found, by_class, means)
+    rows = scores(net, found, by_class, means, fine=fine)
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
     of = {"test": "", "valid": " of the validation's", "train": " of the training's"}[args.split]
-    print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{by_source(rows)}\n{levels_told(rows)}\n{streamed_told(rows)}\n")
+    print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{by_source(rows)}\n{levels_told(rows)}\n{streamed_told(rows)}\n\n{fine_told(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
     apart = spread(apart, min(args.songs, NUM_KITS))
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)

@@ -7,6 +7,7 @@ import torch
 
 from .asked import query_samples
 from .shelf import Shelf
+from ..corpus.errors import CorpusError
 from ..nets.asked import AskedCRN
 
 NUM_EXAMPLES = 64
@@ -30,12 +31,34 @@ def embedding(net: AskedCRN, example: np.ndarray) -> torch.Tensor:
     return net.embedding_of(torch.from_numpy(loudest(example, query_samples(net.sample_rate_hz)))[None])[0]
 
 
-@torch.no_grad()
 def class_mean(net: AskedCRN, corpus: Path, kind: str, split: str = "train", num_examples: int = NUM_EXAMPLES) -> torch.Tensor:
     """The mean embedding `[embedding]` of stretches of a class, of as many recordings as there are."""
+    return _mean(net, Shelf(corpus, split, kind, net.sample_rate_hz), num_examples)
+
+
+def fine_means(net: AskedCRN, corpus: Path, kind: str, split: str = "train", num_examples: int = NUM_EXAMPLES) -> dict[str, torch.Tensor]:
+    """The same of each fine label of a class that two scores or more have something of."""
     shelf = Shelf(corpus, split, kind, net.sample_rate_hz)
+    labels = sorted({recording.fine for recording in shelf.recordings} - {""})
+    of_label = {label: [recording for recording in shelf.recordings if recording.fine == label] for label in labels}
+    return {
+        label: _mean(net, shelf.only([recording.name for recording in those]), num_examples)
+        for label, those in of_label.items() if len({recording.piece for recording in those}) > 1
+    }
+
+
+@torch.no_grad()
+def _mean(net: AskedCRN, shelf: Shelf, num_examples: int) -> torch.Tensor:
     rng = np.random.default_rng(SEED)
     order = rng.permutation(np.resize(np.arange(len(shelf.recordings)), max(num_examples, len(shelf.recordings))))[:num_examples]
     length = query_samples(net.sample_rate_hz)
-    found = [embedding(net, shelf.stretch(shelf.recordings[idx], rng, length).samples) for idx in order]
+    found = []
+    for idx in order:
+        try:
+            found.append(embedding(net, shelf.stretch(shelf.recordings[idx], rng, length).samples))
+        except CorpusError:
+            # A part that hardly plays.
+            continue
+    if not found:
+        raise CorpusError(f"nothing is heard in any of {len(order)} stretches of {shelf.recordings[0].name} and others")
     return torch.stack(found).mean(dim=0)

@@ -26,6 +26,8 @@ class Recording:
     """Whether there is sound above 8 kHz in it."""
     samples: np.ndarray
     """Int16 `[sample]`."""
+    fine: str = ""
+    """Its fine label within its kind, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Shelf:
 
     def __init__(self, corpus: Path, split: str, kind: str, sample_rate_hz: int):
         loaded = load_arrays(corpus, split, kind, sample_rate_hz)
-        self.recordings = [Recording(row.name, row.group or row.name, row.source, row.is_full_band, samples) for row, samples in loaded]
+        self.recordings = [Recording(row.name, row.group or row.name, row.source, row.is_full_band, samples, row.fine) for row, samples in loaded]
         # The square root lets small voices be heard without repeating them endlessly.
         odds = np.array([row.weight * np.sqrt(samples.size) for row, samples in loaded])
         self.odds = odds / odds.sum()
