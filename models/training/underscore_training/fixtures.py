@@ -64,23 +64,24 @@ class Echo(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """Three whose weights lie features last: one that is cut off below zero, one whose values are wanted with and without, one with dilation and
-    without biases that long inputs alone go through; and one whose weights lie features first."""
+    """Four whose weights lie features last: one that halves the bands, one that is run twice, one in two groups, and one with dilation and without
+    biases that long inputs alone go through; and one whose weights lie features first."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(5)
-        self.cut = nn.Conv2d(3, 16, (1, 6), stride=(1, 2), padding=(0, 2))
-        self.wanted_twice = nn.Conv2d(3, 8, 3, padding=(0, 1))
+        self.halves = nn.Conv2d(3, 16, (1, 6), stride=(1, 2), padding=(0, 2))
+        self.run_twice = nn.Conv2d(3, 3, 3, padding=1)
+        self.in_groups = nn.Conv2d(16, 8, (1, 3), groups=2)
         self.of_long = nn.Conv2d(3, 5, 3, dilation=(1, 2), bias=False)
         self.features_first = nn.Conv2d(3, 8, 3)
-        for layer in (self.cut, self.wanted_twice, self.of_long):
+        for layer in (self.halves, self.run_twice, self.in_groups, self.of_long):
             layer.weight.data = layer.weight.detach().contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """`[batch, 3, frame, band]`, features last."""
-        twice = self.wanted_twice(x)
-        outputs = [torch.relu_(self.cut(x)), torch.relu(twice), twice, torch.relu(self.features_first(x))]
+        halved = torch.relu_(self.halves(x))
+        outputs = [halved, self.run_twice(self.run_twice(x)), self.in_groups(halved), torch.relu(self.features_first(x))]
         if x.shape[2] > 4:
             outputs.append(self.of_long(x))
         return outputs

@@ -1,20 +1,23 @@
-// The weights of a module's convolutions in the order that oneDNN works in, once instead of at every call; what cuts off below zero after
-// one of them becomes a part of it.
+// The weights of a module's convolutions in the order that oneDNN works in, once instead of at every call.
 //
-// libtorch asks oneDNN, at every call, to bring a convolution's weights into that order, and gives those that have few values to a
-// convolution of its own, which takes twice as long. Of calls of few frames that is a twentieth of the time. libtorch
-// has an operator that takes weights in their final order; this puts it in the place of the others, in the graph of a module that has
-// not run yet. It is the rewriting of graphs that libtorch itself offers for whole modules (`optimize_for_inference`), for
-// convolutions alone: that one moves all that lies between them into oneDNN's order and back, too.
+// libtorch has oneDNN bring a convolution's weights into that order whenever it runs, and gives those that have few values to a
+// convolution of its own, which takes twice as long. Of calls of few frames that is a twentieth of the time. libtorch also has an operator that
+// takes weights in their final order; here it takes the place of the others, in the code of a module that has not run yet.
+// libtorch rewrites code likewise for whole modules (`optimize_for_inference`), and then brings all that lies between convolutions into
+// oneDNN's order and back.
 //
-// What the operator gives has its features last. So only those convolutions are changed whose weights lie so, for which libtorch's
-// gives the same: strides, which a module may build on, stay as they were.
+// What the operator gives has its features last. libtorch's convolution gives the same where the weights lie so: only such are
+// replaced, and strides, which a module may build on, stay what they were. The operator takes batches alone, `[batch, feature, y, x]`.
+//
+// A ReLU behind a convolution could be a part of it. oneDNN's makes 0 of what is no number, by which a stream that went wrong is
+// known: it stays an operation of its own.
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/script.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -23,20 +26,21 @@ namespace {
 using torch::jit::Block;
 using torch::jit::Graph;
 using torch::jit::Node;
+using torch::jit::Stack;
 using torch::jit::Value;
 using torch::jit::WithInsertPoint;
 
 constexpr const char* CONVOLUTION = "mkldnn::_convolution_pointwise";
 constexpr const char* BRING_INTO_ORDER = "mkldnn::_reorder_convolution_weight";
 
-// Of `aten::conv2d`, what stands behind its input.
-struct Fixed {
+// What stands behind the input of `aten::conv2d(input, weight, bias, stride, padding, dilation, groups)`, but for the bias.
+struct Constants {
   at::Tensor weight;
   std::vector<int64_t> stride, padding, dilation;
   int64_t groups;
 };
 
-std::optional<std::vector<int64_t>> sizes(Value* value) {
+std::optional<std::vector<int64_t>> numbers_of(Value* value) {
   if (auto constant = torch::jit::toIValue(value)) {
     if (constant->isIntList()) return constant->toIntVector();
     return std::nullopt;
@@ -51,19 +55,24 @@ std::optional<std::vector<int64_t>> sizes(Value* value) {
   return found;
 }
 
-// None where something is only known when it runs, or where the weights do not lie features last.
-std::optional<Fixed> fixed(Node* node) {
-  const auto weight = torch::jit::toIValue(node->input(1));
-  const auto stride = sizes(node->input(3)), padding = sizes(node->input(4)), dilation = sizes(node->input(5));
-  const auto groups = torch::jit::toIValue(node->input(6));
-  if (!weight || !weight->isTensor() || !stride || !padding || !dilation || !groups || !groups->isInt()) return std::nullopt;
-  const at::Tensor& values = weight->toTensor();
-  const bool is_plain = values.layout() == at::kStrided && values.device().is_cpu() && values.scalar_type() == at::kFloat && values.dim() == 4;
-  if (!is_plain || values.suggest_memory_format() != at::MemoryFormat::ChannelsLast) return std::nullopt;
-  return Fixed{values, *stride, *padding, *dilation, groups->toInt()};
+// One for all axes or one for each, none below `least`. oneDNN's preparation divides by them before it looks.
+bool are_sound(const std::vector<int64_t>& numbers, int64_t least) {
+  return (numbers.size() == 1 || numbers.size() == 2) && *std::min_element(numbers.begin(), numbers.end()) >= least;
 }
 
-bool cuts_off_below_zero(Node* node) { return node->kind() == c10::aten::relu || node->kind() == c10::aten::relu_; }
+// None where something is only known when it runs, where it makes no sense, or where the weights do not lie features last.
+std::optional<Constants> constants_of(Node* node) {
+  const auto weight = torch::jit::toIValue(node->input(1));
+  const auto stride = numbers_of(node->input(3)), padding = numbers_of(node->input(4)), dilation = numbers_of(node->input(5));
+  const auto groups = torch::jit::toIValue(node->input(6));
+  if (!weight || !weight->isTensor() || !stride || !padding || !dilation || !groups || !groups->isInt()) return std::nullopt;
+  if (!are_sound(*stride, 1) || !are_sound(*padding, 0) || !are_sound(*dilation, 1) || groups->toInt() < 1) return std::nullopt;
+  const at::Tensor& values = weight->toTensor();
+  const bool is_plain = values.layout() == at::kStrided && values.device().is_cpu() && values.scalar_type() == at::kFloat && values.dim() == 4;
+  if (!is_plain || values.numel() == 0 || values.size(0) % groups->toInt() != 0) return std::nullopt;
+  if (values.suggest_memory_format() != at::MemoryFormat::ChannelsLast) return std::nullopt;
+  return Constants{values, *stride, *padding, *dilation, groups->toInt()};
+}
 
 void collect(Block* block, std::vector<Node*>& found) {
   for (Node* node : block->nodes()) {
@@ -72,54 +81,56 @@ void collect(Block* block, std::vector<Node*>& found) {
   }
 }
 
-void replace(Graph& graph, Node* node, const at::Tensor& in_order) {
-  WithInsertPoint at(node);
+Value* insert_convolution(Graph& graph, Node* before, const at::Tensor& in_order) {
+  const WithInsertPoint guard(before);
   Node* const weight = graph.insertNode(graph.create(c10::prim::ConstantMKLDNNTensor)->t_(c10::attr::value, in_order));
-  Node* follower = nullptr;
-  if (node->output()->uses().size() == 1 && cuts_off_below_zero(node->output()->uses()[0].user)) follower = node->output()->uses()[0].user;
-  Value* const after = graph.insertConstant(follower == nullptr ? "none" : "relu");
-  Node* const scalars = graph.insertNode(graph.create(c10::prim::ListConstruct));
-  scalars->output()->setType(c10::ListType::create(c10::OptionalType::create(c10::NumberType::get())));
-  Value* const algorithm = graph.insertConstant("");
+  // Nothing is done to what comes out.
+  Value* const activation = graph.insertConstant("none");
+  Node* const its_numbers = graph.insertNode(graph.create(c10::prim::ListConstruct));
+  its_numbers->output()->setType(c10::ListType::create(c10::OptionalType::create(c10::NumberType::get())));
+  Value* const its_algorithm = graph.insertConstant("");
   const std::vector<Value*> inputs{
-      node->input(0), weight->output(), node->input(2), node->input(4), node->input(3), node->input(5), node->input(6), after, scalars->output(), algorithm,
+      before->input(0), weight->output(), before->input(2), before->input(4), before->input(3), before->input(5), before->input(6),
+      activation, its_numbers->output(), its_algorithm,
   };
   Node* const convolution = graph.insertNode(graph.create(c10::Symbol::fromQualString(CONVOLUTION), inputs));
-  convolution->output()->setType(node->output()->type());
-  node->output()->replaceAllUsesWith(convolution->output());
+  convolution->setSourceRange(before->sourceRange());
+  convolution->output()->setType(before->output()->type());
+  return convolution->output();
+}
+
+void replace(Graph& graph, Node* node, const at::Tensor& in_order) {
+  node->output()->replaceAllUsesWith(insert_convolution(graph, node, in_order));
   Node* const plain_weight = node->input(1)->node();
   node->destroy();
-  if (follower != nullptr) {
-    follower->output()->replaceAllUsesWith(convolution->output());
-    follower->destroy();
-  }
   if (!plain_weight->hasUses()) plain_weight->destroy();
 }
 
 }  // namespace
 
-// `module`: on the processor, and not run yet. Gives how many convolutions it changed: none where libtorch has no oneDNN.
+// Of the code of `forward`: `module` is on the processor and has not run. Gives how many convolutions were replaced; none where libtorch has no
+// oneDNN.
 extern "C" int64_t underscore_pack_convolutions(torch::jit::Module* module) {
-  auto& dispatcher = c10::Dispatcher::singleton();
-  const auto bring_into_order = dispatcher.findSchema({BRING_INTO_ORDER, ""});
-  if (!bring_into_order || !dispatcher.findSchema({CONVOLUTION, ""}) || !at::globalContext().userEnabledMkldnn()) return 0;
+  int64_t num_replaced = 0;
   try {
-    const c10::InferenceMode guard;
+    auto& dispatcher = c10::Dispatcher::singleton();
+    const auto bring_into_order = dispatcher.findSchema({BRING_INTO_ORDER, ""});
+    if (!bring_into_order || !dispatcher.findSchema({CONVOLUTION, ""}) || !at::globalContext().userEnabledMkldnn()) return 0;
+    const c10::InferenceMode inference;
     const auto graph = module->get_method("forward").graph();
     std::vector<Node*> nodes;
     collect(graph->block(), nodes);
-    int64_t num_changed = 0;
     for (Node* node : nodes) {
-      const auto known = fixed(node);
-      if (!known) continue;
-      torch::jit::Stack stack{known->weight, known->padding, known->stride, known->dilation, known->groups, c10::IValue()};
+      const auto constants = constants_of(node);
+      if (!constants) continue;
+      // Of an input of any size.
+      Stack stack{constants->weight, constants->padding, constants->stride, constants->dilation, constants->groups, c10::IValue()};
       bring_into_order->callBoxed(stack);
       replace(*graph, node, stack.at(0).toTensor());
-      ++num_changed;
+      ++num_replaced;
     }
-    return num_changed;
-  } catch (const std::exception&) {
-    // What was changed until then works, and the rest as before.
-    return 0;
+  } catch (...) {
+    // What has not been replaced works as before.
   }
+  return num_replaced;
 }
