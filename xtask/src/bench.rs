@@ -302,15 +302,16 @@ fn print(rows: &[Row], peak_gmac_per_s: f64) {
 fn print_lives<'a>(lives: impl Iterator<Item = (&'a str, &'a Live)>) {
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     println!(
-        "model     instances  rate Hz  busy threads  latency  step mean  p99 of deadline  headroom  audio p99.9    late  of frames  stolen"
+        "model     instances  rate Hz  busy threads  latency    RTF  step mean  p99 of deadline  headroom  audio p99.9    late  of frames  stolen"
     );
     for (model, live) in lives {
         println!(
-            "{model:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:6.2} ms  {:>13} %  {:6.0} %  {:9.2} %  {:6}  {:9}  {:>4} %",
+            "{model:8}  {:9}  {:7}  {:12}  {:4.0} ms  {:>5}  {:6.2} ms  {:>13} %  {:6.0} %  {:9.2} %  {:6}  {:9}  {:>4} %",
             live.load.num_instances,
             live.load.host_rate_hz,
             live.load.num_busy_threads,
             live.latency_ms,
+            live.rtf.map_or_else(|| "-".to_owned(), |rtf| format!("{rtf:.3}")),
             live.step_ms_mean,
             shown(live.deadline_percent_p99),
             live.headroom_percent,

@@ -1,6 +1,7 @@
 //! What instances cost a host in real time.
 
 use anyhow::{Result, ensure};
+use cpu_time::ProcessTime;
 use host_tests::{Bundle, Config, Instance, Processor, StolenTime, Timings, raise_to_real_time, signals};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +46,9 @@ pub struct Live {
     pub num_frames: u64,
     /// Those of them whose mask came too late.
     pub num_late_frames: u64,
+    /// Seconds of a processor per second of one instance's audio, its audio thread, its worker and its share of this program's rest; none beside busy
+    /// programs, whose time cannot be told from it.
+    pub rtf: Option<f64>,
     /// Mean time of a call on the worker threads.
     pub step_ms_mean: f64,
     /// Part of the deadline that the slowest call of about the last ten seconds left over, of any instance.
@@ -224,8 +228,9 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
     let before = bundle.diagnostics()?.instances;
     stage.begin();
     let stolen_before = StolenTime::so_far();
-    let from = Instant::now();
+    let (from, computing) = (Instant::now(), ProcessTime::now());
     pump(&|| Ok(from.elapsed().as_secs_f64() > seconds))?;
+    let of_processors = computing.elapsed().as_secs_f64() / from.elapsed().as_secs_f64();
     let stolen_percent = super::stolen_percent_since(stolen_before);
     let after = bundle.diagnostics()?.instances;
     ensure!(!after.is_empty(), "no instance is alive");
@@ -240,6 +245,7 @@ fn listen(bundle: &Bundle, instances: &mut [Instance], load: Load, seconds: f64,
         latency_ms: after.iter().map(latency_ms).fold(0.0, f64::max),
         num_frames: gained(|instance| instance.num_frames),
         num_late_frames: gained(|instance| instance.num_late_frames),
+        rtf: (load.num_busy_threads == 0).then(|| of_processors / after.len() as f64),
         step_ms_mean: after.iter().map(|instance| instance.step_ms_mean).sum::<f64>() / after.len() as f64,
         deadline_percent_p99: deadline_percent(&before, &after, 0.99),
         headroom_percent: 100.0 * after.iter().map(|instance| instance.headroom).fold(1.0, f64::min),

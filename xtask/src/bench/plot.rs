@@ -108,6 +108,7 @@ mod tests {
             latency_ms: 278.0,
             num_frames: 1000,
             num_late_frames: 20 * load.num_instances as u64,
+            rtf: Some(0.05),
             step_ms_mean: 4.0,
             deadline_percent_p99: None,
             headroom_percent: 80.0 - 6.0 * load.num_instances as f64,
