@@ -97,8 +97,8 @@ def test_what_is_known_of_a_stored_track_is_brought_up_to_date_without_making_it
     def make() -> np.ndarray:
         raise AssertionError("made again")
 
-    build(tmp_path, [replace(track, licence="new", group="g", make=make)])
-    assert [(row.licence, row.group) for row in stored(tmp_path)] == [("new", "g")]
+    build(tmp_path, [replace(track, licence="new", group="g", fine="x", make=make)])
+    assert [(row.licence, row.group, row.fine) for row in stored(tmp_path)] == [("new", "g", "x")]
     note = next((tmp_path / "tracks").glob("*/*/*.json"))
     note.write_text("{")
     with pytest.raises(CorpusError, match="cannot be read"):

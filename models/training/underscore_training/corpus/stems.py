@@ -97,8 +97,9 @@ def read(content: bytes) -> mido.MidiFile:
 
 
 def fine_label(kind: str, programs: Iterable[int]) -> str:
-    """What `FINE` calls all of the programs of a class that play; nothing where they are of several, or of none."""
-    found = {label for program in programs for label, those in FINE.get(kind, {"": ()}).items() if program in those}
+    """What `FINE` calls all of the programs of a class that play; nothing where they are of several labels, or one is of none."""
+    labels = {program: label for label, those in FINE.get(kind, {}).items() for program in those}
+    found = {labels.get(program, "") for program in programs}
     return found.pop() if len(found) == 1 else ""
 
 

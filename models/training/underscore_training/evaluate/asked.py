@@ -255,7 +255,7 @@ def fine_told(rows: list[dict]) -> str:
     """What has a fine label, asked for by the mean of its class and by that of its label: a table, and the difference with its interval over scores."""
     both = [row for row in rows if "fine mean" in row]
     if not both:
-        return "Nothing that plays has a fine label: run `corpus --stems` again"
+        return "Nothing that plays has a fine label that two scores or more of the training have: a corpus of before there were any gets them by `corpus --stems`"
     lines = []
     for kind, label in sorted({(row["class"], row["fine label"]) for row in both}, key=lambda pair: (IN_ORDER.index(pair[0]), pair[1])):
         own = [row for row in both if (row["class"], row["fine label"]) == (kind, label)]
