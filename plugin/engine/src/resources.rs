@@ -1,5 +1,6 @@
 //! Where the plugin's own files lie: libtorch, the backend and the model weights.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Environment variable that names the one folder to look in, for tests and unusual installations.
@@ -18,14 +19,18 @@ pub struct Resources {
 
 impl Resources {
     /// The folders for a plugin whose binary lies at `own_binary`:
-    /// * `$UNDERSCORE_HOME` alone, where it is set;
+    /// * `$UNDERSCORE_HOME` alone, where it is set and not empty;
     /// * else `underscore.resources/` beside the binary (CLAP, standalone),
     /// * `../Resources/` of a bundle (VST3),
     /// * the user's data folder.
     #[must_use]
     pub fn locate(own_binary: Option<&Path>) -> Self {
-        if let Some(home) = std::env::var_os(HOME_VARIABLE) {
-            let home = PathBuf::from(home);
+        Self::named_or_beside(std::env::var_os(HOME_VARIABLE), own_binary)
+    }
+
+    fn named_or_beside(home: Option<OsString>, own_binary: Option<&Path>) -> Self {
+        // Emptied is how a variable is unset where it cannot be removed.
+        if let Some(home) = home.filter(|home| !home.is_empty()).map(PathBuf::from) {
             return Self { roots: vec![home.clone()], own: Some(home) };
         }
         let mut roots = Vec::new();
@@ -194,6 +199,15 @@ mod tests {
         std::fs::write(beside.join("a.pt"), "beside").unwrap();
         assert_eq!(resources.find(Path::new("models/a.pt")), Some(beside.join("a.pt")));
         assert_eq!(resources.find(Path::new("models/b.pt")), None);
+    }
+
+    #[test]
+    fn a_folder_that_is_named_is_the_only_one_and_an_empty_name_is_none() {
+        let binary = Path::new("plugins/Underscore.clap");
+        let of = |home: &str| Resources::named_or_beside(Some(home.into()), Some(binary));
+        assert_eq!(of("elsewhere"), Resources { roots: vec!["elsewhere".into()], own: Some("elsewhere".into()) });
+        assert_eq!(of(""), Resources::named_or_beside(None, Some(binary)));
+        assert!(of("").places().contains("underscore.resources"));
     }
 
     #[test]
