@@ -1,7 +1,7 @@
 // The weights of a module's convolutions in the order that oneDNN works in, once instead of at every call.
 //
 // libtorch has oneDNN bring a convolution's weights into that order whenever it runs, and gives those that have few values to a
-// convolution of its own, which takes twice as long. Of calls of few frames that is a twentieth of the time. libtorch also has an operator that
+// convolution of its own, which takes longer. Of a call of `exact-1` that is a twentieth of the time. libtorch also has an operator that
 // takes weights in their final order; here it takes the place of the others, in the code of a module that has not run yet.
 // libtorch rewrites code likewise for whole modules (`optimize_for_inference`), and then brings all that lies between convolutions into
 // oneDNN's order and back.

@@ -6,7 +6,7 @@ of its parts at gains of their own, and a voice over them. Each class in it is a
 - by the mean of its training examples (`mean`),
 - by the loudest 3 s of itself (`GQ`, the ground truth as query),
 - by other songs' recordings of its class (`RQ`, random queries, of which the mean is told), and by the estimate that the first of these
-  led to (`RQ again`).
+  led to (`RQ again`),
 - by the mean of the training examples with its own fine label, where it has one (`fine mean`).
 
 Printed is the SDR, and by how much it is above that of the unprocessed mixture, with 95 % intervals

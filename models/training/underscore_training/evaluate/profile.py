@@ -1,7 +1,7 @@
 """Where the time of a call of a model file goes, by kinds of operations, beside the pass over a whole clip of the same file.
 
 A call is short: what operations cost beyond their arithmetic (being called, memory for what they give, weights that are
-fetched anew) is a good part of it. On one thread, with recurrent weights packed as the plugin does; the profiler itself
+fetched anew) is a good part of it. On one thread, with recurrent weights packed as the plugin does, and not those of convolutions; the profiler itself
 takes its share of every operation, so that sums are larger than what `bench` measures.
 """
 

@@ -27,6 +27,16 @@ fn load(path: &Path) -> CModule {
     module
 }
 
+/// The fixture with what can be packed packed.
+fn packed() -> CModule {
+    let mut module = load(&fixture());
+    let num_packed = tested::pack(&mut module);
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        assert_eq!(num_packed, NUM_OF_FIXTURE, "of six, one of which has its features first");
+    }
+    module
+}
+
 /// What the fixture makes of `[batch, 3, num_frames, 20]`, features last.
 fn outputs(module: &CModule, batch: i64, num_frames: i64) -> Vec<Tensor> {
     let values = Tensor::arange(batch * num_frames * 20 * 3, (Kind::Float, Device::Cpu)).sin();
@@ -39,9 +49,7 @@ fn outputs(module: &CModule, batch: i64, num_frames: i64) -> Vec<Tensor> {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[test]
 fn those_with_features_last_are_packed_and_no_others() {
-    let mut module = load(&fixture());
-    assert_eq!(tested::pack(&mut module), NUM_OF_FIXTURE, "of six, one of which has its features first");
-    assert_eq!(tested::pack(&mut module), 0, "they are packed already");
+    assert_eq!(tested::pack(&mut packed()), 0, "all of them are packed already");
     let mut num_models = 0;
     for name in separators() {
         let model = Model::load(&shipped(&name)).expect("the shipped model");
@@ -58,11 +66,7 @@ fn those_with_features_last_are_packed_and_no_others() {
 #[test]
 fn packed_ones_give_the_same_in_the_same_order() {
     let _no_grad = tch::no_grad_guard();
-    let plain = load(&fixture());
-    let mut packed = load(&fixture());
-    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        assert_eq!(tested::pack(&mut packed), NUM_OF_FIXTURE);
-    }
+    let (plain, packed) = (load(&fixture()), packed());
     for (batch, num_frames) in [(1, 8), (1, 4), (2, 8), (3, 5), (1, 64)] {
         let pairs = [&plain, &packed].map(|module| outputs(module, batch, num_frames));
         assert_eq!(pairs[0].len(), if num_frames > 4 { 5 } else { 4 });
@@ -77,11 +81,9 @@ fn packed_ones_give_the_same_in_the_same_order() {
 
 #[test]
 fn what_is_no_number_stays_none_behind_a_packed_one() {
-    let mut packed = load(&fixture());
-    tested::pack(&mut packed);
     let _no_grad = tch::no_grad_guard();
     let input = Tensor::full([1, 8, 20, 3], f64::NAN, (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2]);
-    let output = packed.forward_is(&[IValue::Tensor(input)]).expect("outputs");
+    let output = packed().forward_is(&[IValue::Tensor(input)]).expect("outputs");
     let IValue::TensorList(outputs) = output else { panic!("expected a list of tensors") };
     for (idx, output) in outputs.iter().enumerate() {
         assert!(output.isnan().any().int64_value(&[]) == 1, "output {idx} hides that a stream went wrong");
