@@ -13,13 +13,16 @@ import mido
 import numpy as np
 import pytest
 import torch
-from conftest import LOOK_AHEAD_FRAMES, SMALL, magnitude, small_asked
+from conftest import LOOK_AHEAD_FRAMES, SMALL, magnitude, small_asked, sound
 from torch import Tensor
 
+from underscore_training.corpus import store
+from underscore_training.corpus.errors import CorpusError
 from underscore_training.corpus.scores import composed_song
 from underscore_training.corpus.stems import (
     CLASSES, DRUM_KITS, DRUM_PIECES, FINE, PROGRAMS, SINGING, UNHEARD, ambience, arranged, fine_label,
 )
+from underscore_training.corpus.track import TRACK_RATE_HZ, Track
 from underscore_training.evaluate import estimators
 from underscore_training.evaluate.errors import EvaluateError
 from underscore_training.evaluate.timing import real_time_factor
@@ -29,6 +32,8 @@ from underscore_training.export.space import Space
 from underscore_training.mixtures import asked as recipe
 from underscore_training.mixtures import examples
 from underscore_training.mixtures.batches import MixtureBatches
+from underscore_training.mixtures.recipe import Context
+from underscore_training.mixtures.shelf import Shelf
 from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm, WindowNorm
 from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.growth import DoesNotGrow, grown
@@ -217,6 +222,58 @@ def test_what_is_alike_is_asked_for_together_and_three_in_ten_mixtures_are_sung(
     assert abs(sung[1] - 0.3) < 0.03
     batches = MixtureBatches(tiny_stems, "train", "asked_and_sung", 16_000, 1.0, 8, 3, 8)
     assert any((batches[idx][3] == recipe.ASKED_FOR.index(SINGING)).any() for idx in range(8))
+
+
+@pytest.fixture(scope="module")
+def scores_in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six scores of bursts, whose parts all have the rhythm of their score; strings play in one of them alone."""
+    folder = tmp_path_factory.mktemp("scores") / "corpus"
+    time_s = np.arange(8 * TRACK_RATE_HZ) / TRACK_RATE_HZ
+    for number in range(6):
+        beats_s = np.sort(np.random.default_rng(number).uniform(0, 8, 24))
+        rhythm = sum(np.exp(-np.maximum(time_s - beat_s, 0) / 0.05) * (time_s >= beat_s) for beat_s in beats_s)
+        for place, kind in enumerate(("bass", "drums", "strings" if number == 0 else "piano")):
+            part = (0.1 * rhythm * np.sin(2 * np.pi * (300 + 400 * place) * time_s)).astype(np.float32)
+            track = Track(f"score{number}/0/{kind}", "synthetic", kind, "train", "CC0-1.0", 1.0, "1", lambda: part, f"stems/score{number}")
+            store.write_track(folder, track, part)
+    for kind in (recipe.VOICE, "organ"):
+        store.write_track(folder, Track(f"{kind}0", "synthetic", kind, "train", "CC0-1.0", 1.0, "1", lambda: sound(kind, 0)), sound(kind, 0))
+    return folder
+
+
+def test_parts_of_a_song_play_together_and_rare_classes_are_asked_for_as_often_as_others(
+    scores_in_parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rooms and equalisers would blur the rhythm.
+    monkeypatch.setattr(recipe, "_coloured", lambda signal, *_: signal)
+    shelves = {kind: Shelf(scores_in_parts, "train", kind, 16_000) for kind in (recipe.VOICE, "bass", "drums", "strings", "piano", "organ")}
+    context, rng = Context(shelves, 32_000, 16_000), np.random.default_rng(5)
+
+    def rhythm(signal: np.ndarray) -> np.ndarray:
+        loudness = np.abs(signal).reshape(-1, 160).mean(axis=1)
+        return loudness - loudness.mean()
+
+    asked_for, likenesses, num_voices = [], [], 0
+    for _ in range(100):
+        sounds = recipe._of_song(context, rng, 1.0, 0.0)
+        asked_for += [sound.kind for sound in sounds[: recipe.NUM_ASKS]]
+        parts = [sound for sound in sounds if sound.kind != recipe.VOICE]
+        num_voices += len(sounds) - len(parts)
+        assert len({sound.piece for sound in parts}) == 1 and len({sound.kind for sound in sounds}) == len(sounds) >= 2
+        rhythms = [rhythm(sound.samples) for sound in parts]
+        likenesses += [float(np.corrcoef(rhythms[0], other)[0, 1]) for other in rhythms[1:]]
+    shares = {kind: asked_for.count(kind) / len(asked_for) for kind in sorted(set(asked_for))}
+    print(f"likeness of rhythms within a song: {min(likenesses):.3f} at least; asked for: {shares}; a voice over {num_voices} of 100")
+    assert min(likenesses) > 0.95
+    assert shares["strings"] > 0.5 * shares["piano"] and "organ" not in shares, "what plays in no score is no part of one"
+    assert 45 <= num_voices <= 75
+
+
+def test_a_corpus_without_scores_in_parts_makes_no_songs(tiny_stems: Path) -> None:
+    batches = MixtureBatches(tiny_stems, "train", "asked_of_songs", 16_000, 1.0, 8, 3, 8)
+    with pytest.raises(CorpusError, match="corpus --stems"):
+        for idx in range(8):
+            batches[idx]
 
 
 def test_a_run_learns_from_what_it_is_asked_and_says_when_nobody_asks(tiny_stems: Path) -> None:

@@ -23,7 +23,6 @@ import argparse
 import json
 import re
 import sys
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -37,9 +36,9 @@ from ..corpus import debian
 from ..corpus.errors import CorpusError
 from ..corpus.stems import CLASSES, DRUM_PIECES, FINE, SINGING, SUNG, UNHEARD
 from ..mixtures import examples
-from ..mixtures.asked import ASKED_FOR, GAINS, RECORDED
+from ..mixtures.asked import ASKED_FOR, GAINS, RECORDED, VOICE
 from ..mixtures.recipe import at_unit_rms
-from ..mixtures.shelf import Recording, Shelf
+from ..mixtures.shelf import Score, Shelf, scores_in_parts
 from ..nets.asked import AskedCRN
 from ..nets.sphere import between
 from ..options import whole
@@ -53,7 +52,6 @@ from .statistics import interval
 
 CLIP_S = 10.0
 SEED = 31
-VOICE = "speech"
 IN_ORDER = (VOICE, *CLASSES, *DRUM_PIECES, SINGING)
 PRESENT = 0.02
 """Of a part's RMS over the whole song: what is softer in a clip does not play there."""
@@ -110,14 +108,9 @@ def arrangements(by_class: dict[str, Shelf], sung: bool) -> dict[str, Shelf]:
 
 def songs(by_class: dict[str, Shelf], rate_hz: int) -> list[Song]:
     """All arrangements in which two classes or more play, a voice beside them."""
-    parts: dict[str, dict[str, Recording]] = defaultdict(dict)
-    for kind, shelf in by_class.items():
-        for recording in shelf.recordings:
-            if recording.piece.startswith("stems/"):
-                parts[recording.name.rsplit("/", 1)[0]][kind] = recording
     found = []
     length = round(CLIP_S * rate_hz)
-    for name, recordings in sorted(parts.items()):
+    for name, recordings in sorted(scores_in_parts(by_class).items()):
         # What is drawn for a song does not depend on the others.
         rng = np.random.default_rng([SEED, *name.encode()])
         clips = max((_clips(recordings, start, length) for start in range(0, 4 * length, length // 2)), key=len)
@@ -139,7 +132,7 @@ def spread(found: list[Song], most: int) -> list[Song]:
     return [found[idx] for idx in sorted({round(place) for place in np.linspace(0, len(found) - 1, min(most, len(found)))})]
 
 
-def _clips(recordings: dict[str, Recording], start: int, length: int) -> dict[str, np.ndarray]:
+def _clips(recordings: Score, start: int, length: int) -> dict[str, np.ndarray]:
     """The parts that play from `start` on."""
     found = {}
     for kind, recording in recordings.items():

@@ -9,6 +9,8 @@ Every mixture is asked twice, for two different things. What does not depend on 
 then cancels out of a step: from questions one at a time nothing was learnt of them in 600.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from ..corpus.errors import CorpusError
@@ -17,16 +19,15 @@ from ..grid import HOP_S, WINDOW_S
 from ..nets.query import QUERY_FRAMES
 from . import augment
 from .recipe import Context, Pair, at_unit_rms, levelled
-from .shelf import Drawn
+from .shelf import TRIES, Drawn, played_at
 
-KINDS = ("speech", *(name for name in CLASSES if name not in UNHEARD))
+VOICE = "speech"
+KINDS = (VOICE, *(name for name in CLASSES if name not in UNHEARD))
 PIECES = tuple(DRUM_PIECES)
 ASKED_FOR = (*KINDS, *PIECES, SINGING)
 """All that a network can have names for, in this order: one of before there were pieces, or singing, has the first of them."""
-ASKED_MOST = {"speech": 3.0, "drums": 1.5, "bass": 1.5}
+ASKED_MOST = {VOICE: 3.0, "drums": 1.5, "bass": 1.5}
 """How often a class is drawn, where not once: what people ask for most."""
-_ODDS = np.array([ASKED_MOST.get(kind, 1.0) for kind in KINDS])
-ODDS = _ODDS / _ODDS.sum()
 NUM_CLASSES_SHARES = (0.3, 0.4, 0.3)
 """Of two, three and four classes at once."""
 GAINS = (0.25, 1.25)
@@ -72,6 +73,10 @@ RECORDED = "music"
 """Pieces as they were recorded, in which any class may play: beside one a voice alone can be asked for, or the piece itself."""
 RECORDED_SHARE = 0.2
 MORE_RECORDED_SHARE = 0.28
+SONG_SHARE = 0.5
+"""Of mixtures without a recorded piece: parts of one score that play together, in time and in tune, as in whatever a song is taken apart for.
+What is drawn from anywhere gives itself away by both."""
+VOICE_OVER_SONG_SHARE = 0.6
 STRETCH = 1.2
 STRETCH_SHARE = 0.5
 EQUALISED_SHARE = 0.4
@@ -100,19 +105,36 @@ def _coloured(signal: np.ndarray, context: Context, rng: np.random.Generator) ->
     return at_unit_rms(signal)
 
 
-def _of_class(
-    context: Context,
-    kind: str,
-    rng: np.random.Generator,
-    same_recording_share: float,
-    same_stretch_share: float = SAME_STRETCH_SHARE,
-    other_than: str | None = None,
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """A sound of a class and an example of it, `[sample]` and `[query sample]`, RMS 1, and the piece that it is of, which is not
-    `other_than`."""
+def _by_odds(kinds: list[str], count: int, rng: np.random.Generator) -> list[str]:
+    """Of them so many, each as often as it is asked for."""
+    odds = np.array([ASKED_MOST.get(kind, 1.0) for kind in kinds])
+    return [str(kind) for kind in rng.choice(kinds, count, replace=False, p=odds / odds.sum())]
+
+
+def _speed(rng: np.random.Generator) -> float:
+    return STRETCH ** rng.uniform(-1, 1) if rng.random() < STRETCH_SHARE else 1.0
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One of a mixture's, and an example of it: `[sample]` and `[query sample]`, RMS 1 up to the gain of both."""
+
+    kind: str
+    samples: np.ndarray
+    example: np.ndarray
+    piece: str
+    """That it is of."""
+
+    def at_some_gain(self, rng: np.random.Generator) -> "Sound":
+        gain = np.float32(rng.uniform(*GAINS))
+        return replace(self, samples=gain * self.samples, example=gain * self.example)
+
+
+def _with_example(
+    context: Context, kind: str, drawn: Drawn, factor: float, rng: np.random.Generator, same_recording_share: float, same_stretch_share: float
+) -> Sound:
+    """What was drawn at a speed, as it is there with an example of it."""
     shelf, length = context.shelves[kind], query_samples(context.rate_hz)
-    factor = STRETCH ** rng.uniform(-1, 1) if rng.random() < STRETCH_SHARE else 1.0
-    drawn = shelf.draw(rng, _at_speed(factor, context.num_samples), other_than)
     sound = _played(drawn, context.num_samples)
     if rng.random() < same_recording_share:
         try:
@@ -129,15 +151,56 @@ def _of_class(
     query = _coloured(query, context, np.random.default_rng(query_seed))
     if context.num_samples >= length and rng.random() < same_stretch_share:
         query = sound[:length]
-    return sound, query, drawn.recording.piece
+    return Sound(kind, sound, query, drawn.recording.piece)
+
+
+def _of_class(
+    context: Context,
+    kind: str,
+    rng: np.random.Generator,
+    same_recording_share: float,
+    same_stretch_share: float = SAME_STRETCH_SHARE,
+    other_than: str | None = None,
+) -> Sound:
+    """A sound of a class, of another piece than `other_than`."""
+    factor = _speed(rng)
+    drawn = context.shelves[kind].draw(rng, _at_speed(factor, context.num_samples), other_than)
+    return _with_example(context, kind, drawn, factor, rng, same_recording_share, same_stretch_share)
+
+
+def _of_song(context: Context, rng: np.random.Generator, same_recording_share: float, same_stretch_share: float) -> list[Sound]:
+    """Two or more parts of a score that play together, at times a voice over them; classes come first in it as often as they do elsewhere, though
+    few play in many scores."""
+    factor = _speed(rng)
+    num_samples = _at_speed(factor, context.num_samples)
+    if not context.scores:
+        raise CorpusError("no score has two parts that can be asked for: run `corpus --stems`")
+    for _ in range(TRIES):
+        one = _by_odds(list(context.scores), 1, rng)[0]
+        score = context.scores[one][rng.integers(len(context.scores[one]))]
+        surplus = min(part.samples.size for part in score.values()) - num_samples
+        played = played_at(score, int(rng.integers(surplus + 1)), num_samples) if surplus >= 0 else {}
+        if one in played and len(played) >= NUM_ASKS:
+            break
+    else:
+        raise CorpusError(f"{TRIES} stretches of scores in a row have fewer than {NUM_ASKS} parts that play: the corpus is not usable")
+    sounds = {
+        kind: _with_example(context, kind, Drawn(score[kind], cut), factor, rng, same_recording_share, same_stretch_share)
+        for kind, cut in played.items()
+    }
+    if rng.random() < VOICE_OVER_SONG_SHARE:
+        sounds[VOICE] = _of_class(context, VOICE, rng, same_recording_share, same_stretch_share)
+    first = [one, *_by_odds([kind for kind in sounds if kind != one], NUM_ASKS - 1, rng)]
+    first = [first[place] for place in rng.permutation(NUM_ASKS)]
+    return [sounds[kind].at_some_gain(rng) for kind in [*first, *(kind for kind in sounds if kind not in first)]]
 
 
 def drawn_kinds(rng: np.random.Generator, recorded_share: float, kit_share: float, alike_share: float, sung_share: float) -> list[str]:
     """Two to four kinds for a mixture, of which the first two are asked for."""
     if recorded_share > 0 and rng.random() < recorded_share:
-        return [SINGING if sung_share > 0 and rng.random() < sung_share else "speech", RECORDED]
+        return [SINGING if sung_share > 0 and rng.random() < sung_share else VOICE, RECORDED]
     num_sounds = 2 + rng.choice(3, p=NUM_CLASSES_SHARES)
-    kinds = [str(kind) for kind in rng.choice(KINDS, num_sounds, replace=False, p=ODDS)]
+    kinds = _by_odds(list(KINDS), num_sounds, rng)
     if kit_share == 0 or rng.random() >= kit_share:
         if alike_share > 0 and rng.random() < alike_share:
             alike = [str(kind) for kind in rng.choice(SUSTAINED, NUM_ASKS, replace=False)]
@@ -163,9 +226,10 @@ def asked(
     rivals_share: float = RIVALS_SHARE,
     same_recording_share: float = SAME_RECORDING_SHARE,
     same_stretch_share: float = SAME_STRETCH_SHARE,
+    song_share: float = 0.0,
 ) -> list[Pair]:
     """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first.
-    Or a voice over a recorded piece, or a drum kit whose pieces are asked for one by one."""
+    Or a voice over a recorded piece, or a drum kit whose pieces are asked for one by one, or the parts of a score."""
     kinds = drawn_kinds(rng, recorded_share, kit_share, alike_share, sung_share)
     # Classes alone: two of one, or two at once, may be asked for.
     is_plain = RECORDED not in kinds and kinds[0] not in PIECES
@@ -173,40 +237,40 @@ def asked(
     is_rivalry = is_plain and rng.random() < rivals_share and num_pieces > 1
     if is_rivalry:
         kinds[1] = kinds[0]
-    sounds, examples = [], []
-    piece = None
-    for place, kind in enumerate(kinds):
-        is_rival = is_rivalry and place < NUM_ASKS
-        # Of two of one piece no example could tell which is asked for.
-        # Another piece says nothing of this one.
-        from_same = 1.0 if is_rival or kind == RECORDED else same_recording_share
-        sound, example, piece = _of_class(context, kind, rng, from_same, same_stretch_share, piece if is_rival else None)
-        gain = np.float32(rng.uniform(*GAINS))
-        sounds.append(gain * sound)
-        examples.append(gain * example)
+    if is_plain and not is_rivalry and song_share > 0 and rng.random() < song_share:
+        sounds = _of_song(context, rng, same_recording_share, same_stretch_share)
+    else:
+        sounds = []
+        for place, kind in enumerate(kinds):
+            is_rival = is_rivalry and place < NUM_ASKS
+            # Of two of one piece no example could tell which is asked for.
+            other_than = sounds[-1].piece if is_rival and sounds else None
+            # Another piece says nothing of this one.
+            from_same = 1.0 if is_rival or kind == RECORDED else same_recording_share
+            sounds.append(_of_class(context, kind, rng, from_same, same_stretch_share, other_than).at_some_gain(rng))
     targets = [[0], [1]]
     # A rival that is asked for together with something else would leave its class to the other.
-    if is_plain and len(kinds) > 2 and not is_rivalry and rng.random() < TWO_TARGETS_SHARE:
+    if is_plain and len(sounds) > 2 and not is_rivalry and rng.random() < TWO_TARGETS_SHARE:
         targets[0].append(2)
     level_rng_seed = int(rng.integers(1 << 31))
     pairs = []
     for places in targets:
-        target = np.sum([sounds[place] for place in places], axis=0)
-        mixture = np.sum(sounds, axis=0)
+        target = np.sum([sounds[place].samples for place in places], axis=0)
+        mixture = np.sum([sound.samples for sound in sounds], axis=0)
         if rng.random() < absent_share:
             mixture, target = mixture - target, np.zeros_like(target)
         elif alone_share > 0 and rng.random() < alone_share:
             mixture = target
         pair = levelled(target, mixture, np.random.default_rng(level_rng_seed))
-        query = at_unit_rms(np.sum([examples[place] for place in places], axis=0)).astype(np.float32)
-        has_class = len(places) == 1 and kinds[places[0]] != RECORDED
-        pairs.append(Pair(pair.music, pair.mixture, query, kinds[places[0]] if has_class else None))
+        query = at_unit_rms(np.sum([sounds[place].example for place in places], axis=0)).astype(np.float32)
+        kind = sounds[places[0]].kind
+        pairs.append(Pair(pair.music, pair.mixture, query, kind if len(places) == 1 and kind != RECORDED else None))
     return pairs
 
 
 def examples(context: Context, rng: np.random.Generator) -> Pair:
     """Two examples of one recording, for a network that learns to listen: a pair's `query`, and its `music`, which is all of its mixture."""
     kind = str(rng.choice(KINDS))
-    sound, query, _ = _of_class(context, kind, rng, 1.0)
-    pair = levelled(sound, sound, rng)
-    return Pair(pair.music, pair.mixture, query.astype(np.float32), kind)
+    sound = _of_class(context, kind, rng, 1.0)
+    pair = levelled(sound.samples, sound.samples, rng)
+    return Pair(pair.music, pair.mixture, sound.example.astype(np.float32), kind)

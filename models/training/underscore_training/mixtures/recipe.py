@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from ..corpus.stems import CLASSES
 from . import augment
-from .shelf import Drawn, Shelf
+from .shelf import Drawn, Score, Shelf, scores_in_parts
 
 PEAK_DB = (-45.0, -3.0)
 """Peak of the mixture relative to full scale."""
@@ -33,6 +35,14 @@ class Context:
     """By kind."""
     num_samples: int
     rate_hz: int
+
+    @cached_property
+    def scores(self) -> dict[str, list[Score]]:
+        """By class, those that it plays in beside another one."""
+        shelves = {kind: shelf for kind, shelf in self.shelves.items() if kind in CLASSES}
+        found = [score for _, score in sorted(scores_in_parts(shelves).items()) if len(score) > 1]
+        by_class = {kind: [score for score in found if kind in score] for kind in shelves}
+        return {kind: scores for kind, scores in by_class.items() if scores}
 
     @property
     def speech(self) -> Shelf:

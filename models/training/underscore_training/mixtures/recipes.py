@@ -20,6 +20,7 @@ AND_SUNG = AMONG_ALIKE | {"sung_share": asked.SUNG_SHARE}
 FOR_THE_VERY_SOUND = AND_SUNG | {
     "alike_share": asked.FEWER_ALIKE_SHARE, "sung_share": asked.FEWER_SUNG_SHARE, "same_stretch_share": asked.MOST_SAME_STRETCH_SHARE
 }
+OF_SONGS = FOR_THE_VERY_SOUND | {"song_share": asked.SONG_SHARE}
 OF_KINDS_AND_PIECES = (*asked.KINDS, *asked.PIECES, asked.RECORDED)
 
 
@@ -42,4 +43,5 @@ RECIPES: dict[str, Recipe] = {
     "asked_among_alike": _asked(OF_KINDS_AND_PIECES, **AMONG_ALIKE),
     "asked_and_sung": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_SUNG),
     "asked_for_the_very_sound": _asked((*asked.ASKED_FOR, asked.RECORDED), **FOR_THE_VERY_SOUND),
+    "asked_of_songs": _asked((*asked.ASKED_FOR, asked.RECORDED), **OF_SONGS),
 }

@@ -1,6 +1,6 @@
 """All recordings of one kind in one split, and stretches drawn from them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ from ..corpus.store import load_arrays
 
 SILENT_RMS = 1e-3
 TRIES = 30
+PARTS_OF = "stems/"
+"""What the name of a piece begins with whose recording is one of its parts."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,37 @@ class Shelf:
         surplus = recording.samples.size - num_samples
         if surplus >= 0:
             start = int(rng.integers(surplus + 1))
-            cut = np.asarray(recording.samples[start : start + num_samples])
-        else:
-            cut = np.zeros(num_samples, np.int16)
-            at = int(rng.integers(-surplus + 1))
-            cut[at : at + recording.samples.size] = recording.samples
-        cut = cut.astype(np.float32) / 32768
-        rms = float(np.sqrt(np.mean(cut**2)))
-        return cut / rms if rms > SILENT_RMS else None
+            return _at_unit_rms(recording.samples[start : start + num_samples])
+        cut = np.zeros(num_samples, np.int16)
+        at = int(rng.integers(-surplus + 1))
+        cut[at : at + recording.samples.size] = recording.samples
+        return _at_unit_rms(cut)
+
+
+def _at_unit_rms(samples: np.ndarray) -> np.ndarray | None:
+    """Int16 -> float32, nothing where they are silent."""
+    cut = np.asarray(samples).astype(np.float32) / 32768
+    rms = float(np.sqrt(np.mean(cut**2)))
+    return cut / rms if rms > SILENT_RMS else None
+
+
+Score = Mapping[str, Recording]
+"""Parts of one arrangement of a score, by class: they lie at the same time and play together."""
+
+
+def scores_in_parts(shelves: Mapping[str, Shelf]) -> dict[str, Score]:
+    """By the name of the arrangement, all of which there is any part."""
+    found: dict[str, dict[str, Recording]] = {}
+    for kind, shelf in shelves.items():
+        for recording in shelf.recordings:
+            if recording.piece.startswith(PARTS_OF):
+                found.setdefault(recording.name.rsplit("/", 1)[0], {})[kind] = recording
+    return found
+
+
+def played_at(score: Score, start: int, num_samples: int) -> dict[str, np.ndarray]:
+    """What of its parts plays in a stretch, by class: float32 `[num_samples]`, RMS 1."""
+    cuts = {
+        kind: _at_unit_rms(part.samples[start : start + num_samples]) for kind, part in score.items() if start + num_samples <= part.samples.size
+    }
+    return {kind: cut for kind, cut in cuts.items() if cut is not None}
