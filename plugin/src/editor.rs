@@ -53,6 +53,7 @@ use kept_state::KeptState;
 use levels::Levels;
 pub use scaled::ScaledEditor;
 use session_watch::SessionWatch;
+use status_panel::LateCount;
 
 /// Size of the window, points.
 const SIZE: LogicalSize<f32> = LogicalSize::new(620.0, 550.0);
@@ -98,14 +99,13 @@ pub(crate) fn create(
         ducking: None,
         status: None,
         status_at: None,
+        late_count: LateCount::default(),
         lines_up: true,
         waits_for_host: false,
         clock_notice: None,
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
         kept_state: KeptState::default(),
-        is_holding: false,
-        let_go_at: None,
     };
     let editor = create_egui_editor(state, RepaintNotifier::new(), settings, app)?;
     Some(ScaledEditor::new(editor, SIZE))
@@ -125,6 +125,7 @@ pub struct EditorApp {
     ducking: Option<(f32, Option<f32>, Instant)>,
     status: Option<StatusSnapshot>,
     status_at: Option<Instant>,
+    late_count: LateCount,
     /// Whether another latency waits for the host.
     lines_up: bool,
     /// Whether what is chosen does.
@@ -133,10 +134,6 @@ pub struct EditorApp {
     example_file: ExampleFile,
     session_watch: SessionWatch,
     kept_state: KeptState,
-    /// Whether a button that holds a param on was down in the last picture.
-    is_holding: bool,
-    /// When what the window before held on is to be let go.
-    let_go_at: Option<Instant>,
 }
 
 impl NiceEguiApp for EditorApp {
@@ -148,8 +145,6 @@ impl NiceEguiApp for EditorApp {
         }
         self.kept_state = KeptState::load(&gui);
         self.gui = Some(gui);
-        // Not while the host opens the window: the framework's wrapper may not be called back from within that.
-        self.let_go_at = std::mem::take(&mut self.is_holding).then(|| Instant::now() + STATUS_INTERVAL);
         // Peaks from before the window was opened are old news.
         let _ = self.meters.take();
         Ok(())
@@ -159,9 +154,6 @@ impl NiceEguiApp for EditorApp {
         let is_status_new = self.refresh();
         if let Some(gui) = self.gui.clone() {
             if is_status_new {
-                if self.let_go_at.take_if(|at| *at <= Instant::now()).is_some() {
-                    question_panel::let_go(&gui.param_setter(), &self.params.question);
-                }
                 if self.builder.take_needs_restart() {
                     // A host that runs nothing just now would not be asked by `process`.
                     gui.request_restart();
@@ -219,8 +211,9 @@ impl EditorApp {
         self.header(&mut child(ui, header.shrink2(vec2(GAP, 6.0))), setter);
 
         let body_top = header.bottom();
-        let is_asked = self.params.model.value().is_asked();
-        let row_height = if is_asked { QUESTION_HEIGHT } else { STATUS_HEIGHT };
+        let chosen = self.params.model.value();
+        let heard = self.heard();
+        let row_height = if chosen.is_asked() { QUESTION_HEIGHT } else { STATUS_HEIGHT };
         let body_bottom = window.bottom() - row_height - 2.0 * GAP;
         let mut rest = Rect::from_min_max(pos2(window.left() + GAP, body_top), pos2(window.right() - GAP, body_bottom));
         let mut next = |width: f32| {
@@ -229,7 +222,7 @@ impl EditorApp {
             column
         };
         let params = self.params.clone();
-        let names = if is_asked { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
+        let names = if heard.is_asked() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
         let are_heard = mixer::are_heard(&params.mix().strips);
         let strips = [
             strip::StripParams {
@@ -254,23 +247,24 @@ impl EditorApp {
         }
         levels::draw_in_out(&mut panel(ui, next(80.0)), &self.input, &self.output);
         let (down_db, key_db) = self.ducking.map_or((0.0, None), |(down_db, key_db, _)| (down_db, key_db));
-        let ducking = separation_panel::DuckFigures { is_offered: !is_asked, down_db, key_db };
-        separation_panel::draw(&mut panel(ui, rest), setter, &params, &ducking, self.status.as_ref());
+        let ducking = separation_panel::DuckFigures { is_offered: !heard.is_asked(), down_db, key_db };
+        let figures = (self.status.as_ref(), &mut self.late_count);
+        separation_panel::draw(&mut panel(ui, rest), setter, &params, &ducking, figures);
 
         let mut status = Rect::from_min_max(
             pos2(window.left() + GAP, body_bottom + GAP),
             pos2(window.right() - GAP, window.bottom() - GAP),
         );
-        let model = params.model.value();
-        if let Some(map) = model.map() {
+        let listens = heard == chosen;
+        if let Some(map) = chosen.map() {
             let (question, rest) = status.split_left_right_at_x(status.left() + QUESTION_WIDTH);
             status = rest.with_min_x(rest.left() + GAP);
             let ui = &mut panel(ui, question);
-            self.is_holding = question_panel::draw(
+            question_panel::draw(
                 ui,
                 setter,
                 &params.question,
-                (model.id(), &map),
+                (chosen.id(), &map, listens),
                 &mut self.example_file,
                 own_window,
             );
@@ -278,18 +272,24 @@ impl EditorApp {
         let notices = [
             self.clock_notice.clone(),
             params.state_version.notice(),
-            params.missing_model.notice(model),
-            params.question.refusals().filter(|_| model.is_asked()),
+            params.missing_model.notice(chosen),
+            params.question.refusals().filter(|_| chosen.is_asked()),
             params.question.offer_notice(
-                model.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
+                heard.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
             ),
-            params.question.notice(model.id(), self.status.as_ref().is_some_and(|it| it.has_followed)),
-            self.waits_for_host.then(|| status_panel::restart_notice(model.id())),
+            params.question.notice(chosen.id(), self.status.as_ref().is_some_and(|it| it.has_followed)),
+            self.waits_for_host.then(|| status_panel::restart_notice(chosen, heard)),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();
         if status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices) {
             try_loads_again(&Resources::of_this_binary());
         }
+    }
+
+    /// What plays: the model that was chosen may wait for the host.
+    fn heard(&self) -> Model {
+        let running = self.status.as_ref().and_then(|status| Model::of(&status.model));
+        running.unwrap_or_else(|| self.params.model.value())
     }
 
     fn about_models(&self) -> String {

@@ -34,7 +34,7 @@ use std::time::Instant;
 
 use nice_plug::prelude::*;
 use nice_plug_egui::EguiEditorState;
-use underscore_engine::{NUM_SLOTS, RenderMode, Settings, StatusSnapshot};
+use underscore_engine::{QueryBoard, RenderMode, Settings, Source, StatusSnapshot};
 
 use block::MAX_CHANNELS;
 use builder::{Builder, HostConfig, Tender, wanted};
@@ -149,6 +149,8 @@ impl Plugin for Underscore {
             lines_up: context.plugin_api() != PluginApi::Standalone,
         };
         diagnostics::note_activation(buffer_config.process_mode);
+        // Of a sidechain that nobody plays any more.
+        self.params.question.boards().iter().for_each(QueryBoard::want_no_more);
         // The old engine first: two at a time would be of no use here.
         self.active = None;
         let Some(separation) = self.builder.activate(host, wanted(&self.params)) else { return false };
@@ -208,12 +210,12 @@ impl Plugin for Underscore {
 impl Active {
     /// Blocks are split where a param changes: an example ends there, whatever their size.
     fn take_examples(&mut self, params: &QuestionParams) {
-        let gone_on = self.switches.update(params);
-        for slot in (0..NUM_SLOTS).filter(|slot| gone_on.capture[*slot]) {
-            self.separation.take_example(slot);
-        }
-        if gone_on.refine {
-            self.separation.take_found(params.nearer_slot());
+        for (slot, source) in self.switches.update(params).into_iter().enumerate() {
+            match source {
+                Some(Source::Sidechain) => self.separation.take_example(slot),
+                Some(Source::Target) => self.separation.take_found(slot),
+                None => {}
+            }
         }
     }
 
@@ -318,6 +320,19 @@ impl ClapPlugin for Underscore {
                 page.add_param(&self.params.duck.hold);
                 page.add_param(&self.params.duck.release);
             });
+            let question = &self.params.question;
+            if !question.blend.flags().contains(ParamFlags::HIDDEN) {
+                section.add_page("Query", |page| {
+                    page.add_param(&question.blend);
+                    page.add_param(&question.preset_a);
+                    page.add_param(&question.preset_b);
+                    page.add_param(&question.follow);
+                    page.add_param(&question.map_x);
+                    page.add_param(&question.map_y);
+                    page.add_param(&question.capture_a);
+                    page.add_param(&question.capture_b);
+                });
+            }
         });
     }
 }

@@ -124,8 +124,10 @@ impl Default for DuckParams {
             is_on: switch("Duck", false),
             // Written as it is shown, with a minus, it means the same.
             depth: decibels("Duck Depth", 12.0, 0.0, 24.0)
-                .with_string_to_value(Arc::new(|text| number_of(text, "db").map(f32::abs))),
-            threshold: decibels("Duck Threshold", -38.0, -60.0, 0.0),
+                .with_string_to_value(Arc::new(|text| decibels_of(text).map(f32::abs))),
+            // Without one, too: there is no level above full scale to mean.
+            threshold: decibels("Duck Threshold", -38.0, -60.0, 0.0)
+                .with_string_to_value(Arc::new(|text| decibels_of(text).map(|level_db| -level_db.abs()))),
             attack: milliseconds("Duck Attack", 40.0, 5.0, 500.0),
             hold: milliseconds("Duck Hold", 400.0, 0.0, 3_000.0),
             release: milliseconds("Duck Release", 800.0, 50.0, 5_000.0),
@@ -222,7 +224,7 @@ fn decibels(name: &str, default_db: f32, min_db: f32, max_db: f32) -> FloatParam
     FloatParam::new(name, default_db, FloatRange::Linear { min: min_db, max: max_db })
         .with_unit(" dB")
         .with_value_to_string(Arc::new(decibels_to_text))
-        .with_string_to_value(Arc::new(|text| number_of(text, "db")))
+        .with_string_to_value(Arc::new(decibels_of))
 }
 
 /// A time; short ones have most of the travel.
@@ -241,6 +243,12 @@ fn milliseconds_of(text: &str) -> Option<f32> {
         Some(seconds) if !seconds.ends_with('m') => finite(seconds).map(|time_s| 1e3 * time_s),
         _ => number_of(&text, "ms"),
     }
+}
+
+/// The level, or difference of levels, that a text says.
+fn decibels_of(text: &str) -> Option<f32> {
+    let text = text.trim().to_lowercase();
+    number_of(text.strip_suffix("fs").unwrap_or(&text), "db")
 }
 
 /// The number in a text, with or without its unit.
@@ -320,6 +328,35 @@ mod tests {
         assert_eq!(ids, PERMANENT_IDS);
     }
 
+    /// A row for each that a host shows.
+    fn reference() -> String {
+        let row = |(id, param, _): (String, ParamPtr, String)| {
+            // SAFETY: the params that it points into live until all rows are made.
+            let (name, flags, default, steps) =
+                unsafe { (param.name(), param.flags(), param.default_normalized_value(), param.step_count()) };
+            // SAFETY: as above.
+            let text = |normalized: f32| unsafe { param.normalized_value_to_string(normalized, true) };
+            let range = match steps {
+                None => format!("{} to {}", text(0.0), text(1.0)),
+                Some(steps) => {
+                    let choices = (0..=steps).map(|step| text(step as f32 / steps as f32));
+                    choices.filter(|choice| !choice.starts_with("Free ")).collect::<Vec<_>>().join(", ")
+                }
+            };
+            let automation = if flags.contains(ParamFlags::NON_AUTOMATABLE) { "no" } else { "yes" };
+            let is_shown = !flags.contains(ParamFlags::HIDDEN);
+            is_shown.then(|| format!("| {name} | `{id}` | {range} | {} | {automation} |\n", text(default)))
+        };
+        UnderscoreParams::default().param_map().into_iter().filter_map(row).collect()
+    }
+
+    #[test]
+    fn the_reference_names_every_param_with_its_range_and_default() {
+        let expected = reference();
+        let written = include_str!("../../docs/params.md").replace("\r\n", "\n");
+        assert!(written.contains(&expected), "docs/params.md is to have these rows:\n{expected}");
+    }
+
     #[test]
     fn the_ids_of_the_devices_are_the_permanent_ones() {
         assert_eq!(Device::ids(), Some(&["auto", "cpu"][..]));
@@ -367,6 +404,9 @@ mod tests {
             param.string_to_normalized_value(text).map(|normalized| param.preview_plain(normalized).round())
         };
         assert_eq!(read(&duck.depth, "-12 dB"), Some(12.0));
+        for text in ["-20 dBFS", "-20dbfs", "-20", "20", "\u{2212}20 dB"] {
+            assert_eq!(read(&duck.threshold, text), Some(-20.0), "{text}");
+        }
         assert_eq!([read(&duck.release, "1.2 s"), read(&duck.release, "1200ms")], [Some(1200.0); 2]);
         assert_eq!([read(&duck.attack, "fast"), read(&duck.attack, "s")], [None; 2]);
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use nice_plug::prelude::*;
-use underscore_engine::{Catalogue, KeptExample, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question, Space};
+use underscore_engine::{
+    Catalogue, KeptExample, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question, Source, Space,
+};
 
 use crate::choices::name_of;
 use crate::params::{self, finite, percentage};
@@ -113,7 +115,7 @@ impl QuestionParams {
             blend if blend >= 1.0 => 1..2,
             _ => 0..2,
         };
-        asked.into_iter().find_map(|slot| {
+        let told = asked.clone().find_map(|slot| {
             // While the sidechain is followed slot A asks for what that says.
             let is_following = slot == 0 && self.follow.value();
             match self.notice_of_slot(model, slot) {
@@ -125,6 +127,17 @@ impl QuestionParams {
                 ),
                 told => told,
             }
+        });
+        told.or_else(|| self.notice_of_both().filter(|_| asked.len() == NUM_SLOTS))
+    }
+
+    /// Where there is no way from A to B.
+    fn notice_of_both(&self) -> Option<String> {
+        let (a, b) = (self.preset_a.value(), self.preset_b.value());
+        let is_same = a == b && a != Preset::default() && !self.follow.value();
+        let what = if Some(a) == Preset::map() { "the place on the map".into() } else { name_of(a.id()) };
+        is_same.then(|| {
+            format!("A and B both ask for {what}: nothing lies between them. Choose something else for one of them.")
         })
     }
 
@@ -204,14 +217,18 @@ impl Switches {
         Self { capture: [params.capture_a.value(), params.capture_b.value()], refine: params.refine.value() }
     }
 
-    /// Becomes what they are now; returns those that have gone on.
+    /// Becomes what they are now; returns by slot what its example is to be taken from, because a switch has gone on or because the window asks for
+    /// it. Real-time safe.
     #[must_use]
-    pub fn update(&mut self, params: &QuestionParams) -> Self {
+    pub fn update(&mut self, params: &QuestionParams) -> [Option<Source>; NUM_SLOTS] {
         let before = std::mem::replace(self, Self::of(params));
-        Self {
-            capture: std::array::from_fn(|slot| self.capture[slot] && !before.capture[slot]),
-            refine: self.refine && !before.refine,
-        }
+        std::array::from_fn(|slot| {
+            let wanted = params.boards()[slot].take_wanted();
+            let is_refined = self.refine && !before.refine && slot == params.nearer_slot();
+            let is_captured = self.capture[slot] && !before.capture[slot];
+            let switched = if is_refined { Some(Source::Target) } else { is_captured.then_some(Source::Sidechain) };
+            switched.or(wanted)
+        })
     }
 }
 
@@ -260,6 +277,22 @@ mod tests {
     }
 
     #[test]
+    fn between_two_slots_that_ask_for_the_same_nothing_lies_and_that_is_told_to_whoever_is_on_the_way() {
+        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let notice = |a: &str, b: &str, blend: f32| {
+            let preset = |id| EnumParam::new("Query", Preset::of(id).expect("a choice"));
+            let blend = percentage("Query A/B", blend, 1.0);
+            let params =
+                QuestionParams { preset_a: preset(a), preset_b: preset(b), blend, ..QuestionParams::default() };
+            params.notice(&model.id, false)
+        };
+        assert!(notice("map", "map", 0.5).is_some_and(|told| told.contains("the map")));
+        assert!(notice("drums", "drums", 0.5).is_some_and(|told| told.contains("Drums")));
+        assert_eq!(notice("map", "map", 0.0), None, "at either end it is what is meant");
+        assert_eq!(notice("map", "drums", 0.5), None);
+    }
+
+    #[test]
     fn who_follows_a_silent_sidechain_is_told_what_is_asked_for_instead() {
         let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
         let voice = Preset::of("voice").expect("a choice");
@@ -270,6 +303,30 @@ mod tests {
         };
         assert!(params.notice(&model.id, false).is_some_and(|told| told.contains("FOLLOW")));
         assert_eq!(params.notice(&model.id, true), None);
+    }
+
+    #[test]
+    fn an_example_is_taken_once_when_a_switch_goes_on_or_the_window_asks_for_it() {
+        let with = |capture_b: bool, refine: bool, blend: f32| QuestionParams {
+            capture_b: BoolParam::new("Capture B", capture_b),
+            refine: BoolParam::new("Refine Query", refine),
+            blend: percentage("Query A/B", blend, 1.0),
+            ..QuestionParams::default()
+        };
+        let off = with(false, false, 0.0);
+        let mut switches = Switches::of(&off);
+        assert_eq!(switches.update(&off), [None; 2]);
+        let on = with(true, false, 0.0);
+        assert_eq!(switches.update(&on), [None, Some(Source::Sidechain)]);
+        assert_eq!(switches.update(&on), [None; 2], "held");
+        assert_eq!(switches.update(&with(false, true, 0.9)), [None, Some(Source::Target)], "of the nearer slot");
+        off.boards()[0].want(Source::Target);
+        off.boards()[1].want(Source::Sidechain);
+        assert_eq!(switches.update(&off), [Some(Source::Target), Some(Source::Sidechain)]);
+        assert_eq!(switches.update(&off), [None; 2]);
+        off.boards()[1].want(Source::Sidechain);
+        off.boards()[1].load(None);
+        assert_eq!(switches.update(&off), [None; 2], "another session was loaded");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use nice_plug::plugin::ParamValue;
 use nice_plug::prelude::*;
 use underscore_engine::NUM_SLOTS;
 
-use crate::choices::FREE;
+use crate::choices::{FREE, name_of};
 use crate::model::Model;
 use crate::params::UnderscoreParams;
 use crate::query::SavedExample;
@@ -81,9 +81,10 @@ impl MissingModel {
         let id: String = self.id.lock().unwrap_or_else(PoisonError::into_inner).chars().take(MAX_CHARS).collect();
         (!id.is_empty() && model == Model::in_place_of(&id)).then(|| {
             format!(
-                "This session was saved with the model '{id}', which this version does not have; '{}' is used instead. Listen \
-                 again before you rely on it: sound and latency are those of another model.",
-                model.id()
+                "This session was saved with {}, which this version does not have; {} is used instead. Listen again before you rely on it: \
+                 sound and latency are those of another model. A session that is saved now asks for that one.",
+                name_of(&id),
+                name_of(model.id())
             )
         })
     }
@@ -297,10 +298,9 @@ mod tests {
             assert_eq!(loaded.state_version.notice(), None);
             let notice = loaded.missing_model.notice(expected);
             assert_eq!(notice.is_some(), told.is_some());
-            assert!(
-                notice
-                    .is_none_or(|notice| told.is_some_and(|id| notice.contains(id) && notice.contains(expected.id())))
-            );
+            let says =
+                |notice: String, id: &str| notice.contains(&name_of(id)) && notice.contains(&name_of(expected.id()));
+            assert!(notice.is_none_or(|notice| told.is_some_and(|id| says(notice, id))));
             let identity = Model::of("identity").expect("a model");
             assert_eq!(loaded.missing_model.notice(identity), None, "another one was chosen meanwhile");
             let saved = loaded.serialize_fields();

@@ -27,7 +27,7 @@ const GROWTH_RATES_HZ: [u32; 4] = [16_000, 44_100, 96_000, 192_000];
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Model id, as often as wanted [default: every model that separates, or none where a file is named]
+    /// Model id, or what only one of them begins with, as often as wanted [default: every model that separates, or none where a file is named]
     #[arg(long = "model", value_name = "ID")]
     pub models: Vec<String>,
     /// An exported file that does not ship, as often as wanted: its calls alone are measured, no host plays it
@@ -107,7 +107,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let bundle_path = host_tests::bundle_path()?;
     if let Some(num_instances) = args.hold {
         ensure!(num_instances > 0, "--hold 0: expected 1 instance or more");
-        ensure!(args.files.is_empty() && args.plot.is_none(), "--hold plays models that ship, and draws nothing");
+        ensure!(
+            args.files.is_empty() && args.plot.is_none() && args.input.is_none(),
+            "--hold plays models that ship, with a sound of its own, and draws nothing: leave --file, --plot and --input away"
+        );
         return hold(args, &Bundle::open(&bundle_path)?, num_instances);
     }
     let resources = bundle_path.with_file_name("underscore.resources");
@@ -116,6 +119,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let peak_gmac_per_s = worker::peak_gmac_per_s(backend, &products, device)?;
     let shipped =
         if args.models.is_empty() && !args.files.is_empty() { Vec::new() } else { models::chosen(&args.models)? };
+    ensure!(
+        args.plot.is_none() || !shipped.is_empty(),
+        "--plot draws what a host played: name a --model beside --file"
+    );
     let (mut loaded, mut kept) = (Vec::new(), Vec::new());
     let paths = shipped.iter().map(|entry| resources.join("models").join(&entry.file)).chain(args.files.clone());
     for path in paths {
@@ -150,10 +157,6 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         print(&rows, peak_gmac_per_s);
     }
     if let Some(path) = &args.plot {
-        ensure!(
-            rows.iter().any(|row| !row.hosted.growth.is_empty()),
-            "--plot draws what a host played: name a --model beside --file"
-        );
         plot::draw(path, &rows)?;
         eprintln!("{}", path.display());
     }

@@ -1,7 +1,7 @@
 //! The models that ship, as `models/manifest.toml` lists them.
 
 use crate::paths;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 /// The model that changes nothing: not meant where none is named.
@@ -31,15 +31,22 @@ struct Manifest {
     model: Vec<Entry>,
 }
 
-/// The models of these ids, or all that separate, the default one first.
+/// The models of these ids, or that alone begin so, or all that separate, the default one first.
 pub fn chosen(ids: &[String]) -> Result<Vec<Entry>> {
     let path = paths::root().join("models").join("manifest.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let known = toml::from_str::<Manifest>(&text)?.model;
     let names: Vec<&str> = known.iter().map(|entry| entry.id.as_str()).collect();
-    for id in ids {
-        ensure!(names.contains(&id.as_str()), "--model {id}: expected one of {}", names.join(", "));
-    }
+    let of = |text: &str| {
+        let begin: Vec<&str> =
+            names.iter().copied().filter(|name| !text.is_empty() && name.starts_with(text)).collect();
+        let found =
+            begin.iter().find(|name| **name == text).or(if let [only] = &begin[..] { Some(only) } else { None });
+        found
+            .map(|name| (*name).to_owned())
+            .with_context(|| format!("--model {text}: expected one of {}", names.join(", ")))
+    };
+    let ids = ids.iter().map(|text| of(text)).collect::<Result<Vec<_>>>()?;
     let is_chosen = |entry: &Entry| if ids.is_empty() { entry.id != IDENTITY } else { ids.contains(&entry.id) };
     Ok(known.into_iter().filter(is_chosen).collect())
 }
@@ -54,5 +61,18 @@ mod tests {
         assert!(!all.is_empty() && all.iter().all(|entry| entry.id != IDENTITY));
         let error = chosen(&["music-0".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("--model music-0: expected one of") && error.contains(&all[0].id), "{error}");
+    }
+
+    #[test]
+    fn what_one_id_alone_begins_with_is_that_model() {
+        let of = |text: &str| {
+            chosen(&[text.to_owned()]).map(|found| found.into_iter().map(|entry| entry.id).collect::<Vec<_>>())
+        };
+        let all = chosen(&[]).unwrap();
+        let first = &all[0].id;
+        let family = first.split('-').next().unwrap();
+        assert_eq!(of(family).unwrap(), std::slice::from_ref(first));
+        assert_eq!(of(first).unwrap(), std::slice::from_ref(first));
+        assert!(of("").is_err());
     }
 }

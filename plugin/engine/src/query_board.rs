@@ -1,6 +1,6 @@
 //! Where the example of one slot lies, for all who ask, and what is known of it besides.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use atomic_float::AtomicF32;
@@ -14,6 +14,16 @@ pub type QueryBoards = [QueryBoard; NUM_SLOTS];
 
 /// Examples of before that a slot keeps.
 pub const MAX_EARLIER: usize = 6;
+
+/// Whose last three seconds become an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Source {
+    /// What was played to be listened to.
+    Sidechain = 1,
+    /// What was found.
+    Target = 2,
+}
 
 /// What a look at a board shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,6 +68,8 @@ pub struct QueryBoard {
     forgotten: AtomicU64,
     /// Something was offered that nobody has answered yet.
     is_offered: AtomicBool,
+    /// The [`Source`] of an example that a person wants and the audio thread has not taken yet; 0: none.
+    wanted: AtomicU8,
     /// Held by who writes; never locked on an audio thread.
     about: Mutex<About>,
 }
@@ -108,6 +120,7 @@ impl QueryBoard {
         earlier.truncate(MAX_EARLIER);
         let mut about = self.about();
         self.is_offered.store(false, Ordering::Release);
+        self.want_no_more();
         self.write(self.take_ticket(), example.as_ref());
         *about = About { kept: example, earlier, num_loads: about.num_loads + 1, ..About::default() };
     }
@@ -140,6 +153,27 @@ impl QueryBoard {
         let mut about = self.about();
         (about.offered, about.refusal) = (Some((self.take_ticket(), recording)), None);
         self.is_offered.store(true, Ordering::Release);
+    }
+
+    /// Has the audio thread take an example with its next block. Not a param, as the switches are: a host would record it, and take another example
+    /// whenever it plays the recording. Real-time safe, as the next two are.
+    pub fn want(&self, source: Source) {
+        self.wanted.store(source as u8, Ordering::Relaxed);
+    }
+
+    /// Nobody waits for it any more, if it was not taken yet.
+    pub fn want_no_more(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
+    }
+
+    /// What is wanted since the last look.
+    #[must_use]
+    pub fn take_wanted(&self) -> Option<Source> {
+        if self.wanted.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let wanted = self.wanted.swap(0, Ordering::Relaxed);
+        [Source::Sidechain, Source::Target].into_iter().find(|source| *source as u8 == wanted)
     }
 
     /// What was to be offered could not be read. What was there stays. Not for the audio thread.

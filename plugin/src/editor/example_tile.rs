@@ -23,6 +23,9 @@ pub fn draw(ui: &mut Ui, slot: &str, example: Option<&KeptExample>, is_asked_for
     }
     let outline = if is_asked_for && example.is_some() { theme::MUSIC } else { theme::LINE };
     painter.rect_stroke(rect, 4, Stroke::new(1.0, outline), StrokeKind::Inside);
+    if response.has_focus() {
+        painter.rect_stroke(rect, 4, theme::FOCUS, StrokeKind::Outside);
+    }
     let letter = FontId::proportional(12.0);
     painter.text(rect.left_center() + vec2(5.0, 0.0), Align2::LEFT_CENTER, slot, letter, theme::TEXT);
     let Some(example) = example else {

@@ -1,7 +1,7 @@
 //! How a param is moved by hand. A host records what lies between a gesture's begin and end, and leaves the control alone
 //! meanwhile: so each that begins here ends here.
 
-use egui::{Event, EventFilter, Key, MouseWheelUnit, Response, Ui};
+use egui::{Event, EventFilter, Key, MouseWheelUnit, Response, Ui, Vec2, vec2};
 use nice_plug::prelude::*;
 
 /// Share of the travel that a drag with Shift held covers.
@@ -24,6 +24,28 @@ pub fn set<P: Param>(setter: &ParamSetter, param: &P, value: P::Plain) {
         // SAFETY: the param is borrowed, so it lives; its value is atomic.
         unsafe { param.as_ptr()._internal_set_normalized_value(normalized) };
     }
+}
+
+/// What a hand does to a button in this picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Press {
+    /// It goes down.
+    pub begins: bool,
+    /// It is down, or was within the picture.
+    pub lasts: bool,
+    /// It is let go.
+    pub ends: bool,
+}
+
+/// From the press on, before egui knows whether it is a click or a drag. A tap, which may be over within one picture, begins and ends in it, and so does a
+/// key.
+pub fn press(response: &Response) -> Press {
+    let place = response.id.with("held");
+    let is_held = response.is_pointer_button_down_on();
+    let was_held = response.ctx.data(|data| data.get_temp(place).unwrap_or(false));
+    response.ctx.data_mut(|data| data.insert_temp(place, is_held));
+    let is_tap = response.clicked() && !was_held && !is_held;
+    Press { begins: (is_held && !was_held) || is_tap, lasts: is_held || is_tap, ends: (was_held && !is_held) || is_tap }
 }
 
 /// Which way a control goes.
@@ -50,7 +72,8 @@ pub fn follow(
         set(setter, param, param.default_plain_value());
     }
     let turned = if response.hovered() { turned_notches(ui) } else { 0.0 };
-    let notches = turned + arrows(ui, response);
+    let arrows = arrows(ui, response);
+    let notches = turned + arrows.x + arrows.y;
     // A drag is a gesture already, and no other one begins in it.
     if notches != 0.0 && !response.dragged() && !response.drag_stopped() {
         let place = response.id.with("wheel");
@@ -99,21 +122,20 @@ fn turned_notches(ui: &Ui) -> f32 {
     ui.input(|input| input.events.iter().map(notches).sum())
 }
 
-/// Notches that the arrow keys ask for; they are this control's while it has the focus.
-fn arrows(ui: &Ui, response: &Response) -> f32 {
+/// Notches that the arrow keys ask for, to the right and up; they are this control's while it has the focus.
+pub fn arrows(ui: &Ui, response: &Response) -> Vec2 {
     if !response.has_focus() {
-        return 0.0;
+        return Vec2::ZERO;
     }
     let filter = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
     ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
-    let pressed = |keys: [Key; 2]| ui.input(|input| keys.iter().any(|key| input.key_pressed(*key)));
-    f32::from(u8::from(pressed([Key::ArrowUp, Key::ArrowRight])))
-        - f32::from(u8::from(pressed([Key::ArrowDown, Key::ArrowLeft])))
+    let pressed = |key: Key| f32::from(u8::from(ui.input(|input| input.key_pressed(key))));
+    vec2(pressed(Key::ArrowRight) - pressed(Key::ArrowLeft), pressed(Key::ArrowUp) - pressed(Key::ArrowDown))
 }
 
 #[cfg(test)]
 mod tests {
-    use egui::{Pos2, Rect, Sense, pos2, vec2};
+    use egui::{Pos2, Rect, Sense, pos2};
 
     use super::super::hand::{Gesture, Hand};
     use super::*;

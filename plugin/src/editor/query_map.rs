@@ -1,10 +1,10 @@
 //! The map of a model's space: its presets, the examples, and the place that is asked for.
 
-use egui::{Align2, Color32, FontId, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
+use egui::{Align2, Color32, FontId, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, Vec2, pos2, vec2};
 use nice_plug::prelude::*;
 use underscore_engine::{KeptExample, Place, QueryMap, Space};
 
-use super::gesture::set;
+use super::gesture::{Press, arrows, press, set};
 use super::theme;
 use crate::query::Preset;
 use crate::question::QuestionParams;
@@ -17,6 +17,9 @@ const MARGIN: f32 = 14.0;
 
 /// Distance from a place within which its name is always shown, points.
 const POINTED_AT: f32 = 6.0;
+
+/// One press of an arrow key, of the map's half width.
+const STEP: f32 = 0.02;
 
 /// Radius of an earlier example's ring, points: around what may lie at its place.
 const RING: f32 = 5.0;
@@ -79,9 +82,13 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_i
     if !recall(&response, setter, params, &earlier) {
         drag(&response, rect, setter, params);
     }
+    step(ui, &response, setter, params);
+    if response.has_focus() {
+        ui.painter().rect_stroke(rect, 4, theme::FOCUS, StrokeKind::Outside);
+    }
     response.on_hover_text(
-        "The model's presets (dots), your examples (A, B) and those before them (rings: click one to ask for it again). Drag to hear what lies \
-         between them.",
+        "The model's presets (dots), your examples (A, B) and those before them (rings: click one to ask for it again). Drag, or use the arrow keys, \
+         to hear what lies between them.",
     );
 }
 
@@ -117,26 +124,14 @@ fn is_asked(params: &QuestionParams) -> bool {
 
 fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &QuestionParams) {
     let coordinates = [&params.map_x, &params.map_y];
-    // `is_pointer_button_down_on` begins with the press, before egui knows whether it is a drag.
-    let place_of_hand = response.id.with("held");
-    let is_held = response.is_pointer_button_down_on();
-    let was_held = response.ctx.data(|data| data.get_temp(place_of_hand).unwrap_or(false));
-    response.ctx.data_mut(|data| data.insert_temp(place_of_hand, is_held));
-    // A tap may be over within one picture.
-    let is_tapped = response.clicked() && !was_held && !is_held;
-    let (begins, ends) = ((is_held && !was_held) || is_tapped, (was_held && !is_held) || is_tapped);
+    let Press { begins, lasts, ends } = press(response);
     if begins {
-        let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
-        if let Some(map) = Preset::map().filter(|map| preset.value() != *map) {
-            set(setter, preset, map);
-        }
+        ask_for_place(setter, params);
         for param in coordinates {
             setter.begin_set_parameter(param);
         }
     }
-    if (is_held || is_tapped)
-        && let Some(hand) = response.interact_pointer_pos()
-    {
+    if lasts && let Some(hand) = response.interact_pointer_pos() {
         for (param, value) in coordinates.iter().zip(place(rect, hand)) {
             setter.set_parameter(*param, value);
         }
@@ -145,6 +140,28 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
         for param in coordinates {
             setter.end_set_parameter(param);
         }
+    }
+}
+
+/// Moves the place by the arrow keys.
+fn step(ui: &Ui, response: &egui::Response, setter: &ParamSetter, params: &QuestionParams) {
+    let notches = arrows(ui, response);
+    if notches == Vec2::ZERO {
+        return;
+    }
+    ask_for_place(setter, params);
+    for (param, notches) in
+        [(&params.map_x, notches.x), (&params.map_y, notches.y)].into_iter().filter(|(_, notches)| *notches != 0.0)
+    {
+        set(setter, param, (param.unmodulated_plain_value() + STEP * notches).clamp(-1.0, 1.0));
+    }
+}
+
+/// Has the slot that is nearer ask for the place on the map.
+fn ask_for_place(setter: &ParamSetter, params: &QuestionParams) {
+    let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
+    if let Some(map) = Preset::map().filter(|map| preset.value() != *map) {
+        set(setter, preset, map);
     }
 }
 
@@ -192,6 +209,24 @@ mod tests {
         }
         assert!(at(rect, [0.0, 1.0]).y < at(rect, [0.0, 0.0]).y, "up is up");
         assert!(rect.contains(at(rect, [7.0, -7.0])), "what lies outside is drawn at the border");
+    }
+
+    #[test]
+    fn arrow_keys_move_the_place_while_the_map_has_the_focus() {
+        let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
+        let params = QuestionParams::default();
+        let mut hand = Hand::default();
+        let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map));
+        hand.does(&[], &mut picture);
+        hand.does(&Hand::key(egui::Key::ArrowUp), &mut picture);
+        assert!(hand.gestures().is_empty(), "something else may have it");
+        hand.does(&Hand::key(egui::Key::Tab), &mut picture);
+        hand.does(&[], &mut picture);
+        hand.does(&Hand::key(egui::Key::ArrowUp), &mut picture);
+        let values: Vec<_> = hand.gestures().into_iter().map(|gesture| gesture.values).collect();
+        let up = params.map_y.preview_normalized(STEP);
+        let on_map = params.preset_a.preview_normalized(Preset::map().unwrap());
+        assert_eq!(values, [vec![on_map], vec![up]], "the slot asks for the place, which goes up");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use egui::{Button, Id, Response, RichText, TextEdit, TextStyle, Ui, vec2};
 use nice_plug::prelude::*;
 use nice_plug_egui::baseview::WindowContext;
-use underscore_engine::QueryMap;
+use underscore_engine::{QueryMap, Source};
 
 use super::example_file::ExampleFile;
-use super::gesture::set;
+use super::gesture::{press, set};
 use super::{choice, example_tile, query_map, slider, theme, toggle};
 use crate::query::{MAX_NAME_CHARS, Preset, SavedQuery};
 use crate::question::QuestionParams;
@@ -18,24 +18,20 @@ const FILE_WIDTH: f32 = 36.0;
 /// No higher than the heading beside it.
 const NAME_HEIGHT: f32 = 16.0;
 
-/// Longer than a block of 8192 samples at 44.1 kHz, seconds.
-const SHORTEST_HOLD_S: f64 = 0.2;
-
 const NOBODY_LISTENS: &str = "No example came of it: the host does not run the plugin just now, or its model is not there. Start playback and try again.";
 
 /// As long as a worker may take that has a model to open first, seconds.
 const LONGEST_WISH_S: f64 = 10.0;
 
-/// Draws the map of the model of this id, and beside it both slots and what lies between them. Returns whether a button holds a param on.
+/// Draws the map of the model of this id, and beside it both slots and what lies between them. `listens`: whether that model is the one that runs.
 pub fn draw(
     ui: &mut Ui,
     setter: &ParamSetter,
     params: &QuestionParams,
-    (model_id, map): (&str, &QueryMap),
+    (model_id, map, listens): (&str, &QueryMap, bool),
     file: &mut ExampleFile,
     window: &WindowContext,
-) -> bool {
-    let mut is_holding = false;
+) {
     ui.horizontal(|ui| {
         query_map::draw(ui, setter, params, (model_id, map));
         ui.vertical(|ui| {
@@ -45,8 +41,8 @@ pub fn draw(
                 name_of_nearer(ui, params);
             });
             let slots = [
-                Slot { name: "A", preset: &params.preset_a, capture: &params.capture_a, example: &params.saved_a },
-                Slot { name: "B", preset: &params.preset_b, capture: &params.capture_b, example: &params.saved_b },
+                Slot { name: "A", preset: &params.preset_a, example: &params.saved_a },
+                Slot { name: "B", preset: &params.preset_b, example: &params.saved_b },
             ];
             if let Some(offered) = file.take_offered() {
                 slots[offered.slot].wish(ui, offered.number, offered.num_loads, offered.preset);
@@ -54,9 +50,7 @@ pub fn draw(
             for (slot_idx, slot) in slots.iter().enumerate() {
                 slot.fulfil_wish(ui, setter);
                 slot.forget_refusal(ui);
-                let shown = self::slot(ui, setter, slot, model_id, file.is_busy());
-                is_holding |= shown.is_holding;
-                if shown.is_file_wanted {
+                if self::slot(ui, setter, slot, (model_id, listens), file.is_busy()) {
                     file.choose((slot_idx, slot.preset.value()), slot.example, window);
                 }
             }
@@ -69,9 +63,8 @@ pub fn draw(
             );
             ui.horizontal(|ui| {
                 let width = (ui.available_width() - 8.0) / 2.0;
-                let refine = capturing(ui, setter, &params.refine, &slots[params.nearer_slot()], "REFINE", width);
-                is_holding |= refine.is_holding;
-                refine.response.on_hover_text(
+                let nearer = &slots[params.nearer_slot()];
+                taking(ui, nearer, Source::Target, ("REFINE", width), listens).on_hover_text(
                     "The last three seconds of what was found replace the example of the nearer slot, and are asked for in their turn. \
                      Often it finds no more.",
                 );
@@ -83,7 +76,6 @@ pub fn draw(
             });
         });
     });
-    is_holding
 }
 
 /// What the example of the nearer slot is called, where that slot asks for it.
@@ -109,19 +101,12 @@ fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
 struct Slot<'a> {
     name: &'static str,
     preset: &'a EnumParam<Preset>,
-    capture: &'a BoolParam,
     example: &'a SavedQuery,
 }
 
-/// What was done to a slot.
-struct Shown {
-    is_file_wanted: bool,
-    is_holding: bool,
-}
-
-/// What one slot asks for of the model of this id, and the buttons that bring its example.
-fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, model_id: &str, is_file_busy: bool) -> Shown {
-    let Slot { name, preset, capture, example } = slot;
+/// What one slot asks for of the model of this id, and the buttons that bring its example. Returns whether it is to come out of a file.
+fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, (model_id, listens): (&str, bool), is_file_busy: bool) -> bool {
+    let Slot { name, preset, example } = slot;
     ui.horizontal(|ui| {
         let is_asked_for = preset.value() == Preset::default();
         if example_tile::draw(ui, name, example.board().kept().as_ref(), is_asked_for).clicked() {
@@ -133,16 +118,14 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, model_id: &str, is_file_
         choice::draw(ui, setter, preset, known, name, width).on_hover_text(
             "A class of sounds, the place on the map, or the example: from the sidechain, or out of a file.",
         );
-        let capture = capturing(ui, setter, capture, slot, "CAPTURE", CAPTURE_WIDTH);
-        capture
-            .response
+        taking(ui, slot, Source::Sidechain, ("CAPTURE", CAPTURE_WIDTH), listens)
             .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
         let button = Button::new(RichText::new("FILE").size(11.0)).min_size(vec2(FILE_WIDTH, BUTTON_HEIGHT));
         let file = ui
             .add_enabled(!is_file_busy, button)
             .on_hover_text("The loudest three seconds of an audio file are the example.")
             .on_disabled_hover_text("A file is being chosen, or read.");
-        Shown { is_file_wanted: file.clicked(), is_holding: capture.is_holding }
+        file.clicked()
     })
     .inner
 }
@@ -183,6 +166,7 @@ impl Slot<'_> {
         let outcome = wish.outcome(now);
         if outcome != Outcome::Open {
             ui.data_mut(|data| data.remove::<Wish>(self.wish_place()));
+            board.want_no_more();
         }
         match outcome {
             Outcome::Fulfilled => ask_for_example(setter, self.preset),
@@ -250,66 +234,17 @@ fn ask_for_example(setter: &ParamSetter, preset: &EnumParam<Preset>) {
     }
 }
 
-/// Switches off what a window that was closed meanwhile left switched on: its mark of what is held down went with it.
-pub fn let_go(setter: &ParamSetter, params: &QuestionParams) {
-    for held in [&params.capture_a, &params.capture_b, &params.refine] {
-        if held.value() {
-            set(setter, held, false);
-        }
+/// A button by which `slot` asks for the last seconds of `source`, from the moment that it is pressed.
+fn taking(ui: &mut Ui, slot: &Slot, source: Source, (label, width): (&str, f32), listens: bool) -> Response {
+    let button = Button::new(RichText::new(label).size(11.0)).min_size(vec2(width, BUTTON_HEIGHT));
+    let response = ui.add_enabled(listens, button);
+    if press(&response).begins {
+        let board = slot.example.board();
+        board.clear_refusal();
+        slot.wish(ui, board.number(), board.num_loads(), slot.preset.value());
+        board.want(source);
     }
-}
-
-/// A button that holds `param` on while it is held down, and for a moment at least, and has `slot` ask for the example that comes of it.
-fn capturing(ui: &mut Ui, setter: &ParamSetter, param: &BoolParam, slot: &Slot, label: &str, width: f32) -> Held {
-    let response = ui.add_sized(vec2(width, BUTTON_HEIGHT), Button::new(RichText::new(label).size(11.0)));
-    let place = response.id.with("press");
-    let now_s = ui.input(|input| input.time);
-    let until_s = now_s + SHORTEST_HOLD_S;
-    let press: Option<Press> = ui.data(|data| data.get_temp(place));
-    let is_down = response.is_pointer_button_down_on();
-    let next = match press {
-        // A tap may begin and end between two pictures, or two blocks.
-        None if is_down || response.clicked() => {
-            let board = slot.example.board();
-            board.clear_refusal();
-            slot.wish(ui, board.number(), board.num_loads(), slot.preset.value());
-            // An example is taken when it goes on, and a host may have left it on.
-            let was_on = param.value();
-            set(setter, param, !was_on);
-            Some(if was_on { Press::Off { until_s } } else { Press::On { until_s } })
-        }
-        Some(Press::Off { until_s: over_s }) if now_s > over_s => {
-            set(setter, param, true);
-            Some(Press::On { until_s })
-        }
-        Some(Press::On { until_s: over_s }) if now_s > over_s && !is_down => {
-            set(setter, param, false);
-            None
-        }
-        press => press,
-    };
-    ui.data_mut(|data| match next {
-        Some(press) => {
-            data.insert_temp(place, press);
-        }
-        None => {
-            data.remove::<Press>(place);
-        }
-    });
-    Held { is_holding: next.is_some(), response }
-}
-
-/// What a press has a param be.
-#[derive(Clone, Copy)]
-enum Press {
-    Off { until_s: f64 },
-    On { until_s: f64 },
-}
-
-/// A button that may hold a param on.
-struct Held {
-    response: Response,
-    is_holding: bool,
+    response.on_disabled_hover_text("The model that listens does not run yet.")
 }
 
 #[cfg(test)]
@@ -329,28 +264,28 @@ mod tests {
     struct Bench {
         hand: Hand,
         preset: EnumParam<Preset>,
-        capture: BoolParam,
         example: SavedQuery,
     }
 
-    impl Bench {
-        fn new(is_held_on: bool) -> Self {
+    impl Default for Bench {
+        fn default() -> Self {
             Self {
                 hand: Hand::default(),
                 preset: EnumParam::new("Query A", Preset::of("drums").expect("a class")),
-                capture: BoolParam::new("Capture A", is_held_on),
                 example: SavedQuery::of(&Arc::default(), 0),
             }
         }
+    }
 
+    impl Bench {
         fn board(&self) -> &QueryBoard {
             self.example.board()
         }
 
         /// So many seconds of pictures, before each of which `draw` is done.
         fn lasts(&mut self, seconds: f64, mut draw: impl FnMut(&mut Ui, &ParamSetter, &Slot)) {
-            let Self { hand, preset, capture, example } = self;
-            let slot = Slot { name: "A", preset, capture, example };
+            let Self { hand, preset, example } = self;
+            let slot = Slot { name: "A", preset, example };
             for _ in 0..=(seconds * PICTURES_PER_S as f64) as usize {
                 hand.does(&[], &mut |ui, setter| {
                     draw(ui, setter, &slot);
@@ -375,28 +310,56 @@ mod tests {
         }
     }
 
-    fn captured(is_held_on: bool) -> Vec<Vec<f32>> {
-        let mut bench = Bench::new(is_held_on);
-        let Bench { hand, preset, capture, example } = &mut bench;
-        let slot = Slot { name: "A", preset, capture, example };
-        let draw: &mut dyn FnMut(&mut Ui, &ParamSetter) = &mut |ui, setter| {
-            capturing(ui, setter, slot.capture, &slot, "CAPTURE", CAPTURE_WIDTH);
+    /// What a hand that does this to the button leaves wanted, and whether a host was told of anything.
+    fn wanted_after(
+        listens: bool,
+        what: impl FnOnce(&mut Hand, &mut dyn FnMut(&mut Ui, &ParamSetter)),
+    ) -> (Option<Source>, bool) {
+        let mut bench = Bench::default();
+        let Bench { hand, preset, example } = &mut bench;
+        let slot = Slot { name: "A", preset, example };
+        what(hand, &mut |ui, _| {
+            taking(ui, &slot, Source::Sidechain, ("CAPTURE", CAPTURE_WIDTH), listens);
+        });
+        (example.board().take_wanted(), !hand.gestures().is_empty())
+    }
+
+    #[test]
+    fn an_example_is_wanted_from_the_press_on_and_no_host_records_it() {
+        let at = pos2(CAPTURE_WIDTH / 2.0, BUTTON_HEIGHT / 2.0);
+        let pressed = |hand: &mut Hand, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
+            hand.does(&[], draw);
+            hand.does(&Hand::press(at, true), draw);
         };
-        hand.click(pos2(CAPTURE_WIDTH / 2.0, BUTTON_HEIGHT / 2.0), draw);
+        assert_eq!(wanted_after(true, pressed), (Some(Source::Sidechain), false));
+        assert_eq!(wanted_after(true, |hand, draw| hand.does(&[], draw)), (None, false));
+        assert_eq!(wanted_after(false, pressed), (None, false), "nobody listens");
+        let within_a_picture = |hand: &mut Hand, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
+            hand.does(&[], draw);
+            hand.does(&[Hand::press(at, true), Hand::press(at, false)].concat(), draw);
+        };
+        assert_eq!(wanted_after(true, within_a_picture), (Some(Source::Sidechain), false));
+    }
+
+    #[test]
+    fn a_press_is_one_wish_however_long_it_lasts() {
+        let mut bench = Bench::default();
+        let Bench { hand, preset, example } = &mut bench;
+        let slot = Slot { name: "A", preset, example };
+        let mut num_wanted = 0;
+        let draw: &mut dyn FnMut(&mut Ui, &ParamSetter) = &mut |ui, _| {
+            taking(ui, &slot, Source::Target, ("REFINE", CAPTURE_WIDTH), true);
+            num_wanted += usize::from(slot.example.board().take_wanted() == Some(Source::Target));
+        };
+        let at = pos2(CAPTURE_WIDTH / 2.0, BUTTON_HEIGHT / 2.0);
+        hand.does(&[], draw);
+        hand.does(&Hand::press(at, true), draw);
         for _ in 0..PICTURES_PER_S {
             hand.does(&[], draw);
         }
-        hand.gestures().into_iter().map(|gesture| gesture.values).collect()
-    }
-
-    #[test]
-    fn a_tap_switches_a_capture_on_and_off_again() {
-        assert_eq!(captured(false), [[1.0], [0.0]]);
-    }
-
-    #[test]
-    fn a_tap_on_what_a_host_left_switched_on_switches_it_off_first_because_an_example_is_taken_when_it_goes_on() {
-        assert_eq!(captured(true), [[0.0], [1.0], [0.0]]);
+        hand.does(&Hand::press(at, false), draw);
+        hand.does(&[], draw);
+        assert_eq!(num_wanted, 1);
     }
 
     #[test]
@@ -414,10 +377,12 @@ mod tests {
 
     #[test]
     fn a_capture_that_nobody_listens_to_is_told_after_a_while_and_wanted_no_more() {
-        let mut bench = Bench::new(false);
+        let mut bench = Bench::default();
         bench.wishes();
+        bench.board().want(Source::Sidechain);
         bench.lasts(LONGEST_WISH_S + 0.1, |_, _, _| ());
         assert_eq!(bench.board().refusal().as_deref(), Some(NOBODY_LISTENS));
+        assert_eq!(bench.board().take_wanted(), None, "a host that plays on hours later takes none");
         bench.board().clear_refusal();
         bench.lasts(LONGEST_WISH_S + 0.1, |_, _, _| ());
         assert!(!bench.asks_for_example() && bench.board().refusal().is_none());
@@ -425,7 +390,7 @@ mod tests {
 
     #[test]
     fn what_a_session_brings_that_is_loaded_meanwhile_is_nobody_s_wish() {
-        let mut bench = Bench::new(false);
+        let mut bench = Bench::default();
         bench.wishes();
         bench.board().load(Some(Embedding::new(&[1.0]).into()));
         bench.lasts(0.1, |_, _, _| ());

@@ -4,7 +4,8 @@ use egui::{Align, Layout, RichText, Ui, vec2};
 use nice_plug::prelude::*;
 use underscore_engine::StatusSnapshot;
 
-use super::{slider, status_panel, theme, toggle};
+use super::status_panel::{self, LateCount};
+use super::{slider, theme, toggle};
 use crate::params::{DuckParams, UnderscoreParams};
 
 /// What the ducker does now.
@@ -23,7 +24,7 @@ pub fn draw(
     setter: &ParamSetter,
     params: &UnderscoreParams,
     ducking: &DuckFigures,
-    status: Option<&StatusSnapshot>,
+    (status, late): (Option<&StatusSnapshot>, &mut LateCount),
 ) {
     ui.label(RichText::new("SEPARATION").size(13.0).color(theme::TEXT));
     ui.add_space(4.0);
@@ -54,7 +55,7 @@ pub fn draw(
         draw_duck_rows(ui, setter, &params.duck);
         divide(ui);
     }
-    status_panel::draw_figures(ui, status);
+    status_panel::draw_figures(ui, status, late);
 }
 
 fn divide(ui: &mut Ui) {

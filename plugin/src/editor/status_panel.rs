@@ -1,9 +1,11 @@
 //! Whether the separation keeps up, and what is to be done where it does not.
 
-use egui::{Button, Color32, Grid, RichText, ScrollArea, Sense, Ui, vec2};
+use egui::{Button, Color32, Grid, Label, RichText, ScrollArea, Sense, Ui, vec2};
 use underscore_engine::{State, StatusSnapshot};
 
 use super::theme;
+use crate::choices::name_of;
+use crate::model::Model;
 
 /// Load above which the worker may not keep up when the machine is busy. Where instances wait for one another it may be as high while all are in time:
 /// it is only bad where the headroom is low, too.
@@ -47,20 +49,47 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) ->
     is_wanted_again
 }
 
-/// What is to be said where the model that was chosen, the one of this id, waits for the host to activate the plugin again.
-pub fn restart_notice(chosen: &str) -> String {
+/// What is to be said where the model that was chosen waits for the host to activate the plugin again, and another one plays till then.
+pub fn restart_notice(chosen: Model, heard: Model) -> String {
+    let (chosen, heard) = (name_of(chosen.id()), name_of(heard.id()));
     format!(
-        "The model '{chosen}' has another latency: it comes when the host restarts the plugin, which it was asked to do. \
+        "{chosen} has another latency: it comes when the host restarts the plugin, which it was asked to do; till then {heard} plays on. \
          If nothing happens, stop playback, switch the plugin off and on, or set another buffer size."
     )
 }
 
+/// From where on late frames are counted: whoever has seen them may have them counted anew.
+#[derive(Debug, Default)]
+pub struct LateCount {
+    /// Of the engine that was looked at; 0: none yet.
+    engine_id: u64,
+    /// Late ones that were seen, and all till then.
+    seen: [u64; 2],
+}
+
+impl LateCount {
+    /// Late frames, and all, that were not seen yet.
+    fn of(&self, status: &StatusSnapshot) -> [u64; 2] {
+        let seen = if self.engine_id == status.id { self.seen } else { [0; 2] };
+        [status.num_late_frames.saturating_sub(seen[0]), status.num_frames.saturating_sub(seen[1])]
+    }
+
+    fn restart(&mut self, status: &StatusSnapshot) {
+        *self = Self { engine_id: status.id, seen: [status.num_late_frames, status.num_frames] };
+    }
+}
+
 /// Draws the figures of the engine, one a line.
-pub fn draw_figures(ui: &mut Ui, status: Option<&StatusSnapshot>) {
+pub fn draw_figures(ui: &mut Ui, status: Option<&StatusSnapshot>, late: &mut LateCount) {
+    let Some(status) = status else { return };
     Grid::new("figures").num_columns(2).min_row_height(15.0).spacing(vec2(10.0, 1.0)).show(ui, |ui| {
-        for (name, value, colour) in status.map(figures).unwrap_or_default() {
+        for (name, value, colour) in figures(status, late) {
             let named = ui.label(RichText::new(name).color(theme::DIM));
-            let valued = ui.label(RichText::new(value).color(colour));
+            let sense = if name == LATE { Sense::click() } else { Sense::hover() };
+            let valued = ui.add(Label::new(RichText::new(value).color(colour)).sense(sense));
+            if name == LATE && valued.clicked() {
+                late.restart(status);
+            }
             if let Some(about) = about(name) {
                 named.on_hover_text(about);
                 valued.on_hover_text(about);
@@ -70,10 +99,12 @@ pub fn draw_figures(ui: &mut Ui, status: Option<&StatusSnapshot>) {
     });
 }
 
+const LATE: &str = "Late";
+
 /// Name, value, colour.
 type Figure = (&'static str, String, Color32);
 
-fn figures(status: &StatusSnapshot) -> Vec<Figure> {
+fn figures(status: &StatusSnapshot, late: &LateCount) -> Vec<Figure> {
     let latency_ms = status.latency_samples as f64 / status.host_rate_hz * 1e3;
     let mut figures: Vec<Figure> = vec![
         ("Latency", format!("{latency_ms:.0} ms"), theme::TEXT),
@@ -84,8 +115,8 @@ fn figures(status: &StatusSnapshot) -> Vec<Figure> {
         figures.push(("Load", format!("{:.0} %", status.rtf * 100.0), load));
         let headroom = if status.headroom < LOW_HEADROOM { theme::WARN } else { theme::TEXT };
         figures.push(("Headroom", format!("{:.0} %", status.headroom.max(0.0) * 100.0), headroom));
-        let late = if status.num_late_frames > 0 { theme::WARN } else { theme::TEXT };
-        figures.push(("Late", format!("{} of {}", status.num_late_frames, status.num_frames), late));
+        let [num_late, num_all] = late.of(status);
+        figures.push((LATE, format!("{num_late} of {num_all}"), if num_late > 0 { theme::WARN } else { theme::TEXT }));
         figures.push(("Device", status.device.to_uppercase(), theme::TEXT));
     }
     figures
@@ -99,7 +130,7 @@ fn about(name: &str) -> Option<&'static str> {
             "Time that a call of the model takes, waiting for those of other instances included, as a share of the time that its sound lasts.",
         ),
         "Headroom" => Some("What the slowest of the latest calls left over of the time that it has."),
-        "Late" => Some("Frames whose masks came too late, of all since the model was opened."),
+        LATE => Some("Frames whose masks came too late, of all since the model was opened, or since you clicked here."),
         "Device" => Some("Where the model runs now."),
         _ => None,
     }
@@ -179,13 +210,27 @@ mod tests {
     #[test]
     fn late_frames_and_a_high_load_catch_the_eye() {
         let calm = snapshot(State::Running, "", 0.9);
-        assert!(figures(&calm).iter().all(|(_, _, colour)| [theme::TEXT, theme::DIM].contains(colour)));
+        let mut late = LateCount::default();
+        assert!(figures(&calm, &late).iter().all(|(_, _, colour)| [theme::TEXT, theme::DIM].contains(colour)));
         let busy = StatusSnapshot { num_late_frames: 3, headroom: 0.25, ..calm };
-        let find = |name| figures(&busy).into_iter().find(|figure| figure.0 == name).expect("a figure of this name");
+        let find =
+            |name| figures(&busy, &late).into_iter().find(|figure| figure.0 == name).expect("a figure of this name");
         assert_eq!(find("Late"), ("Late", "3 of 100".into(), theme::WARN));
         assert_eq!(find("Load"), ("Load", "90 %".into(), theme::BAD));
         assert_eq!(find("Headroom"), ("Headroom", "25 %".into(), theme::WARN));
         assert_eq!(find("Latency").1, "256 ms");
+        late.restart(&busy);
+        let find = |status: &StatusSnapshot| {
+            figures(status, &late).into_iter().find(|figure| figure.0 == LATE).expect("a figure")
+        };
+        assert_eq!(find(&busy), (LATE, "0 of 0".into(), theme::TEXT), "they were seen");
+        let later = StatusSnapshot { num_late_frames: 5, num_frames: 150, ..busy.clone() };
+        assert_eq!(find(&later), (LATE, "2 of 50".into(), theme::WARN));
+        assert_eq!(
+            find(&StatusSnapshot { id: 2, ..later }),
+            (LATE, "5 of 150".into(), theme::WARN),
+            "of another engine none was seen"
+        );
     }
 
     #[test]

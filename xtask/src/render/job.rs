@@ -164,17 +164,20 @@ fn set_params(instance: &mut Instance, args: &RenderArgs) -> Result<BTreeMap<Str
     Ok(shown)
 }
 
-/// Whether the numbers that two texts begin with differ by more than the second one's last digit: what showing it loses.
+/// Whether the numbers that two texts begin with differ by more than the second one's last digit: what showing it loses. Seconds may be shown as
+/// milliseconds, and where there is one side of zero alone a number may be written without its sign.
 fn is_another_number(given: &str, shown: &str) -> bool {
-    let digits = |text: &str| {
-        let digits = text.trim().trim_start_matches('+');
-        let end = digits.find(|c: char| !(c.is_ascii_digit() || "-.".contains(c))).unwrap_or(digits.len());
-        digits[..end].to_owned()
+    let parts = |text: &str| {
+        let text = text.trim().trim_start_matches('+').replace('\u{2212}', "-").replace(',', ".");
+        let end = text.find(|c: char| !(c.is_ascii_digit() || "-.".contains(c))).unwrap_or(text.len());
+        (text[..end].to_owned(), text[end..].trim().to_lowercase())
     };
-    let (given, shown) = (digits(given), digits(shown));
+    let ((given, given_unit), (shown, shown_unit)) = (parts(given), parts(shown));
     let num_decimals = shown.split_once('.').map_or(0, |(_, decimals)| decimals.len());
     let lost = 0.1_f64.powf(num_decimals as f64);
-    given.parse::<f64>().ok().zip(shown.parse::<f64>().ok()).is_some_and(|(given, shown)| (given - shown).abs() > lost)
+    let scale = if given_unit == "s" && shown_unit == "ms" { 1e3 } else { 1.0 };
+    let numbers = given.parse::<f64>().ok().zip(shown.parse::<f64>().ok());
+    numbers.is_some_and(|(given, shown)| ((scale * given).abs() - shown.abs()).abs() > lost)
 }
 
 fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered<()>) -> Report {
@@ -240,6 +243,16 @@ mod tests {
         assert!(is_another_number("1.3", "1.00") && is_another_number("12.2", "+12.0 dB"));
         assert!(!is_another_number("12", "+12.0 dB") && !is_another_number("99.7", "100%"));
         assert!(!is_another_number("-inf", "-inf dB") && !is_another_number("drums", "Drums"));
+        assert!(
+            !is_another_number("5s", "5000 ms")
+                && !is_another_number("0,5 s", "500 ms")
+                && is_another_number("6 s", "5000 ms")
+        );
+        assert!(
+            !is_another_number("-24 dB", "24.0 dB")
+                && is_another_number("-30", "24.0 dB")
+                && !is_another_number("60", "-60.0 dB")
+        );
     }
 
     #[test]

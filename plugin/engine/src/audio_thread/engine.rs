@@ -70,7 +70,7 @@ const LOWEST_HOST_RATE_HZ: f64 = 8_000.0;
 /// Why an engine, though it can be made, separates nothing at this rate.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "The host runs at {host_rate_hz} Hz; Underscore separates from {LOWEST_HOST_RATE_HZ} Hz up. The sound passes unchanged. Set \
+    "The host runs at {host_rate_hz} Hz; Underscore separates from {LOWEST_HOST_RATE_HZ} Hz up. Nothing is separated: each stem's output carries half of the sound. Set \
      the project to a higher sample rate."
 )]
 struct HostRateTooLow {

@@ -114,11 +114,17 @@ impl LoadMarks {
 
     fn held_back(&self, load: Load<'_>) -> HeldBack {
         let (what, often, without) = match load {
-            Load::Libtorch => ("libtorch".into(), "twice in a row", " The sound passes unchanged."),
+            Load::Libtorch => (
+                "libtorch".into(),
+                "twice in a row",
+                " Nothing is separated: each stem's output carries half of the sound.",
+            ),
             Load::Cuda => ("its driver".into(), "the last time", ""),
-            Load::Model(spec) => {
-                (format!("the model '{}'", spec.name), "twice in a row", " The sound passes unchanged.")
-            }
+            Load::Model(spec) => (
+                format!("the model '{}'", spec.name),
+                "twice in a row",
+                " Nothing is separated: each stem's output carries half of the sound.",
+            ),
         };
         let folder =
             self.folder.as_deref().map(|folder| format!(", or remove '{}' and restart the host", folder.display()));

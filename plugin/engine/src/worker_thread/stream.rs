@@ -274,8 +274,8 @@ impl<S: Separate> Stream<S> {
         };
         if trouble.goes_on(now) {
             self.status.set_unavailable(format!(
-                "The inference has been failing for {} seconds: {error}. The sound passes unchanged until it works again, which \
-                 is tried from time to time.",
+                "The inference has been failing for {} seconds: {error}. Nothing is separated until it works again, which \
+                 is tried from time to time: each stem's output carries half of the sound.",
                 trouble::LONGEST.as_secs()
             ));
         }
