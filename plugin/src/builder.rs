@@ -105,6 +105,7 @@ impl Builder {
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
         self.played.store(0, Ordering::Relaxed);
+        state.choose_worker();
         let engine = state.build(self.catalogue, &self.boards, host, key)?;
         let latency_samples = engine.latency_samples();
         let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz, host.max_block_samples);
@@ -163,6 +164,9 @@ impl Builder {
         let Some(active) = &mut state.active else { return };
         let latency_samples = engine.latency_samples();
         if active.supply.send(Box::new(engine)).is_ok() {
+            // An earlier wish is over: it may be had anew.
+            active.left_to_activation = None;
+            self.needs_restart.store(false, Ordering::Relaxed);
             active.newest = Some(key);
             active.latency_samples = latency_samples;
             active.is_taking_over = true;
@@ -226,6 +230,15 @@ impl Builder {
 }
 
 impl BuilderState {
+    /// Any will do where nothing plays, but for one that a driver or a disk does not let go of.
+    fn choose_worker(&mut self) {
+        let is_held_up = |idx: usize| self.workers[idx].is_held_up();
+        let other = (self.worker_idx + 1) % self.workers.len();
+        if is_held_up(self.worker_idx) && !is_held_up(other) {
+            self.worker_idx = other;
+        }
+    }
+
     fn build(
         &mut self,
         catalogue: &Catalogue,

@@ -14,6 +14,7 @@ use nice_plug::wrapper::clap::{
 };
 
 use crate::Underscore;
+use crate::render_told::RenderTold;
 use block_guard::BlockGuard;
 
 /// Of the one plugin there is.
@@ -48,8 +49,10 @@ unsafe extern "C" fn create_plugin(
     if plugin_id.is_null() || unsafe { CStr::from_ptr(plugin_id) } != descriptor().clap_id() {
         return std::ptr::null();
     }
+    let render_told = RenderTold::offer();
     // SAFETY: the host gives itself. The reference that the wrapper takes back when it is destroyed is this one.
-    BlockGuard::install(unsafe { (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr() })
+    let plugin = unsafe { (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr() };
+    BlockGuard::install(plugin, render_told)
 }
 
 extern "C" fn init(_plugin_path: *const c_char) -> bool {

@@ -23,6 +23,7 @@ pub mod model;
 pub mod params;
 pub mod query;
 pub mod question;
+pub mod render_told;
 pub mod separation;
 mod spare_buses;
 pub mod state;
@@ -43,6 +44,7 @@ use meters::Meters;
 use mixer::Mixer;
 use params::UnderscoreParams;
 use question::{QuestionParams, Switches};
+use render_told::RenderTold;
 use separation::Separation;
 
 /// Counts allocations on the audio thread, in shipped builds too; see [`diagnostics`].
@@ -59,6 +61,7 @@ pub struct Underscore {
     active: Option<Active>,
     /// What stands between a VST3 host and the framework for this instance.
     bus_guard: Option<vst3::BusGuardOwner>,
+    render_told: Arc<RenderTold>,
 }
 
 /// What an activation sizes for its largest block.
@@ -69,7 +72,7 @@ struct Active {
     mixer: Mixer,
     num_channels: usize,
     max_block_samples: usize,
-    /// What the host said when it set up; see [`vst3::BusGuardOwner::render_mode`].
+    /// What the host said when it activated the plugin, for where it says nothing besides; see [`RenderTold`].
     render: RenderMode,
     switches: Switches,
 }
@@ -84,6 +87,7 @@ impl Default for Underscore {
             editor_state: editor::new_state(),
             active: None,
             bus_guard: vst3::BusGuardOwner::take_offered(),
+            render_told: RenderTold::take_offered(),
         }
     }
 }
@@ -164,6 +168,9 @@ impl Plugin for Underscore {
             render: render_mode(buffer_config.process_mode),
             switches: Switches::of(&self.params.question),
         });
+        if let Some(guard) = &self.bus_guard {
+            guard.note_activation();
+        }
         true
     }
 
@@ -192,8 +199,7 @@ impl Plugin for Underscore {
     ) -> ProcessStatus {
         let Some(active) = &mut self.active else { return ProcessStatus::Error("process without activate") };
         let start = Instant::now();
-        let of_block = self.bus_guard.as_ref().and_then(vst3::BusGuardOwner::render_mode);
-        let render = of_block.map_or(active.render, render_mode);
+        let render = self.render_told.get().map_or(active.render, render_mode);
         let meters = self.editor_state.is_open().then_some(&*self.meters);
         diagnostics::watch_allocations(|| active.process(&self.params, render, meters, buffer, aux));
         active.separation.note_process_us(start.elapsed().as_secs_f32() * 1e6);

@@ -88,6 +88,11 @@ impl Approach {
         }
     }
 
+    /// After a jump: of what it had heard nothing counts any more, and of what it is to hear neither engine has masks.
+    fn after_jump(latency_samples: usize, warm_up_samples: usize) -> Self {
+        Self { num_samples_to_fill: 0, ..Self::new(latency_samples, warm_up_samples) }
+    }
+
     /// Whether the engine may take over, after a block of `num_samples` in which it was in `state`; `is_in`: its masks are in as far as the
     /// current one's.
     fn heard(&mut self, num_samples: usize, state: State, is_in: bool) -> bool {
@@ -167,7 +172,7 @@ impl Separation {
         self.current.reset();
         if let Some(next) = &mut self.next {
             next.engine.reset();
-            next.approach = Approach::new(0, self.warm_up_samples);
+            next.approach = Approach::after_jump(next.engine.latency_samples(), self.warm_up_samples);
             let is_wanted = self.render == RenderMode::Offline || next.engine.status().state() != State::Loading;
             next.fade = Ramp::new(if is_wanted { 1.0 } else { 0.0 });
         }
@@ -355,6 +360,10 @@ mod tests {
         let mut in_silence = Approach::new(100, 150);
         let blocks = (0..100).take_while(|_| !heard(&mut in_silence, State::Running, false)).count();
         assert_eq!(blocks, 1 + 2 * LONGEST_WAIT_LATENCIES + 2);
+        // A jump while it loads: its masks are waited for all the same.
+        let mut jumped = Approach::after_jump(100, 150);
+        let blocks = (0..100).take_while(|_| !heard(&mut jumped, State::Running, false)).count();
+        assert_eq!(blocks, 2 * LONGEST_WAIT_LATENCIES + 2);
         let mut without_model = Approach::new(50, 150);
         assert!(heard(&mut without_model, State::Unavailable, false));
     }

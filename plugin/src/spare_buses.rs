@@ -2,6 +2,10 @@
 //!
 //! Hosts may leave auxiliary buses out, and most do until the user routes them. What nice-plug 0.4.2 makes of that is told in the guards of the two
 //! formats, which stand between it and the host.
+//!
+//! Others pass all, and one and the same memory wherever nothing is connected (Ardour), or inputs that lie where another bus is written to. The framework
+//! writes main outputs and clears the others before the plugin has read anything: so no two outputs share memory here, and what would be written over
+//! is copied first.
 
 use underscore_engine::touched_zeros;
 
@@ -29,6 +33,10 @@ impl Bus {
     }
 }
 
+/// Channels of all input buses, and of all output buses.
+const NUM_INPUT_CHANNELS: usize = NUM_INPUT_BUSES * MAX_CHANNELS;
+const NUM_OUTPUT_CHANNELS: usize = NUM_OUTPUT_BUSES * MAX_CHANNELS;
+
 /// Memory for the buses of one instance. Made in `activate`.
 pub struct SpareBuses {
     max_samples: usize,
@@ -39,8 +47,30 @@ pub struct SpareBuses {
     /// `[bus][channel]`
     sink_channels: [[*mut f32; MAX_CHANNELS]; NUM_OUTPUT_BUSES],
     silent_channels: [*mut f32; MAX_CHANNELS],
-    /// `[bus][channel]`: one channel of the host's, for the two that are declared.
-    doubled_channels: [[*mut f32; MAX_CHANNELS]; NUM_INPUT_BUSES],
+    /// One stretch of `max_samples` per channel of every input bus: what would be written over before it is read.
+    copies: Vec<f32>,
+    /// `[bus][channel]`: what is passed of a bus of which the host's channels are not passed as they are.
+    own_inputs: [[*mut f32; MAX_CHANNELS]; NUM_INPUT_BUSES],
+    /// `[bus][channel]`
+    own_outputs: [[*mut f32; MAX_CHANNELS]; NUM_OUTPUT_BUSES],
+}
+
+/// Whether two channels of `num_samples` share memory.
+fn overlap(a: *mut f32, b: *mut f32, num_samples: usize) -> bool {
+    a.addr().abs_diff(b.addr()) < num_samples * size_of::<f32>()
+}
+
+/// The channels of a bus.
+///
+/// # Safety
+/// There are as many as it says.
+unsafe fn channels_of(bus: &Bus) -> [*mut f32; MAX_CHANNELS] {
+    let mut found = [std::ptr::null_mut(); MAX_CHANNELS];
+    for (place, channel) in found.iter_mut().enumerate().take(bus.num_channels) {
+        // SAFETY: by the caller's word.
+        *channel = unsafe { *bus.channels.add(place) };
+    }
+    found
 }
 
 impl SpareBuses {
@@ -52,7 +82,9 @@ impl SpareBuses {
             sink: Vec::new(),
             sink_channels: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_OUTPUT_BUSES],
             silent_channels: [std::ptr::null_mut(); MAX_CHANNELS],
-            doubled_channels: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_INPUT_BUSES],
+            copies: Vec::new(),
+            own_inputs: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_INPUT_BUSES],
+            own_outputs: [[std::ptr::null_mut(); MAX_CHANNELS]; NUM_OUTPUT_BUSES],
         }
     }
 
@@ -68,7 +100,8 @@ impl SpareBuses {
         }
         self.max_samples = max_samples;
         self.silence = touched_zeros(max_samples);
-        self.sink = touched_zeros(max_samples * NUM_OUTPUT_BUSES * MAX_CHANNELS);
+        self.sink = touched_zeros(max_samples * NUM_OUTPUT_CHANNELS);
+        self.copies = touched_zeros(max_samples * NUM_INPUT_CHANNELS);
         self.silent_channels = [self.silence.as_mut_ptr(); MAX_CHANNELS];
         let mut stretches = self.sink.chunks_exact_mut(max_samples.max(1));
         for channel in self.sink_channels.iter_mut().flatten() {
@@ -77,18 +110,19 @@ impl SpareBuses {
     }
 
     /// A full set of the buses that are declared: those of the host where it has them, else silence and memory. Main buses have `num_main_channels`,
-    /// at most [`MAX_CHANNELS`], all others as many as that; what a host has beyond is left alone. Real-time safe.
+    /// at most [`MAX_CHANNELS`], all others as many as that; what a host has beyond is left alone. No output shares memory with another, nor with
+    /// an input, unless it is the main bus' own channel in its place. Real-time safe.
     ///
     /// # Safety
-    /// Of each bus there are as many channels as it says, or none at all.
+    /// Of each bus there are as many channels as it says, or none at all, and in each `num_samples`, for which there is memory here.
     pub unsafe fn complete(
         &mut self,
-        num_main_channels: usize,
+        (num_main_channels, num_samples): (usize, usize),
         input: impl Fn(usize) -> Option<Bus>,
         output: impl Fn(usize) -> Option<Bus>,
     ) -> ([Bus; NUM_INPUT_BUSES], [Bus; NUM_OUTPUT_BUSES]) {
         let declared = |place: usize| if place == 0 { num_main_channels } else { MAX_CHANNELS };
-        let inputs = std::array::from_fn(|place| {
+        let mut inputs = std::array::from_fn(|place| {
             let num_channels = declared(place);
             // SAFETY: by the caller's word.
             let has = |bus: &Bus, num_channels: usize| unsafe { bus.is_usable(num_channels) };
@@ -97,14 +131,14 @@ impl SpareBuses {
                 // The wrapper's layouts have stereo sidechains only, and hosts send mono all the same.
                 Some(bus) if has(&bus, 1) => {
                     // SAFETY: usable, so there is a pointer to its first channel.
-                    self.doubled_channels[place] = [unsafe { *bus.channels }; MAX_CHANNELS];
-                    Bus { channels: self.doubled_channels[place].as_mut_ptr(), num_channels }
+                    self.own_inputs[place] = [unsafe { *bus.channels }; MAX_CHANNELS];
+                    Bus { channels: self.own_inputs[place].as_mut_ptr(), num_channels }
                 }
                 // Silence of the block's own length: of a bus without channels the wrapper would pass on the last length it had.
                 _ => Bus { channels: self.silent_channels.as_mut_ptr(), num_channels },
             }
         });
-        let outputs = std::array::from_fn(|place| {
+        let mut outputs = std::array::from_fn(|place| {
             let num_channels = declared(place);
             match output(place) {
                 // SAFETY: by the caller's word.
@@ -112,7 +146,75 @@ impl SpareBuses {
                 _ => Bus { channels: self.sink_channels[place].as_mut_ptr(), num_channels },
             }
         });
+        // SAFETY: by the caller's word, and what is not the host's is here.
+        unsafe {
+            self.part(&mut outputs, num_samples);
+            self.rescue(&mut inputs, &outputs, num_samples);
+        }
         (inputs, outputs)
+    }
+
+    /// Gives each output memory of its own: of those that share it the first keeps it.
+    ///
+    /// # Safety
+    /// Of each bus there are as many channels as it says.
+    unsafe fn part(&mut self, outputs: &mut [Bus; NUM_OUTPUT_BUSES], num_samples: usize) {
+        let mut taken = [std::ptr::null_mut(); NUM_OUTPUT_CHANNELS];
+        let mut num_taken = 0;
+        for (place, bus) in outputs.iter_mut().enumerate() {
+            // SAFETY: by the caller's word.
+            let own = unsafe { channels_of(bus) };
+            let mut parted = own;
+            for (channel, spare) in parted.iter_mut().zip(self.sink_channels[place]).take(bus.num_channels) {
+                if taken[..num_taken].iter().any(|other| overlap(*other, *channel, num_samples)) {
+                    *channel = spare;
+                }
+                taken[num_taken] = *channel;
+                num_taken += 1;
+            }
+            if parted != own {
+                self.own_outputs[place] = parted;
+                bus.channels = self.own_outputs[place].as_mut_ptr();
+            }
+        }
+    }
+
+    /// Copies the inputs that an output would be written over.
+    ///
+    /// # Safety
+    /// Of each bus there are as many channels as it says, and in each `num_samples`, for which there is memory here.
+    unsafe fn rescue(
+        &mut self,
+        inputs: &mut [Bus; NUM_INPUT_BUSES],
+        outputs: &[Bus; NUM_OUTPUT_BUSES],
+        num_samples: usize,
+    ) {
+        for (place, bus) in inputs.iter_mut().enumerate() {
+            // SAFETY: by the caller's word.
+            let own = unsafe { channels_of(bus) };
+            let mut rescued = own;
+            for (channel_idx, channel) in rescued.iter_mut().enumerate().take(bus.num_channels) {
+                let is_written_over = outputs.iter().enumerate().any(|(output, bus)| {
+                    // SAFETY: by the caller's word.
+                    let channels = unsafe { channels_of(bus) };
+                    channels.iter().enumerate().take(bus.num_channels).any(|(idx, other)| {
+                        let is_in_place = place == 0 && output == 0 && idx == channel_idx && *other == *channel;
+                        !is_in_place && overlap(*other, *channel, num_samples)
+                    })
+                });
+                if is_written_over {
+                    let stretch = (place * MAX_CHANNELS + channel_idx) * self.max_samples;
+                    let copy = &mut self.copies[stretch..stretch + num_samples];
+                    // SAFETY: `num_samples` lie there by the caller's word, and none of the copies is the host's.
+                    unsafe { std::ptr::copy_nonoverlapping(*channel, copy.as_mut_ptr(), num_samples) };
+                    *channel = copy.as_mut_ptr();
+                }
+            }
+            if rescued != own {
+                self.own_inputs[place] = rescued;
+                bus.channels = self.own_inputs[place].as_mut_ptr();
+            }
+        }
     }
 }
 
@@ -139,11 +241,16 @@ mod tests {
         let mut mono = [right.as_mut_ptr()];
         let mut torn = [left.as_mut_ptr(), std::ptr::null_mut()];
         let (stereo, mono, torn) = (bus(&mut stereo), bus(&mut mono), bus(&mut torn));
+        let (mut out_left, mut out_right) = ([0.0_f32; LEN], [0.0_f32; LEN]);
+        let mut out = [out_left.as_mut_ptr(), out_right.as_mut_ptr()];
+        let out = bus(&mut out);
         let mut spare = SpareBuses::new();
         spare.resize(LEN);
         let mut inputs_of = |main: Option<Bus>, side: Option<Bus>| {
             // SAFETY: all of these live, and have as many channels as they say.
-            heard(unsafe { spare.complete(2, |place| [main, side][place], |place| (place == 0).then_some(stereo)) }.0)
+            heard(
+                unsafe { spare.complete((2, LEN), |place| [main, side][place], |place| (place == 0).then_some(out)) }.0,
+            )
         };
         assert_eq!(inputs_of(Some(stereo), Some(stereo)), [[0.25, 0.5], [0.25, 0.5]]);
         assert_eq!(inputs_of(Some(mono), Some(mono)), [[0.5, 0.5], [0.5, 0.5]]);
@@ -162,26 +269,96 @@ mod tests {
         spare.resize(LEN);
         for num_main_channels in [1, 2] {
             // SAFETY: it lives, and has as many channels as it says.
-            let (inputs, outputs) = unsafe { spare.complete(num_main_channels, |_| Some(six), |_| Some(six)) };
+            let (inputs, outputs) = unsafe { spare.complete((num_main_channels, LEN), |_| Some(six), |_| Some(six)) };
             assert_eq!(inputs.map(|bus| bus.num_channels), [num_main_channels, 2]);
             assert_eq!(outputs.map(|bus| bus.num_channels), [num_main_channels, 2, 2, 2, 2]);
         }
     }
 
+    /// So many channels, of which each is filled with its number and a half.
+    fn channels<const N: usize>(memory: &mut [[f32; LEN]; N]) -> [*mut f32; N] {
+        memory.iter_mut().enumerate().for_each(|(idx, channel)| channel.fill(idx as f32 + 0.5));
+        std::array::from_fn(|idx| memory[idx].as_mut_ptr())
+    }
+
+    fn pointers(buses: &[Bus]) -> Vec<*mut f32> {
+        // SAFETY: of each bus there are as many channels as it says.
+        buses.iter().flat_map(|bus| unsafe { channels_of(bus) }.into_iter().take(bus.num_channels)).collect()
+    }
+
+    fn share_nothing(channels: &[*mut f32]) -> bool {
+        let mut sorted = channels.to_vec();
+        sorted.sort_unstable();
+        sorted.windows(2).all(|pair| !overlap(pair[0], pair[1], LEN))
+    }
+
     #[test]
-    fn outputs_that_the_host_has_are_its_own_and_no_two_others_share_memory() {
-        let (mut left, mut right) = ([0.0_f32; LEN], [0.0_f32; LEN]);
-        let mut channels = [left.as_mut_ptr(), right.as_mut_ptr()];
-        let its = bus(&mut channels);
+    fn outputs_that_the_host_has_are_its_own_and_no_two_share_memory() {
+        let mut memory = [[0.0; LEN]; 6];
+        let its = channels(&mut memory);
+        let mut pairs = [[its[0], its[1]], [its[2], its[3]], [its[4], its[5]]];
+        let buses = pairs.each_mut().map(|pair| bus(pair));
         let mut spare = SpareBuses::new();
         spare.resize(LEN);
         // SAFETY: it lives, and has as many channels as it says.
-        let (_, outputs) = unsafe { spare.complete(2, |_| None, |place| (place % 2 == 0).then_some(its)) };
-        assert_eq!([outputs[0], outputs[2], outputs[4]], [its; 3]);
-        // SAFETY: two channels each, with memory behind both.
-        let of = |bus: Bus| [0, 1].map(|channel| unsafe { *bus.channels.add(channel) });
-        let mut places: Vec<_> = [outputs[1], outputs[3]].into_iter().flat_map(of).collect();
-        places.sort_unstable();
-        assert!(places.windows(2).all(|pair| pair[1] as usize - pair[0] as usize >= LEN * size_of::<f32>()));
+        let (_, outputs) =
+            unsafe { spare.complete((2, LEN), |_| None, |place| (place % 2 == 0).then(|| buses[place / 2])) };
+        assert_eq!([outputs[0], outputs[2], outputs[4]], buses);
+        assert!(share_nothing(&pointers(&outputs)));
+    }
+
+    #[test]
+    fn where_a_host_has_one_memory_for_all_that_is_not_connected_nothing_is_written_over() {
+        // As Ardour has it where a stem alone is connected: main and the other stems go to a scratch buffer.
+        let mut memory = [[0.0; LEN]; 5];
+        let [left, right, scratch, stem_left, stem_right] = channels(&mut memory);
+        let (mut input, mut nowhere, mut stem) = ([left, right], [scratch, scratch], [stem_left, stem_right]);
+        let (input, nowhere, stem) = (bus(&mut input), bus(&mut nowhere), bus(&mut stem));
+        let mut spare = SpareBuses::new();
+        spare.resize(LEN);
+        // SAFETY: all of it lives, and has as many channels as it says.
+        let (inputs, outputs) = unsafe {
+            spare.complete(
+                (2, LEN),
+                |place| (place == 0).then_some(input),
+                |place| Some(if place == 1 { stem } else { nowhere }),
+            )
+        };
+        assert_eq!((inputs[0], outputs[1]), (input, stem), "what is connected is the host's");
+        assert_eq!(pointers(&outputs)[0], scratch);
+        assert!(share_nothing(&[&pointers(&outputs)[..], &[left, right]].concat()));
+    }
+
+    #[test]
+    fn an_input_that_another_output_is_written_over_is_read_as_it_was() {
+        let mut memory = [[0.0; LEN]; 4];
+        let its = channels(&mut memory);
+        let given = |main: [usize; 2], side: [usize; 2], out: [usize; 2]| {
+            let [mut main, mut side, mut out] = [main, side, out].map(|places| places.map(|place| its[place]));
+            let (main, side, out) = (bus(&mut main), bus(&mut side), bus(&mut out));
+            let mut spare = SpareBuses::new();
+            spare.resize(LEN);
+            // SAFETY: all of it lives, and has as many channels as it says.
+            unsafe {
+                let (inputs, outputs) =
+                    spare.complete((2, LEN), |place| Some([main, side][place]), |place| (place == 0).then_some(out));
+                let before = heard(inputs);
+                let is_host_s: Vec<bool> = pointers(&inputs).iter().map(|channel| its.contains(channel)).collect();
+                let written = pointers(&outputs);
+                assert!(share_nothing(&written));
+                for (input, channel) in pointers(&inputs).iter().enumerate() {
+                    assert!(
+                        written.iter().enumerate().all(|(output, other)| (output == input && input < MAX_CHANNELS)
+                            || !overlap(*other, *channel, LEN))
+                    );
+                }
+                (before, is_host_s)
+            }
+        };
+        assert_eq!(given([0, 1], [2, 3], [0, 1]), ([vec![0.5, 1.5], vec![2.5, 3.5]], vec![true; 4]), "in place");
+        let crossed = given([0, 1], [2, 3], [1, 0]);
+        assert_eq!(crossed, ([vec![0.5, 1.5], vec![2.5, 3.5]], vec![false, false, true, true]));
+        let over_sidechain = given([0, 1], [2, 3], [2, 3]);
+        assert_eq!(over_sidechain, ([vec![0.5, 1.5], vec![2.5, 3.5]], vec![true, true, false, false]));
     }
 }

@@ -67,6 +67,24 @@ fn a_wish_that_is_withdrawn_in_time_costs_no_restart_and_may_come_again() {
     assert!(builder.take_needs_restart());
 }
 
+#[test]
+fn a_wish_that_another_model_came_between_is_told_to_the_host_again() {
+    let (builder, mut separation) = active();
+    builder.tend(key("c"));
+    assert!(builder.take_needs_restart());
+    choose_all(&builder, &mut separation, &["b"]);
+    let silence = vec![0.0; HOST.max_block_samples];
+    let start = std::time::Instant::now();
+    while !builder.take_needs_restart() {
+        assert!(start.elapsed().as_secs() < 20, "the host is not asked again");
+        // Where the one before is taking over still, the wish waits.
+        builder.tend(key("c"));
+        separation.process(&[&silence], &Settings::default(), |_| Question::default());
+    }
+    builder.tend(key("a"));
+    assert!(!builder.waits_for_host(key("c")));
+}
+
 /// Chooses one after the other, and processes until each is in use.
 fn choose_all(builder: &Builder, separation: &mut Separation, models: &[&'static str]) {
     let silence = vec![0.0; HOST.max_block_samples];

@@ -72,6 +72,9 @@ const IDLE_INTERVAL: Duration = Duration::from_millis(100);
 /// A call, and the opening of libtorch and a model, take less, unless something hangs or the disk is very slow.
 const LONGEST_END: Duration = Duration::from_secs(10);
 
+/// A model that is being opened for longer, libtorch included, is on a disk or in a driver that may never answer.
+const HELD_UP_AFTER: Duration = Duration::from_secs(5);
+
 /// Pause between two looks whether the thread has ended.
 const END_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -119,6 +122,8 @@ struct Mailbox {
     /// Newest first served: an assignment that was never begun is of no use once there is a newer one. That there is one is said
     /// nowhere else: a flag beside it would be behind it at times, and announce what the worker has taken already.
     next: Mutex<Option<Assignment>>,
+    /// Since when libtorch and a model are being opened, while they are.
+    opening_since: Mutex<Option<Instant>>,
     is_over: AtomicBool,
 }
 
@@ -129,6 +134,15 @@ impl Mailbox {
 
     fn take(&self) -> Option<Assignment> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn note_opening(&self, since: Option<Instant>) {
+        *self.opening_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    fn is_held_up(&self) -> bool {
+        let since = *self.opening_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() >= HELD_UP_AFTER)
     }
 }
 
@@ -190,6 +204,12 @@ impl Worker {
         self.waker().wake();
     }
 
+    /// Whether it has been opening a model for so long that it may never be done: what is assigned to it waits for that. Not for the audio thread.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        matches!(self.running.get(), Some(Some(running)) if running.mailbox.is_held_up())
+    }
+
     pub(crate) fn waker(&self) -> Waker {
         Waker(self.running().and_then(|running| running.thread.as_ref()).map(|thread| thread.thread().clone()))
     }
@@ -245,7 +265,12 @@ fn work(mailbox: &Mailbox) {
     let _fine_ticks = FineTicks::hold();
     let mut desk = Desk::new(Stream::open, Instant::now);
     while !mailbox.is_over.load(Ordering::Acquire) {
-        if let Some(pause) = desk.turn(mailbox.take()) {
+        let next = mailbox.take();
+        // Opening it is part of the turn.
+        mailbox.note_opening(next.as_ref().map(|_| Instant::now()));
+        let pause = desk.turn(next);
+        mailbox.note_opening(None);
+        if let Some(pause) = pause {
             std::thread::park_timeout(pause);
         }
     }
@@ -396,6 +421,18 @@ mod tests {
         mailbox.post(second);
         assert!(mailbox.take().is_some_and(|taken| Arc::ptr_eq(&taken.status, &newest)));
         assert!(mailbox.take().is_none());
+    }
+
+    #[test]
+    fn whoever_opens_a_model_for_long_is_held_up_until_it_is_done() {
+        let mailbox = Mailbox::default();
+        assert!(!mailbox.is_held_up(), "nothing to do");
+        mailbox.note_opening(Some(Instant::now()));
+        assert!(!mailbox.is_held_up(), "that takes a moment");
+        mailbox.note_opening(Instant::now().checked_sub(HELD_UP_AFTER));
+        assert!(mailbox.is_held_up());
+        mailbox.note_opening(None);
+        assert!(!mailbox.is_held_up());
     }
 
     #[test]

@@ -4,23 +4,31 @@
 //! does nothing at all where an auxiliary output is missing, and takes the time of an event for the end of a piece of the block, which beyond the
 //! block's own ends the host's process. A host that errs there is no reason to end it on air.
 //!
+//! A host may say at any time how it renders. The wrapper asks it for another activation then, which it may put off: the bounce would be live, or what
+//! plays after it would wait for every mask. So what it says is kept for the blocks that come: see [`RenderTold`].
+//!
 //! The host calls through a table of functions that an instance begins with, and gives the table's own address to each: the host is given a copy in
-//! which three are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
+//! which four are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
 
 use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::{null, null_mut};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap_sys::audio_buffer::clap_audio_buffer;
 use clap_sys::events::{CLAP_EVENT_TRANSPORT, clap_event_header, clap_event_transport, clap_input_events};
 use clap_sys::ext::audio_ports::{CLAP_EXT_AUDIO_PORTS, clap_audio_port_info, clap_plugin_audio_ports};
+use clap_sys::ext::render::{CLAP_EXT_RENDER, CLAP_RENDER_OFFLINE, clap_plugin_render, clap_plugin_render_mode};
 use clap_sys::process::{CLAP_PROCESS_ERROR, clap_process, clap_process_status};
+use nice_plug::prelude::ProcessMode;
 use nice_plug::wrapper::clap::clap_plugin;
 
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
+use crate::render_told::RenderTold;
 use crate::spare_buses::{Bus, SpareBuses};
 
 /// Bytes of the largest event of the interface's own, and more.
@@ -36,20 +44,23 @@ pub struct BlockGuard {
     /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
     table: clap_plugin,
     original: *const clap_plugin,
+    render_told: Arc<RenderTold>,
     /// Of the thread that activates, and then of the one that processes: of whoever has set `is_in_use`.
     block: UnsafeCell<Block>,
     is_in_use: AtomicBool,
 }
 
 impl BlockGuard {
-    /// Stands between the host and `original`, which nobody else has seen yet, until the host destroys it.
-    pub fn install(original: *const clap_plugin) -> *const clap_plugin {
+    /// Stands between the host and `original`, which nobody else has seen yet and which reads `render_told`, until the host destroys it.
+    pub fn install(original: *const clap_plugin, render_told: Arc<RenderTold>) -> *const clap_plugin {
         // SAFETY: an instance that was just made.
         let mut table = unsafe { *original };
         table.destroy = Some(destroy);
         table.activate = Some(activate);
         table.process = Some(process);
-        let guard = Self { table, original, block: UnsafeCell::new(Block::new()), is_in_use: AtomicBool::new(false) };
+        table.get_extension = Some(get_extension);
+        let (block, is_in_use) = (UnsafeCell::new(Block::new()), AtomicBool::new(false));
+        let guard = Self { table, original, render_told, block, is_in_use };
         Box::into_raw(Box::new(guard)).cast()
     }
 
@@ -105,6 +116,47 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
             std::thread::sleep(TRY_INTERVAL);
         }
         true
+    }
+}
+
+unsafe extern "C" fn get_extension(table: *const clap_plugin, id: *const c_char) -> *const c_void {
+    // SAFETY: the host gives what it was given, and a name.
+    unsafe {
+        let original = BlockGuard::of(table).original;
+        let found = (*original).get_extension.map_or(null(), |get| get(original, id));
+        if !found.is_null() && CStr::from_ptr(id) == CLAP_EXT_RENDER { (&raw const RENDER).cast() } else { found }
+    }
+}
+
+static RENDER: clap_plugin_render =
+    clap_plugin_render { has_hard_realtime_requirement: Some(has_hard_realtime_requirement), set: Some(set_render) };
+
+/// The wrapper's own table.
+///
+/// # Safety
+/// `plugin` is an instance that lives.
+unsafe fn wrapper_s_render<'a>(plugin: *const clap_plugin) -> Option<&'a clap_plugin_render> {
+    // SAFETY: by the caller's word; an extension is null or what its name says, and lives as long as the instance.
+    unsafe { (*plugin).get_extension?(plugin, CLAP_EXT_RENDER.as_ptr()).cast::<clap_plugin_render>().as_ref() }
+}
+
+unsafe extern "C" fn has_hard_realtime_requirement(table: *const clap_plugin) -> bool {
+    // SAFETY: the host gives what it was given.
+    unsafe {
+        let original = BlockGuard::of(table).original;
+        wrapper_s_render(original)
+            .and_then(|render| render.has_hard_realtime_requirement)
+            .is_some_and(|has| has(original))
+    }
+}
+
+unsafe extern "C" fn set_render(table: *const clap_plugin, mode: clap_plugin_render_mode) -> bool {
+    // SAFETY: the host gives what it was given.
+    unsafe {
+        let guard = BlockGuard::of(table);
+        let is_offline = mode == CLAP_RENDER_OFFLINE;
+        guard.render_told.set_up(if is_offline { ProcessMode::Offline } else { ProcessMode::Realtime });
+        wrapper_s_render(guard.original).and_then(|render| render.set).is_some_and(|set| set(guard.original, mode))
     }
 }
 
@@ -199,8 +251,9 @@ impl Block {
             return inputs.len() >= NUM_INPUT_BUSES && outputs.len() >= NUM_OUTPUT_BUSES;
         }
         let (input, output) = (|place: usize| inputs.get(place).map(bus), |place: usize| outputs.get(place).map(bus));
-        // SAFETY: by the caller's word.
-        let (full_inputs, full_outputs) = unsafe { self.spare.complete(self.num_main_channels, input, output) };
+        let sizes = (self.num_main_channels, block.frames_count as usize);
+        // SAFETY: by the caller's word; there is memory for as many samples.
+        let (full_inputs, full_outputs) = unsafe { self.spare.complete(sizes, input, output) };
         for (own, full) in self.inputs.iter_mut().zip(full_inputs).chain(self.outputs.iter_mut().zip(full_outputs)) {
             (own.data32, own.channel_count) = (full.channels, full.num_channels as u32);
         }
@@ -283,11 +336,12 @@ unsafe extern "C" fn get(list: *const clap_input_events, index: u32) -> *const c
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::c_void;
-
     use clap_sys::events::clap_event_param_value;
+    use clap_sys::ext::render::CLAP_RENDER_REALTIME;
+    use nice_plug::wrapper::clap::{CLAP_VERSION, Wrapper, clap_host};
 
     use super::*;
+    use crate::Underscore;
 
     /// A host's list of values at these times.
     struct List(Vec<clap_event_param_value>);
@@ -302,6 +356,51 @@ mod tests {
         // SAFETY: the context is a list that lives.
         let list = unsafe { &*(*list).ctx.cast::<List>() };
         list.0.get(index as usize).map_or(null(), |event| std::ptr::from_ref(event).cast())
+    }
+
+    unsafe extern "C" fn no_extension(_: *const clap_host, _: *const c_char) -> *const c_void {
+        null()
+    }
+
+    unsafe extern "C" fn no_answer(_: *const clap_host) {}
+
+    #[test]
+    fn what_a_host_says_of_its_rendering_is_kept_for_the_blocks_that_come() {
+        let host = clap_host {
+            clap_version: CLAP_VERSION,
+            host_data: null_mut(),
+            name: c"a host".as_ptr(),
+            vendor: c"".as_ptr(),
+            url: c"".as_ptr(),
+            version: c"".as_ptr(),
+            get_extension: Some(no_extension),
+            request_restart: Some(no_answer),
+            request_process: Some(no_answer),
+            request_callback: Some(no_answer),
+        };
+        let told = RenderTold::offer();
+        // SAFETY: calls as a host makes them, on one thread; the host lives as long as the instance.
+        unsafe {
+            let instance = (*Arc::into_raw(Wrapper::<Underscore>::new(&raw const host))).clap_plugin.as_ptr();
+            let table = BlockGuard::install(instance, told.clone());
+            assert!((*table).init.is_some_and(|init| init(table)));
+            assert_eq!(told.get(), None);
+            let get = (*table).get_extension.expect("a table of extensions");
+            let render = get(table, CLAP_EXT_RENDER.as_ptr()).cast::<clap_plugin_render>().as_ref().expect("a mode");
+            assert_eq!(render.has_hard_realtime_requirement.map(|has| has(table)), Some(false));
+            for (mode, expected) in
+                [(CLAP_RENDER_OFFLINE, ProcessMode::Offline), (CLAP_RENDER_REALTIME, ProcessMode::Realtime)]
+            {
+                assert_eq!(render.set.map(|set| set(table, mode)), Some(true));
+                assert_eq!(told.get(), Some(expected));
+            }
+            let ports = get(table, CLAP_EXT_AUDIO_PORTS.as_ptr());
+            assert_eq!(
+                ports,
+                (*instance).get_extension.map_or(null(), |get| get(instance, CLAP_EXT_AUDIO_PORTS.as_ptr()))
+            );
+            (*table).destroy.expect("an end")(table);
+        }
     }
 
     #[test]

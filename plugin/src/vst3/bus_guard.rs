@@ -9,7 +9,7 @@
 //! would be called real time, and playback after it offline. So it is told twice.
 //!
 //! The mode that a block is given with the wrapper does not pass on at all, and there are hosts that set up once and bounce by it (Ardour's
-//! export, JUCE's where rate and block stay as they are). It is kept here: see [`BusGuardOwner::render_mode`].
+//! export, JUCE's where rate and block stay as they are). It is kept: see [`RenderTold`].
 //!
 //! The interception is one vtable: COM objects are called through a pointer to a table of functions, and the object's pointer
 //! for `IAudioProcessor` is set to a copy of its table with two functions replaced. The copy is the head of a [`BusGuard`], so
@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nice_plug::prelude::{AsyncExecutor, ProcessMode};
 use nice_plug::wrapper::vst3::Wrapper;
@@ -29,7 +29,7 @@ use nice_plug::wrapper::vst3::vst3::ComWrapper;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
     AudioBusBuffers, AudioBusBuffers__type0, IAudioProcessor, IAudioProcessorVtbl, ProcessData, ProcessSetup,
 };
-use nice_plug::wrapper::vst3::vst3::Steinberg::{kResultOk, tresult};
+use nice_plug::wrapper::vst3::vst3::Steinberg::{kNotInitialized, kResultOk, tresult};
 
 #[cfg(target_os = "linux")]
 use super::window_guard::WindowGuard;
@@ -37,9 +37,12 @@ use crate::Underscore;
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::params::UnderscoreParams;
+use crate::render_told::RenderTold;
 use crate::spare_buses::{Bus, SpareBuses};
 
-pub use modes::{BOUNCES, PLAYS, PREFETCHES};
+#[cfg(test)]
+pub use modes::PLAYS;
+pub use modes::{BOUNCES, PREFETCHES};
 
 /// The interface's modes, in the type of the fields that hold them.
 #[allow(
@@ -50,6 +53,7 @@ pub use modes::{BOUNCES, PLAYS, PREFETCHES};
 mod modes {
     use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::ProcessModes_;
 
+    #[cfg(test)]
     pub const PLAYS: i32 = ProcessModes_::kRealtime as i32;
     pub const PREFETCHES: i32 = ProcessModes_::kPrefetch as i32;
     pub const BOUNCES: i32 = ProcessModes_::kOffline as i32;
@@ -67,7 +71,9 @@ pub struct BusGuard {
     vtbl: UnsafeCell<MaybeUninit<IAudioProcessorVtbl>>,
     original: Cell<*const IAudioProcessorVtbl>,
     buses: UnsafeCell<Buses>,
-    block_mode: BlockMode,
+    render_told: Arc<RenderTold>,
+    /// Whether the plugin was activated at all: before that the wrapper has nothing to process with, and ends the host.
+    was_activated: AtomicBool,
     /// The rate that was set up last, Hz.
     #[cfg(target_os = "linux")]
     rate_hz: Cell<f32>,
@@ -75,35 +81,12 @@ pub struct BusGuard {
     window: OnceLock<Arc<WindowGuard>>,
 }
 
-/// The mode that blocks are given with. A host that leaves it at real time, its zero, may never have written it: it is believed from the first block
-/// on that says another one.
-struct BlockMode(AtomicI32);
-
-impl BlockMode {
-    const UNTOLD: i32 = -1;
-
-    const fn new() -> Self {
-        Self(AtomicI32::new(Self::UNTOLD))
-    }
-
-    fn forget(&self) {
-        self.0.store(Self::UNTOLD, Ordering::Relaxed);
-    }
-
-    fn note(&self, mode: i32) {
-        if mode != PLAYS || self.0.load(Ordering::Relaxed) != Self::UNTOLD {
-            self.0.store(mode, Ordering::Relaxed);
-        }
-    }
-
-    /// None where the host has not said any.
-    fn get(&self) -> Option<ProcessMode> {
-        match self.0.load(Ordering::Relaxed) {
-            Self::UNTOLD => None,
-            BOUNCES => Some(ProcessMode::Offline),
-            PREFETCHES => Some(ProcessMode::Buffered),
-            _ => Some(ProcessMode::Realtime),
-        }
+/// As the framework has it.
+fn process_mode(of: i32) -> ProcessMode {
+    match of {
+        BOUNCES => ProcessMode::Offline,
+        PREFETCHES => ProcessMode::Buffered,
+        _ => ProcessMode::Realtime,
     }
 }
 
@@ -134,11 +117,10 @@ impl BusGuardOwner {
         let _ = (params, tasks);
     }
 
-    /// The mode of the block that is processed just now, where the host tells it block by block; else that of the setup holds. Real-time safe.
-    #[must_use]
-    pub fn render_mode(&self) -> Option<ProcessMode> {
+    /// The plugin was activated: blocks may come.
+    pub fn note_activation(&self) {
         // SAFETY: the owner keeps it alive.
-        unsafe { self.0.as_ref() }.block_mode.get()
+        unsafe { self.0.as_ref() }.was_activated.store(true, Ordering::Release);
     }
 
     /// Waits until the framework has done what blocks left it to do: a task that outlives its instance ends the thread of them all.
@@ -168,7 +150,8 @@ impl BusGuard {
             vtbl: UnsafeCell::new(MaybeUninit::uninit()),
             original: Cell::new(std::ptr::null()),
             buses: UnsafeCell::new(Buses::new()),
-            block_mode: BlockMode::new(),
+            render_told: RenderTold::offer(),
+            was_activated: AtomicBool::new(false),
             #[cfg(target_os = "linux")]
             rate_hz: Cell::new(0.0),
             #[cfg(target_os = "linux")]
@@ -261,14 +244,15 @@ impl Buses {
     /// Points `data` to a full set of buses.
     ///
     /// # Safety
-    /// The buses of `data` are as many as it says, and each has as many channels.
+    /// The buses of `data` are as many as it says, each has as many channels, and there is spare memory for its samples.
     unsafe fn complete(&mut self, data: &mut ProcessData) {
         // SAFETY: as many as the data says, by the caller's word.
         let (inputs, outputs) = unsafe { (buses(data.inputs, data.numInputs), buses(data.outputs, data.numOutputs)) };
         let num_main_channels = outputs.first().map_or(0, |main| bus(main).num_channels.min(MAX_CHANNELS));
+        let sizes = (num_main_channels, usize::try_from(data.numSamples).unwrap_or(0));
         let (input, output) = (|place: usize| inputs.get(place).map(bus), |place: usize| outputs.get(place).map(bus));
-        // SAFETY: by the caller's word.
-        let (full_inputs, full_outputs) = unsafe { self.spare.complete(num_main_channels, input, output) };
+        // SAFETY: by the caller's word; there is memory for as many samples.
+        let (full_inputs, full_outputs) = unsafe { self.spare.complete(sizes, input, output) };
         let flags = |own: &[AudioBusBuffers], place: usize, full: Bus| {
             own.get(place).filter(|own| bus(own).channels == full.channels).map_or(0, |own| own.silenceFlags)
         };
@@ -315,8 +299,7 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
     unsafe {
         let guard = BusGuard::of(this);
         if let Some(setup) = setup.as_ref() {
-            // What was said before is over.
-            guard.block_mode.forget();
+            guard.render_told.set_up(process_mode(setup.processMode));
             (*guard.buses.get()).spare.resize(usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0));
             #[cfg(target_os = "linux")]
             guard.rate_hz.set(setup.sampleRate as f32);
@@ -336,7 +319,10 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
         let original = (*guard.original.get()).process;
         let process = |this, data: *mut ProcessData| guard.in_block(&mut *data, |data| original(this, data));
         let Some(mut own) = data.as_ref().copied() else { return original(this, data) };
-        guard.block_mode.note(own.processMode);
+        if !guard.was_activated.load(Ordering::Acquire) {
+            return kNotInitialized;
+        }
+        guard.render_told.note_block(process_mode(own.processMode));
         let full = &mut *guard.buses.get();
         let main = buses(own.outputs, own.numOutputs).first().map(bus);
         let has_main = main.is_some_and(|main| main.is_usable(main.num_channels));
@@ -386,32 +372,30 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_of_a_block_is_believed_once_a_host_has_said_another_one_than_its_zero() {
-        let told = BlockMode::new();
-        let after = |mode| {
-            told.note(mode);
-            told.get()
-        };
-        let modes = [PLAYS, PLAYS, BOUNCES, PLAYS, PREFETCHES, BOUNCES].map(after);
-        let (plays, bounces) = (Some(ProcessMode::Realtime), Some(ProcessMode::Offline));
-        assert_eq!(modes, [None, None, bounces, plays, Some(ProcessMode::Buffered), bounces]);
-    }
-
-    #[test]
-    fn a_host_that_bounces_by_its_blocks_alone_is_heard() {
+    fn a_host_that_bounces_by_its_blocks_alone_is_heard_and_one_that_sets_up_again_while_it_is_active() {
         let instance = double::instance();
         let processor = instance.as_com_ref::<IAudioProcessor>().expect("an audio processor");
+        let component = instance.as_com_ref::<IComponent>().expect("a component");
         // SAFETY: calls as a host makes them, on one thread; of plain data without buses and samples nothing is read, and the guard lives.
         unsafe {
-            let mut setup = double::setup(PLAYS, 512);
-            assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
+            let told = BusGuard::of(processor.as_ptr()).render_told.clone();
             let mut data: ProcessData = std::mem::zeroed();
             data.processMode = BOUNCES;
-            processor.process(&raw mut data);
-            let guard = BusGuard::of(processor.as_ptr());
-            assert_eq!(guard.block_mode.get(), Some(ProcessMode::Offline));
-            assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
-            assert_eq!(guard.block_mode.get(), None, "a setup says it anew");
+            assert_eq!(processor.process(&raw mut data), kNotInitialized, "nothing was set up");
+            let [mut plays, mut bounces] = [PLAYS, BOUNCES].map(|mode| double::setup(mode, 512));
+            assert_eq!(processor.setupProcessing(&raw mut plays), kResultOk);
+            assert_eq!(processor.process(&raw mut data), kNotInitialized, "nothing is active");
+            assert_eq!(component.setActive(1), kResultOk);
+            assert_eq!(processor.setupProcessing(&raw mut bounces), kResultOk);
+            assert_eq!(told.get(), Some(ProcessMode::Offline), "without another activation");
+            assert_eq!(processor.setupProcessing(&raw mut plays), kResultOk);
+            data.processMode = PLAYS;
+            assert_eq!(processor.process(&raw mut data), kResultOk);
+            assert_eq!(told.get(), Some(ProcessMode::Realtime));
+            data.processMode = BOUNCES;
+            assert_eq!(processor.process(&raw mut data), kResultOk);
+            assert_eq!(told.get(), Some(ProcessMode::Offline));
+            assert_eq!(component.setActive(0), kResultOk);
         }
     }
 }

@@ -144,6 +144,8 @@ pub struct Engine {
     /// `[channel]`: the input, back to the frame that is due and to what comes out of the delay.
     history: Vec<History>,
     pace: Pace,
+    /// What the host said of the last block.
+    render_before: RenderMode,
     status: Arc<EngineStatus>,
     latency: Latency,
     host_rate_hz: f64,
@@ -240,6 +242,7 @@ impl Engine {
             capture,
             history: (0..num_channels).map(|_| History::new(history_samples)).collect(),
             pace: pace_of(&latency, config),
+            render_before: RenderMode::RealTime,
             status,
             latency,
             host_rate_hz,
@@ -351,6 +354,11 @@ impl Engine {
     pub fn process(&mut self, input: &[&[f32]], settings: &Settings) -> Stems<'_> {
         let num_samples = input.iter().map(|channel| channel.len()).min().unwrap_or(0).min(self.max_block_samples);
         let block_s = num_samples as f64 / self.host_rate_hz;
+        if self.render_before != settings.render {
+            self.render_before = settings.render;
+            // By how much the bounce was ahead says nothing of the host that plays on.
+            self.pace.reset();
+        }
         self.pace.note_piece(Instant::now(), block_s);
         let is_loading = self.status.state() == State::Loading;
         let longest_wait = match settings.render {

@@ -290,6 +290,24 @@ fn a_rate_that_is_too_low_is_told_with_what_to_do_and_the_lowest_one_is_not() {
     }
 }
 
+#[test]
+fn a_host_that_plays_on_after_a_bounce_that_it_told_of_is_not_taken_for_one_that_still_bounces() {
+    let config = config(1, 512);
+    let (mut engine, _worker) = engine_and_worker(&config);
+    engine.pace = Pace::new(0.08, 512.0 / RATE_HZ);
+    let silence = [0.0; 512];
+    let is_ahead_after = |engine: &mut Engine, render: RenderMode| {
+        // Digital silence: no mask is waited for.
+        engine.process(&[&silence], &Settings { render, ..Settings::default() });
+        engine.pace.is_ahead()
+    };
+    for _ in 0..100 {
+        is_ahead_after(&mut engine, RenderMode::Offline);
+    }
+    assert!(engine.pace.is_ahead(), "a second of sound in no time");
+    assert!(!is_ahead_after(&mut engine, RenderMode::RealTime));
+}
+
 /// A mask that is another one for nearly every spectrum, between 0 and 1.
 fn mask_by_spectrum(spectrum: &[f32]) -> f32 {
     (spectrum.iter().map(|value| value.abs()).sum::<f32>() * 0.37).fract()

@@ -50,7 +50,8 @@ impl Listener {
         }
         for board in self.boards.iter() {
             if let Some((ticket, recording)) = board.take_offer() {
-                board.answer(ticket, self.kept_of(&recording, model));
+                let unanswered = Unanswered { board, ticket };
+                unanswered.answer(self.kept_of(&recording, model));
                 return true;
             }
         }
@@ -155,6 +156,28 @@ fn spectrum(samples: &[Vec<f32>], grid: Grid, num_bins: usize, num_frames: usize
     Some(frames)
 }
 
+/// An offer that was taken off its board, which outlives the worker: where listening to it ends in a fault, nobody is to wait for it.
+struct Unanswered<'a> {
+    board: &'a QueryBoard,
+    ticket: u64,
+}
+
+impl Unanswered<'_> {
+    fn answer(self, answer: Result<KeptExample, String>) {
+        self.board.answer(self.ticket, answer);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.board.answer(
+            self.ticket,
+            Err("The file could not be listened to, by a fault of Underscore: take another.".into()),
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +229,20 @@ mod tests {
         println!("largest difference {largest:.3} of {:.3}", expected[128]);
         // The tone's phase is another one.
         assert!(largest < 0.01 * expected[128]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_file_that_could_not_be_listened_to_by_a_fault() {
+        let board = QueryBoard::default();
+        board.offer(Recording::new("hum".into(), vec![vec![0.5; 100]], 48_000.0));
+        let (ticket, _) = board.take_offer().expect("an offer");
+        assert!(board.has_offer());
+        let fault = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _unanswered = Unanswered { board: &board, ticket };
+            panic!("a fault");
+        }));
+        assert!(fault.is_err() && !board.has_offer());
+        assert!(board.refusal().is_some_and(|why| why.contains("fault")));
     }
 
     #[test]
