@@ -51,8 +51,10 @@ unsafe extern "C" fn create_plugin(
     }
     let render_told = RenderTold::offer();
     // SAFETY: the host gives itself. The reference that the wrapper takes back when it is destroyed is this one.
-    let plugin = unsafe { (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr() };
-    BlockGuard::install(plugin, render_told)
+    unsafe {
+        let plugin = (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr();
+        BlockGuard::install(plugin, render_told)
+    }
 }
 
 extern "C" fn init(_plugin_path: *const c_char) -> bool {

@@ -14,6 +14,7 @@ pub mod block;
 pub mod builder;
 pub mod buses;
 pub mod choices;
+mod claimed;
 pub mod clap;
 pub mod diagnostics;
 pub mod editor;

@@ -37,6 +37,19 @@ impl Bus {
 const NUM_INPUT_CHANNELS: usize = NUM_INPUT_BUSES * MAX_CHANNELS;
 const NUM_OUTPUT_CHANNELS: usize = NUM_OUTPUT_BUSES * MAX_CHANNELS;
 
+/// What a block of the host's is to be processed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// These, all that are declared.
+    Full([Bus; NUM_INPUT_BUSES], [Bus; NUM_OUTPUT_BUSES]),
+    /// Its own: it is longer than was announced, and has all of them.
+    AsItIs,
+    /// Nothing: it is longer than was announced, and there is no memory for what it lacks.
+    TooLong,
+    /// Params and events alone: there is no main output to write to.
+    NoMain,
+}
+
 /// Memory for the buses of one instance. Made in `activate`.
 pub struct SpareBuses {
     max_samples: usize,
@@ -88,11 +101,6 @@ impl SpareBuses {
         }
     }
 
-    /// The longest block that there is memory for, samples.
-    pub fn max_samples(&self) -> usize {
-        self.max_samples
-    }
-
     /// Memory for so many samples. What there is stays where it is enough: there are hosts that set up while they process, to change the mode.
     pub fn resize(&mut self, max_samples: usize) {
         if max_samples <= self.max_samples {
@@ -114,13 +122,27 @@ impl SpareBuses {
     /// an input, unless it is the main bus' own channel in its place. Real-time safe.
     ///
     /// # Safety
-    /// Of each bus there are as many channels as it says, or none at all, and in each `num_samples`, for which there is memory here.
+    /// Of each bus there are as many channels as it says, or none at all, and in each `num_samples`.
     pub unsafe fn complete(
         &mut self,
         (num_main_channels, num_samples): (usize, usize),
         input: impl Fn(usize) -> Option<Bus>,
         output: impl Fn(usize) -> Option<Bus>,
-    ) -> ([Bus; NUM_INPUT_BUSES], [Bus; NUM_OUTPUT_BUSES]) {
+    ) -> Fit {
+        // SAFETY: by the caller's word.
+        let has = |bus: Option<Bus>, num_channels: usize| bus.is_some_and(|bus| unsafe { bus.is_usable(num_channels) });
+        if !has(output(0), num_main_channels) {
+            return Fit::NoMain;
+        }
+        if num_samples > self.max_samples {
+            let has_all = (0..NUM_INPUT_BUSES).map(&input).chain((0..NUM_OUTPUT_BUSES).map(&output)).enumerate().all(
+                |(idx, bus)| {
+                    let is_main = idx == 0 || idx == NUM_INPUT_BUSES;
+                    has(bus, if is_main { num_main_channels } else { MAX_CHANNELS })
+                },
+            );
+            return if has_all { Fit::AsItIs } else { Fit::TooLong };
+        }
         let declared = |place: usize| if place == 0 { num_main_channels } else { MAX_CHANNELS };
         let mut inputs = std::array::from_fn(|place| {
             let num_channels = declared(place);
@@ -151,7 +173,7 @@ impl SpareBuses {
             self.part(&mut outputs, num_samples);
             self.rescue(&mut inputs, &outputs, num_samples);
         }
-        (inputs, outputs)
+        Fit::Full(inputs, outputs)
     }
 
     /// Gives each output memory of its own: of those that share it the first keeps it.
@@ -230,6 +252,14 @@ mod tests {
         buses.map(|bus| (0..bus.num_channels).map(|channel| unsafe { **bus.channels.add(channel) }).collect())
     }
 
+    /// The buses of a block that has a main output and is no longer than was announced.
+    fn full(fit: Fit) -> ([Bus; NUM_INPUT_BUSES], [Bus; NUM_OUTPUT_BUSES]) {
+        match fit {
+            Fit::Full(inputs, outputs) => (inputs, outputs),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn bus(channels: &mut [*mut f32]) -> Bus {
         Bus { channels: channels.as_mut_ptr(), num_channels: channels.len() }
     }
@@ -249,7 +279,10 @@ mod tests {
         let mut inputs_of = |main: Option<Bus>, side: Option<Bus>| {
             // SAFETY: all of these live, and have as many channels as they say.
             heard(
-                unsafe { spare.complete((2, LEN), |place| [main, side][place], |place| (place == 0).then_some(out)) }.0,
+                full(unsafe {
+                    spare.complete((2, LEN), |place| [main, side][place], |place| (place == 0).then_some(out))
+                })
+                .0,
             )
         };
         assert_eq!(inputs_of(Some(stereo), Some(stereo)), [[0.25, 0.5], [0.25, 0.5]]);
@@ -261,6 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_is_longer_than_was_announced_is_the_host_s_own_or_none_and_one_without_a_main_output_is_none() {
+        let mut memory = [[0.0; LEN]; 2];
+        let mut pair = channels(&mut memory);
+        let its = bus(&mut pair);
+        let mut spare = SpareBuses::new();
+        spare.resize(LEN - 1);
+        // SAFETY: it lives, and has as many channels as it says.
+        let mut fit = |num_samples: usize, has_all: bool, has_main: bool| unsafe {
+            let output = |place: usize| (if place == 0 { has_main } else { has_all }).then_some(its);
+            spare.complete((2, num_samples), |_| Some(its), output)
+        };
+        assert_eq!(fit(LEN, true, true), Fit::AsItIs);
+        assert_eq!(fit(LEN, false, true), Fit::TooLong);
+        assert_eq!([fit(LEN, true, false), fit(1, true, false)], [Fit::NoMain; 2]);
+        assert!(matches!(fit(LEN - 1, false, true), Fit::Full(..)));
+    }
+
+    #[test]
     fn channels_beyond_those_that_are_declared_are_left_alone() {
         let mut samples = [0.25_f32; LEN];
         let mut many = [samples.as_mut_ptr(); 6];
@@ -269,7 +320,8 @@ mod tests {
         spare.resize(LEN);
         for num_main_channels in [1, 2] {
             // SAFETY: it lives, and has as many channels as it says.
-            let (inputs, outputs) = unsafe { spare.complete((num_main_channels, LEN), |_| Some(six), |_| Some(six)) };
+            let (inputs, outputs) =
+                full(unsafe { spare.complete((num_main_channels, LEN), |_| Some(six), |_| Some(six)) });
             assert_eq!(inputs.map(|bus| bus.num_channels), [num_main_channels, 2]);
             assert_eq!(outputs.map(|bus| bus.num_channels), [num_main_channels, 2, 2, 2, 2]);
         }
@@ -302,7 +354,7 @@ mod tests {
         spare.resize(LEN);
         // SAFETY: it lives, and has as many channels as it says.
         let (_, outputs) =
-            unsafe { spare.complete((2, LEN), |_| None, |place| (place % 2 == 0).then(|| buses[place / 2])) };
+            full(unsafe { spare.complete((2, LEN), |_| None, |place| (place % 2 == 0).then(|| buses[place / 2])) });
         assert_eq!([outputs[0], outputs[2], outputs[4]], buses);
         assert!(share_nothing(&pointers(&outputs)));
     }
@@ -318,11 +370,11 @@ mod tests {
         spare.resize(LEN);
         // SAFETY: all of it lives, and has as many channels as it says.
         let (inputs, outputs) = unsafe {
-            spare.complete(
+            full(spare.complete(
                 (2, LEN),
                 |place| (place == 0).then_some(input),
                 |place| Some(if place == 1 { stem } else { nowhere }),
-            )
+            ))
         };
         assert_eq!((inputs[0], outputs[1]), (input, stem), "what is connected is the host's");
         assert_eq!(pointers(&outputs)[0], scratch);
@@ -340,8 +392,11 @@ mod tests {
             spare.resize(LEN);
             // SAFETY: all of it lives, and has as many channels as it says.
             unsafe {
-                let (inputs, outputs) =
-                    spare.complete((2, LEN), |place| Some([main, side][place]), |place| (place == 0).then_some(out));
+                let (inputs, outputs) = full(spare.complete(
+                    (2, LEN),
+                    |place| Some([main, side][place]),
+                    |place| (place == 0).then_some(out),
+                ));
                 let before = heard(inputs);
                 let is_host_s: Vec<bool> = pointers(&inputs).iter().map(|channel| its.contains(channel)).collect();
                 let written = pointers(&outputs);

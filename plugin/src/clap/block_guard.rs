@@ -10,13 +10,10 @@
 //! The host calls through a table of functions that an instance begins with, and gives the table's own address to each: the host is given a copy in
 //! which four are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
 
-use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use clap_sys::audio_buffer::clap_audio_buffer;
 use clap_sys::events::{CLAP_EVENT_TRANSPORT, clap_event_header, clap_event_transport, clap_input_events};
@@ -28,15 +25,12 @@ use nice_plug::wrapper::clap::clap_plugin;
 
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
+use crate::claimed::Claimed;
 use crate::render_told::RenderTold;
-use crate::spare_buses::{Bus, SpareBuses};
+use crate::spare_buses::{Bus, Fit, SpareBuses};
 
 /// Bytes of the largest event of the interface's own, and more.
 const LARGEST_EVENT_BYTES: usize = 256;
-
-/// A block that is processed during an activation, as none should be, is waited for so often, with such pauses.
-const MOST_TRIES: u32 = 200;
-const TRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The table of one instance, and what its blocks lack.
 #[repr(C)]
@@ -45,22 +39,23 @@ pub struct BlockGuard {
     table: clap_plugin,
     original: *const clap_plugin,
     render_told: Arc<RenderTold>,
-    /// Of the thread that activates, and then of the one that processes: of whoever has set `is_in_use`.
-    block: UnsafeCell<Block>,
-    is_in_use: AtomicBool,
+    /// Of the thread that activates, and then of the one that processes.
+    block: Claimed<Block>,
 }
 
 impl BlockGuard {
     /// Stands between the host and `original`, which nobody else has seen yet and which reads `render_told`, until the host destroys it.
-    pub fn install(original: *const clap_plugin, render_told: Arc<RenderTold>) -> *const clap_plugin {
-        // SAFETY: an instance that was just made.
+    ///
+    /// # Safety
+    /// `original` was just made.
+    pub unsafe fn install(original: *const clap_plugin, render_told: Arc<RenderTold>) -> *const clap_plugin {
+        // SAFETY: by the caller's word.
         let mut table = unsafe { *original };
         table.destroy = Some(destroy);
         table.activate = Some(activate);
         table.process = Some(process);
         table.get_extension = Some(get_extension);
-        let (block, is_in_use) = (UnsafeCell::new(Block::new()), AtomicBool::new(false));
-        let guard = Self { table, original, render_told, block, is_in_use };
+        let guard = Self { table, original, render_told, block: Claimed::new(Block::new()) };
         Box::into_raw(Box::new(guard)).cast()
     }
 
@@ -71,15 +66,6 @@ impl BlockGuard {
     unsafe fn of<'a>(table: *const clap_plugin) -> &'a Self {
         // SAFETY: by the caller's word.
         unsafe { &*table.cast() }
-    }
-
-    /// What `work` makes of the block, which it has for itself; none while another thread has it, as it should not.
-    fn with_block<T>(&self, work: impl FnOnce(&mut Block) -> T) -> Option<T> {
-        self.is_in_use.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        // SAFETY: whoever has set the mark has the block.
-        let found = work(unsafe { &mut *self.block.get() });
-        self.is_in_use.store(false, Ordering::Release);
-        Some(found)
     }
 }
 
@@ -105,15 +91,13 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
             return false;
         }
         let num_main_channels = num_main_channels(guard.original);
-        for _ in 0..MOST_TRIES {
-            let prepared = guard.with_block(|block| {
-                block.spare.resize(max_samples as usize);
-                block.num_main_channels = num_main_channels;
-            });
-            if prepared.is_some() {
-                break;
-            }
-            std::thread::sleep(TRY_INTERVAL);
+        // A block that is processed meanwhile, as none should be, is waited for.
+        let prepared = guard.block.with_soon(|block| {
+            block.spare.resize(max_samples as usize);
+            block.num_main_channels = num_main_channels;
+        });
+        if prepared.is_none() {
+            tracing::error!("a block is processed during the activation, and does not end");
         }
         true
     }
@@ -184,7 +168,7 @@ unsafe extern "C" fn process(table: *const clap_plugin, given: *const clap_proce
         let guard = BlockGuard::of(table);
         let Some(process) = (*guard.original).process else { return CLAP_PROCESS_ERROR };
         let Some(mut own) = given.as_ref().copied() else { return CLAP_PROCESS_ERROR };
-        let status = guard.with_block(|block| {
+        let status = guard.block.with(|block| {
             if !block.complete(&mut own) {
                 return CLAP_PROCESS_ERROR;
             }
@@ -239,21 +223,20 @@ impl Block {
         let (inputs, outputs) = unsafe {
             (ports(block.audio_inputs, block.audio_inputs_count), ports(block.audio_outputs, block.audio_outputs_count))
         };
-        // SAFETY: by the caller's word.
-        let has_main = outputs.first().is_some_and(|main| unsafe { bus(main).is_usable(self.num_main_channels) });
-        if !has_main {
-            // Nothing to write to: the wrapper looks at params and events only.
-            (block.audio_inputs, block.audio_inputs_count) = (null(), 0);
-            (block.audio_outputs, block.audio_outputs_count) = (null_mut(), 0);
-            return true;
-        }
-        if block.frames_count as usize > self.spare.max_samples() {
-            return inputs.len() >= NUM_INPUT_BUSES && outputs.len() >= NUM_OUTPUT_BUSES;
-        }
         let (input, output) = (|place: usize| inputs.get(place).map(bus), |place: usize| outputs.get(place).map(bus));
         let sizes = (self.num_main_channels, block.frames_count as usize);
-        // SAFETY: by the caller's word; there is memory for as many samples.
-        let (full_inputs, full_outputs) = unsafe { self.spare.complete(sizes, input, output) };
+        // SAFETY: by the caller's word.
+        let (full_inputs, full_outputs) = match unsafe { self.spare.complete(sizes, input, output) } {
+            Fit::Full(inputs, outputs) => (inputs, outputs),
+            Fit::AsItIs => return true,
+            Fit::TooLong => return false,
+            Fit::NoMain => {
+                // The wrapper looks at params and events only.
+                (block.audio_inputs, block.audio_inputs_count) = (null(), 0);
+                (block.audio_outputs, block.audio_outputs_count) = (null_mut(), 0);
+                return true;
+            }
+        };
         for (own, full) in self.inputs.iter_mut().zip(full_inputs).chain(self.outputs.iter_mut().zip(full_outputs)) {
             (own.data32, own.channel_count) = (full.channels, full.num_channels as u32);
         }
@@ -379,7 +362,7 @@ mod tests {
             request_callback: Some(no_answer),
         };
         let told = RenderTold::offer();
-        // SAFETY: calls as a host makes them, on one thread; the host lives as long as the instance.
+        // SAFETY: calls as a host makes them, on one thread; the instance was just made, and the host lives as long as it.
         unsafe {
             let instance = (*Arc::into_raw(Wrapper::<Underscore>::new(&raw const host))).clap_plugin.as_ptr();
             let table = BlockGuard::install(instance, told.clone());

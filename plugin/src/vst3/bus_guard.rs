@@ -21,24 +21,27 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+#[cfg(target_os = "linux")]
+use atomic_float::AtomicF32;
 use nice_plug::prelude::{AsyncExecutor, ProcessMode};
 use nice_plug::wrapper::vst3::Wrapper;
 use nice_plug::wrapper::vst3::vst3::ComWrapper;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
     AudioBusBuffers, AudioBusBuffers__type0, IAudioProcessor, IAudioProcessorVtbl, ProcessData, ProcessSetup,
 };
-use nice_plug::wrapper::vst3::vst3::Steinberg::{kNotInitialized, kResultOk, tresult};
+use nice_plug::wrapper::vst3::vst3::Steinberg::{kNotInitialized, kResultFalse, kResultOk, tresult};
 
 #[cfg(target_os = "linux")]
 use super::window_guard::WindowGuard;
 use crate::Underscore;
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
+use crate::claimed::Claimed;
 use crate::params::UnderscoreParams;
 use crate::render_told::RenderTold;
-use crate::spare_buses::{Bus, SpareBuses};
+use crate::spare_buses::{Bus, Fit, SpareBuses};
 
 #[cfg(test)]
 pub use modes::PLAYS;
@@ -70,13 +73,15 @@ pub struct BusGuard {
     /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
     vtbl: UnsafeCell<MaybeUninit<IAudioProcessorVtbl>>,
     original: Cell<*const IAudioProcessorVtbl>,
-    buses: UnsafeCell<Buses>,
+    buses: Claimed<Buses>,
+    /// The longest block that `buses` has memory for, samples: a host that sets up while it processes changes but the mode.
+    max_samples: AtomicUsize,
     render_told: Arc<RenderTold>,
     /// Whether the plugin was activated at all: before that the wrapper has nothing to process with, and ends the host.
     was_activated: AtomicBool,
     /// The rate that was set up last, Hz.
     #[cfg(target_os = "linux")]
-    rate_hz: Cell<f32>,
+    rate_hz: AtomicF32,
     #[cfg(target_os = "linux")]
     window: OnceLock<Arc<WindowGuard>>,
 }
@@ -98,7 +103,8 @@ thread_local! {
 /// Keeps a guard alive. Owned by the plugin, which outlives every call of the host.
 pub struct BusGuardOwner(NonNull<BusGuard>);
 
-// SAFETY: the owner only frees the guard; all use of it goes through the host's calls, one at a time.
+// SAFETY: what the owner looks at and writes is atomic, set once, or lent to one call at a time; it frees the guard when no call of the host can come any
+// more.
 unsafe impl Send for BusGuardOwner {}
 
 impl BusGuardOwner {
@@ -135,7 +141,7 @@ impl BusGuardOwner {
 
 impl Drop for BusGuardOwner {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from `Box::into_raw` in `offer` and is owned by nobody else.
+        // SAFETY: the pointer is that of the box which `offer` leaked, and is owned by nobody else.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
@@ -149,11 +155,12 @@ impl BusGuard {
         let guard = NonNull::from(Box::leak(Box::new(Self {
             vtbl: UnsafeCell::new(MaybeUninit::uninit()),
             original: Cell::new(std::ptr::null()),
-            buses: UnsafeCell::new(Buses::new()),
+            buses: Claimed::new(Buses::new()),
+            max_samples: AtomicUsize::new(0),
             render_told: RenderTold::offer(),
             was_activated: AtomicBool::new(false),
             #[cfg(target_os = "linux")]
-            rate_hz: Cell::new(0.0),
+            rate_hz: AtomicF32::new(0.0),
             #[cfg(target_os = "linux")]
             window: OnceLock::new(),
         })));
@@ -169,7 +176,8 @@ impl BusGuard {
     unsafe fn in_block(&self, data: &mut ProcessData, process: impl FnOnce(*mut ProcessData) -> tresult) -> tresult {
         let Some(window) = self.window.get() else { return process(data) };
         // SAFETY: by the caller's word.
-        data.inputParameterChanges = unsafe { window.enter(data.inputParameterChanges, self.rate_hz.get()) };
+        data.inputParameterChanges =
+            unsafe { window.enter(data.inputParameterChanges, self.rate_hz.load(Ordering::Relaxed)) };
         let answer = process(data);
         window.leave();
         answer
@@ -199,7 +207,8 @@ impl Offer {
     /// Puts the guard between the host and `instance`, which nobody else has seen yet.
     pub fn install(self, instance: &ComWrapper<Wrapper<Underscore>>) {
         if OFFERED.take().is_some() {
-            // Nobody took it: there is no owner, and an instance without a guard still works where all buses are active.
+            // Nobody took it: there is no owner, and an instance without a guard still works where all buses are active. Nor what it was told.
+            drop(RenderTold::take_offered());
             drop(BusGuardOwner(self.0));
             return;
         }
@@ -241,18 +250,27 @@ impl Buses {
         Self { spare: SpareBuses::new(), inputs: [none; NUM_INPUT_BUSES], outputs: [none; NUM_OUTPUT_BUSES] }
     }
 
-    /// Points `data` to a full set of buses.
+    /// Points `data` to a full set of buses, or to none where there is no main output to write to. `false` where that cannot be.
     ///
     /// # Safety
-    /// The buses of `data` are as many as it says, each has as many channels, and there is spare memory for its samples.
-    unsafe fn complete(&mut self, data: &mut ProcessData) {
+    /// The buses of `data` are as many as it says, and each has as many channels and samples.
+    unsafe fn complete(&mut self, data: &mut ProcessData) -> bool {
         // SAFETY: as many as the data says, by the caller's word.
         let (inputs, outputs) = unsafe { (buses(data.inputs, data.numInputs), buses(data.outputs, data.numOutputs)) };
         let num_main_channels = outputs.first().map_or(0, |main| bus(main).num_channels.min(MAX_CHANNELS));
         let sizes = (num_main_channels, usize::try_from(data.numSamples).unwrap_or(0));
         let (input, output) = (|place: usize| inputs.get(place).map(bus), |place: usize| outputs.get(place).map(bus));
-        // SAFETY: by the caller's word; there is memory for as many samples.
-        let (full_inputs, full_outputs) = unsafe { self.spare.complete(sizes, input, output) };
+        // SAFETY: by the caller's word.
+        let (full_inputs, full_outputs) = match unsafe { self.spare.complete(sizes, input, output) } {
+            Fit::Full(inputs, outputs) => (inputs, outputs),
+            Fit::AsItIs => return true,
+            Fit::TooLong => return false,
+            Fit::NoMain => {
+                // Params and events only, which the wrapper knows by there being no outputs.
+                data.numOutputs = 0;
+                return true;
+            }
+        };
         let flags = |own: &[AudioBusBuffers], place: usize, full: Bus| {
             own.get(place).filter(|own| bus(own).channels == full.channels).map_or(0, |own| own.silenceFlags)
         };
@@ -266,6 +284,7 @@ impl Buses {
         data.numInputs = NUM_INPUTS;
         data.outputs = self.outputs.as_mut_ptr();
         data.numOutputs = NUM_OUTPUTS;
+        true
     }
 }
 
@@ -294,15 +313,19 @@ unsafe fn buses<'a>(first: *const AudioBusBuffers, num: i32) -> &'a [AudioBusBuf
 }
 
 unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *mut ProcessSetup) -> tresult {
-    // SAFETY: only objects with a guard have this function in their table. The host does not process while it sets up, so
-    // nobody else uses the spare memory; the setup is null or valid.
+    // SAFETY: only objects with a guard have this function in their table; the setup is null or valid.
     unsafe {
         let guard = BusGuard::of(this);
         if let Some(setup) = setup.as_ref() {
             guard.render_told.set_up(process_mode(setup.processMode));
-            (*guard.buses.get()).spare.resize(usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0));
+            let max_samples = usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0);
+            if max_samples > guard.max_samples.load(Ordering::Relaxed)
+                && guard.buses.with_soon(|buses| buses.spare.resize(max_samples)).is_some()
+            {
+                guard.max_samples.store(max_samples, Ordering::Relaxed);
+            }
             #[cfg(target_os = "linux")]
-            guard.rate_hz.set(setup.sampleRate as f32);
+            guard.rate_hz.store(setup.sampleRate as f32, Ordering::Relaxed);
         }
         let setup_processing = (*guard.original.get()).setupProcessing;
         // It notes what it is told and does nothing else, so that the second time changes but the mode of the first.
@@ -312,8 +335,7 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
 }
 
 unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut ProcessData) -> tresult {
-    // SAFETY: only objects with a guard have this function in their table. The host processes on one thread at a time and not
-    // while it sets up, so nobody else uses the spare memory; the data is null or valid.
+    // SAFETY: only objects with a guard have this function in their table; the data is null or valid.
     unsafe {
         let guard = BusGuard::of(this);
         let original = (*guard.original.get()).process;
@@ -323,18 +345,13 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
             return kNotInitialized;
         }
         guard.render_told.note_block(process_mode(own.processMode));
-        let full = &mut *guard.buses.get();
-        let main = buses(own.outputs, own.numOutputs).first().map(bus);
-        let has_main = main.is_some_and(|main| main.is_usable(main.num_channels));
-        if !has_main {
-            // Nothing to write to: params and events only, which the wrapper knows by there being no outputs.
-            own.numOutputs = 0;
-            return process(this, &raw mut own);
-        }
-        if own.numSamples > 0 && own.numSamples as usize <= full.spare.max_samples() {
-            full.complete(&mut own);
-        }
-        process(this, &raw mut own)
+        let answer = guard.buses.with(|full| {
+            if !full.complete(&mut own) {
+                return kResultFalse;
+            }
+            process(this, &raw mut own)
+        });
+        answer.unwrap_or(kResultFalse)
     }
 }
 

@@ -250,47 +250,52 @@ unsafe extern "system" fn create_view(this: *mut IEditController, name: FIDStrin
 }
 
 unsafe extern "system" fn attached(this: *mut IPlugView, parent: *mut c_void, kind: FIDString) -> tresult {
-    // SAFETY: called as the host calls it.
-    let attach = |original: &IPlugViewVtbl| unsafe { (original.attached)(this, parent, kind) };
-    around(this, |original, guard| {
-        let answer = attach(original);
-        if answer == kResultOk
-            && let Some(guard) = guard
-        {
-            guard.is_open.store(true, Ordering::SeqCst);
-        }
-        answer
-    })
+    // SAFETY: only views with our table have this function in it, and it is called as the host calls it.
+    unsafe {
+        around(this, |original, guard| {
+            let answer = (original.attached)(this, parent, kind);
+            if answer == kResultOk
+                && let Some(guard) = guard
+            {
+                guard.is_open.store(true, Ordering::SeqCst);
+            }
+            answer
+        })
+    }
 }
 
 unsafe extern "system" fn removed(this: *mut IPlugView) -> tresult {
-    // SAFETY: called as the host calls it.
-    let remove = |original: &IPlugViewVtbl| unsafe { (original.removed)(this) };
-    around(this, |original, guard| {
-        let answer = remove(original);
-        if let Some(guard) = guard {
-            guard.is_open.store(false, Ordering::SeqCst);
-        }
-        answer
-    })
+    // SAFETY: as above.
+    unsafe {
+        around(this, |original, guard| {
+            let answer = (original.removed)(this);
+            if let Some(guard) = guard {
+                guard.is_open.store(false, Ordering::SeqCst);
+            }
+            answer
+        })
+    }
 }
 
 unsafe extern "system" fn set_frame(this: *mut IPlugView, frame: *mut IPlugFrame) -> tresult {
-    // SAFETY: the host gives null or a valid frame.
-    let has_run_loop = unsafe { ComRef::from_raw(frame) }.is_some_and(|frame| frame.cast::<IRunLoop>().is_some());
-    // SAFETY: called as the host calls it.
-    let set = |original: &IPlugViewVtbl| unsafe { (original.setFrame)(this, frame) };
-    around(this, |original, guard| {
-        if let Some(guard) = guard {
-            guard.has_run_loop.store(has_run_loop, Ordering::SeqCst);
-        }
-        set(original)
-    })
+    // SAFETY: as above; the host gives null or a valid frame.
+    unsafe {
+        let has_run_loop = ComRef::from_raw(frame).is_some_and(|frame| frame.cast::<IRunLoop>().is_some());
+        around(this, |original, guard| {
+            if let Some(guard) = guard {
+                guard.has_run_loop.store(has_run_loop, Ordering::SeqCst);
+            }
+            (original.setFrame)(this, frame)
+        })
+    }
 }
 
-/// Runs `work` with the framework's own table while nothing is posted; `view` is one of ours.
-fn around(view: *mut IPlugView, work: impl FnOnce(&IPlugViewVtbl, Option<&WindowGuard>) -> tresult) -> tresult {
-    // SAFETY: only views with such a table have the functions in it that call this.
+/// Runs `work` with the framework's own table while nothing is posted.
+///
+/// # Safety
+/// `view` is one of ours.
+unsafe fn around(view: *mut IPlugView, work: impl FnOnce(&IPlugViewVtbl, Option<&WindowGuard>) -> tresult) -> tresult {
+    // SAFETY: by the caller's word.
     let original = unsafe { Tables::original((*view).vtbl) };
     match guard_of(view.cast()) {
         Some(guard) => guard.around(|| work(original, Some(&guard))),
@@ -412,7 +417,7 @@ mod tests {
 
     #[test]
     fn windows_that_come_and_go_while_values_are_automated_cost_the_framework_no_thread() {
-        // SAFETY: other tests do not look at it. Without a display no window opens, and the wrapper tries all the same.
+        // SAFETY: nothing of this process' tests reads the environment but through the standard library. Without a display no window opens, and the wrapper tries all the same.
         unsafe { std::env::remove_var("DISPLAY") };
         let instance = Instance::activated();
         // SAFETY: a call as a host makes it.
