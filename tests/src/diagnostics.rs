@@ -58,6 +58,9 @@ pub struct InstanceDiagnostics {
     pub num_frames: u64,
     /// Frames whose mask came after its deadline.
     pub num_late_frames: u64,
+    /// Frames with sound that no mask could be had for; 0 of a plugin that does not count them.
+    #[serde(default)]
+    pub num_unmasked_frames: u64,
     /// Model calls that found no room on their way.
     pub num_dropped_calls: u64,
     /// Time to open the library and load the model.

@@ -83,15 +83,19 @@ pub struct Frames {
     pub num: u64,
     /// Those whose mask came after its deadline.
     pub num_late: u64,
+    /// Those with sound that no mask could be had for.
+    pub num_unmasked: u64,
 }
 
 impl Frames {
     /// Counted since the newest engine was activated.
     fn so_far(bundle: &Bundle) -> Self {
         let diagnostics = bundle.diagnostics().unwrap_or_default();
-        diagnostics
-            .newest()
-            .map_or_else(Self::default, |engine| Self { num: engine.num_frames, num_late: engine.num_late_frames })
+        diagnostics.newest().map_or_else(Self::default, |engine| Self {
+            num: engine.num_frames,
+            num_late: engine.num_late_frames,
+            num_unmasked: engine.num_unmasked_frames,
+        })
     }
 }
 
@@ -208,8 +212,11 @@ fn run_activated<R: Recorder>(
     let wall = start.elapsed();
     let diagnostics = bundle.diagnostics().ok();
     let after = Frames::so_far(bundle);
-    let frames =
-        Frames { num: after.num.saturating_sub(before.num), num_late: after.num_late.saturating_sub(before.num_late) };
+    let frames = Frames {
+        num: after.num.saturating_sub(before.num),
+        num_late: after.num_late.saturating_sub(before.num_late),
+        num_unmasked: after.num_unmasked.saturating_sub(before.num_unmasked),
+    };
     processor.stop()?;
     Ok(Rendered { tape, latency_samples, timings, wall, priority, diagnostics, frames, restart_requested })
 }

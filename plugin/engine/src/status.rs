@@ -26,6 +26,9 @@ pub enum State {
 /// Time in which what happened is forgotten to a third, seconds.
 const RECENT_S: f64 = 10.0;
 
+/// What is heard where no masks come.
+const UNSEPARATED: &str = "Nothing is separated: each stem's output carries half of the sound.";
+
 /// Steps in which it is counted how much of its deadline a call takes: fortieths, and whatever is beyond it.
 const NUM_DELIVERY_STEPS: usize = 41;
 
@@ -41,6 +44,7 @@ pub struct EngineStatus {
     state: AtomicU8,
     num_frames: AtomicU64,
     num_late_frames: AtomicU64,
+    num_unmasked_frames: AtomicU64,
     num_dropped_calls: AtomicU64,
     num_replaced_samples: AtomicU64,
     load_ms: AtomicF32,
@@ -104,6 +108,8 @@ pub struct StatusSnapshot {
     pub num_frames: u64,
     /// Frames whose mask was not there in time although a model was running.
     pub num_late_frames: u64,
+    /// Frames with sound that no mask could be had for: there was no model yet, or none any more, or its call failed.
+    pub num_unmasked_frames: u64,
     /// Calls that could not be handed over because the worker still held all of them.
     pub num_dropped_calls: u64,
     /// Input samples that were no sound (NaN, infinite, beyond +120 dBFS) and were replaced by zero.
@@ -156,6 +162,7 @@ impl EngineStatus {
             state: AtomicU8::new(State::Loading as u8),
             num_frames: AtomicU64::new(0),
             num_late_frames: AtomicU64::new(0),
+            num_unmasked_frames: AtomicU64::new(0),
             num_dropped_calls: AtomicU64::new(0),
             num_replaced_samples: AtomicU64::new(0),
             load_ms: AtomicF32::new(0.0),
@@ -217,6 +224,7 @@ impl EngineStatus {
             deadline_samples: self.latency.deadline_samples,
             num_frames: self.num_frames.load(Ordering::Relaxed),
             num_late_frames: self.num_late_frames.load(Ordering::Relaxed),
+            num_unmasked_frames: self.num_unmasked_frames.load(Ordering::Relaxed),
             num_dropped_calls: self.num_dropped_calls.load(Ordering::Relaxed),
             num_replaced_samples: self.num_replaced_samples.load(Ordering::Relaxed),
             load_ms: self.load_ms.load(Ordering::Relaxed),
@@ -239,7 +247,8 @@ impl EngineStatus {
         self.state.store(State::Running as u8, Ordering::Release);
     }
 
-    pub(crate) fn set_unavailable(&self, message: String) {
+    pub(crate) fn set_unavailable(&self, why: &str) {
+        let message = format!("{why} {UNSEPARATED}");
         tracing::warn!("{message}");
         self.text.lock().unwrap_or_else(PoisonError::into_inner).message = message;
         self.state.store(State::Unavailable as u8, Ordering::Release);
@@ -323,9 +332,10 @@ impl EngineStatus {
         }
     }
 
-    pub(crate) fn count_frame(&self, late: bool) {
+    pub(crate) fn count_frame(&self, is_late: bool, is_unmasked: bool) {
         self.num_frames.fetch_add(1, Ordering::Relaxed);
-        self.num_late_frames.fetch_add(u64::from(late), Ordering::Relaxed);
+        self.num_late_frames.fetch_add(u64::from(is_late), Ordering::Relaxed);
+        self.num_unmasked_frames.fetch_add(u64::from(is_unmasked), Ordering::Relaxed);
     }
 
     pub(crate) fn count_dropped_call(&self) {

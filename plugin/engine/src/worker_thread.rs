@@ -194,9 +194,7 @@ impl Worker {
     pub(crate) fn assign(&self, assignment: Assignment) {
         let Some(running) = self.running() else {
             assignment.status.set_unavailable(
-                "The system refused to start a thread, so nothing can be separated: each stem's output carries half of the sound. Close \
-                 other programs and load the plugin again."
-                    .into(),
+                "The system refused to start a thread: close other programs and load the plugin again.",
             );
             return;
         };
@@ -353,9 +351,7 @@ fn guarded<T>(status: &EngineStatus, work: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .inspect_err(|_| {
             status.set_unavailable(
-                "The separation stopped by a fault of Underscore. Nothing is separated: each stem's output carries half of the sound. Reload the plugin, and \
-                 report what you did."
-                    .into(),
+                "The separation stopped by a fault of Underscore. Reload the plugin, and report what you did.",
             );
         })
         .ok()

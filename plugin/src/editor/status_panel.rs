@@ -189,6 +189,7 @@ mod tests {
             deadline_samples: 3328,
             num_frames: 100,
             num_late_frames: 0,
+            num_unmasked_frames: 0,
             num_dropped_calls: 0,
             num_replaced_samples: 0,
             num_steps: 10,

@@ -143,12 +143,12 @@ impl Assembly {
             return self.schedule.presence();
         };
         let due = self.dispatch.due(frame_index, settings.longest_wait, status);
-        status.count_frame(due == Due::Late);
+        status.count_frame(due == Due::Late, due == Due::Nothing);
         match due {
             Due::Mask { call_idx, frame_idx } => self.give_made(history, frame_index, call_idx, frame_idx),
             Due::Silence => self.give_silence(),
             Due::Late | Due::Unheard => self.give_missing(history, true),
-            Due::Nothing => self.give_missing(history, false),
+            Due::Asleep | Due::Nothing => self.give_missing(history, false),
         }
         self.dispatch.release(frame_index, self.last.map(|heard| heard.first_frame));
         self.schedule.presence()

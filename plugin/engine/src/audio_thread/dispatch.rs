@@ -51,7 +51,9 @@ struct Silence {
 /// What is known of a call on the audio thread's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
-    /// Not handed over, and nobody is to blame: asleep, or no model.
+    /// Not handed over, because nobody wants it.
+    Asleep,
+    /// Not handed over, because there is no model.
     No,
     /// Left out, because there is nothing to hear in it.
     Silent,
@@ -81,7 +83,9 @@ pub enum Due {
     Unheard,
     /// There is nothing to hear.
     Silence,
-    /// No mask was asked for.
+    /// Nobody wants a mask.
+    Asleep,
+    /// No mask can be had: there is no model, or it failed.
     Nothing,
 }
 
@@ -187,7 +191,7 @@ impl Dispatch {
     fn begin_call(&mut self, first_frame: u64, num_mask_channels: usize, step: StepSettings, status: &EngineStatus) {
         let state = status.state();
         let sent = match state {
-            _ if step.asleep => Sent::No,
+            _ if step.asleep => Sent::Asleep,
             State::Unavailable => Sent::No,
             // Where it is going to be waited for, what is heard must not depend on how soon the model is there.
             State::Loading if step.longest_wait.is_none() => Sent::WhileLoading,
@@ -195,7 +199,7 @@ impl Dispatch {
         };
         let sent_idx = self.sent_idx(first_frame);
         self.sent[sent_idx] = sent;
-        if sent == Sent::No {
+        if matches!(sent, Sent::No | Sent::Asleep) {
             self.is_fresh = true;
             self.unbroken_from = None;
             return;
@@ -257,6 +261,7 @@ impl Dispatch {
         let (first_frame, frame_idx) = self.call_of(frame_index);
         let sent = self.sent[self.sent_idx(first_frame)];
         match sent {
+            Sent::Asleep => return Due::Asleep,
             Sent::No => return Due::Nothing,
             Sent::Silent => return Due::Silence,
             Sent::Dropped => return Due::Late,
@@ -287,6 +292,9 @@ impl Dispatch {
         // From the call that took the frame in to the one with its mask.
         let frames = frame_index..first_frame + self.shape.num_frames as u64;
         let calls = || frames.clone().step_by(self.shape.num_frames).map(|frame| self.sent[self.sent_idx(frame)]);
+        if calls().any(|sent| sent == Sent::Asleep) {
+            return Due::Asleep;
+        }
         if calls().any(|sent| matches!(sent, Sent::No | Sent::WhileLoading)) {
             return Due::Nothing;
         }

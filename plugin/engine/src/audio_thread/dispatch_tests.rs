@@ -246,7 +246,7 @@ impl Rig {
                 }
             }
             Due::Silence => assert!(is_silent, "frame {frame_index} is not silent"),
-            Due::Late | Due::Unheard | Due::Nothing => (),
+            Due::Late | Due::Unheard | Due::Asleep | Due::Nothing => (),
         }
     }
 

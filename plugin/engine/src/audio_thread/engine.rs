@@ -70,7 +70,7 @@ const LOWEST_HOST_RATE_HZ: f64 = 8_000.0;
 /// Why an engine, though it can be made, separates nothing at this rate.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "The host runs at {host_rate_hz} Hz; Underscore separates from {LOWEST_HOST_RATE_HZ} Hz up. Nothing is separated: each stem's output carries half of the sound. Set \
+    "The host runs at {host_rate_hz} Hz; Underscore separates from {LOWEST_HOST_RATE_HZ} Hz up. Set \
      the project to a higher sample rate."
 )]
 struct HostRateTooLow {
@@ -188,7 +188,7 @@ impl Engine {
         let dispatch = Dispatch::new(audio_end, patience, shape, &timing, num_calls);
         let engine = Self::new(&config, latency, shape, dispatch, capture, status.clone());
         match check_host_rate(host_rate_hz) {
-            Err(error) => status.set_unavailable(error.to_string()),
+            Err(error) => status.set_unavailable(&error.to_string()),
             Ok(()) => worker.assign(Assignment {
                 end: worker_end,
                 shape,

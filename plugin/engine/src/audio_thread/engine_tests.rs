@@ -279,13 +279,37 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
 }
 
 #[test]
+fn a_frame_whose_call_fails_is_counted_as_one_without_a_mask_and_one_that_nobody_wants_is_not() {
+    let num_unmasked = |asleep: bool, outcome: Outcome| {
+        let config = config(1, 512);
+        let (mut engine, mut worker) = engine_and_worker(&config);
+        // Bypass asks for masks for two seconds more.
+        render(&mut engine, &noise(4 * RATE_HZ as usize), 512, &Settings { asleep, ..Settings::default() }, |_| {
+            while let Some(mut call) = worker.receive() {
+                call.masks.fill(1.0);
+                call.outcome = outcome;
+                worker.send(call);
+            }
+        });
+        let status = engine.status().snapshot();
+        assert_eq!(status.num_late_frames, 0);
+        (status.num_unmasked_frames, status.num_frames)
+    };
+    let (num_failed, num_frames) = num_unmasked(false, Outcome::Failed);
+    println!("{num_failed} of {num_frames} frames without a mask");
+    assert!(num_failed > num_frames - 20);
+    assert_eq!(num_unmasked(true, Outcome::Masked).0, 0);
+    assert_eq!(num_unmasked(false, Outcome::Masked).0, 0);
+}
+
+#[test]
 fn a_rate_that_is_too_low_is_told_with_what_to_do_and_the_lowest_one_is_not() {
     assert_eq!(check_host_rate(LOWEST_HOST_RATE_HZ), Ok(()));
     let config = EngineConfig { host_rate_hz: 7_350.0, ..config(1, 512) };
     let engine = Engine::activate(config, &Worker::default()).expect("an engine that passes the sound");
     assert_eq!(engine.status().state(), State::Unavailable);
     let message = engine.status().snapshot().message;
-    for words in ["7350 Hz", "8000 Hz", "Nothing is separated", "higher sample rate"] {
+    for words in ["7350 Hz", "8000 Hz", "Nothing is separated: each stem's output carries half", "higher sample rate"] {
         assert!(message.contains(words), "'{words}' is missing in: {message}");
     }
 }
@@ -441,7 +465,7 @@ fn a_result_of_before_a_reset_is_never_used_after_it() {
 fn numbers_that_are_none_are_replaced_and_counted() {
     let config = config(2, 512);
     let (mut engine, _worker) = engine_and_worker(&config);
-    engine.status().set_unavailable("none".into());
+    engine.status().set_unavailable("none");
     let mut input = noise(48_000);
     input[100] = f32::NAN;
     input[200] = f32::INFINITY;

@@ -396,7 +396,7 @@ fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
 fn without_a_worker_the_dry_signal_is_exact_and_every_stem_has_its_share() {
     let config = config(2, 480);
     let (mut engine, _worker) = engine_and_worker(&config);
-    engine.status().set_unavailable("none".into());
+    engine.status().set_unavailable("none");
     let input = noise(48_000);
     let out = render(&mut engine, &input, 480, &Settings::default(), |_| ());
     let latency = engine.latency_samples();

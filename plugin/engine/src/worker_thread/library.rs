@@ -25,10 +25,10 @@ const LIBTORCH_FILES: &[&str] = if cfg!(target_os = "macos") {
 };
 
 /// What a message ends with while nothing was opened.
-const REMEDY: &str = "Nothing is separated: each stem's output carries half of the sound. Install Underscore again (cargo xtask install), then reload the plugin.";
+const REMEDY: &str = "Install Underscore again (cargo xtask install), then reload the plugin.";
 
 /// What a message ends with once the library is open, which it then is until the process ends.
-const REMEDY_ONCE_OPEN: &str = "Nothing is separated: each stem's output carries half of the sound. Install Underscore again (cargo xtask install), then restart the host.";
+const REMEDY_ONCE_OPEN: &str = "Install Underscore again (cargo xtask install), then restart the host.";
 
 /// Why there is no backend.
 #[derive(Debug, thiserror::Error)]

@@ -113,23 +113,15 @@ impl LoadMarks {
     }
 
     fn held_back(&self, load: Load<'_>) -> HeldBack {
-        let (what, often, without) = match load {
-            Load::Libtorch => (
-                "libtorch".into(),
-                "twice in a row",
-                " Nothing is separated: each stem's output carries half of the sound.",
-            ),
-            Load::Cuda => ("its driver".into(), "the last time", ""),
-            Load::Model(spec) => (
-                format!("the model '{}'", spec.name),
-                "twice in a row",
-                " Nothing is separated: each stem's output carries half of the sound.",
-            ),
+        let (what, often) = match load {
+            Load::Libtorch => ("libtorch".into(), "twice in a row"),
+            Load::Cuda => ("its driver".into(), "the last time"),
+            Load::Model(spec) => (format!("the model '{}'", spec.name), "twice in a row"),
         };
         let folder =
             self.folder.as_deref().map(|folder| format!(", or remove '{}' and restart the host", folder.display()));
         HeldBack(format!(
-            "The host ended {often} while {what} was being loaded, so it is not loaded by itself.{without} Press TRY AGAIN{}.",
+            "The host ended {often} while {what} was being loaded, so it is not loaded by itself. Press TRY AGAIN{}.",
             folder.unwrap_or_default()
         ))
     }

@@ -12,7 +12,7 @@ use crate::catalogue::ModelSpec;
 use crate::resources::Resources;
 
 /// What every message ends with.
-const REMEDY: &str = "Nothing is separated: each stem's output carries half of the sound. Install Underscore again (cargo xtask install) or choose another model.";
+const REMEDY: &str = "Install Underscore again (cargo xtask install) or choose another model.";
 
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]

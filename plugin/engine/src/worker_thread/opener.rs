@@ -61,11 +61,8 @@ pub(super) fn on_best<T>(
         Err(message) => Some(message),
     };
     let loaded = on_processor()?;
-    status.set_notice(why_not.map_or_else(String::new, |message| {
-        // As it does where nothing separates.
-        let message = message.replace(" Nothing is separated: each stem's output carries half of the sound.", "");
-        format!("The graphics card cannot be used, the processor is: {message}")
-    }));
+    let told = |why: String| format!("The graphics card cannot be used, the processor is: {why}");
+    status.set_notice(why_not.map_or_else(String::new, told));
     Ok(loaded)
 }
 
@@ -92,12 +89,7 @@ fn load(
     shape: CallShape,
 ) -> Result<(Arc<Model>, Session), String> {
     let model = store::get(backend, spec, device, resources).map_err(|error| error.to_string())?;
-    let in_model = |error: SessionError| {
-        format!(
-            "The model '{}' cannot be used: {error}. Nothing is separated: each stem's output carries half of the sound.",
-            spec.name
-        )
-    };
+    let in_model = |error: SessionError| format!("The model '{}' cannot be used: {error}.", spec.name);
     // One channel first: it is what a linked bus uses, and what the test vector is for.
     let mut session = Session::open(model.clone(), 1).map_err(in_model)?;
     let check = |session: &mut Session, num_channels: usize| {
@@ -135,8 +127,7 @@ mod tests {
         let status = EngineStatus::for_tests(&ModelTiming::LIVE, 48_000.0, 256);
         assert_eq!(on_best(&status, || Ok(None), || Ok("processor")), Ok("processor"));
         assert_eq!(status.snapshot().notice, "");
-        let on_card =
-            || Err("The driver is too old. Nothing is separated: each stem's output carries half of the sound.".into());
+        let on_card = || Err("The driver is too old.".into());
         assert_eq!(on_best(&status, on_card, || Ok("processor")), Ok("processor"));
         let told = "The graphics card cannot be used, the processor is: The driver is too old.";
         assert_eq!(status.snapshot().notice, told, "the sound is separated");

@@ -63,7 +63,7 @@ impl Stream {
                 Some(stream)
             }
             Err(message) => {
-                status.set_unavailable(message);
+                status.set_unavailable(&message);
                 None
             }
         }
@@ -273,10 +273,9 @@ impl<S: Separate> Stream<S> {
             return;
         };
         if trouble.goes_on(now) {
-            self.status.set_unavailable(format!(
-                "The inference has been failing for {} seconds: {error}. Nothing is separated until it works again, which \
-                 is tried from time to time: each stem's output carries half of the sound.",
-                trouble::LONGEST.as_secs()
+            let failing_s = trouble::LONGEST.as_secs();
+            self.status.set_unavailable(&format!(
+                "The inference has been failing for {failing_s} seconds: {error}. It is tried again from time to time."
             ));
         }
     }
