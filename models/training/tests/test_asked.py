@@ -33,7 +33,7 @@ from underscore_training.mixtures import asked as recipe
 from underscore_training.mixtures import examples
 from underscore_training.mixtures.batches import MixtureBatches
 from underscore_training.mixtures.recipe import Context
-from underscore_training.mixtures.shelf import Shelf
+from underscore_training.mixtures.shelf import Recording, Shelf
 from underscore_training.nets.asked import NUM_KINDS, AskedCRN, RunningNorm, WindowNorm
 from underscore_training.nets.axes import BentAxis
 from underscore_training.nets.growth import DoesNotGrow, grown
@@ -241,8 +241,9 @@ def scores_in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("is_even", [False, True])
 def test_parts_of_a_song_play_together_and_rare_classes_are_asked_for_as_often_as_others(
-    scores_in_parts: Path, monkeypatch: pytest.MonkeyPatch
+    scores_in_parts: Path, monkeypatch: pytest.MonkeyPatch, is_even: bool
 ) -> None:
     # Rooms and equalisers would blur the rhythm.
     monkeypatch.setattr(recipe, "_coloured", lambda signal, *_: signal)
@@ -255,7 +256,7 @@ def test_parts_of_a_song_play_together_and_rare_classes_are_asked_for_as_often_a
 
     asked_for, likenesses, num_voices = [], [], 0
     for _ in range(100):
-        sounds = recipe._of_song(context, rng, 1.0, 0.0)
+        sounds = recipe._of_song(context, rng, 1.0, 0.0, is_even)
         asked_for += [sound.kind for sound in sounds[: recipe.NUM_ASKS]]
         parts = [sound for sound in sounds if sound.kind != recipe.VOICE]
         num_voices += len(sounds) - len(parts)
@@ -263,10 +264,26 @@ def test_parts_of_a_song_play_together_and_rare_classes_are_asked_for_as_often_a
         rhythms = [rhythm(sound.samples) for sound in parts]
         likenesses += [float(np.corrcoef(rhythms[0], other)[0, 1]) for other in rhythms[1:]]
     shares = {kind: asked_for.count(kind) / len(asked_for) for kind in sorted(set(asked_for))}
+    # Bass and drums play in all scores: drawn evenly, the second is one of them no more often than elsewhere.
+    most = shares["bass"] + shares["drums"]
     print(f"likeness of rhythms within a song: {min(likenesses):.3f} at least; asked for: {shares}; a voice over {num_voices} of 100")
     assert min(likenesses) > 0.95
     assert shares["strings"] > 0.5 * shares["piano"] and "organ" not in shares, "what plays in no score is no part of one"
     assert 45 <= num_voices <= 75
+    assert most < 0.55 if is_even else most > 0.55
+
+
+def test_another_stretch_of_a_recording_shares_nothing_with_the_first() -> None:
+    shelf = Shelf.__new__(Shelf)
+    noise = np.random.default_rng(1).integers(-9000, 9000, 1000).astype(np.int16)
+    recording, rng = Recording("noise", "noise", "synthetic", True, noise), np.random.default_rng(2)
+    for _ in range(200):
+        first = shelf.stretch(recording, rng, 300)
+        assert np.allclose(first.samples * np.linalg.norm(noise[first.start :][:300] / 1.0), noise[first.start :][:300] * np.sqrt(300), rtol=1e-3)
+        other = shelf.stretch(recording, rng, 200, first)
+        assert other.start + 200 <= first.start or first.start + 300 <= other.start
+    with pytest.raises(CorpusError, match="silent or overlap"):
+        shelf.stretch(recording, rng, 600, shelf.stretch(recording, rng, 600))
 
 
 def test_a_corpus_without_scores_in_parts_makes_no_songs(tiny_stems: Path) -> None:
@@ -363,12 +380,32 @@ def test_who_turns_back_on_the_way_is_charged_by_how_many_db() -> None:
     both_ways = torch.cat([onward, onward.flip(0)])
 
     def told(*is_way: bool) -> float:
-        return losses.turning_back(both_ways, losses.Way(sounds.expand(2, 2, 5, 8), torch.tensor(is_way))).item()
+        way = losses.Way(sounds.expand(2, 2, 5, 8), torch.tensor(is_way), torch.tensor([True, True]))
+        return losses.turning_back(both_ways, way).item()
 
     back_db = 3 + losses.WAY_MARGIN_DB
     charge = 2 * back_db * (1 + back_db / losses.WAY_DOUBLED_DB)
     assert told(True, False) == told(False, False) == 0 and told(False, True) == pytest.approx(charge, rel=0.02)
     assert told(True, True) == pytest.approx(charge / 2, rel=0.02)
+
+
+def test_a_sound_of_which_more_is_found_where_the_other_is_asked_for_is_charged_though_neither_turns_back() -> None:
+    sounds = torch.randn(2, 5, 8, dtype=torch.complex64)
+    sounds[0, :, 4:], sounds[1, :, :4] = 0, 0
+    # In the first mixture the second sound comes up by 6 dB as the first comes down by 6; in the second one it is 2 dB softer at its own end.
+    levels_db = torch.tensor([[[-1.0, -9.0], [-7.0, -3.0]], [[-1.0, -3.0], [-7.0, -5.0]]])
+    logits = torch.special.logit(10 ** (levels_db / 20)).repeat_interleave(4, dim=2)[:, :, None].expand(2, 2, 5, 8).flatten(0, 1)
+
+    def told(sounds: torch.Tensor, is_one: bool, with_ends: bool = True) -> float:
+        way = losses.Way(sounds.expand(2, 2, 5, 8), torch.tensor([False, False]), torch.tensor([True, is_one]))
+        return losses.turning_back(logits, way, with_ends).item()
+
+    back_db = 2 + losses.ENDS_MARGIN_DB
+    assert told(sounds, True) == pytest.approx(losses.ENDS_SHARE * back_db * (1 + back_db / losses.WAY_DOUBLED_DB), rel=0.02)
+    assert told(sounds, True, with_ends=False) == 0
+    absent = sounds.clone()
+    absent[1] = 0
+    assert told(sounds, False) == told(absent, True) == 0, "two mixtures, and what is not there, say nothing"
 
 
 def test_what_is_found_too_softly_is_charged_by_how_many_db_whatever_else_is_found() -> None:

@@ -24,7 +24,7 @@ from underscore_training.corpus.debian import Source
 from underscore_training.corpus.decode import Undecodable, decode
 from underscore_training.corpus.errors import CorpusError
 from underscore_training.corpus.track import KINDS, SPLITS, TRACK_RATE_HZ, Track, drawn_split
-from underscore_training.evaluate.asked import OF_SUNG
+from underscore_training.evaluate.asked import OF_ARRANGEMENT
 
 SPEECH = Source("voices", "sounds", "*/*", "speech", 1, "test")
 NUM_PIECES = 4
@@ -292,7 +292,7 @@ def test_songs_that_come_apart_give_a_track_per_class_and_keep_their_own_splits(
         write_noise(tmp_path / "musdb" / "test" / "x" / f"{stem}.wav")
     found = list(multitracks.musdb18(tmp_path / "musdb", 1))
     assert {(track.kind, track.split, track.group) for track in found} == {(kind, "test", "stems/musdb18/x") for kind in ("drums", "bass", "singing")}
-    assert all(OF_SUNG.search(track.name) for track in found), "a song that is sung is scored as one"
+    assert all(OF_ARRANGEMENT.search(track.name)[1] == stems.SUNG for track in found), "a song that is sung is scored as one"
     (tmp_path / "slakh" / "test" / "Tracktest" / "metadata.yaml").write_text("stems: [S00]")
     with pytest.raises(CorpusError, match="Tracktest/metadata.yaml: expected Slakh2100's `stems`"):
         list(multitracks.slakh(tmp_path / "slakh"))

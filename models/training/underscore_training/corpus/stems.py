@@ -3,8 +3,10 @@
 A separator that is asked for one sound must have heard mixtures of many whose parts are
 known. The same scores as in `scores`, each with its channels' programs drawn anew a few
 times; a track is all that one class plays in one of these arrangements, or one piece of its drum kit. All tracks of a
-score are one group, so they are in one split. Training takes its own soundfont, that of validation and a third one in turn; the test's is
-heard nowhere else. Splits are drawn anew: a score may be heard whole in the training of a network that takes speech and music apart.
+score are one group, so they are in one split. Training takes its own soundfont, that of validation and a third one in turn. The test's is another one, but
+no stranger: MuseScore_General grew out of FluidR3, which is trained with, and most of its drums, basses, guitars, organs, pipes and choirs are the very
+samples. So further arrangements of the test are played by patches that share none with any (`patches`).
+Splits are drawn anew: a score may be heard whole in the training of a network that takes speech and music apart.
 
 In further arrangements the top of a score is sung (`singing`), by a speaker of the split; in those of the test all else is played beside it.
 
@@ -13,7 +15,7 @@ Ambience is noise by rule: wind, rain, rooms and crowds of it.
 
 import io
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -21,10 +23,9 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from . import debian, singing
+from . import debian, fluidsynth, singing, timidity
 from .decode import Undecodable
 from .errors import CorpusError
-from .fluidsynth import played
 from .scores import DRUM_CHANNEL, SOUNDFONTS, composed_song, kept_scores, listed_scores
 from .track import TRACK_RATE_HZ, Split, Track, drawn_split, file_fingerprint, fingerprint
 
@@ -77,6 +78,16 @@ NUM_SUNG: dict[Split, int] = {"train": 2, "valid": 1, "test": 1}
 """Arrangements of each score that are sung, beside the others."""
 SUNG = "sung"
 """Their names begin so, after the score's."""
+PATCHES = "/etc/timidity/freepats.cfg"
+NUM_PATCHED: dict[Split, int] = {"train": 0, "valid": 0, "test": 2}
+"""Arrangements that are played by patches, beside the others."""
+PATCHED = "patches"
+"""Their names begin so, after the score's."""
+FROM_ELSEWHERE = frozenset({46, 56, 58, 75})
+"""Programs whose patches were made of samples that a soundfont of the training has, too (harp, pan flute), or may have been (trumpet, tuba); see
+`likeness`."""
+TOMS = frozenset({41, 43, 45, 47, 48, 50})
+"""Notes of channel 10 of which that may be so, too."""
 SINGING = "singing"
 NUM_SONGS = 60
 """By rule, beyond those of `scores`: most of the drums and basses."""
@@ -113,7 +124,30 @@ class Part:
     """Its fine label, or nothing."""
 
 
-def arranged(content: bytes, rng: random.Random, is_sung: bool = False) -> dict[str, Part]:
+@dataclass(frozen=True)
+class Instruments:
+    """What there is to play an arrangement with."""
+
+    programs: Mapping[str, tuple[int, ...]]
+    """By class."""
+    kits: tuple[int, ...]
+    drum_notes: tuple[int, ...] | None = None
+    """Notes of channel 10; none: all."""
+
+
+GENERAL_MIDI = Instruments(PROGRAMS, DRUM_KITS)
+
+
+@cache
+def patches(config: str) -> Instruments:
+    """Those that share no sample with what is trained with."""
+    own = timidity.programs(config) - FROM_ELSEWHERE
+    programs = {name: tuple(program for program in those if program in own) for name, those in PROGRAMS.items()}
+    notes = tuple(note for note in range(128) if note not in TOMS)
+    return Instruments({name: those for name, those in programs.items() if those}, DRUM_KITS[:1], notes)
+
+
+def arranged(content: bytes, rng: random.Random, is_sung: bool = False, instruments: Instruments = GENERAL_MIDI) -> dict[str, Part]:
     """The parts of a score by class, and by piece of the drum kit; each channel's program is drawn anew. Nobody plays what is sung."""
     score = read(content)
     song = _shortened(score)
@@ -126,24 +160,24 @@ def arranged(content: bytes, rng: random.Random, is_sung: bool = False) -> dict[
             pitches.setdefault(message.channel, []).append(message.note)
         elif message.type == "program_change":
             before.setdefault(message.channel, message.program)
-    family = {program: name for name, programs in PROGRAMS.items() for program in programs}
+    family = {program: name for name, programs in PROGRAMS.items() for program in programs if name in instruments.programs}
     drawn: dict[int, tuple[str, int]] = {}
     for channel, heard in sorted(pitches.items()):
         if len(heard) < FEWEST_NOTES:
             continue
         if channel == DRUM_CHANNEL:
-            drawn[channel] = ("drums", rng.choice(DRUM_KITS))
+            drawn[channel] = ("drums", rng.choice(instruments.kits))
             continue
-        name = rng.choice([name for name in PROGRAMS if name != "bass"])
+        name = rng.choice([name for name in instruments.programs if name != "bass"])
         if rng.random() < 0.4:
             name = family.get(before.get(channel, 0), name)
         if np.mean(heard) < LOW_PITCH and rng.random() < 0.8:
             name = "bass"
-        drawn[channel] = (name, rng.choice(PROGRAMS[name]))
+        drawn[channel] = (name, rng.choice(instruments.programs[name]))
     parts = {}
     for name in sorted({name for name, _ in drawn.values()}):
         programs = {channel: program for channel, (of, program) in drawn.items() if of == name}
-        parts[name] = Part(_only(song, programs), fine_label(name, programs.values()))
+        parts[name] = Part(_only(song, programs, instruments.drum_notes if name == "drums" else None), fine_label(name, programs.values()))
         if name == "drums":
             hit = pitches[DRUM_CHANNEL]
             parts |= {
@@ -207,10 +241,15 @@ def soundfonts(split: Split) -> tuple[str, ...]:
 
 def rendered(content: Callable[[], bytes], name: str, seed: str, soundfont: str, is_sung: bool = False) -> np.ndarray:
     """What class `name` plays in the arrangement of `seed`; float32 `[sample]` at 48 kHz."""
-    part = arranged(content(), random.Random(seed), is_sung).get(name)
+    part = arranged(content(), random.Random(seed), is_sung, instruments_of(soundfont)).get(name)
     if part is None:
         raise Undecodable(f"{seed}: nobody plays {name}")
-    return played(part.midi, soundfont, seed, LENGTH_S, RENDER_LIMIT_S)
+    player = timidity if soundfont == PATCHES else fluidsynth
+    return player.played(part.midi, soundfont, seed, LENGTH_S, RENDER_LIMIT_S)
+
+
+def instruments_of(soundfont: str) -> Instruments:
+    return patches(soundfont) if soundfont == PATCHES else GENERAL_MIDI
 
 
 def ambience(seed: str) -> np.ndarray:
@@ -253,7 +292,7 @@ class Score:
     def played(self, arrangement: str, soundfont: str, seed: int, is_sung: bool = False) -> Iterator[Track]:
         """Every class of an arrangement, and the pieces of its drum kit, kind by class."""
         arrangement_seed = f"{seed}/{self.name}/{arrangement}"
-        for kind, part in arranged(self.content(), random.Random(arrangement_seed), is_sung).items():
+        for kind, part in arranged(self.content(), random.Random(arrangement_seed), is_sung, instruments_of(soundfont)).items():
             yield Track(
                 f"{self.name}/{arrangement}/{kind}", self.name.split("/")[0], kind, self.split, self.licence, 1.0,
                 fingerprint(self.name, arrangement, kind, soundfont, seed, LENGTH_S),
@@ -314,6 +353,8 @@ def tracks(packages: Path, seed: int, with_singing: bool = True) -> Iterator[Tra
         try:
             for arrangement in range(score.num_arrangements):
                 yield from score.played(str(arrangement), fonts[arrangement % len(fonts)], seed)
+            for arrangement in range(NUM_PATCHED[score.split] if timidity.is_there(PATCHES) else 0):
+                yield from score.played(f"{PATCHED}{arrangement}", PATCHES, seed)
             is_sung = score.split in singers and singing.melody(read(score.content()), LENGTH_S)
             for arrangement in range(NUM_SUNG[score.split] if is_sung else 0):
                 yield score.sung(f"{SUNG}{arrangement}", singers[score.split], seed)

@@ -1,6 +1,7 @@
 """How well a network finds what it is asked for: test songs, by the protocols of Lee, Choi and Lee (ISMIR 2019).
 
-A song is a test score in one arrangement, played by a soundfont that was never trained on: 10 s
+A song is a test score in one arrangement, played by a soundfont that was never trained on (much of which was, under
+another name: see `corpus.stems`), and in others by instruments that share no sample with the training's: 10 s
 of its parts at gains of their own, and a voice over them. Each class in it is asked for in turn
 
 - by the mean of its training examples (`mean`),
@@ -23,7 +24,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -34,11 +35,11 @@ import torch
 
 from ..corpus import debian
 from ..corpus.errors import CorpusError
-from ..corpus.stems import CLASSES, DRUM_PIECES, FINE, SINGING, SUNG, UNHEARD
+from ..corpus.stems import CLASSES, DRUM_PIECES, FINE, PATCHED, SINGING, SUNG, UNHEARD
 from ..mixtures import examples
 from ..mixtures.asked import ASKED_FOR, GAINS, RECORDED, VOICE
 from ..mixtures.recipe import at_unit_rms
-from ..mixtures.shelf import Score, Shelf, scores_in_parts
+from ..mixtures.shelf import Recording, Score, Shelf, scores_in_parts
 from ..nets.asked import AskedCRN
 from ..nets.sphere import between
 from ..options import whole
@@ -59,8 +60,8 @@ NUM_STEPS = 11
 NUM_WAYS = 20
 NUM_KITS = 24
 """Songs that are scored with their kit apart."""
-OF_SUNG = re.compile(rf"/{SUNG}\d+/[a-z]+$")
-"""What is played in an arrangement that is sung, and what is sung."""
+OF_ARRANGEMENT = re.compile(rf"/({SUNG}|{PATCHED})\d+/[a-z]+$")
+"""What is played in an arrangement that is sung, and what is sung; and what is played by patches."""
 NUM_RANDOM = 4
 """Recordings that are drawn as random queries of a sound: by one alone the mean over a class swings by half a decibel and more."""
 RIPPLE_DB = 1.0
@@ -96,14 +97,20 @@ def shelves(corpus: Path, split: str, rate_hz: int, kinds: Iterable[str] = (VOIC
     return found
 
 
-def arrangements(by_class: dict[str, Shelf], sung: bool) -> dict[str, Shelf]:
-    """Of every class what is played in arrangements that are sung, or in the others."""
-    found = {}
-    for kind, shelf in by_class.items():
-        names = {recording.name for recording in shelf.recordings if bool(OF_SUNG.search(recording.name)) == sung}
-        if names:
-            found[kind] = shelf.only(names)
-    return found
+def chosen(by_class: dict[str, Shelf], is_wanted: Callable[[Recording], bool]) -> dict[str, Shelf]:
+    """Of every class the recordings that are wanted, as far as there are any."""
+    names = {kind: {recording.name for recording in shelf.recordings if is_wanted(recording)} for kind, shelf in by_class.items()}
+    return {kind: by_class[kind].only(wanted) for kind, wanted in names.items() if wanted}
+
+
+def arrangements(by_class: dict[str, Shelf], of: str = "") -> dict[str, Shelf]:
+    """Of every class what is played in arrangements that are sung, or by patches (`of` these), or in the others."""
+
+    def kind_of(recording: Recording) -> str:
+        found = OF_ARRANGEMENT.search(recording.name)
+        return found[1] if found else ""
+
+    return chosen(by_class, lambda recording: kind_of(recording) == of)
 
 
 def songs(by_class: dict[str, Shelf], rate_hz: int) -> list[Song]:
@@ -470,20 +477,25 @@ def main(argv: list[str] | None = None) -> None:
             raise CheckpointError(f"{args.checkpoint} is no network that is asked: train one with system.name = \"asked\"")
         raise_logits(net, args.raised)
         every = shelves(args.corpus, args.split, net.sample_rate_hz, (VOICE, *CLASSES, SINGING))
-        by_class = arrangements({kind: shelf for kind, shelf in every.items() if kind != SINGING}, sung=False)
-        with_singer = arrangements(every, sung=True)
         is_test = args.split == "test"
         heard = {recording.name for shelf in every.values() for recording in shelf.recordings} & (loaded.heard or set())
         if heard and is_test:
             raise CheckpointError(f"{args.checkpoint} was trained on {sorted(heard)[0]}, which is of the test split")
         # A network may have begun with one that was trained on the same score as a whole piece, under its name without the class.
         heard = {f"stems/{name}" for name in loaded.heard or set()} if is_test else set()
-        found = [song for song in songs(by_class, net.sample_rate_hz) if song.group not in heard]
-        found = spread(found, args.songs)
+
+        def not_heard(by_class: dict[str, Shelf]) -> dict[str, Shelf]:
+            return chosen(by_class, lambda recording: recording.piece not in heard)
+
+        every = not_heard(every)
+        instruments = {kind: shelf for kind, shelf in every.items() if kind != SINGING}
+        by_class, with_singer = arrangements(instruments), arrangements(every, SUNG)
+        by_patches = arrangements(instruments, PATCHED) | {kind: by_class[kind] for kind in (VOICE,) if kind in by_class}
+        found = spread(songs(by_class, net.sample_rate_hz), args.songs)
         if not found:
             raise EvaluateError(f"{args.corpus} has no songs in parts to be scored: run `corpus --stems` to its end")
         means = {kind: examples.class_mean(net, args.corpus, kind) for kind in (VOICE, *CLASSES) if kind not in UNHEARD}
-        of_kits = arrangements(shelves(args.corpus, args.split, net.sample_rate_hz, DRUM_PIECES), sung=False)
+        of_kits = arrangements(not_heard(shelves(args.corpus, args.split, net.sample_rate_hz, DRUM_PIECES)))
         kits = {kind: shelf for kind, shelf in by_class.items() if kind != "drums"} | of_kits
         fine = {kind: examples.fine_means(net, args.corpus, kind) for kind in FINE if kind in by_class}
         means_of_pieces = {kind: examples.class_mean(net, args.corpus, kind) for kind in of_kits}
@@ -499,12 +511,16 @@ def main(argv: list[str] | None = None) -> None:
     ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
     of = {"test": "", "valid": " of the validation's", "train": " of the training's"}[args.split]
     print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{by_source(rows)}\n{levels_told(rows)}\n{streamed_told(rows)}\n\n{fine_told(rows)}\n")
-    apart = [song for song in songs(kits, net.sample_rate_hz) if song.group not in heard and of_kits and song.parts.keys() >= of_kits.keys()]
+    apart = [song for song in songs(kits, net.sample_rate_hz) if of_kits and song.parts.keys() >= of_kits.keys()]
     apart = spread(apart, min(args.songs, NUM_KITS))
     rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
     if rows_of_pieces:
         print(f"Kits apart, {len(apart)} songs\n\n{score_table(rows_of_pieces)}\n\n{order(rows_of_pieces)}\n")
-    sung = [song for song in songs(with_singer, net.sample_rate_hz) if song.group not in heard and SINGING in song.parts]
+    patched = spread(songs(by_patches, net.sample_rate_hz), args.songs)
+    rows_of_patches = scores(net, patched, by_patches, means)
+    if rows_of_patches:
+        print(f"By instruments that share no sample with the training's, {len(patched)} songs\n\n{score_table(rows_of_patches)}\n\n{order(rows_of_patches)}\n")
+    sung = [song for song in songs(with_singer, net.sample_rate_hz) if SINGING in song.parts]
     sung = spread(sung, args.songs)
     rows_of_singers = scores(net, sung, with_singer, mean_of_singing, mean_of_singing)
     if rows_of_singers:
@@ -523,10 +539,10 @@ def main(argv: list[str] | None = None) -> None:
         print(f"Asked for a class that is all there is, {len(kept)} songs: SDR {kept_sdr:.1f} dB, its level {kept_level:+.1f} dB (medians)")
     told = {
         "says_what_it_heard": loaded.heard is not None,
-        "scores": rows, "piece_scores": rows_of_pieces, "singing_scores": rows_of_singers, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels, "alone_db": kept,
+        "scores": rows, "piece_scores": rows_of_pieces, "patch_scores": rows_of_patches, "singing_scores": rows_of_singers, "interpolation": ways, "own_interpolation": own_ways, "absent_db": levels, "alone_db": kept,
     }
     if others is not None:
-        for name in ("scores", "piece_scores", "singing_scores"):
+        for name in ("scores", "piece_scores", "patch_scores", "singing_scores"):
             if told[name]:
                 print(beside(told[name], others.get(name, [])))
     try:

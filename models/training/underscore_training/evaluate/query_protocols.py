@@ -95,12 +95,13 @@ def pulls(net: AskedCRN, by_class: dict[str, Shelf], most: int) -> list[dict]:
                 break
             recordings = [shelf.recordings[place] for place in places]
             try:
-                parts = [shelf.stretch(recording, rng, length).samples for recording in recordings]
-                asked = [shelf.stretch(recording, rng, query_samples(net.sample_rate_hz)).samples for recording in recordings]
+                drawn = [shelf.stretch(recording, rng, length) for recording in recordings]
+                asked = [shelf.stretch(part.recording, rng, query_samples(net.sample_rate_hz), part).samples for part in drawn]
             except CorpusError:
                 # A part that hardly plays.
                 continue
             num_pairs += 1
+            parts = [part.samples for part in drawn]
             mixture = (0.05 * (parts[0] + parts[1])).astype(np.float32)
             for idx in range(2):
                 found = separated(net, mixture, examples.embedding(net, asked[idx]))
@@ -165,7 +166,8 @@ def unheard(net: AskedCRN, shelf: Shelf, by_class: dict[str, Shelf], most: int) 
         row = {}
         for name, recording in asked.items():
             try:
-                query = shelf.stretch(recording, rng, query_samples(net.sample_rate_hz)).samples
+                apart_from = drawn if name == "GQ" else None
+                query = shelf.stretch(recording, rng, query_samples(net.sample_rate_hz), apart_from).samples
             except CorpusError:
                 # A part that hardly plays.
                 break
@@ -186,7 +188,7 @@ def over_recordings(net: AskedCRN, voices: Shelf, pieces: Shelf, mean: torch.Ten
         mixture = (part + 0.05 * at_unit_rms(piece.samples)).astype(np.float32)
         asked = {"mean": mean}
         try:
-            asked["GQ"] = examples.embedding(net, voices.stretch(drawn.recording, rng, query_samples(net.sample_rate_hz)).samples)
+            asked["GQ"] = examples.embedding(net, voices.stretch(drawn.recording, rng, query_samples(net.sample_rate_hz), drawn).samples)
         except CorpusError:
             # One that speaks too little.
             continue

@@ -9,7 +9,9 @@ Every mixture is asked twice, for two different things. What does not depend on 
 then cancels out of a step: from questions one at a time nothing was learnt of them in 600.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from ..grid import HOP_S, WINDOW_S
 from ..nets.query import QUERY_FRAMES
 from . import augment
 from .recipe import Context, Pair, at_unit_rms, levelled
-from .shelf import TRIES, Drawn, played_at
+from .shelf import TRIES, Drawn, Score, played_at
 
 VOICE = "speech"
 KINDS = (VOICE, *(name for name in CLASSES if name not in UNHEARD))
@@ -74,8 +76,10 @@ RECORDED = "music"
 RECORDED_SHARE = 0.2
 MORE_RECORDED_SHARE = 0.28
 SONG_SHARE = 0.5
-"""Of mixtures without a recorded piece: parts of one score that play together, in time and in tune, as in whatever a song is taken apart for.
-What is drawn from anywhere gives itself away by both."""
+"""Of mixtures without a recorded piece, a kit or rivals, which is a fifth of all: parts of one score that play together, in time and in tune, as in
+whatever a song is taken apart for. What is drawn from anywhere gives itself away by both."""
+MORE_SONG_SHARE = 0.5
+"""Of mixtures without a recorded piece or a kit, a third of all."""
 VOICE_OVER_SONG_SHARE = 0.6
 STRETCH = 1.2
 STRETCH_SHARE = 0.5
@@ -105,9 +109,9 @@ def _coloured(signal: np.ndarray, context: Context, rng: np.random.Generator) ->
     return at_unit_rms(signal)
 
 
-def _by_odds(kinds: list[str], count: int, rng: np.random.Generator) -> list[str]:
-    """Of them so many, each as often as it is asked for."""
-    odds = np.array([ASKED_MOST.get(kind, 1.0) for kind in kinds])
+def _by_odds(kinds: list[str], count: int, rng: np.random.Generator, scores: Mapping[str, list[Score]] = MappingProxyType({})) -> list[str]:
+    """Of them so many, each as often as it is asked for; the less often the more of `scores` it plays in."""
+    odds = np.array([ASKED_MOST.get(kind, 1.0) / max(len(scores.get(kind, ())), 1) for kind in kinds])
     return [str(kind) for kind in rng.choice(kinds, count, replace=False, p=odds / odds.sum())]
 
 
@@ -168,15 +172,19 @@ def _of_class(
     return _with_example(context, kind, drawn, factor, rng, same_recording_share, same_stretch_share)
 
 
-def _of_song(context: Context, rng: np.random.Generator, same_recording_share: float, same_stretch_share: float) -> list[Sound]:
-    """Two or more parts of a score that play together, at times a voice over them; classes come first in it as often as they do elsewhere, though
-    few play in many scores."""
+def _of_song(
+    context: Context, rng: np.random.Generator, same_recording_share: float, same_stretch_share: float, is_even: bool = False, is_alike: bool = False
+) -> list[Sound]:
+    """Two or more parts of a score that play together, at times a voice over them. The first that is asked for is of any class as often as elsewhere,
+    though few play in many scores; the second, where it `is_even`, too, and else mostly bass or drums, which play in most. Where it `is_alike` both are
+    sustained, if the score has two of these."""
     factor = _speed(rng)
     num_samples = _at_speed(factor, context.num_samples)
     if not context.scores:
         raise CorpusError("no score has two parts that can be asked for: run `corpus --stems`")
     for _ in range(TRIES):
-        one = _by_odds(list(context.scores), 1, rng)[0]
+        firsts = [kind for kind in context.scores if not is_alike or kind in SUSTAINED]
+        one = _by_odds(firsts or list(context.scores), 1, rng)[0]
         score = context.scores[one][rng.integers(len(context.scores[one]))]
         surplus = min(part.samples.size for part in score.values()) - num_samples
         played = played_at(score, int(rng.integers(surplus + 1)), num_samples) if surplus >= 0 else {}
@@ -190,7 +198,10 @@ def _of_song(context: Context, rng: np.random.Generator, same_recording_share: f
     }
     if rng.random() < VOICE_OVER_SONG_SHARE:
         sounds[VOICE] = _of_class(context, VOICE, rng, same_recording_share, same_stretch_share)
-    first = [one, *_by_odds([kind for kind in sounds if kind != one], NUM_ASKS - 1, rng)]
+    others = [kind for kind in sounds if kind != one]
+    if is_alike and any(kind in SUSTAINED for kind in others):
+        others = [kind for kind in others if kind in SUSTAINED]
+    first = [one, *_by_odds(others, NUM_ASKS - 1, rng, context.scores if is_even else {})]
     first = [first[place] for place in rng.permutation(NUM_ASKS)]
     return [sounds[kind].at_some_gain(rng) for kind in [*first, *(kind for kind in sounds if kind not in first)]]
 
@@ -227,18 +238,24 @@ def asked(
     same_recording_share: float = SAME_RECORDING_SHARE,
     same_stretch_share: float = SAME_STRETCH_SHARE,
     song_share: float = 0.0,
+    is_even: bool = False,
 ) -> list[Pair]:
     """Two to four sounds in one mixture, which is asked for the first and for the second of them; now and then for a third beside the first.
-    Or a voice over a recorded piece, or a drum kit whose pieces are asked for one by one, or the parts of a score."""
+    Or a voice over a recorded piece, or a drum kit whose pieces are asked for one by one, or the parts of a score, two to nine with a voice. `is_even`:
+    songs are drawn before rivals are, and their classes evenly."""
     kinds = drawn_kinds(rng, recorded_share, kit_share, alike_share, sung_share)
     # Classes alone: two of one, or two at once, may be asked for.
     is_plain = RECORDED not in kinds and kinds[0] not in PIECES
     num_pieces = len({recording.piece for recording in context.shelves[kinds[0]].recordings})
-    is_rivalry = is_plain and rng.random() < rivals_share and num_pieces > 1
+    is_song = is_even and is_plain and rng.random() < song_share
+    is_rivalry = is_plain and not is_song and rng.random() < rivals_share and num_pieces > 1
     if is_rivalry:
         kinds[1] = kinds[0]
-    if is_plain and not is_rivalry and song_share > 0 and rng.random() < song_share:
-        sounds = _of_song(context, rng, same_recording_share, same_stretch_share)
+    if not is_even:
+        is_song = is_plain and not is_rivalry and song_share > 0 and rng.random() < song_share
+    if is_song:
+        is_alike = is_even and set(kinds[:NUM_ASKS]) <= set(SUSTAINED)
+        sounds = _of_song(context, rng, same_recording_share, same_stretch_share, is_even, is_alike)
     else:
         sounds = []
         for place, kind in enumerate(kinds):

@@ -21,10 +21,11 @@ FOR_THE_VERY_SOUND = AND_SUNG | {
     "alike_share": asked.FEWER_ALIKE_SHARE, "sung_share": asked.FEWER_SUNG_SHARE, "same_stretch_share": asked.MOST_SAME_STRETCH_SHARE
 }
 OF_SONGS = FOR_THE_VERY_SOUND | {"song_share": asked.SONG_SHARE}
+OF_SONGS_EVENLY = AND_SUNG | {"same_stretch_share": asked.MOST_SAME_STRETCH_SHARE, "song_share": asked.MORE_SONG_SHARE, "is_even": True}
 OF_KINDS_AND_PIECES = (*asked.KINDS, *asked.PIECES, asked.RECORDED)
 
 
-def _asked(kinds: tuple[str, ...] = asked.KINDS, **shares: float) -> Recipe:
+def _asked(kinds: tuple[str, ...] = asked.KINDS, **shares: float | bool) -> Recipe:
     return Recipe(partial(asked.asked, **shares), kinds, asked.NUM_ASKS)
 
 
@@ -44,4 +45,5 @@ RECIPES: dict[str, Recipe] = {
     "asked_and_sung": _asked((*asked.ASKED_FOR, asked.RECORDED), **AND_SUNG),
     "asked_for_the_very_sound": _asked((*asked.ASKED_FOR, asked.RECORDED), **FOR_THE_VERY_SOUND),
     "asked_of_songs": _asked((*asked.ASKED_FOR, asked.RECORDED), **OF_SONGS),
+    "asked_of_songs_evenly": _asked((*asked.ASKED_FOR, asked.RECORDED), **OF_SONGS_EVENLY),
 }

@@ -39,6 +39,12 @@ class Drawn:
     recording: Recording
     samples: np.ndarray
     """Float32 `[sample]`, RMS 1."""
+    start: int = 0
+    """Sample of the recording that it begins with."""
+
+    def overlaps(self, start: int, num_samples: int) -> bool:
+        """Whether a stretch of the same recording shares any of its samples."""
+        return start < self.start + self.samples.size and self.start < start + num_samples
 
 
 class Shelf:
@@ -65,30 +71,32 @@ class Shelf:
             recording = self.recordings[rng.choice(len(self.recordings), p=self.odds)]
             if recording.piece == other_than:
                 continue
-            samples = self._cut(recording, rng, num_samples)
-            if samples is not None:
-                return Drawn(recording, samples)
+            drawn = self._cut(recording, rng, num_samples)
+            if drawn is not None:
+                return drawn
         raise CorpusError(f"{TRIES} stretches in a row are silent: the corpus is not usable")
 
-    def stretch(self, recording: Recording, rng: np.random.Generator, num_samples: int) -> Drawn:
-        """A stretch of a given recording."""
+    def stretch(self, recording: Recording, rng: np.random.Generator, num_samples: int, apart_from: Drawn | None = None) -> Drawn:
+        """A stretch of a given recording, which shares nothing with another one of it."""
         for _ in range(TRIES):
-            samples = self._cut(recording, rng, num_samples)
-            if samples is not None:
-                return Drawn(recording, samples)
-        raise CorpusError(f"{recording.name}: {TRIES} stretches in a row are silent")
+            drawn = self._cut(recording, rng, num_samples)
+            if drawn is not None and (apart_from is None or not apart_from.overlaps(drawn.start, num_samples)):
+                return drawn
+        raise CorpusError(f"{recording.name}: {TRIES} stretches in a row are silent{' or overlap' if apart_from else ''}")
 
     @staticmethod
-    def _cut(recording: Recording, rng: np.random.Generator, num_samples: int) -> np.ndarray | None:
-        """Float32 `[num_samples]` with RMS 1, or nothing when it is silent; a short recording is laid into silence."""
+    def _cut(recording: Recording, rng: np.random.Generator, num_samples: int) -> Drawn | None:
+        """With RMS 1, or nothing when it is silent; a short recording is laid into silence, and begins before its first sample then."""
         surplus = recording.samples.size - num_samples
         if surplus >= 0:
             start = int(rng.integers(surplus + 1))
-            return _at_unit_rms(recording.samples[start : start + num_samples])
-        cut = np.zeros(num_samples, np.int16)
-        at = int(rng.integers(-surplus + 1))
-        cut[at : at + recording.samples.size] = recording.samples
-        return _at_unit_rms(cut)
+            found = _at_unit_rms(recording.samples[start : start + num_samples])
+        else:
+            found = np.zeros(num_samples, np.int16)
+            start = -int(rng.integers(-surplus + 1))
+            found[-start : recording.samples.size - start] = recording.samples
+            found = _at_unit_rms(found)
+        return None if found is None else Drawn(recording, found, start)
 
 
 def _at_unit_rms(samples: np.ndarray) -> np.ndarray | None:

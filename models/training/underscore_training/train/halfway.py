@@ -44,6 +44,8 @@ class Questions:
     """What lies at the ends of each mixture's way, `[mixture, 2, ...]`."""
     is_way: Tensor
     """Whether its questions lie on that way, `[mixture]`."""
+    is_one: Tensor
+    """Whether both questions are of the same mixture, `[mixture]`."""
 
 
 def some_halfway(points: Tensor, sounds: Tensor, mixture: Tensor, share: float, found: Callable[[Tensor], Tensor]) -> Questions:
@@ -52,7 +54,8 @@ def some_halfway(points: Tensor, sounds: Tensor, mixture: Tensor, share: float, 
     ends, sounds = points.unflatten(0, (-1, 2)), sounds.unflatten(0, (-1, 2))
     mixtures = mixture.unflatten(0, (-1, 2))
     num_mixtures, device = len(ends), points.device
-    is_way = (torch.rand(num_mixtures, device=device) < share) & (mixtures[:, 0] == mixtures[:, 1]).all(dim=1)
+    is_one = (mixtures[:, 0] == mixtures[:, 1]).all(dim=1)
+    is_way = (torch.rand(num_mixtures, device=device) < share) & is_one
     length = SHORTEST + (1 - SHORTEST) * torch.rand(num_mixtures, device=device).square()
     first = (1 - length) * torch.rand(num_mixtures, device=device)
     end = torch.rand(num_mixtures, device=device)
@@ -75,4 +78,5 @@ def some_halfway(points: Tensor, sounds: Tensor, mixture: Tensor, share: float, 
         is_whole.flatten(),
         sounds,
         is_way,
+        is_one,
     )

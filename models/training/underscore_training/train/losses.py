@@ -6,6 +6,7 @@ music leaves of the mixture, so that its error is the music's error with the sig
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,8 @@ class Way:
     """Complex `[mixture, 2, frame, bin]`: what lies at its ends."""
     is_way: Tensor
     """Whether the mixture's questions lie on one, `[mixture]`."""
+    is_one: Tensor
+    """Whether it is the same mixture for both questions, `[mixture]`."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,20 @@ WAY_DOUBLED_DB = 2.0
 """Turning back by as much is charged twice what it would be in proportion: a few mixtures turn back by much, and most hardly at all."""
 
 
-def turning_back(logits: Tensor, way: Way) -> Tensor:
+ENDS_MARGIN_DB = 3.0
+"""By which a sound is to be louder where it is asked for than where the other one is."""
+ENDS_SHARE = 0.2
+"""Of the charge for a way: two of a class that are taken for one another would outweigh all else."""
+
+
+def turning_back(logits: Tensor, way: Way, with_ends: bool = False) -> Tensor:
     """By how many dB, and the margin, either sound comes back on the way to the other, in the mean over all ways; more than in proportion
     where it is much, and 0 where there are no ways.
 
     Near either end the margin is more than what is asked for there: it keeps both sounds moving where little is to move.
+
+    `with_ends`: of mixtures that are asked for both of their sounds, too, as the longest of ways. A sound of which more is found where the other
+    one is asked for falls evenly all along the way between them, and by too little on any part of it to be charged.
     """
     power = torch.view_as_real(way.sounds).square().sum(dim=4)
     mask = torch.sigmoid(logits).unflatten(0, (-1, 2))
@@ -172,19 +184,26 @@ def turning_back(logits: Tensor, way: Way) -> Tensor:
     levels_db = 10 * torch.log10(found / (power.sum(dim=(2, 3))[:, None] + 1e-9) + WAY_FLOOR)
     further = levels_db[:, 1] - levels_db[:, 0]
     sign = torch.tensor([1.0, -1.0], device=levels_db.device)
-    back_db = (sign * further + WAY_MARGIN_DB).clamp_min(0)
+    share, margin_db = way.is_way.float(), torch.full_like(further, WAY_MARGIN_DB)
+    if with_ends:
+        # What is asked for and is not there says nothing, nor do two mixtures.
+        is_both = (power.sum(dim=(2, 3)) > 0).all(dim=1) & way.is_one
+        share = torch.where(way.is_way, 1.0, ENDS_SHARE * is_both)
+        margin_db = torch.where(way.is_way[:, None], WAY_MARGIN_DB, ENDS_MARGIN_DB)
+    back_db = (sign * further + margin_db).clamp_min(0)
     charge = (back_db * (1 + back_db / WAY_DOUBLED_DB)).sum(dim=1)
-    return (charge * way.is_way).sum() / way.is_way.sum().clamp_min(1)
+    return (charge * share).sum() / way.is_way.sum().clamp_min(1)
 
 
-def asked(outcome: Outcome) -> Tensor:
+def asked(outcome: Outcome, with_ends: bool = False) -> Tensor:
     """`separation`, and what makes a space of the examples (Lee, Choi and Lee 2019).
 
     The divergence from a normal distribution, per dimension, so that the space has no holes; and the distance between
     an example and the estimate that it led to, so that what was found may be asked for again. The example stays where it is for
     that: the shortest distance is between points that are all one. And, which the thesis does without, that a plain layer can name
     what an example is of: from the masks alone it took hundreds of steps until examples lay apart, and nothing was found till then.
-    And that what is there is found as loud as it is; and, on the way from one sound to another, that neither turns back.
+    And that what is there is found as loud as it is; and, on the way from one sound to another, that neither turns back; `with_ends`, as
+    `turning_back` says.
     """
     latent = outcome.latent
     if latent is None:
@@ -198,7 +217,7 @@ def asked(outcome: Outcome) -> Tensor:
     naming = nn.functional.cross_entropy(latent.kind_logits, latent.kind, ignore_index=-1, reduction="sum")
     naming = naming / (latent.kind >= 0).sum().clamp_min(1)
     loss = loss + DIVERGENCE_WEIGHT * divergence(latent) + REGRESSION_WEIGHT * regression + NAMING_WEIGHT * naming
-    return loss if latent.way is None else loss + WAY_WEIGHT * turning_back(outcome.logits, latent.way)
+    return loss if latent.way is None else loss + WAY_WEIGHT * turning_back(outcome.logits, latent.way, with_ends)
 
 
 LIKENESS_WEIGHT = 0.3
@@ -222,7 +241,7 @@ def listening(outcome: Outcome) -> Tensor:
 
 
 LOSSES: dict[str, Callable[[Outcome], Tensor]] = {
-    "paper_l1": paper_l1, "separation": separation, "asked": asked, "listening": listening
+    "paper_l1": paper_l1, "separation": separation, "asked": asked, "asked_with_ends": partial(asked, with_ends=True), "listening": listening
 }
 WITHOUT_ESTIMATE = {"listening"}
 """Losses that judge embeddings alone: nothing is separated for them."""

@@ -132,7 +132,7 @@ class Run:
                 if net.training and self.config.data.halfway_share > 0:
                     questions = some_halfway(drawn, wanted, mixture, self.config.data.halfway_share, partial(self._found, mixed, drawn))
                     drawn, wanted, is_whole = questions.points, questions.wanted, questions.is_whole
-                    way = Way(questions.sounds, questions.is_way)
+                    way = Way(questions.sounds, questions.is_way, questions.is_one)
                     kind = torch.where(is_whole, kind, -1)
                 of_whole_clip = self.logits if self.logits is not None and net is self.net else net.logits
                 logits = None if self.config.loss in WITHOUT_ESTIMATE else of_whole_clip(mixed.abs(), drawn).float()
