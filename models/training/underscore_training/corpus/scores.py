@@ -2,7 +2,8 @@
 
 Each score is rendered with one soundfont; parts take General MIDI programs at random
 within their family, so that one piece does not always come with one sound. A soundfont
-serves one split only, and so does a piece.
+serves one split only, and so does a piece. But that of the test grew out of that of the training: many of its instruments are the same samples
+(`likeness`).
 """
 
 import io
