@@ -34,7 +34,8 @@ pub struct Rendering<'a> {
     pub blocks: BlockSizes,
     /// Pace.
     pub pace: Pace,
-    /// Feed silence until the model is loaded, then reset: for a real-time render that shall not begin dry.
+    /// Feed silence until the model is loaded, then reset: for a real-time render that shall not begin dry, and for one at whose end it
+    /// shall be known what came of loading, however short or silent it is.
     pub wait_for_model: bool,
     /// Changes given with the first block.
     pub changes: &'a [ParamChange],
@@ -259,7 +260,7 @@ pub fn play_and_hold(
 }
 
 /// Feeds silence, a block per block period, until the newest engine has settled; then resets it. A plugin without
-/// diagnostics is taken to be ready.
+/// diagnostics is taken to be ready. However long the blocks are, it is looked after as often as an editor is drawn.
 ///
 /// # Errors
 /// [`HostError::NotLoaded`] after `limit`; whatever `process` says.
@@ -273,6 +274,7 @@ pub fn wait_until_loaded(
     let num_samples = config.max_block_samples;
     let period = Duration::from_secs_f64(num_samples as f64 / config.rate_hz);
     let start = Instant::now();
+    let mut next_block = start;
     for bus in processor.inputs_mut(num_samples).iter_mut() {
         for channel_idx in 0..bus.num_channels() {
             bus.channel_mut(channel_idx).fill(0.0);
@@ -286,9 +288,12 @@ pub fn wait_until_loaded(
             let (state, message) = (newest.state.clone(), newest.message.clone());
             return Err(HostError::NotLoaded { state, message, waited_s: limit.as_secs_f64() });
         }
-        processor.process(num_samples, &[])?;
+        if Instant::now() >= next_block {
+            processor.process(num_samples, &[])?;
+            next_block = Instant::now() + period;
+        }
         instance.pump();
-        std::thread::sleep(period);
+        std::thread::sleep(period.min(MAIN_THREAD_PAUSE));
     }
     processor.reset();
     Ok(())

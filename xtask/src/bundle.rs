@@ -37,8 +37,12 @@ impl BundleArgs {
     }
 }
 
+/// Variables by which the binding to libtorch is built against another one than that in `target/libtorch`, which `.cargo/config.toml` names.
+const OTHER_LIBTORCH: [&str; 4] = ["LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_STATIC"];
+
 /// Builds the plugin and the backend and puts the bundles together.
 pub fn run(args: BundleArgs) -> Result<Layout> {
+    refuse_other_libtorch(|name| std::env::var_os(name).is_some())?;
     if !paths::libtorch().join("lib").is_dir() {
         bail!("libtorch is missing: run `cargo xtask setup` first");
     }
@@ -50,7 +54,7 @@ pub fn run(args: BundleArgs) -> Result<Layout> {
     files::copy(&built.backend, &layout.backend)?;
     files::link_folder(&paths::libtorch().join("lib"), &layout.libtorch)?;
     copy_models(&layout.models)?;
-    layout.write_metadata()?;
+    layout.metadata().iter().try_for_each(|(path, text)| files::write(path, text))?;
     files::link_folder(Path::new("../../underscore.resources"), &layout.vst3_resources)?;
     verify::plugin(&layout.clap_binary)?;
     verify::backend(&layout.backend)?;
@@ -58,6 +62,17 @@ pub fn run(args: BundleArgs) -> Result<Layout> {
         println!("{}", paths::shown(made));
     }
     Ok(layout)
+}
+
+/// The backend would be built against one libtorch and shipped with another; `is_set` looks a variable of the environment up.
+fn refuse_other_libtorch(is_set: impl Fn(&str) -> bool) -> Result<()> {
+    if let Some(name) = OTHER_LIBTORCH.into_iter().find(|name| is_set(name)) {
+        bail!(
+            "{name} is set: the backend would not be built against the libtorch that it ships with, {}; unset it",
+            paths::shown(&paths::libtorch())
+        );
+    }
+    Ok(())
 }
 
 /// Name of the bundles, out of `bundler.toml`.
@@ -166,6 +181,15 @@ mod tests {
         let args = parsed(&["--debug"]).expect("the flag");
         assert!(args.debug && args.folder() != paths::bundled() && args.folder().parent() == paths::bundled().parent());
         assert!(parsed(&["--debug", "--release"]).is_err());
+    }
+
+    #[test]
+    fn another_libtorch_is_refused_and_the_variable_named_that_asks_for_it() {
+        refuse_other_libtorch(|name| name == "LIBTORCH").expect("the one that the configuration of cargo names");
+        for asked in OTHER_LIBTORCH {
+            let error = refuse_other_libtorch(|name| name == asked).expect_err("another one").to_string();
+            assert!(error.contains(&format!("{asked} is set")) && error.contains("unset it"), "{error}");
+        }
     }
 
     #[test]

@@ -74,13 +74,17 @@ pub fn uninstall() -> Result<()> {
 fn copy_all(built: &Layout, places: &Places, libtorch: &Path) -> Result<()> {
     let installed = places.layout(&built.name);
     let mut record = Record::read(&places.data)?;
-    let mut copy = |from: &Path, to: PathBuf| -> Result<()> {
+    let mut put = |to: &Path, write: &dyn Fn() -> Result<()>| -> Result<()> {
         // Written down first: an interrupted installation can be taken away too.
-        record.add(&to)?;
-        files::copy(from, &to)?;
+        record.add(to)?;
+        write()?;
         println!("copied {}", to.display());
         Ok(())
     };
+    for (path, text) in installed.metadata() {
+        put(&path, &|| files::write(&path, &text))?;
+    }
+    let mut copy = |from: &Path, to: PathBuf| put(&to, &|| files::copy(from, &to));
     copy(&built.clap_binary, installed.clap_binary.clone())?;
     copy(&built.vst3_binary, installed.vst3_binary.clone())?;
     copy(&built.backend, installed.backend.clone())?;
@@ -93,8 +97,7 @@ fn copy_all(built: &Layout, places: &Places, libtorch: &Path) -> Result<()> {
         copy(&model, installed.models.join(name))?;
     }
     // What an installation before did to its hosts says nothing of this one.
-    files::remove(&places.data.join(MARKS))?;
-    installed.write_metadata()
+    files::remove(&places.data.join(MARKS))
 }
 
 /// The linker script and what an interrupted set-up left are of no use at run time.

@@ -51,8 +51,23 @@ enum Task {
     Validate,
 }
 
+impl Task {
+    /// Whether it is about what was built here, whatever is installed.
+    fn is_of_what_was_built(&self) -> bool {
+        matches!(self, Self::Demo | Self::Test(_) | Self::Bench(_) | Self::Validate)
+    }
+}
+
+/// Names the one folder in which the plugin looks for what it opens: whoever has set it, as the README says, means what is installed.
+const HOME_VARIABLE: &str = "UNDERSCORE_HOME";
+
 fn main() -> ExitCode {
-    match run(Cli::parse().task) {
+    let task = Cli::parse().task;
+    if task.is_of_what_was_built() {
+        // SAFETY: no other thread has been started.
+        unsafe { std::env::remove_var(HOME_VARIABLE) };
+    }
+    match run(task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -72,5 +87,24 @@ fn run(task: Task) -> Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Validate => validate::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_what_was_built_is_tried_nothing_that_is_installed_is() {
+        let is_of_what_was_built = |words: &[&str]| {
+            let parsed = Cli::try_parse_from(["cargo xtask"].iter().chain(words));
+            parsed.expect("a command").task.is_of_what_was_built()
+        };
+        for words in [&["demo"][..], &["test"], &["bench", "--quick"], &["validate"]] {
+            assert!(is_of_what_was_built(words), "{words:?}");
+        }
+        for words in [&["render", "in.wav", "out"][..], &["install"], &["setup"]] {
+            assert!(!is_of_what_was_built(words), "{words:?}");
+        }
     }
 }

@@ -31,11 +31,20 @@ struct Manifest {
     model: Vec<Entry>,
 }
 
-/// The models of these ids, or that alone begin so, or all that separate, the default one first.
-pub fn chosen(ids: &[String]) -> Result<Vec<Entry>> {
+fn known() -> Result<Vec<Entry>> {
     let path = paths::root().join("models").join("manifest.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let known = toml::from_str::<Manifest>(&text)?.model;
+    Ok(toml::from_str::<Manifest>(&text)?.model)
+}
+
+/// Whether the model of this very id is asked by example; none where it does not ship with this version.
+pub fn is_asked(id: &str) -> Option<bool> {
+    known().ok()?.iter().find(|entry| entry.id == id).map(Entry::is_asked)
+}
+
+/// The models of these ids, or that alone begin so, or all that separate, the default one first.
+pub fn chosen(ids: &[String]) -> Result<Vec<Entry>> {
+    let known = known()?;
     let names: Vec<&str> = known.iter().map(|entry| entry.id.as_str()).collect();
     let of = |text: &str| {
         let begin: Vec<&str> =
@@ -74,5 +83,13 @@ mod tests {
         assert_eq!(of(family).unwrap(), std::slice::from_ref(first));
         assert_eq!(of(first).unwrap(), std::slice::from_ref(first));
         assert!(of("").is_err());
+    }
+
+    #[test]
+    fn of_each_model_it_is_known_whether_it_is_asked_and_of_others_nothing_is() {
+        for entry in known().unwrap() {
+            assert_eq!(is_asked(&entry.id), Some(entry.id.starts_with("query-")), "{}", entry.id);
+        }
+        assert_eq!(["", "music", "query-0"].map(is_asked), [None; 3]);
     }
 }

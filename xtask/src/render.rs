@@ -7,10 +7,12 @@ mod report;
 mod resample;
 mod stem_files;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use host_tests::Bundle;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 pub use job::{Job, render_file};
@@ -73,9 +75,9 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     let inputs: Vec<PathBuf> = jobs.iter().map(|(input, _)| input.clone()).collect();
     let mut failures = Vec::new();
     for (input, out_dir) in &jobs {
-        let name = input.file_name().unwrap_or_default().to_string_lossy();
+        let name = file_name(input).to_string_lossy();
         bar.set_message(name.to_string());
-        match render_file(&bundle, args, Job { input, out_dir, others: &inputs }) {
+        match contained(|| render_file(&bundle, args, Job { input, out_dir, others: &inputs })) {
             Ok(report) => {
                 bar.suspend(|| println!("{name}: {}", report.summary()));
                 if report.require_separated().is_err() {
@@ -98,13 +100,24 @@ pub fn run(args: &RenderArgs) -> Result<()> {
     Ok(())
 }
 
+/// Of a file over which something stumbles, a panic is that file's failure: the others are still to be rendered.
+fn contained<T>(render: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(render)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it does not say why");
+        Err(anyhow!("a fault of this program, which the file brought to light: {text}"))
+    })
+}
+
 /// The audio files of a folder, by name, each with a folder of its own under `out_dir`.
 fn jobs_of(folder: &Path, out_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let entries = folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))?;
     let mut inputs = Vec::new();
     for entry in entries {
         let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
-        if path.is_file() && audio_file::has_audio_extension(&path) {
+        // Beside a file, and with its extension, macOS puts what other disks have no room for.
+        let is_apple_double = file_name(&path).as_encoded_bytes().starts_with(b"._");
+        if path.is_file() && audio_file::has_audio_extension(&path) && !is_apple_double {
             inputs.push(path);
         }
     }
@@ -117,16 +130,22 @@ fn jobs_of(folder: &Path, out_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     inputs.sort();
     let mut taken = BTreeSet::new();
     let jobs = inputs.into_iter().map(|input| {
-        // `a.wav` and `a.flac` beside each other: the second keeps its extension.
-        let stem = input.file_stem().unwrap_or_default();
-        let whole = input.file_name().unwrap_or_default();
-        let mut folder = if taken.contains(stem) { whole } else { stem }.to_owned();
-        while !taken.insert(folder.clone()) {
+        // To some disks `A` and `a` are one folder.
+        let as_taken = |name: &OsStr| name.to_string_lossy().to_lowercase();
+        let (stem, whole) = (input.file_stem().unwrap_or_default(), file_name(&input));
+        // `a.wav` and `a.flac` beside each other: the second keeps its extension. So does `...wav`: its stem is the folder above.
+        let is_no_name = stem == "." || stem == "..";
+        let mut folder = if is_no_name || taken.contains(&as_taken(stem)) { whole } else { stem }.to_owned();
+        while !taken.insert(as_taken(&folder)) {
             folder.push("-");
         }
         (input, out_dir.join(folder))
     });
     Ok(jobs.collect())
+}
+
+fn file_name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -136,11 +155,30 @@ mod tests {
     #[test]
     fn files_of_one_name_do_not_overwrite_each_other_and_texts_are_no_audio() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a.wav", "a.flac", "a.wav.flac", "b.MP3", "notes.txt"] {
+        for name in ["a.wav", "a.flac", "a.wav.flac", "A.ogg", "b.MP3", "..wav", "...wav", "notes.txt", "._a.wav"] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
         let jobs = jobs_of(folder.path(), Path::new("out")).unwrap();
-        let folders: BTreeSet<_> = jobs.iter().map(|(_, out_dir)| out_dir.clone()).collect();
-        assert_eq!((jobs.len(), folders.len()), (4, 4), "{folders:?}");
+        let folders: BTreeSet<_> = jobs.iter().map(|(_, out_dir)| out_dir.to_string_lossy().to_lowercase()).collect();
+        assert_eq!((jobs.len(), folders.len()), (7, 7), "{folders:?}");
+        for (input, out_dir) in &jobs {
+            // Of `out/..` there is none.
+            assert!(out_dir.file_name().is_some() && out_dir.parent() == Some(Path::new("out")), "{}", input.display());
+            assert!(!input.ends_with("._a.wav"));
+        }
+    }
+
+    #[test]
+    fn a_file_over_which_something_stumbles_is_a_failure_and_not_the_end_of_the_run() {
+        assert_eq!(contained(|| Ok(1)).unwrap(), 1);
+        assert_eq!(contained::<()>(|| bail!("as meant")).unwrap_err().to_string(), "as meant");
+        let number = 7;
+        for (text, error) in [
+            ("by a word", contained::<()>(|| panic!("by a word"))),
+            ("by number 7", contained(|| panic!("by number {number}"))),
+        ] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("a fault of this program") && error.contains(text), "{error}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::FORMAT_ID_MP3;
+use symphonia::core::formats::well_known::{FORMAT_ID_FLAC, FORMAT_ID_MP3, FORMAT_ID_OGG, FORMAT_ID_WAVE};
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
@@ -91,6 +91,25 @@ pub enum ReadError {
         /// Found.
         actual: u64,
     },
+    /// It does not say how much is in it, but what its kind ends with is missing.
+    #[error("{} is cut off: it breaks off after {actual} samples, without the mark of its end", path.display())]
+    BrokenOff {
+        /// The file.
+        path: PathBuf,
+        /// Found.
+        actual: u64,
+    },
+    /// There is more in it than it says: files that were joined, or more than its kind can count.
+    #[error(
+        "{} holds more than the {declared} samples that it declares: export it anew, as FLAC where it is a WAV of more than 4 GB",
+        path.display()
+    )]
+    HoldsMore {
+        /// The file.
+        path: PathBuf,
+        /// By its own count.
+        declared: u64,
+    },
 }
 
 /// Whether the name says audio.
@@ -162,25 +181,45 @@ fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
     let unsupported = |reason: Error| ReadError::Unsupported { path: of(), reason: reason.to_string() };
     let damaged = |reason| ReadError::Damaged { path: of(), reason };
     let mut format = probed(path)?;
+    let kind = format.format_info().format;
     let track = format.default_track(TrackType::Audio).ok_or_else(|| ReadError::Empty(of()))?;
     let (track_id, declared_samples) = (track.id, track.num_frames);
+    // Of an MP3 the count is without what the encoder put after the last sample, which may take a frame and more.
+    let mp3_end = declared_samples.filter(|_| kind == FORMAT_ID_MP3);
+    let mp3_end = mp3_end.map(|declared| declared + u64::from(track.padding.unwrap_or_default()));
     let codec = track.codec_params.as_ref().and_then(|params| params.audio()).ok_or_else(|| ReadError::Empty(of()))?;
     let mut decoder = symphonia::default::get_codecs()
         .make_audio_decoder(codec, &AudioDecoderOptions::default())
         .map_err(unsupported)?;
     let mut audio = Audio { channels: Vec::new(), rate_hz: 0 };
     let mut planes: Vec<Vec<f32>> = Vec::new();
+    let (mut is_broken_off, mut num_bytes) = (false, 0);
     while !longest_s.is_some_and(|longest_s| audio.is_longer_than(longest_s)) {
         let packet = match format.next_packet() {
             Ok(Some(packet)) => packet,
             Ok(None) => break,
-            // Some containers only notice their end by running into it.
-            Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+            // Some containers only notice their end by running into it. The last page of an Ogg says that it is the last.
+            Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                is_broken_off = kind == FORMAT_ID_OGG;
+                break;
+            }
             Err(_) if longest_s.is_some() => break,
             Err(error) => return Err(damaged(error)),
         };
         if packet.track_id != track_id {
             continue;
+        }
+        num_bytes += packet.data.len() as u64;
+        if longest_s.is_none() {
+            let begins_at = u64::try_from(packet.pts.get()).unwrap_or_default();
+            // Frames that are not known for such are left out by the reader, and all that follows them would come too early.
+            if kind == FORMAT_ID_FLAC && begins_at != audio.num_samples() as u64 {
+                return Err(damaged(Error::DecodeError("flac: frames are missing")));
+            }
+            // The reader cuts off what begins there.
+            if let Some(declared) = declared_samples.filter(|_| mp3_end.is_some_and(|end| begins_at >= end)) {
+                return Err(ReadError::HoldsMore { path: of(), declared });
+            }
         }
         let block = match decoder.decode(&packet) {
             Ok(block) => block,
@@ -207,11 +246,21 @@ fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
     let actual = audio.num_samples() as u64;
     match declared_samples {
         _ if actual == 0 => Err(ReadError::Empty(of())),
-        Some(declared) if longest_s.is_none() && actual < declared => {
-            Err(ReadError::CutOff { path: of(), declared, actual })
+        _ if longest_s.is_some() => Ok(audio),
+        Some(declared) if actual < declared => Err(ReadError::CutOff { path: of(), declared, actual }),
+        None if is_broken_off => Err(ReadError::BrokenOff { path: of(), actual }),
+        Some(declared) if kind == FORMAT_ID_WAVE && is_longer_than_wave_counts(path, num_bytes) => {
+            Err(ReadError::HoldsMore { path: of(), declared })
         }
         _ => Ok(audio),
     }
+}
+
+/// Whether there is more beside the `num_bytes` of sound that were read than all chunks of a WAV can be: its sizes are 32-bit numbers,
+/// and some programs write on when they have run over.
+fn is_longer_than_wave_counts(path: &Path, num_bytes: u64) -> bool {
+    let len = path.metadata().map_or(0, |metadata| metadata.len());
+    len.saturating_sub(num_bytes) > u64::from(u32::MAX)
 }
 
 #[cfg(test)]
@@ -328,6 +377,137 @@ mod tests {
             Err(ReadError::CutOff { declared: d, actual: a, .. }) => assert_eq!((d, a), (declared, actual)),
             other => panic!("expected a file that is cut off, got {other:?}"),
         }
+    }
+
+    #[test]
+    fn an_mp3_that_goes_on_after_its_count_is_an_error_and_what_an_encoder_put_after_the_last_sample_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp3");
+        // Two files that somebody joined.
+        let joined = [mp3_header(50), mp3(&[9; 50]), mp3_header(10), mp3(&[9; 10])].concat();
+        std::fs::write(&path, joined).unwrap();
+        let told = read(&path).unwrap_err();
+        println!("{told}");
+        let counted = 50 * SAMPLES_PER_FRAME as u64;
+        assert!(matches!(told, ReadError::HoldsMore { declared, .. } if declared == counted), "{told}");
+        assert!(told.to_string().contains("a.mp3") && told.to_string().contains("export it anew"));
+        assert_eq!(read_beginning(&path, 60.0).unwrap().num_samples(), 50 * SAMPLES_PER_FRAME);
+
+        // Of two frames and more none is heard.
+        let (delay_samples, padding_samples) = (576_u32, 3_000_u32);
+        let mut header = mp3_header(50);
+        header[33..37].copy_from_slice(b"LAME");
+        header[54..57].copy_from_slice(&(delay_samples << 12 | padding_samples).to_be_bytes()[1..]);
+        std::fs::write(&path, [header, mp3(&[9; 50])].concat()).unwrap();
+        let expected = 50 * SAMPLES_PER_FRAME - (delay_samples + padding_samples) as usize;
+        assert_eq!(read(&path).unwrap().num_samples(), expected);
+    }
+
+    /// Checksums of FLAC frames and of Ogg pages: from zero, the highest bit first.
+    fn crc(num_bits: u32, polynomial: u32, bytes: &[u8]) -> u32 {
+        let mask = u32::MAX >> (32 - num_bits);
+        let shifted = |crc: u32| if crc >> (num_bits - 1) == 1 { (crc << 1 ^ polynomial) & mask } else { crc << 1 };
+        bytes.iter().fold(0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte) << (num_bits - 8), |crc, _| shifted(crc)))
+    }
+
+    const SAMPLES_PER_FLAC_FRAME: usize = 192;
+
+    /// What a FLAC begins with (44.1 kHz, mono, 16 bits, frames of one size), without a count of samples.
+    fn flac_stream_info() -> Vec<u8> {
+        let frame_samples = (SAMPLES_PER_FLAC_FRAME as u16).to_be_bytes();
+        let format = [0x0a, 0xc4, 0x40, 0xf0];
+        [&[0x80, 0, 0, 34][..], &frame_samples, &frame_samples, &[0; 6], &format, &[0; 20]].concat()
+    }
+
+    /// The FLAC frame of this number, in which all samples are the same.
+    fn flac_frame(number: u8) -> Vec<u8> {
+        let mut frame = vec![0xff, 0xf8, 0x19, 0x08, number];
+        frame.push(crc(8, 0x07, &frame) as u8);
+        frame.extend([0, number, 0]);
+        frame.extend((crc(16, 0x8005, &frame) as u16).to_be_bytes());
+        frame
+    }
+
+    #[test]
+    fn of_a_flac_without_a_count_that_is_damaged_a_render_gets_nothing_and_a_listener_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.flac");
+        let frames: Vec<_> = (0..100).map(flac_frame).collect();
+        let write = |frames: &[Vec<u8>]| {
+            std::fs::write(&path, [b"fLaC".to_vec(), flac_stream_info(), frames.concat()].concat()).unwrap();
+        };
+        write(&frames);
+        let whole = read(&path).unwrap();
+        assert_eq!((whole.rate_hz, whole.num_samples()), (44_100, 100 * SAMPLES_PER_FLAC_FRAME));
+        for idx in [0, 40] {
+            let mut frames = frames.clone();
+            frames[idx][7] ^= 0x55;
+            write(&frames);
+            let damaged = read(&path).unwrap_err();
+            println!("{damaged}");
+            assert!(matches!(damaged, ReadError::Damaged { .. }), "{damaged}");
+            assert_eq!(read_beginning(&path, 60.0).unwrap().num_samples(), 99 * SAMPLES_PER_FLAC_FRAME);
+        }
+    }
+
+    /// A page of an Ogg.
+    fn ogg_page(flags: u8, end_samples: usize, number: u8, packets: &[Vec<u8>]) -> Vec<u8> {
+        let mut page = [&b"OggS\0"[..], &[flags], &(end_samples as u64).to_le_bytes(), b"mine"].concat();
+        page.extend([number, 0, 0, 0, 0, 0, 0, 0, packets.len() as u8]);
+        page.extend(packets.iter().map(|packet| packet.len() as u8));
+        page.extend(packets.concat());
+        let crc = crc(32, 0x04c1_1db7, &page);
+        page[22..26].copy_from_slice(&crc.to_le_bytes());
+        page
+    }
+
+    #[test]
+    fn an_ogg_without_its_last_page_is_cut_off_for_a_render_and_a_listener_hears_what_there_is() {
+        const FRAMES_PER_PAGE: usize = 20;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ogg");
+        // FLAC in it, which takes no codebooks.
+        let first = [&b"\x7fFLAC\x01\0\0\x01fLaC"[..], &flac_stream_info()].concat();
+        let comments = vec![0x84, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut pages = vec![ogg_page(2, 0, 0, &[first]), ogg_page(0, 0, 1, &[comments])];
+        for page_idx in 0..5 {
+            let numbers = page_idx * FRAMES_PER_PAGE..(page_idx + 1) * FRAMES_PER_PAGE;
+            let end_samples = numbers.end * SAMPLES_PER_FLAC_FRAME;
+            let frames: Vec<_> = numbers.map(|number| flac_frame(number as u8)).collect();
+            pages.push(ogg_page(if page_idx == 4 { 4 } else { 0 }, end_samples, page_idx as u8 + 2, &frames));
+        }
+        std::fs::write(&path, pages.concat()).unwrap();
+        let page_samples = FRAMES_PER_PAGE * SAMPLES_PER_FLAC_FRAME;
+        assert_eq!(read(&path).unwrap().num_samples(), 5 * page_samples);
+        // Between two pages, and inside of one.
+        for cut_off_bytes in [0, 100] {
+            let bytes = pages[..6].concat();
+            std::fs::write(&path, &bytes[..bytes.len() - cut_off_bytes]).unwrap();
+            let expected = if cut_off_bytes == 0 { 4 * page_samples } else { 3 * page_samples };
+            let cut_off = read(&path).unwrap_err();
+            println!("{cut_off}");
+            assert!(matches!(cut_off, ReadError::BrokenOff { actual, .. } if actual == expected as u64), "{cut_off}");
+            assert!(cut_off.to_string().contains("a.ogg is cut off"));
+            assert_eq!(read_beginning(&path, 60.0).unwrap().num_samples(), expected);
+        }
+    }
+
+    /// Where a hole in a file takes no room.
+    #[cfg(unix)]
+    #[test]
+    fn a_wav_of_more_than_its_sizes_can_count_is_an_error_and_not_what_they_come_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        write(&path, &[vec![0.5; 4_000]], 44_100);
+        let len = path.metadata().unwrap().len();
+        let grow = |len: u64| File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
+        // Other chunks may follow.
+        grow(len + 1_000_000);
+        assert_eq!(read(&path).unwrap().num_samples(), 4_000);
+        grow(len + (1 << 32));
+        let told = read(&path).unwrap_err();
+        println!("{told}");
+        assert!(matches!(told, ReadError::HoldsMore { declared: 4_000, .. }), "{told}");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Where everything lies in the bundles, as each system's hosts expect it.
 
-use crate::files;
-use anyhow::Result;
 use std::env::consts::{ARCH, DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 
@@ -61,16 +59,17 @@ impl Layout {
         }
     }
 
-    /// What macOS wants in a bundle beside the binary; elsewhere nothing.
-    pub fn write_metadata(&self) -> Result<()> {
-        if !cfg!(target_os = "macos") {
-            return Ok(());
-        }
-        for bundle in [&self.clap, &self.vst3] {
-            files::write(&bundle.join("Contents/PkgInfo"), "BNDL????")?;
-            files::write(&bundle.join("Contents/Info.plist"), &info_plist(&self.name))?;
-        }
-        Ok(())
+    /// The texts that macOS wants in a bundle beside the binary; elsewhere none.
+    pub fn metadata(&self) -> Vec<(PathBuf, String)> {
+        if cfg!(target_os = "macos") { self.metadata_of_macos() } else { Vec::new() }
+    }
+
+    fn metadata_of_macos(&self) -> Vec<(PathBuf, String)> {
+        let of = |bundle: &PathBuf| {
+            let contents = bundle.join("Contents");
+            [(contents.join("PkgInfo"), "BNDL????".to_owned()), (contents.join("Info.plist"), info_plist(&self.name))]
+        };
+        [&self.clap, &self.vst3].into_iter().flat_map(of).collect()
     }
 }
 
@@ -101,5 +100,16 @@ mod tests {
         assert_eq!(layout.clap_binary, Path::new("b/Underscore.clap"));
         assert_eq!(layout.vst3_binary, Path::new(&format!("b/Underscore.vst3/Contents/{ARCH}-linux/Underscore.so")));
         assert_eq!(layout.backend, Path::new("b/underscore.resources/lib/libunderscore_torch.so"));
+        assert_eq!(layout.metadata(), []);
+    }
+
+    #[test]
+    fn on_macos_both_bundles_hold_what_the_system_knows_them_by() {
+        let metadata =
+            Layout::with_folders(Path::new("c"), Path::new("v"), Path::new("r"), "Underscore").metadata_of_macos();
+        let paths: Vec<_> = metadata.iter().map(|(path, _)| path.to_string_lossy()).collect();
+        let of = |bundle: &str| ["PkgInfo", "Info.plist"].map(|name| format!("{bundle}/Contents/{name}"));
+        assert_eq!(paths, [of("c/Underscore.clap"), of("v/Underscore.vst3")].concat());
+        assert!(metadata[1].1.contains("<string>Underscore</string>"));
     }
 }

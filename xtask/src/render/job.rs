@@ -5,6 +5,7 @@ use super::out_dir::OutDir;
 use super::report::Report;
 use super::stem_files::{self, Sought, StemFiles, Written};
 use super::{RenderArgs, resample};
+use crate::models;
 use anyhow::{Context, Result, ensure};
 use host_tests::{
     BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, delay_samples, peak_db, resident_bytes,
@@ -64,19 +65,23 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<R
         sidechain: sidechain.as_ref().map(|audio| audio.channels.as_slice()),
         blocks: BlockSizes::Fixed(args.block),
         pace: if args.realtime { Pace::RealTime } else { Pace::AsFastAsPossible },
-        wait_for_model: args.realtime,
+        // An offline render waits for it by itself only where there is sound to separate: a silent one may end before it is there.
+        wait_for_model: true,
         changes: &[],
     };
     let sought = loudest(&audio);
     let files = StemFiles::new(out_dir, &outputs, audio.channels.len(), audio.rate_hz, sought.clone());
     let rendered = host_tests::render_onto(bundle, &mut instance, &rendering, files)?;
     let (rendered, written) = written(rendered)?;
+    let report = report_of(args, &audio, &rendered);
+    // Of a plugin that is not this version's, what sounds has to tell it.
+    let is_asked = models::is_asked(&report.model).unwrap_or_else(|| written.seems_asked());
     match &args.sidechain {
-        None if written.is_asked() && asks_for_example(&mut instance)? => eprintln!(
+        None if is_asked && asks_for_example(&mut instance)? => eprintln!(
             "note: Query A asks for an example, and there is none: the model's first preset stands for it, as far as A is what is asked \
              for. Pass --sidechain FILE, or --set query_preset=drums"
         ),
-        Some(path) if !written.is_asked() => {
+        Some(path) if !is_asked => {
             eprintln!(
                 "note: this model is not asked for anything, and {} was not needed: pass --model query",
                 path.display()
@@ -87,10 +92,10 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<R
 
     let latency_samples_measured =
         sought.and_then(|sought| measured_latency_samples(&audio, &sought, &written.heard, rendered.latency_samples));
-    let parts = written.into_parts()?;
+    let parts = written.into_parts(is_asked)?;
     let files = parts.iter().filter_map(|part| part.destination().file_name());
     let files = files.map(|name| name.to_string_lossy().into_owned()).collect();
-    let report = Report { latency_samples_measured, params, files, ..report_of(args, &audio, &rendered) };
+    let report = Report { latency_samples_measured, params, files, ..report };
     prepared.publish(parts, &(serde_json::to_string_pretty(&report)? + "\n"))?;
     Ok(report)
 }

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 #[derive(Debug)]
 pub struct OutDir {
     folder: PathBuf,
-    /// What the report of an earlier render says that it left here.
+    /// What the report of an earlier render says that it left here, and the report itself.
     earlier: Vec<PathBuf>,
     /// The report on its way. Held from beginning to end, it keeps every other render out of the folder.
     report: Part,
@@ -69,8 +69,8 @@ impl OutDir {
             std::fs::read(folder.join(REPORT)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         // A name alone leads nowhere else.
         let is_name = |path: &PathBuf| matches!(path.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
-        let earlier = earlier.map(|earlier| earlier.files).unwrap_or_default();
-        let earlier = earlier.into_iter().filter(is_name).map(|name| folder.join(name)).collect();
+        let earlier = earlier.into_iter().flat_map(|earlier| earlier.files.into_iter().chain([REPORT.into()]));
+        let earlier = earlier.filter(is_name).map(|name| folder.join(name)).collect();
         Ok(Self { folder: folder.to_path_buf(), earlier, report, _made: made })
     }
 
@@ -80,7 +80,8 @@ impl OutDir {
     }
 
     /// Refuses where a file that may be replaced or removed is one that is read: the input of a render, its sidechain, or what is
-    /// rendered after it. Then removes what an interrupted render left half written, of buses that may stay silent this time, too.
+    /// rendered after it. So where one would be replaced that no earlier render left: whose it is nobody here knows. Then removes what an
+    /// interrupted render left half written, of buses that may stay silent this time, too.
     pub fn claim(&self, names: &[String], sources: &[&Path]) -> Result<()> {
         let own = names.iter().map(|name| self.path(name));
         for file in own.chain(self.earlier.iter().cloned()) {
@@ -95,6 +96,14 @@ impl OutDir {
                     );
                 }
             }
+        }
+        let mut own = names.iter().map(|name| self.path(name)).chain([self.path(REPORT)]);
+        if let Some(foreign) = own.find(|file| file.symlink_metadata().is_ok() && !self.earlier.contains(file)) {
+            bail!(
+                "{} would be replaced, and no earlier render left it (what one left, its {REPORT} says): move it, or name another folder \
+                 for what comes out",
+                foreign.display()
+            );
         }
         names.iter().try_for_each(|name| files::remove_part(&self.path(name)).map(drop))
     }
@@ -221,6 +230,25 @@ mod tests {
     }
 
     #[test]
+    fn what_no_render_left_is_not_replaced_and_what_one_left_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let claim = || OutDir::prepare(folder).unwrap().claim(&names(), &[]).map_err(|error| error.to_string());
+        assert_eq!(claim(), Ok(()));
+        for name in STEMS.into_iter().chain([REPORT]) {
+            fs::write(folder.join(name), "mine").unwrap();
+            let error = claim().unwrap_err();
+            assert!(error.contains(&folder.join(name).display().to_string()) && error.contains("move it"), "{error}");
+            assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), "mine");
+            fs::remove_file(folder.join(name)).unwrap();
+        }
+        render(folder, &["main.wav", "music.wav"], "one");
+        assert_eq!(claim(), Ok(()));
+        fs::write(folder.join("dialogue.wav"), "mine").unwrap();
+        assert!(claim().unwrap_err().contains("dialogue.wav"));
+    }
+
+    #[test]
     fn what_an_interrupted_render_left_half_written_is_removed_and_what_is_whole_stays_until_there_is_more() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
@@ -239,7 +267,7 @@ mod tests {
         let first = OutDir::prepare(folder).unwrap();
         let error = OutDir::prepare(folder).unwrap_err();
         assert!(error.is::<files::PartHeld>() && format!("{error:#}").contains("another place"), "{error:#}");
-        first.publish(Vec::new(), "").unwrap();
+        first.publish(Vec::new(), r#"{"latency_samples_reported": 1}"#).unwrap();
         // Another program's: whatever holds a file that would be written is not disturbed.
         let music = Part::of(&folder.join("music.wav")).unwrap();
         let error = OutDir::prepare(folder).unwrap().claim(&names(), &[]).unwrap_err();

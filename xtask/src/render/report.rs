@@ -26,7 +26,7 @@ pub struct Report {
     pub frames: u64,
     /// Time in the model per time of audio.
     pub rtf: f64,
-    /// Longest `process`; in an offline render it holds the wait for the model.
+    /// Longest `process`; in an offline render it holds the wait for masks.
     pub max_process_us: f64,
     /// Time to open the library and load the model; 0 when another render of this run had loaded it.
     pub load_ms: f64,

@@ -5,9 +5,18 @@ use anyhow::{Context, Result, ensure};
 use rubato::audioadapter_buffers::direct::SequentialSliceOfVecs;
 use rubato::{Fft, FixedSync, Resampler};
 
-/// The audio at `rate_hz`, aligned with what it was, `round(length × ratio)` samples long.
-pub fn to_rate(audio: Audio, rate_hz: u32) -> Result<Audio> {
+/// About +120 dBFS: what is beyond is no sound, for the plugin neither.
+const LOUDEST: f32 = (1 << 20) as f32;
+
+/// The audio at `rate_hz`, aligned with what it was, `round(length × ratio)` samples long. Samples that are no sound (NaN, infinite, beyond
+/// +120 dBFS) are replaced by 0, as the plugin does it: a transform of one of them is no signal at all.
+pub fn to_rate(mut audio: Audio, rate_hz: u32) -> Result<Audio> {
     ensure!((1_000..=768_000).contains(&rate_hz), "a rate of {rate_hz} Hz: expected 1000 to 768000");
+    for sample in audio.channels.iter_mut().flatten() {
+        if sample.is_nan() || sample.abs() >= LOUDEST {
+            *sample = 0.0;
+        }
+    }
     if audio.rate_hz == rate_hz {
         return Ok(audio);
     }
@@ -62,6 +71,21 @@ mod tests {
             let inside = ends..to as usize - ends;
             let error = inside.map(|i| (resampled.channels[1][i] - expected[i]).abs()).fold(0.0, f32::max);
             assert!(error < 1e-4, "{from} to {to}: off by {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_sound_is_silence_and_all_around_it_stays() {
+        let audio = |wild: f32| {
+            let mut channel = vec![0.5; 4_410];
+            channel[2_000] = wild;
+            Audio { channels: vec![channel.clone(), channel], rate_hz: 44_100 }
+        };
+        for rate_hz in [44_100, 48_000] {
+            let expected = to_rate(audio(0.0), rate_hz).unwrap();
+            for wild in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -LOUDEST] {
+                assert_eq!(to_rate(audio(wild), rate_hz).unwrap(), expected, "{wild} at {rate_hz} Hz");
+            }
         }
     }
 }

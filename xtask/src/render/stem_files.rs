@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-/// Buses that are written even where they are silent, unless what was asked for plays; others only when they carry something.
+/// Buses that are written even where they are silent, unless the model is asked; others only when they carry something.
 const STEMS: [&str; 2] = ["Music", "Dialogue"];
 
-/// Buses of a model that is asked.
+/// Buses of a model that is asked, which are written in their place.
 const ASKED: [&str; 2] = ["Target", "Residual"];
 
 /// Samples that are handed over at once, and how many such chunks there are: the disk may keep a render at the pace of the clock waiting
@@ -274,14 +274,14 @@ impl Track {
 }
 
 impl Written {
-    /// Whether what was asked for plays.
-    pub fn is_asked(&self) -> bool {
+    /// Whether something plays that only a model that is asked finds.
+    pub fn seems_asked(&self) -> bool {
         self.tracks.iter().any(|track| track.is_of(&ASKED) && track.file.is_some())
     }
 
     /// The files that are kept, whole, under the names that they have until they are published; the others are removed.
-    pub fn into_parts(self) -> Result<Vec<Part>> {
-        let expected = if self.is_asked() { ASKED } else { STEMS };
+    pub fn into_parts(self, is_asked: bool) -> Result<Vec<Part>> {
+        let expected = if is_asked { ASKED } else { STEMS };
         let mut parts = Vec::new();
         for mut track in self.tracks {
             if track.file.is_none() && (track.is_main || track.is_of(&expected)) {
@@ -349,9 +349,9 @@ mod tests {
             let mut files = StemFiles::new(folder.path(), &outputs(), num_channels, RATE_HZ, sought);
             play(&mut files, &[(0, &main), (1, &music)], block_samples).unwrap();
             let written = files.finish().unwrap();
-            assert!(!written.is_asked());
+            assert!(!written.seems_asked());
             assert_eq!(written.heard, music[0][9_000..10_000 + 2 * LATENCY_SAMPLES + 50]);
-            written.into_parts().unwrap().iter_mut().try_for_each(Part::finish).unwrap();
+            written.into_parts(false).unwrap().iter_mut().try_for_each(Part::finish).unwrap();
             assert_eq!(files_in(folder.path()), ["dialogue.wav", "main.wav", "music.wav"]);
             let silence = vec![vec![0.0; 20_000]; 2];
             for (name, signal) in [("main.wav", &main), ("music.wav", &music), ("dialogue.wav", &silence)] {
@@ -364,17 +364,23 @@ mod tests {
     }
 
     #[test]
-    fn where_what_was_asked_for_plays_target_and_residual_are_written_and_others_that_sound() {
+    fn of_a_model_that_is_asked_target_and_residual_are_written_and_others_that_sound() {
         let signal = noise(2, 3_000, 0.5, 1);
-        for (played, expected) in [
-            (vec![(3, &signal[..])], vec!["main.wav", "residual.wav", "target.wav"]),
-            (vec![(4, &signal[..]), (1, &signal)], vec!["main.wav", "music.wav", "residual.wav", "target.wav"]),
-            (vec![(5, &signal[..])], vec!["dialogue.wav", "main.wav", "music.wav", "odd-one.wav"]),
+        let silence = vec![vec![0.0; 3_000]; 2];
+        for (played, is_asked, expected) in [
+            (vec![(3, &signal[..])], true, vec!["main.wav", "residual.wav", "target.wav"]),
+            (vec![(4, &signal[..]), (1, &signal)], true, vec!["main.wav", "music.wav", "residual.wav", "target.wav"]),
+            (vec![(5, &signal[..])], false, vec!["dialogue.wav", "main.wav", "music.wav", "odd-one.wav"]),
+            (vec![(0, &silence[..])], true, vec!["main.wav", "residual.wav", "target.wav"]),
+            (vec![(0, &silence[..])], false, vec!["dialogue.wav", "main.wav", "music.wav"]),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let mut files = StemFiles::new(folder.path(), &outputs(), 2, RATE_HZ, None);
             play(&mut files, &played, 512).unwrap();
-            files.finish().unwrap().into_parts().unwrap().iter_mut().try_for_each(Part::finish).unwrap();
+            let written = files.finish().unwrap();
+            let sounds = played[0].1[0][0] != 0.0;
+            assert_eq!(written.seems_asked(), is_asked && sounds);
+            written.into_parts(is_asked).unwrap().iter_mut().try_for_each(Part::finish).unwrap();
             assert_eq!(files_in(folder.path()), expected);
         }
     }

@@ -15,7 +15,7 @@ const SOFTEST_DB: f64 = -60.0;
 /// What two questions find differs by more.
 const ALIKE_DB: f64 = -40.0;
 
-/// `render` of a model that is asked, by an example and by a class.
+/// `render` of a model that is asked, by an example and by a class, and where nothing sounds.
 pub fn run() -> Result<Tally> {
     let programme = paths::root().join("tests").join("fixtures").join("programme");
     let [dialogue, music] = ["dialogue.flac", "music.flac"].map(|name| programme.join(name));
@@ -27,11 +27,7 @@ pub fn run() -> Result<Tally> {
     let mut targets: Vec<Vec<Vec<f32>>> = Vec::new();
     for (number, (asked, preset)) in asked.iter().zip(presets).enumerate() {
         let folder = out.join(number.to_string());
-        let mut render = Command::new(std::env::current_exe()?);
-        // Marks of a render that was stopped must hold nobody back.
-        render.env("XDG_DATA_HOME", out.join("data"));
-        render.args(["render", "--model", "query"]).args(asked).arg(&music).arg(&folder);
-        process::run(&mut render)?;
+        process::run(render(&out)?.args(asked).arg(&music).arg(&folder))?;
         check(&folder, preset)?;
         let target = audio_file::read(&folder.join("target.wav"))?.channels;
         for (other, before) in presets.iter().zip(&targets) {
@@ -40,7 +36,30 @@ pub fn run() -> Result<Tally> {
         }
         targets.push(target);
     }
-    Ok(Tally { num_passed: u32::try_from(asked.len())?, ..Tally::default() })
+    check_silence(&out)?;
+    Ok(Tally { num_passed: u32::try_from(asked.len() + 1)?, ..Tally::default() })
+}
+
+/// `render` of a model that is asked, without what it is to render.
+fn render(out: &Path) -> Result<Command> {
+    let mut render = Command::new(std::env::current_exe()?);
+    // Marks of a render that was stopped must hold nobody back.
+    render.env("XDG_DATA_HOME", out.join("data"));
+    render.args(["render", "--model", "query"]);
+    Ok(render)
+}
+
+/// Whether a file that is silent, and over before a model can be loaded, has the stems of its model, and is no failure.
+fn check_silence(out: &Path) -> Result<()> {
+    let (input, folder) = (out.join("silence.wav"), out.join("silence"));
+    audio_file::write(&input, &[vec![0.0; 4_800]], 48_000)?;
+    process::run(render(out)?.arg(&input).arg(&folder))?;
+    for name in ["target.wav", "residual.wav", "main.wav"] {
+        let peak = peak_db(&audio_file::read(&folder.join(name))?.channels);
+        ensure!(peak == f64::NEG_INFINITY, "{}: {peak:.1} dBFS, expected silence", folder.join(name).display());
+    }
+    ensure!(!folder.join("music.wav").exists(), "{} has a stem that this model has not", folder.display());
+    Ok(())
 }
 
 /// Whether the stems of a model that is asked are there, and the report beside them, which says what was asked for.
