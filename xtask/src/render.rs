@@ -80,7 +80,8 @@ pub fn run(args: &RenderArgs) -> Result<()> {
         match contained(|| render_file(&bundle, args, Job { input, out_dir, others: &inputs })) {
             Ok(report) => {
                 bar.suspend(|| println!("{name}: {}", report.summary()));
-                if report.require_separated().is_err() {
+                if let Err(error) = report.require_separated() {
+                    bar.suspend(|| eprintln!("{name}: {error:#}"));
                     failures.push(name.to_string());
                 }
             }

@@ -197,6 +197,7 @@ fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered<()>) -> Repor
         latency_samples_reported: rendered.latency_samples,
         latency_samples_measured: None,
         late_frames: rendered.frames.num_late,
+        unmasked_frames: rendered.frames.num_unmasked,
         frames: rendered.frames.num,
         rtf: engine.rtf,
         max_process_us: wall.max_us,

@@ -22,6 +22,8 @@ pub struct Report {
     pub latency_samples_measured: Option<usize>,
     /// Frames whose mask came after its deadline.
     pub late_frames: u64,
+    /// Frames with sound that no mask could be had for: a call failed, or there was no model for a while.
+    pub unmasked_frames: u64,
     /// Frames processed.
     pub frames: u64,
     /// Time in the model per time of audio.
@@ -64,6 +66,13 @@ impl Report {
             "nothing was separated, every stem is an equal share of the input: {}",
             self.message
         );
+        let num_dry = self.unmasked_frames + if self.realtime { 0 } else { self.late_frames };
+        ensure!(
+            num_dry == 0,
+            "{num_dry} of {} frames were not separated, and every stem has an equal share of them: the model failed or hung for a while, \
+             or was not there any more. Render it again",
+            self.frames
+        );
         Ok(())
     }
 
@@ -104,6 +113,23 @@ mod tests {
         for state in ["unavailable", "loading"] {
             let error = report(state, "libtorch is missing").require_separated().unwrap_err().to_string();
             assert!(error.contains("nothing was separated") && error.contains("libtorch is missing"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_render_of_which_a_part_was_not_separated_is_an_error_and_one_in_real_time_may_have_late_frames() {
+        let report = |realtime: bool, late_frames: u64, unmasked_frames: u64| Report {
+            state: "running".into(),
+            frames: 100,
+            realtime,
+            late_frames,
+            unmasked_frames,
+            ..Report::default()
+        };
+        assert!(report(false, 0, 0).require_separated().is_ok() && report(true, 3, 0).require_separated().is_ok());
+        for dry in [report(false, 3, 0), report(false, 0, 3), report(true, 0, 3)] {
+            let error = dry.require_separated().unwrap_err().to_string();
+            assert!(error.starts_with("3 of 100 frames were not separated"), "{error}");
         }
     }
 }
