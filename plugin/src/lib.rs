@@ -10,25 +10,27 @@
 //! * another for as long as a file dialog is open: it reads the example that is chosen there;
 //! * and, in the stand-alone program, one that loads what was set when it was closed.
 
-pub mod block;
+mod block;
 pub mod builder;
-pub mod buses;
-pub mod choices;
+mod buses;
+mod choices;
 mod claimed;
-pub mod clap;
+mod clap;
 pub mod diagnostics;
-pub mod editor;
-pub mod meters;
-pub mod mixer;
-pub mod model;
-pub mod params;
-pub mod query;
-pub mod question;
-pub mod render_told;
+mod editor;
+mod meters;
+mod mixer;
+mod model;
+mod params;
+mod query;
+mod question;
+mod render_told;
 pub mod separation;
 mod spare_buses;
-pub mod state;
-pub mod vst3;
+mod state;
+mod vst3;
+
+pub use vst3::Marker;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -328,18 +330,16 @@ impl ClapPlugin for Underscore {
                 page.add_param(&self.params.duck.release);
             });
             let question = &self.params.question;
-            if !question.blend.flags().contains(ParamFlags::HIDDEN) {
-                section.add_page("Query", |page| {
-                    page.add_param(&question.blend);
-                    page.add_param(&question.preset_a);
-                    page.add_param(&question.preset_b);
-                    page.add_param(&question.follow);
-                    page.add_param(&question.map_x);
-                    page.add_param(&question.map_y);
-                    page.add_param(&question.capture_a);
-                    page.add_param(&question.capture_b);
-                });
-            }
+            section.add_page("Query", |page| {
+                page.add_param(&question.blend);
+                page.add_param(&question.preset_a);
+                page.add_param(&question.preset_b);
+                page.add_param(&question.follow);
+                page.add_param(&question.map_x);
+                page.add_param(&question.map_y);
+                page.add_param(&question.capture_a);
+                page.add_param(&question.capture_b);
+            });
         });
     }
 }

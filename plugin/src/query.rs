@@ -47,6 +47,12 @@ impl Preset {
         if self.id() == MAP_ID { Query::Map(at) } else { query_of(Catalogue::shipped(), self.id(), model_id, slot) }
     }
 
+    /// Whether it is the slot's example.
+    #[must_use]
+    pub fn is_example(self) -> bool {
+        self.id() == EXAMPLE_ID
+    }
+
     /// Whether the model of this id has it: of a class that a model has no place for it finds nothing in particular.
     #[must_use]
     pub fn is_known_to(self, model_id: &str) -> bool {

@@ -11,7 +11,7 @@ use crate::choices::name_of;
 use crate::params::{self, finite, percentage};
 use crate::query::{Preset, SavedQuery};
 
-/// What is asked for. Hidden as long as no model ships that is asked: nobody is to wonder at params that do nothing.
+/// What is asked for.
 #[derive(Params)]
 pub struct QuestionParams {
     /// The example of slot A.
@@ -56,21 +56,12 @@ pub struct QuestionParams {
 impl Default for QuestionParams {
     fn default() -> Self {
         let boards = Arc::default();
-        let is_hidden = !Catalogue::shipped().models().iter().any(ModelSpec::is_asked);
-        let switch = |name| {
-            let param = params::switch(name, false);
-            if is_hidden { param.hide() } else { param }
-        };
-        let preset = |name| {
-            let param = EnumParam::new(name, Preset::default());
-            if is_hidden { param.hide() } else { param }
-        };
-        let blend = percentage("Query A/B", 0.0, 1.0);
+        let switch = |name| params::switch(name, false);
+        let preset = |name| EnumParam::new(name, Preset::default());
         let coordinate = |name| {
-            let param = FloatParam::new(name, 0.0, FloatRange::Linear { min: -1.0, max: 1.0 })
+            FloatParam::new(name, 0.0, FloatRange::Linear { min: -1.0, max: 1.0 })
                 .with_value_to_string(formatters::v2s_f32_rounded(2))
-                .with_string_to_value(Arc::new(finite));
-            if is_hidden { param.hide() } else { param }
+                .with_string_to_value(Arc::new(finite))
         };
         Self {
             saved_a: SavedQuery::of(&boards, 0),
@@ -79,7 +70,7 @@ impl Default for QuestionParams {
             capture_a: switch("Capture A"),
             preset_b: preset("Query B"),
             capture_b: switch("Capture B"),
-            blend: if is_hidden { blend.hide() } else { blend },
+            blend: percentage("Query A/B", 0.0, 1.0),
             map_x: coordinate("Map X"),
             map_y: coordinate("Map Y"),
             refine: switch("Refine Query"),
@@ -89,7 +80,27 @@ impl Default for QuestionParams {
     }
 }
 
+/// One of the two that may be asked for.
+#[derive(Clone, Copy)]
+pub struct Slot<'a> {
+    /// As it is called.
+    pub name: &'static str,
+    /// What it asks for.
+    pub preset: &'a EnumParam<Preset>,
+    /// Its example, asked for or not.
+    pub example: &'a SavedQuery,
+}
+
 impl QuestionParams {
+    /// Both, A first.
+    #[must_use]
+    pub fn slots(&self) -> [Slot<'_>; NUM_SLOTS] {
+        [
+            Slot { name: "A", preset: &self.preset_a, example: &self.saved_a },
+            Slot { name: "B", preset: &self.preset_b, example: &self.saved_b },
+        ]
+    }
+
     /// Where engines write the examples that they have listened to, by slot.
     #[must_use]
     pub fn boards(&self) -> &Arc<QueryBoards> {
@@ -134,16 +145,16 @@ impl QuestionParams {
     /// Where there is no way from A to B.
     fn notice_of_both(&self) -> Option<String> {
         let (a, b) = (self.preset_a.value(), self.preset_b.value());
-        let is_same = a == b && a != Preset::default() && !self.follow.value();
+        let is_same = a == b && !a.is_example() && !self.follow.value();
         let what = if Some(a) == Preset::map() { "the place on the map".into() } else { name_of(a.id()) };
         is_same.then(|| {
             format!("A and B both ask for {what}: nothing lies between them. Choose something else for one of them.")
         })
     }
 
-    fn notice_of_slot(&self, model: &ModelSpec, slot: usize) -> Option<String> {
-        let preset = [&self.preset_a, &self.preset_b][slot].value();
-        let name = ["A", "B"][slot];
+    fn notice_of_slot(&self, model: &ModelSpec, slot_idx: usize) -> Option<String> {
+        let Slot { name, preset, example } = self.slots()[slot_idx];
+        let preset = preset.value();
         let is_foreign = |kept: &KeptExample| !Space::of(&kept.model_id).may_be(Space::of(&model.id));
         let foreign = |(kept, name): (KeptExample, &str)| {
             is_foreign(&kept).then(|| {
@@ -164,14 +175,17 @@ impl QuestionParams {
         }
         if Some(preset) == Preset::map() {
             // Examples are places on it.
-            let kept = self.boards().iter().zip(["A", "B"]).filter_map(|(board, name)| Some((board.kept()?, name)));
-            return kept.into_iter().find_map(foreign);
+            return self
+                .slots()
+                .iter()
+                .filter_map(|slot| Some((slot.example.board().kept()?, slot.name)))
+                .find_map(foreign);
         }
-        if preset != Preset::default() {
+        if !preset.is_example() {
             return None;
         }
-        let Some(kept) = self.boards()[slot].kept() else {
-            let otherwise = name_of(&model.presets.get(slot)?.id);
+        let Some(kept) = example.board().kept() else {
+            let otherwise = name_of(&model.presets.get(slot_idx)?.id);
             return Some(format!(
                 "{name} has no example yet and asks for {otherwise}. Capture one from the sidechain, or open a file."
             ));
@@ -182,8 +196,8 @@ impl QuestionParams {
     /// Why examples could not be used, by slot. Not for the audio thread.
     #[must_use]
     pub fn refusals(&self) -> Option<String> {
-        let of_slot = |(board, name): (&QueryBoard, &str)| board.refusal().map(|why| format!("{name}: {why}"));
-        let told: Vec<String> = self.boards().iter().zip(["A", "B"]).filter_map(of_slot).collect();
+        let of_slot = |slot: &Slot<'_>| slot.example.board().refusal().map(|why| format!("{}: {why}", slot.name));
+        let told: Vec<String> = self.slots().iter().filter_map(of_slot).collect();
         (!told.is_empty()).then(|| told.join(" "))
     }
 

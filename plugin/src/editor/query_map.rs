@@ -5,6 +5,7 @@ use nice_plug::prelude::*;
 use underscore_engine::{KeptExample, Place, QueryMap, Space};
 
 use super::gesture::{Press, arrows, press, set};
+use super::question_panel::ask_for_example;
 use super::theme;
 use crate::query::Preset;
 use crate::question::QuestionParams;
@@ -26,9 +27,9 @@ const RING: f32 = 5.0;
 
 /// An example that its slot had before, on the map.
 struct Earlier {
-    slot: usize,
-    /// Its place among the earlier ones of its slot.
-    place: usize,
+    slot_idx: usize,
+    /// Among the earlier ones of its slot.
+    idx: usize,
     at: Pos2,
     name: String,
 }
@@ -39,19 +40,19 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_i
     let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click_and_drag());
     ui.painter().rect_filled(rect, 4, theme::GROOVE);
     ui.painter().rect_stroke(rect, 4, Stroke::new(1.0, theme::LINE), StrokeKind::Inside);
-    let slots = [("A", &params.saved_a), ("B", &params.saved_b)];
+    let slots = params.slots();
     // Of another model's examples this map does not know where they lie.
     let own = Space::of(model_id);
     let has_place = |kept: &KeptExample| Space::of(&kept.model_id).may_be(own);
-    let kept = slots.map(|(slot, example)| {
-        let kept = example.board().kept().filter(has_place)?;
-        Some((map.place(&kept.embedding), format!("{slot} {}", kept.name)))
+    let kept = slots.map(|slot| {
+        let kept = slot.example.board().kept().filter(has_place)?;
+        Some((map.place(&kept.embedding), format!("{} {}", slot.name, kept.name)))
     });
     let mut earlier = Vec::new();
-    for (slot, (letter, example)) in slots.iter().enumerate() {
-        for (place, kept) in example.board().earlier().into_iter().enumerate().filter(|(_, kept)| has_place(kept)) {
+    for (slot_idx, slot) in slots.iter().enumerate() {
+        for (idx, kept) in slot.example.board().earlier().into_iter().enumerate().filter(|(_, kept)| has_place(kept)) {
             let at = at(rect, map.place(&kept.embedding));
-            earlier.push(Earlier { slot, place, at, name: format!("{letter} before: {}", kept.name) });
+            earlier.push(Earlier { slot_idx, idx, at, name: format!("{} before: {}", slot.name, kept.name) });
         }
     }
     // Of what lies together the hand is on the nearest.
@@ -102,12 +103,10 @@ fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionPara
     let hand = response.interact_pointer_pos();
     // A tap may be over within one picture.
     let clicked = hand.filter(|_| response.clicked()).and_then(under);
-    if let Some(Earlier { slot, place, .. }) = clicked {
-        params.boards()[*slot].recall(*place);
-        let preset = [&params.preset_a, &params.preset_b][*slot];
-        if preset.value() != Preset::default() {
-            set(setter, preset, Preset::default());
-        }
+    if let Some(Earlier { slot_idx, idx, .. }) = clicked {
+        let slot = params.slots()[*slot_idx];
+        slot.example.board().recall(*idx);
+        ask_for_example(setter, slot.preset);
     }
     // Whether it was pressed on one, while the button is down.
     let place_of_press = response.id.with("pressed");
@@ -119,7 +118,7 @@ fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionPara
 }
 
 fn is_asked(params: &QuestionParams) -> bool {
-    [params.preset_a.value(), params.preset_b.value()].iter().any(|preset| Some(*preset) == Preset::map())
+    params.slots().iter().any(|slot| Some(slot.preset.value()) == Preset::map())
 }
 
 fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &QuestionParams) {
@@ -159,7 +158,7 @@ fn step(ui: &Ui, response: &egui::Response, setter: &ParamSetter, params: &Quest
 
 /// Has the slot that is nearer ask for the place on the map.
 fn ask_for_place(setter: &ParamSetter, params: &QuestionParams) {
-    let preset = [&params.preset_a, &params.preset_b][params.nearer_slot()];
+    let preset = params.slots()[params.nearer_slot()].preset;
     if let Some(map) = Preset::map().filter(|map| preset.value() != *map) {
         set(setter, preset, map);
     }

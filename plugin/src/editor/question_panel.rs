@@ -8,8 +8,8 @@ use underscore_engine::{QueryMap, Source};
 use super::example_file::ExampleFile;
 use super::gesture::{press, set};
 use super::{choice, example_tile, query_map, slider, theme, toggle};
-use crate::query::{MAX_NAME_CHARS, Preset, SavedQuery};
-use crate::question::QuestionParams;
+use crate::query::{MAX_NAME_CHARS, Preset};
+use crate::question::{QuestionParams, Slot};
 
 const BUTTON_HEIGHT: f32 = 22.0;
 const CAPTURE_WIDTH: f32 = 62.0;
@@ -40,10 +40,7 @@ pub fn draw(
                     .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
                 name_of_nearer(ui, params);
             });
-            let slots = [
-                Slot { name: "A", preset: &params.preset_a, example: &params.saved_a },
-                Slot { name: "B", preset: &params.preset_b, example: &params.saved_b },
-            ];
+            let slots = params.slots();
             if let Some(offered) = file.take_offered() {
                 slots[offered.slot].wish(ui, offered.number, offered.num_loads, offered.preset);
             }
@@ -80,14 +77,12 @@ pub fn draw(
 
 /// What the example of the nearer slot is called, where that slot asks for it.
 fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
-    let slots = [(&params.preset_a, &params.saved_a), (&params.preset_b, &params.saved_b)];
-    let slot = params.nearer_slot();
-    let (preset, example) = slots[slot];
-    let place = ui.make_persistent_id(("name", slot));
-    let kept = example.board().kept().filter(|_| preset.value() == Preset::default());
+    let Slot { name: letter, preset, example } = params.slots()[params.nearer_slot()];
+    let place = ui.make_persistent_id(("name", letter));
+    let kept = example.board().kept().filter(|_| preset.value().is_example());
     let Some(kept) = kept else { return };
     let mut name = kept.name;
-    let hint = ["name of A", "name of B"][slot];
+    let hint = format!("name of {letter}");
     let field =
         TextEdit::singleline(&mut name).id(place).hint_text(hint).char_limit(MAX_NAME_CHARS).font(TextStyle::Small);
     let field = ui.add_sized(vec2(ui.available_width() - 8.0, NAME_HEIGHT), field);
@@ -98,17 +93,11 @@ fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
     }
 }
 
-struct Slot<'a> {
-    name: &'static str,
-    preset: &'a EnumParam<Preset>,
-    example: &'a SavedQuery,
-}
-
 /// What one slot asks for of the model of this id, and the buttons that bring its example. Returns whether it is to come out of a file.
 fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, (model_id, listens): (&str, bool), is_file_busy: bool) -> bool {
     let Slot { name, preset, example } = slot;
     ui.horizontal(|ui| {
-        let is_asked_for = preset.value() == Preset::default();
+        let is_asked_for = preset.value().is_example();
         if example_tile::draw(ui, name, example.board().kept().as_ref(), is_asked_for).clicked() {
             ask_for_example(setter, preset);
         }
@@ -228,8 +217,8 @@ impl Wish {
 }
 
 /// Who brings an example wants to hear it.
-fn ask_for_example(setter: &ParamSetter, preset: &EnumParam<Preset>) {
-    if preset.value() != Preset::default() {
+pub(super) fn ask_for_example(setter: &ParamSetter, preset: &EnumParam<Preset>) {
+    if !preset.value().is_example() {
         set(setter, preset, Preset::default());
     }
 }
@@ -256,6 +245,7 @@ mod tests {
 
     use super::super::hand::Hand;
     use super::*;
+    use crate::query::SavedQuery;
 
     /// Pictures of a hand in a second.
     const PICTURES_PER_S: usize = 30;

@@ -180,7 +180,7 @@ impl ActivateContext<Underscore> for &Asked {
         PluginApi::Clap
     }
 
-    fn execute(&self, _task: underscore::vst3::Marker) {
+    fn execute(&self, _task: underscore::Marker) {
         unreachable!("activation leaves nothing to be executed");
     }
 
@@ -198,11 +198,11 @@ impl ProcessContext<Underscore> for &Asked {
         PluginApi::Clap
     }
 
-    fn execute_background(&self, _task: underscore::vst3::Marker) {
+    fn execute_background(&self, _task: underscore::Marker) {
         unreachable!("the audio thread wakes nobody");
     }
 
-    fn execute_gui(&self, _task: underscore::vst3::Marker) {
+    fn execute_gui(&self, _task: underscore::Marker) {
         unreachable!("nothing is done on the main thread");
     }
 

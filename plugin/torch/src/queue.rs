@@ -12,8 +12,8 @@ pub(crate) struct Size {
     pub(crate) num_frames: usize,
 }
 
-/// The call that has waited longest, and those that can go with it: at most `most_calls` in all, and of `most_channels` channels unless it has more
-/// itself. All stay in the order in which they came.
+/// The first in the queue, and those behind it that can go with it: at most `most_calls` in all, and of `most_channels` channels unless it has more
+/// itself. All stay in the order in which they are.
 pub(crate) fn take_batch<Call>(
     waiting: &mut VecDeque<Call>,
     most_calls: usize,
