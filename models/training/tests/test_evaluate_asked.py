@@ -13,7 +13,7 @@ from conftest import SMALL, magnitude, small_asked, sound
 
 from underscore_training.corpus import store
 from underscore_training.corpus.debian import SINGER
-from underscore_training.corpus.stems import DRUM_PIECES, SINGING, SUNG
+from underscore_training.corpus.stems import DRUM_PIECES, PATCHED, SINGING, SUNG
 from underscore_training.corpus.track import Track
 from underscore_training.evaluate import asked as evaluation
 from underscore_training.evaluate import query_protocols as protocols
@@ -55,7 +55,11 @@ def test_what_a_query_loses_is_set_against_its_distance() -> None:
     assert protocols.distance_against_loss(of_one_score).low is None
 
 
-def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(net: AskedCRN, tiny_stems: Path) -> None:
+def test_one_of_two_of_a_class_and_coarse_means_are_scored_for_every_class(
+    net: AskedCRN, tiny_stems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Shorter than the recordings by an example and more.
+    monkeypatch.setattr(protocols, "CLIP_S", 1.0)
     by_class = {kind: Shelf(tiny_stems, "train", kind, net.sample_rate_hz) for kind in ("brass", "reed", "drums")}
     pulls = protocols.pulls(net, by_class, 1)
     assert {row["class"] for row in pulls} <= set(by_class) and all(np.isfinite([row["asked"], row["other"]]).all() for row in pulls)
@@ -122,8 +126,8 @@ def tiny_songs(tmp_path_factory: pytest.TempPathFactory, tiny_stems: Path) -> Pa
             store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, group, fine), make())
         make = partial(sound, "bass", 50 + number)
         store.write_track(folder, Track(f"learnt{number}/0/bass", "synthetic", "bass", "train", "CC0-1.0", 1.0, "1", make, f"stems/learnt{number}", "synth bass"), make())
-        for kind in (SINGING, "bass", "drums"):
-            name, make = f"song{number}/{SUNG}0/{kind}", partial(sound, kind, 20 * number + len(kind))
+        for kind, of in ((SINGING, SUNG), ("bass", SUNG), ("drums", SUNG), ("bass", PATCHED), ("drums", PATCHED)):
+            name, make = f"song{number}/{of}0/{kind}", partial(sound, kind, 20 * number + len(kind))
             store.write_track(folder, Track(name, "synthetic", kind, "test", "CC0-1.0", 1.0, "1", make, f"stems/song{number}"), make())
     make = partial(sound, "speech", 77)
     store.write_track(folder, Track(SINGER, "synthetic", SINGING, "test", "CC0-1.0", 1.0, "1", make), make())
@@ -140,7 +144,7 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     found = tmp_path / "found.json"
     evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--pairs", "1", "--out", str(found)])
     told = capsys.readouterr().out
-    for line in ("2 songs, SDR in dB", "| drums | 2 |", "Kits apart, 2 songs", "| snare | 2 |", "Sung, 2 songs", "| singing | 2 |", "A person who sings over recorded pieces, 4 clips", "the means of two classes, 2 songs", "own examples, 2 songs",
+    for line in ("2 songs, SDR in dB", "| drums | 2 |", "Kits apart, 2 songs", "| snare | 2 |", "Sung, 2 songs", "| singing | 2 |", "By instruments that share no sample with the training's, 2 songs", "A person who sings over recorded pieces, 4 clips", "the means of two classes, 2 songs", "own examples, 2 songs",
                  "does not play, 2 songs", "| synth bass | bass | 1 |", "Over 1 clips with a fine label", "all there is, 2 songs", "over recorded pieces, 4 clips", "mallets, never asked for in training"):
         assert line in told, line
     rows = json.loads(found.read_text())
@@ -148,6 +152,7 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     assert [np.isfinite(row["fine mean"]) for row in rows["scores"] if "fine mean" in row] == [True], "the one with a fine label"
     assert {row["class"] for row in rows["piece_scores"]} == set(DRUM_PIECES), "of songs with kits apart only the pieces are asked for"
     assert {row["class"] for row in rows["singing_scores"]} == {SINGING}
+    assert {row["class"] for row in rows["patch_scores"]} == {"speech", "bass", "drums"}
     for row in rows["scores"] + rows["piece_scores"] + rows["singing_scores"]:
         assert row["RQ"] == pytest.approx(np.mean([query["SDR"] for query in row["random"]])), "of all random queries the mean"
         assert len({query["cosine distance"] for query in row["random"]}) == len(row["random"]), "each recording is drawn once"
@@ -155,6 +160,10 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     assert "Level of what was asked for, median: mean" in told and "Streamed against in one window of 2 s, by GQ: " in told
     assert len(rows["alone_db"]) == 2 and np.isfinite(rows["alone_db"]).all()
     assert evaluation.figures(found) == rows
+    by_two = tmp_path / "by_two.json"
+    given = ["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--pairs", "1", "--jobs", "2", "--out", str(by_two)]
+    evaluation.main(given)
+    assert evaluation.figures(by_two) == rows, "in however many processes"
     (tmp_path / "torn.json").write_text("[]")
     with pytest.raises(SystemExit, match="torn.json: expected what --out wrote"):
         evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--beside", str(tmp_path / "torn.json")])

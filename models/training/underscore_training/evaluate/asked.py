@@ -46,6 +46,7 @@ from ..options import whole
 from ..train.checkpoint import CheckpointError, load_network
 from . import query_protocols as protocols
 from .errors import EvaluateError
+from .forked import each
 from .files import check_writable_file, write_all
 from .metrics import energy, level_db, sdr_db
 from .report import table
@@ -152,18 +153,21 @@ def _clips(recordings: Score, start: int, length: int) -> dict[str, np.ndarray]:
 
 def scores(
     net: AskedCRN, found: list[Song], by_class: dict[str, Shelf], means: dict[str, torch.Tensor], kinds: Collection[str] = IN_ORDER,
-    fine: Mapping[str, dict[str, torch.Tensor]] = MappingProxyType({}),
+    fine: Mapping[str, dict[str, torch.Tensor]] = MappingProxyType({}), num_jobs: int = 1,
 ) -> list[dict]:
     """A row per song and class, of `kinds`: SDR in dB by kind of query, and under `random` that of each random one with its distance from the own.
     `fine`: means by class and fine label, by which what has such a label is asked for, too."""
-    rows, in_one_window = [], net.in_one_window()
-    for number, song in enumerate(found):
+    in_one_window = net.in_one_window()
+
+    def of_song(place: tuple[int, int]) -> list[dict]:
+        number, num_before = place
+        song, rows = found[number], []
         mixture = song.mixture
         for kind, part in song.parts.items():
             if kind not in kinds:
                 continue
             row = {"song": song.name, "group": song.group, "class": kind, "mixture": sdr_db(part, mixture)}
-            rng = np.random.default_rng([SEED, number, len(rows)])
+            rng = np.random.default_rng([SEED, number, num_before + len(rows)])
             own = examples.embedding(net, part)
             found_by_own = protocols.separated(net, mixture, own)
             row["GQ"], row["level by GQ"] = sdr_db(part, found_by_own), level_db(part, found_by_own)
@@ -185,8 +189,11 @@ def scores(
                 if label in fine.get(kind, {}):
                     row["fine label"], row["fine mean"] = label, sdr_db(part, protocols.separated(net, mixture, fine[kind][label]))
             rows.append(row)
-        print(f"{number + 1} of {len(found)} songs", end="\r", file=sys.stderr)
-    return rows
+        return rows
+
+    num_rows = [sum(kind in kinds for kind in song.parts) for song in found]
+    places = [(number, sum(num_rows[:number])) for number in range(len(found))]
+    return [row for rows in each(of_song, places, num_jobs, "songs") for row in rows]
 
 
 QUERIES = ("mean", "GQ", "RQ", "RQ again")
@@ -312,46 +319,50 @@ def streamed_told(rows: list[dict]) -> str:
     return f"Streamed against in one window of {CLIP_S:g} s, by GQ: {spread.mean:+.2f} dB{within}"
 
 
-def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> list[float]:
+def absent(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], num_jobs: int = 1) -> list[float]:
     """What a class leads to that does not play: level of the estimate against the mixture, dB, one class per song."""
-    levels = []
-    for number, song in enumerate(found):
-        others = sorted(means.keys() - song.parts.keys())
+
+    def level(number: int) -> float | None:
+        others = sorted(means.keys() - found[number].parts.keys())
         if not others:
-            continue
+            return None
         kind = others[np.random.default_rng([SEED, number]).integers(len(others))]
-        mixture = song.mixture
+        mixture = found[number].mixture
         heard = protocols.separated(net, mixture, means[kind])
-        levels.append(float(10 * np.log10(max(energy(heard) / energy(mixture), 1e-12))))
-    return levels
+        return float(10 * np.log10(max(energy(heard) / energy(mixture), 1e-12)))
+
+    return [told for told in each(level, range(len(found)), num_jobs, "absent") if told is not None]
 
 
-def alone(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor]) -> list[tuple[float, float]]:
+def alone(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], num_jobs: int = 1) -> list[tuple[float, float]]:
     """What is left of a class that is asked for where nothing else plays: SDR and level, dB, one class per song."""
-    kept = []
-    for number, song in enumerate(found):
-        kinds = sorted(means.keys() & song.parts.keys())
-        if kinds:
-            kind = kinds[np.random.default_rng([SEED, number]).integers(len(kinds))]
-            part = song.parts[kind]
-            heard = protocols.separated(net, part, means[kind])
-            kept.append((sdr_db(part, heard), level_db(part, heard)))
-    return kept
+
+    def kept(number: int) -> tuple[float, float] | None:
+        kinds = sorted(means.keys() & found[number].parts.keys())
+        if not kinds:
+            return None
+        kind = kinds[np.random.default_rng([SEED, number]).integers(len(kinds))]
+        part = found[number].parts[kind]
+        heard = protocols.separated(net, part, means[kind])
+        return sdr_db(part, heard), level_db(part, heard)
+
+    return [told for told in each(kept, range(len(found)), num_jobs, "alone") if told is not None]
 
 
-def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], most: int, by_own: bool = False) -> list[dict]:
+def interpolation(
+    net: AskedCRN, found: list[Song], means: dict[str, torch.Tensor], most: int, by_own: bool = False, num_jobs: int = 1
+) -> list[dict]:
     """A row per song: energies of its two loudest classes in the estimate, dB, on the way from one mean to the other, or `by_own` examples;
     and how far they turn back, and would if what is found at one end were faded into what is found at the other."""
-    rows = []
 
     def turns_back_db(energies_db: list[list[float]]) -> float:
         falling, rising = (np.array(energies) for energies in energies_db)
         return max(float((falling - np.minimum.accumulate(falling)).max()), float((np.maximum.accumulate(rising) - rising).max()))
 
-    for song in spread(found, most):
+    def of_song(song: Song) -> dict | None:
         kinds = sorted((kind for kind in song.parts if kind in means), key=lambda kind: -energy(song.parts[kind]))[:2]
         if len(kinds) < 2:
-            continue
+            return None
         ends = [examples.embedding(net, song.parts[kind]) if by_own else means[kind] for kind in kinds]
         mixture, row = song.mixture, {"song": song.name, "classes": kinds}
         shares = np.linspace(0, 1, NUM_STEPS)
@@ -359,8 +370,9 @@ def interpolation(net: AskedCRN, found: list[Song], means: dict[str, torch.Tenso
         faded = [(1 - share) * heard[0] + share * heard[-1] for share in shares]
         row["energies_db"], of_faded = ([[level_db(song.parts[kind], step) for step in steps] for kind in kinds] for steps in (heard, faded))
         row["ripple_db"], row["faded_ripple_db"] = turns_back_db(row["energies_db"]), turns_back_db(of_faded)
-        rows.append(row)
-    return rows
+        return row
+
+    return [row for row in each(of_song, spread(found, most), num_jobs, "ways") if row is not None]
 
 
 def ripples(ways: list[dict], ends: str) -> str:
@@ -451,6 +463,7 @@ def main(argv: list[str] | None = None) -> None:
         "train: songs that it may have been trained on; one that finds no more in these is too small, and has learnt nothing by heart",
     )
     parser.add_argument("--songs", type=whole, default=1000, help="at most so many")
+    parser.add_argument("--jobs", type=whole, default=1, help="processes that score songs; the figures are the same (default: %(default)s)")
     parser.add_argument("--pairs", type=whole, default=6, help="of two recordings of a class, and clips for coarse against fine, per class")
     parser.add_argument(
         "--raised", type=float, default=0.0, metavar="LOGITS",
@@ -507,22 +520,22 @@ def main(argv: list[str] | None = None) -> None:
             f"{args.checkpoint} does not say what it was trained on: whether it heard these songs is not known, and the figures below may be "
             "of songs that it learnt\n"
         )
-    rows = scores(net, found, by_class, means, fine=fine)
-    ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own) for by_own in (False, True))
+    rows = scores(net, found, by_class, means, fine=fine, num_jobs=args.jobs)
+    ways, own_ways = (interpolation(net, found, means, NUM_WAYS, by_own, args.jobs) for by_own in (False, True))
     of = {"test": "", "valid": " of the validation's", "train": " of the training's"}[args.split]
     print(f"{len(found)} songs{of}, SDR in dB; in brackets above the mixture's\n\n{score_table(rows)}\n\n{order(rows)}\n{by_source(rows)}\n{levels_told(rows)}\n{streamed_told(rows)}\n\n{fine_told(rows)}\n")
     apart = [song for song in songs(kits, net.sample_rate_hz) if of_kits and song.parts.keys() >= of_kits.keys()]
     apart = spread(apart, min(args.songs, NUM_KITS))
-    rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits)
+    rows_of_pieces = scores(net, apart, kits, means_of_pieces, of_kits, num_jobs=args.jobs)
     if rows_of_pieces:
         print(f"Kits apart, {len(apart)} songs\n\n{score_table(rows_of_pieces)}\n\n{order(rows_of_pieces)}\n")
     patched = spread(songs(by_patches, net.sample_rate_hz), args.songs)
-    rows_of_patches = scores(net, patched, by_patches, means)
+    rows_of_patches = scores(net, patched, by_patches, means, num_jobs=args.jobs)
     if rows_of_patches:
         print(f"By instruments that share no sample with the training's, {len(patched)} songs\n\n{score_table(rows_of_patches)}\n\n{order(rows_of_patches)}\n")
     sung = [song for song in songs(with_singer, net.sample_rate_hz) if SINGING in song.parts]
     sung = spread(sung, args.songs)
-    rows_of_singers = scores(net, sung, with_singer, mean_of_singing, mean_of_singing)
+    rows_of_singers = scores(net, sung, with_singer, mean_of_singing, mean_of_singing, num_jobs=args.jobs)
     if rows_of_singers:
         was_asked = SINGING in ASKED_FOR[: net.named.out_features]
         never = "" if was_asked else ", by a network that was never asked for singing"
@@ -530,10 +543,10 @@ def main(argv: list[str] | None = None) -> None:
     if ways:
         print(ripples(ways, "the means of two classes"))
         print(ripples(own_ways, "two sounds' own examples"))
-    levels = absent(net, found, means)
+    levels = absent(net, found, means, args.jobs)
     if levels:
         print(f"Asked for a class that does not play, {len(levels)} songs: the target lies {np.median(levels):.1f} dB from the mixture (median), {max(levels):.1f} dB at most")
-    kept = alone(net, found, means)
+    kept = alone(net, found, means, args.jobs)
     if kept:
         kept_sdr, kept_level = np.median(kept, axis=0)
         print(f"Asked for a class that is all there is, {len(kept)} songs: SDR {kept_sdr:.1f} dB, its level {kept_level:+.1f} dB (medians)")

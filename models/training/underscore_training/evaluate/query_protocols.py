@@ -22,6 +22,8 @@ CLIP_S = 6.0
 EXAMPLES_PER_RECORDING = 2
 NUM_NEIGHBOURS = 5
 NUM_DRAWS = 1000
+MOST_DRAWS = 20
+"""For each clip that is wanted: where parts hardly play, or are too short for an example apart from what is asked for, there are fewer."""
 COARSE = {"winds": ("brass", "reed", "pipe"), "keys": ("piano", "organ"), "synths": ("lead", "pad"), "sustained": ("strings", "choir")}
 """Coarse classes of fine ones."""
 
@@ -154,7 +156,9 @@ def unheard(net: AskedCRN, shelf: Shelf, by_class: dict[str, Shelf], most: int) 
     (`GQ`) and by another recording of its class (`RQ`): SDR above the mixture's, dB."""
     rows, length = [], round(CLIP_S * net.sample_rate_hz)
     rng = np.random.default_rng(SEED)
-    while len(rows) < most:
+    for _ in range(MOST_DRAWS * most):
+        if len(rows) == most:
+            break
         drawn = shelf.draw(rng, length)
         others = [by_class[str(kind)].draw(rng, length).samples for kind in rng.choice(sorted(by_class), 2, replace=False)]
         part = (0.05 * drawn.samples).astype(np.float32)
