@@ -115,6 +115,10 @@ impl BusGuardOwner {
     }
 
     /// Has blocks, and the window, tell each other when they begin and end, where they may not meet.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(clippy::unused_self, reason = "called as on Linux, where the window is in it")
+    )]
     pub fn watch(&self, params: Arc<UnderscoreParams>, tasks: AsyncExecutor<Underscore>) {
         #[cfg(target_os = "linux")]
         // SAFETY: the owner keeps it alive, and the instance is just being made.
@@ -130,6 +134,10 @@ impl BusGuardOwner {
     }
 
     /// Waits until the framework has done what blocks left it to do: a task that outlives its instance ends the thread of them all.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(clippy::unused_self, reason = "called as on Linux, where the window is in it")
+    )]
     pub fn settle(&self) {
         #[cfg(target_os = "linux")]
         // SAFETY: the owner keeps it alive.

@@ -186,7 +186,9 @@ def over_recordings(net: AskedCRN, voices: Shelf, pieces: Shelf, mean: torch.Ten
     mixture's, dB."""
     rows, length = [], round(CLIP_S * net.sample_rate_hz)
     rng = np.random.default_rng(SEED)
-    for _ in range(most):
+    for _ in range(MOST_DRAWS * most):
+        if len(rows) == most:
+            break
         drawn, piece = voices.draw(rng, length), pieces.draw(rng, length)
         part = (0.05 * at_unit_rms(drawn.samples)).astype(np.float32)
         mixture = (part + 0.05 * at_unit_rms(piece.samples)).astype(np.float32)
