@@ -1,11 +1,16 @@
 """Training mixtures: seeded, finite, and each kind of change what it says."""
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import sound
 
+from underscore_training.corpus import store
+from underscore_training.corpus.track import Track
 from underscore_training.mixtures import augment
 from underscore_training.mixtures.batches import MixtureBatches
 from underscore_training.mixtures.recipes import RECIPES
@@ -25,17 +30,28 @@ def band_db(signal: np.ndarray, low_hz: float, high_hz: float) -> float:
     return 10 * np.log10(power[(hz >= low_hz) & (hz < high_hz)].sum() / power.sum() + 1e-20)
 
 
+@pytest.fixture(scope="module")
+def stems_and_score(tmp_path_factory: pytest.TempPathFactory, tiny_stems: Path) -> Path:
+    """Every class, and a score of which three parts play together."""
+    folder = tmp_path_factory.mktemp("with a score") / "corpus"
+    shutil.copytree(tiny_stems / "tracks" / "train", folder / "tracks" / "train")
+    for idx, kind in enumerate(("bass", "drums", "strings")):
+        make = partial(sound, kind, 30 + idx)
+        store.write_track(folder, Track(f"score/0/{kind}", "synthetic", kind, "train", "CC0-1.0", 1.0, "1", make, "stems/score"), make())
+    return folder
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("rate_hz", [16_000, 32_000])
-def test_a_batch_depends_on_its_number_alone(tiny_stems: Path, recipe: str, rate_hz: int) -> None:
+def test_a_batch_depends_on_its_number_alone(stems_and_score: Path, recipe: str, rate_hz: int) -> None:
     at_once = RECIPES[recipe].num_pairs
     batch = 3 * at_once
 
     def batches() -> MixtureBatches:
-        return MixtureBatches(tiny_stems, "train", recipe, rate_hz, 1.0, batch, 5, 12)
+        return MixtureBatches(stems_and_score, "train", recipe, rate_hz, 1.0, batch, 5, 12)
 
     shares = [
-        MixtureBatches(tiny_stems, "train", recipe, rate_hz, 1.0, batch, 5, 12, share=(place, 2))[11] for place in range(2)
+        MixtureBatches(stems_and_score, "train", recipe, rate_hz, 1.0, batch, 5, 12, share=(place, 2))[11] for place in range(2)
     ]
     in_order = [batches()[idx] for idx in range(12)]
     alone = batches()[11]
