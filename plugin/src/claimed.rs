@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Whoever may wait does so for so many pauses, as long as a block takes that waits for a mask.
+/// Whoever may wait does so for so many pauses: longer than a block takes, unless that waits for a mask itself.
 const MOST_PAUSES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(1);
 

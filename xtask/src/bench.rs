@@ -113,16 +113,16 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         );
         return hold(args, &Bundle::open(&bundle_path)?, num_instances);
     }
-    let resources = bundle_path.with_file_name("underscore.resources");
-    let backend = backend::open(&resources)?;
-    let products = paths::root().join("tests/fixtures/models/products.pt");
-    let peak_gmac_per_s = worker::peak_gmac_per_s(backend, &products, device)?;
     let shipped =
         if args.models.is_empty() && !args.files.is_empty() { Vec::new() } else { models::chosen(&args.models)? };
     ensure!(
         args.plot.is_none() || !shipped.is_empty(),
         "--plot draws what a host played: name a --model beside --file"
     );
+    let resources = bundle_path.with_file_name("underscore.resources");
+    let backend = backend::open(&resources)?;
+    let products = paths::root().join("tests/fixtures/models/products.pt");
+    let peak_gmac_per_s = worker::peak_gmac_per_s(backend, &products, device)?;
     let (mut loaded, mut kept) = (Vec::new(), Vec::new());
     let paths = shipped.iter().map(|entry| resources.join("models").join(&entry.file)).chain(args.files.clone());
     for path in paths {

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -17,12 +18,13 @@ import soundfile
 import yaml
 
 from conftest import sound, write_corpus
-from underscore_training.corpus import debian, fluidsynth, layouts, multitracks, scores, stems, store, voices
+from underscore_training.corpus import debian, fluidsynth, layouts, multitracks, scores, stems, store, timidity, voices
 from underscore_training.corpus.__main__ import main
 from underscore_training.corpus.build import build
 from underscore_training.corpus.debian import Source
 from underscore_training.corpus.decode import Undecodable, decode
 from underscore_training.corpus.errors import CorpusError
+from underscore_training.corpus.scores import composed_song
 from underscore_training.corpus.track import KINDS, SPLITS, TRACK_RATE_HZ, Track, drawn_split
 from underscore_training.evaluate.asked import OF_ARRANGEMENT
 
@@ -292,7 +294,7 @@ def test_songs_that_come_apart_give_a_track_per_class_and_keep_their_own_splits(
         write_noise(tmp_path / "musdb" / "test" / "x" / f"{stem}.wav")
     found = list(multitracks.musdb18(tmp_path / "musdb", 1))
     assert {(track.kind, track.split, track.group) for track in found} == {(kind, "test", "stems/musdb18/x") for kind in ("drums", "bass", "singing")}
-    assert all(OF_ARRANGEMENT.search(track.name)[1] == stems.SUNG for track in found), "a song that is sung is scored as one"
+    assert all(OF_ARRANGEMENT.search(track.name)[1] == "sung" for track in found), "a song that is sung is scored as one"
     (tmp_path / "slakh" / "test" / "Tracktest" / "metadata.yaml").write_text("stems: [S00]")
     with pytest.raises(CorpusError, match="Tracktest/metadata.yaml: expected Slakh2100's `stems`"):
         list(multitracks.slakh(tmp_path / "slakh"))
@@ -472,6 +474,39 @@ def test_a_synthesiser_that_complains_and_ends_as_if_nothing_had_been_is_not_bel
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     with pytest.raises(CorpusError, match=f"a note: .*{advice}"):
         fluidsynth.played(organ_note(is_ended=True), "sound.sf2", "a note", 3.0, limit_s=20)
+
+
+PATCH_CONFIG = "dir /patches\ndrumset 0\n 35 kick.pat\nbank 0\n 0 piano.pat amp=120\n 33\tbass.pat \n 46 harp.pat\n 80 square.pat\nbank 8\n 4 other.pat\n"
+
+
+def test_an_arrangement_by_patches_has_the_instruments_that_there_are_and_none_that_training_has(tmp_path: Path) -> None:
+    config = tmp_path / "patches.cfg"
+    config.write_text(PATCH_CONFIG)
+    assert timidity.programs(str(config)) == {0, 33, 46, 80}
+    instruments = stems.patches(str(config))
+    assert instruments.programs == {"piano": (0,), "bass": (33,), "lead": (80,)}, "the harp is from elsewhere"
+    parts = [part for number in range(8) for part in stems.arranged(composed_song(f"song {number}"), random.Random(2), instruments=instruments).items()]
+    kinds = {kind for kind, _ in parts}
+    assert kinds <= {*instruments.programs, "drums", *stems.DRUM_PIECES} and "drums" in kinds
+    for kind, part in parts:
+        messages = list(mido.MidiFile(file=io.BytesIO(part.midi)))
+        played = {message.program for message in messages if message.type == "program_change"}
+        assert played <= {0} if kind in ("drums", *stems.DRUM_PIECES) else played <= set(instruments.programs[kind])
+        assert kind != "drums" or not {message.note for message in messages if message.type == "note_on"} & stems.TOMS
+
+
+@pytest.mark.parametrize(("script", "error", "told"), [
+    ("exit 1", CorpusError, "a note: timidity failed: apt install timidity freepats"), ("sleep 9", Undecodable, "timidity is not done after"),
+])
+def test_a_player_of_patches_that_fails_or_never_ends_is_told_as_what_it_is(
+    script: str, error: type[Exception], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "timidity"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(error, match=told):
+        timidity.played(organ_note(is_ended=True), "patches.cfg", "a note", 3.0, limit_s=1)
 
 
 @pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="fluidsynth is not installed")

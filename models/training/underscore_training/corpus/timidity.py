@@ -2,18 +2,14 @@
 
 import re
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from .decode import Undecodable, decode
-from .errors import CorpusError, NoScores
+from .errors import NoScores
+from .fluidsynth import ended, sound_of
 from .track import TRACK_RATE_HZ
 
-LARGEST_BYTES = 600 * TRACK_RATE_HZ * 2 * 2
-"""Stereo, 16 bits, ten minutes: the kernel stops there what never ends."""
 PROGRAM = re.compile(r"^\s*(\d+)\s+\S+\.pat")
 
 
@@ -36,20 +32,13 @@ def programs(config: str) -> frozenset[int]:
 def played(midi: bytes, config: str, name: str, length_s: float, limit_s: float) -> np.ndarray:
     """A MIDI file as the patches of `config` play it, at most `length_s` of it; float32 `[sample]` at 48 kHz.
 
-    `Undecodable`, by `name`, when it takes more than `limit_s`.
+    `Undecodable`, by `name`, when it takes more than `limit_s`, or plays for too long.
     """
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            midi_file, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
-            midi_file.write_bytes(midi)
-            command = ["prlimit", f"--fsize={LARGEST_BYTES}", "--core=0", "timidity", "-c", config, "-Ow", "-s", str(TRACK_RATE_HZ)]
-            command += ["--quiet=2", "-o", str(sound), str(midi_file)]
-            done = subprocess.run(command, capture_output=True, check=False, timeout=limit_s)
-            if done.returncode != 0 or not sound.exists():
-                said = done.stderr.decode(errors="replace").strip().splitlines()
-                raise NoScores(f"{name}: {said[-1] if said else 'timidity failed'}: apt install timidity freepats")
-            return decode(sound, length_s)
-    except subprocess.TimeoutExpired as error:
-        raise Undecodable(f"{name}: timidity is not done after {limit_s} s") from error
-    except OSError as error:
-        raise CorpusError(f"{name}: temporary files cannot be written ({error}): make room, or set TMPDIR to where there is some") from error
+
+    def play(midi_file: Path, sound: Path) -> None:
+        command = ["timidity", "-c", config, "-Ow", "-s", str(TRACK_RATE_HZ), "--quiet=2", "-o", str(sound), str(midi_file)]
+        status, said = ended(command, name, limit_s)
+        if status != 0 or not sound.exists():
+            raise NoScores(f"{name}: {said[-1] if said else 'timidity failed'}: apt install timidity freepats")
+
+    return sound_of(midi, play, name, length_s)

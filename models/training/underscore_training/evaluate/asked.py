@@ -452,6 +452,13 @@ def figures(path: Path) -> dict:
 
 
 def main(argv: list[str] | None = None) -> None:
+    try:
+        _score(argv)
+    except EvaluateError as error:
+        sys.exit(f"error: {error}")
+
+
+def _score(argv: list[str] | None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m underscore_training.evaluate.asked", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

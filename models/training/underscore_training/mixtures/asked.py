@@ -76,10 +76,8 @@ RECORDED = "music"
 RECORDED_SHARE = 0.2
 MORE_RECORDED_SHARE = 0.28
 SONG_SHARE = 0.5
-"""Of mixtures without a recorded piece, a kit or rivals, which is a fifth of all: parts of one score that play together, in time and in tune, as in
-whatever a song is taken apart for. What is drawn from anywhere gives itself away by both."""
-MORE_SONG_SHARE = 0.5
-"""Of mixtures without a recorded piece or a kit, a third of all."""
+"""Of mixtures without a recorded piece or a kit, a third of all; where rivals are drawn before, a fifth: parts of one score that play together, in time
+and in tune, as in whatever a song is taken apart for. What is drawn from anywhere gives itself away by both."""
 VOICE_OVER_SONG_SHARE = 0.6
 STRETCH = 1.2
 STRETCH_SHARE = 0.5

@@ -21,7 +21,7 @@ FOR_THE_VERY_SOUND = AND_SUNG | {
     "alike_share": asked.FEWER_ALIKE_SHARE, "sung_share": asked.FEWER_SUNG_SHARE, "same_stretch_share": asked.MOST_SAME_STRETCH_SHARE
 }
 OF_SONGS = FOR_THE_VERY_SOUND | {"song_share": asked.SONG_SHARE}
-OF_SONGS_EVENLY = AND_SUNG | {"same_stretch_share": asked.MOST_SAME_STRETCH_SHARE, "song_share": asked.MORE_SONG_SHARE, "is_even": True}
+OF_SONGS_EVENLY = AND_SUNG | {"same_stretch_share": asked.MOST_SAME_STRETCH_SHARE, "song_share": asked.SONG_SHARE, "is_even": True}
 OF_KINDS_AND_PIECES = (*asked.KINDS, *asked.PIECES, asked.RECORDED)
 
 
