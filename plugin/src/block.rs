@@ -7,6 +7,14 @@ pub const NUM_STEMS: usize = 2;
 /// Channels of the widest main bus.
 pub const MAX_CHANNELS: usize = 2;
 
+/// What was found of a sample of a stem: without the equal share of the delayed input, `dry`, which it has as far as masks are missing, where
+/// `presence` says how far they are in.
+#[inline]
+#[must_use]
+pub fn found(stem: f32, dry: f32, presence: f32) -> f32 {
+    stem - (1.0 - presence) / NUM_STEMS as f32 * dry
+}
+
 /// What is mixed, metered and played on the buses of stems. Borrowed from whoever made it.
 #[derive(Debug, Clone, Copy)]
 pub struct StemBlock<'a> {
@@ -14,7 +22,7 @@ pub struct StemBlock<'a> {
     pub num_samples: usize,
     /// Channels of the main bus, 1 or 2; slices of others are empty.
     pub num_channels: usize,
-    /// `[stem][channel][sample]`; over all stems the sum is `dry`, to rounding.
+    /// `[stem][channel][sample]`; over all stems the sum is `dry`, to rounding. As far as masks are missing each is an equal share of that.
     pub stems: [[&'a [f32]; MAX_CHANNELS]; NUM_STEMS],
     /// `[channel][sample]`: the delayed input.
     pub dry: [&'a [f32]; MAX_CHANNELS],

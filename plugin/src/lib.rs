@@ -259,8 +259,9 @@ impl Active {
                 strength: params.strength.value(),
                 stereo_link: params.stereo_link.value(),
                 render,
-                // The switch, not the fade that follows it: its place does not depend on where blocks end.
-                asleep: params.bypass.value(),
+                // The switch, not the fade that follows it: its place does not depend on where blocks end. A bounce has no time to save, and what
+                // comes after a bypass would begin without masks.
+                asleep: params.bypass.value() && render == RenderMode::RealTime,
                 is_following,
                 ..Settings::default()
             };

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use atomic_float::AtomicF32;
 
-use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
+use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock, found};
 use crate::mixer::Ducking;
 
 /// Stands where no block said anything, or had nothing to say: below all levels that there are.
@@ -62,9 +62,9 @@ impl Meters {
         for channel_idx in 0..MAX_CHANNELS {
             let from_idx = channel_idx.min(block.num_channels - 1);
             for (stem_idx, gain) in gains.iter().enumerate() {
-                let audible = block.stems[stem_idx][from_idx].iter().enumerate();
-                let peak = audible.fold(0.0_f32, |peak, (sample_idx, sample)| {
-                    peak.max((sample * block.presence.at(sample_idx)).abs())
+                let audible = block.stems[stem_idx][from_idx].iter().zip(block.dry[from_idx]).enumerate();
+                let peak = audible.fold(0.0_f32, |peak, (sample_idx, (stem, dry))| {
+                    peak.max(found(*stem, *dry, block.presence.at(sample_idx)).abs())
                 });
                 self.stems[stem_idx][channel_idx].fetch_max(peak * gain, Ordering::Relaxed);
             }
@@ -111,8 +111,10 @@ mod tests {
         let mut memory = StemMemory::new(4, 2);
         memory.begin(3);
         memory.presence.push_constant(0.5, 3);
-        memory.stems[0][1] = vec![0.2, -0.8, 0.1, 9.0];
-        memory.dry[0] = vec![0.3, 0.1, 0.0, 9.0];
+        // Of stem 0 on the right 0.1, -0.4 and 0.05 were found, beside a quarter of what came in.
+        memory.stems[0] = [vec![0.075, 0.025, 0.0, 9.0], vec![0.2, -0.3, 0.05, 9.0]];
+        memory.stems[1] = [vec![0.075, 0.025, 0.0, 9.0], vec![0.1, 0.1, 0.0, 9.0]];
+        memory.dry = [vec![0.3, 0.1, 0.0, 9.0], vec![0.4, 0.4, 0.0, 9.0]];
         meters.add(&memory.block(), [2.0, 1.0], Ducking::NONE, &[&mut [0.0, -0.7, 0.0], &mut [0.0; 3]]);
         let mut silence = StemMemory::new(1, 2);
         silence.begin(1);
@@ -120,7 +122,7 @@ mod tests {
         meters.add(&silence.block(), [1.0; 2], Ducking::NONE, &[&mut [0.1], &mut [0.1]]);
         let peaks = meters.take();
         assert_eq!(peaks.stems, [[0.0, 0.8], [0.0, 0.0]]);
-        assert_eq!(peaks.input, [0.3, 0.0]);
+        assert_eq!(peaks.input, [0.3, 0.4]);
         assert_eq!(peaks.output, [0.7, 0.1]);
         assert_eq!((peaks.duck_db, peaks.key_db), (Some(0.0), None));
         assert_eq!(meters.take(), Peaks::default());

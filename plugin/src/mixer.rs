@@ -1,7 +1,8 @@
 //! From stems to the main output: gains, solo and mute, ducking, dry/wet and bypass. Pure arithmetic, without clicks.
 //!
-//! `main = (1 − separated) · dry + separated · (presence · Σ gain · stem + (1 − presence) · stand-in · dry)`, with
-//! `separated = wet · (1 − bypass)`; the music's gain is its strip's times the ducker's. Where `separated` is 0 the dry signal is copied,
+//! `main = (1 − separated) · dry + separated · (Σ gain · found + (1 − presence) · stand-in · dry)`, with
+//! `separated = wet · (1 − bypass)`; `found` is the stem without the share of the dry signal that it has where masks are missing; the music's gain is its
+//! strip's times the ducker's. Where `separated` is 0 the dry signal is copied,
 //! so that a bypassed plugin is a delay and nothing else, bit for bit; and so is one without masks, as long as a strip is at unity or
 //! above.
 //!
@@ -15,7 +16,7 @@ use duck::{Duck, ducked, of_music};
 use glide::Glide;
 use underscore_engine::{Control, DuckerSettings, Ramp, s_curve};
 
-use crate::block::{NUM_STEMS, StemBlock};
+use crate::block::{NUM_STEMS, StemBlock, found};
 
 /// Duration of the bypass crossfade, seconds.
 const BYPASS_FADE_S: f64 = 0.010;
@@ -207,8 +208,8 @@ struct Shares {
 }
 
 impl Shares {
-    /// A sample of the delayed input, and of the stems, `[stem]`, whose masks are in as far as `presence` says; the music at the ducker's gain
-    /// `duck`.
+    /// A sample of the delayed input, and of what was found, out of the stems, `[stem]`, whose masks are in as far as `presence` says; the music at
+    /// the ducker's gain `duck`.
     #[inline]
     fn mix(&self, presence: f32, duck: f32, dry: f32, stems: [f32; NUM_STEMS]) -> f32 {
         if self.separated == 0.0 {
@@ -220,8 +221,9 @@ impl Shares {
         if presence == 0.0 {
             return dry_gain * dry;
         }
-        let mix: f32 = ducked(self.gains, duck).iter().zip(stems).map(|(gain, stem)| gain * stem).sum();
-        dry_gain * dry + self.separated * presence * mix
+        let gains = ducked(self.gains, duck);
+        let mix: f32 = gains.iter().zip(stems).map(|(gain, stem)| gain * found(stem, dry, presence)).sum();
+        dry_gain * dry + self.separated * mix
     }
 }
 

@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(ids, PERMANENT_IDS);
     }
 
-    /// A row for each that a host shows.
+    /// A row for each.
     fn reference() -> String {
         let row = |(id, param, _): (String, ParamPtr, String)| {
             // SAFETY: the params that it points into live until all rows are made.
@@ -344,10 +344,9 @@ mod tests {
                 }
             };
             let automation = if flags.contains(ParamFlags::NON_AUTOMATABLE) { "no" } else { "yes" };
-            let is_shown = !flags.contains(ParamFlags::HIDDEN);
-            is_shown.then(|| format!("| {name} | `{id}` | {range} | {} | {automation} |\n", text(default)))
+            format!("| {name} | `{id}` | {range} | {} | {automation} |\n", text(default))
         };
-        UnderscoreParams::default().param_map().into_iter().filter_map(row).collect()
+        UnderscoreParams::default().param_map().into_iter().map(row).collect()
     }
 
     #[test]

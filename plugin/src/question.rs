@@ -48,7 +48,8 @@ pub struct QuestionParams {
     /// Slot A asks for what the sidechain plays, listened to anew every second. Nothing of it is kept.
     #[id = "query_follow"]
     pub follow: BoolParam,
-    /// Says nothing itself: it moves when an example changes, which the framework cannot tell the host.
+    /// Says nothing itself: it moves when an example changes, which the framework cannot tell the host. Hidden it would be one that is only to be
+    /// read, whose edits a host may take for none.
     #[id = "query_revision"]
     pub revision: IntParam,
 }
@@ -75,7 +76,7 @@ impl Default for QuestionParams {
             map_y: coordinate("Map Y"),
             refine: switch("Refine Query"),
             follow: switch("Follow Sidechain"),
-            revision: IntParam::new("Examples", 0, IntRange::Linear { min: 0, max: 1 }).non_automatable().hide(),
+            revision: IntParam::new("Examples Changed", 0, IntRange::Linear { min: 0, max: 1 }).non_automatable(),
         }
     }
 }

@@ -122,7 +122,10 @@ fn the_params_have_their_permanent_ids() {
     assert!(others.is_empty(), "params that no session was promised: {others:?}");
     // It moves by itself, to tell the host that an example changed: nobody should meet it.
     let hidden: Vec<_> = params.iter().filter(|param| param.is_hidden).map(|param| param.id).collect();
-    assert_eq!(hidden, [stable_id_hash("query_revision")]);
+    assert!(
+        hidden.is_empty(),
+        "what is hidden is only to be read: hosts need not heed its edits, and it is edited where an example changes"
+    );
     let bypass = instance.param("bypass").unwrap();
     assert!(bypass.is_bypass && bypass.is_stepped);
     // What changes the latency or loads files must not be automated.

@@ -2,7 +2,7 @@
 
 use underscore_engine::{Control, ControlBuffer, Ducker, DuckerSettings};
 
-use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock};
+use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock, found};
 
 /// The stem that is ducked: the music.
 const DUCKED: usize = 0;
@@ -57,20 +57,29 @@ impl Duck {
         self.ducker.level_db()
     }
 
-    /// The gain of the music, sample by sample. The key is the dialogue alone, before its strip: what cannot be told from it without masks, and the
-    /// stems of a model that is asked, are none. Real-time safe.
+    /// The gain of the music, sample by sample. The key is what was found of the dialogue, before its strip: what cannot be told from it without
+    /// masks, and the stems of a model that is asked, are none. Real-time safe.
     pub fn follow(&mut self, block: &StemBlock<'_>) -> Control<'_> {
         let Self { ducker, key, gains } = self;
-        let channels = &block.stems[KEY][..block.num_channels.clamp(1, MAX_CHANNELS)];
+        let num_channels = block.num_channels.clamp(1, MAX_CHANNELS);
+        let found = |channel_idx: usize, sample_idx: usize| {
+            let (stem, dry) = (block.stems[KEY][channel_idx][sample_idx], block.dry[channel_idx][sample_idx]);
+            found(stem, dry, block.presence.at(sample_idx))
+        };
+        if ducker.level_db().is_none() && block.num_samples > 0 {
+            // Nobody listened up to here. What the filter has of then would be a thump.
+            key.low =
+                std::array::from_fn(|channel_idx| if channel_idx < num_channels { found(channel_idx, 0) } else { 0.0 });
+        }
         let power = (0..block.num_samples).map(|sample_idx| {
-            let share = block.presence.at(sample_idx) * (1.0 - block.asked.at(sample_idx));
+            let share = 1.0 - block.asked.at(sample_idx);
             let mut sum = 0.0;
-            for (low, channel) in key.low.iter_mut().zip(channels) {
-                *low += key.share * (channel[sample_idx] - *low);
-                let heard = channel[sample_idx] - *low;
-                sum += heard * heard;
+            for (channel_idx, low) in key.low.iter_mut().enumerate().take(num_channels) {
+                let found = found(channel_idx, sample_idx);
+                *low += key.share * (found - *low);
+                sum += (found - *low) * (found - *low);
             }
-            share * share * sum / channels.len() as f32
+            share * share * sum / num_channels as f32
         });
         gains.clear();
         ducker.follow(power, gains);

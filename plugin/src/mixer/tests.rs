@@ -23,7 +23,7 @@ fn sine(num_samples: usize) -> Vec<f32> {
     (0..num_samples).map(|sample_idx| (step * sample_idx as f64).sin() as f32).collect()
 }
 
-/// A block whose stems are shares of a full-scale sine on both channels.
+/// A block of a full-scale sine on both channels, of which `shares` were found in the stems where the masks are in; where not, they are equal.
 fn block_of(num_samples: usize, shares: [f32; NUM_STEMS], presence: f32) -> StemMemory {
     let mut block = StemMemory::new(num_samples, 2);
     block.begin(num_samples);
@@ -31,6 +31,7 @@ fn block_of(num_samples: usize, shares: [f32; NUM_STEMS], presence: f32) -> Stem
     for channel_idx in 0..2 {
         block.dry[channel_idx].copy_from_slice(&sine);
         for (stem, share) in block.stems.iter_mut().zip(shares) {
+            let share = presence * share + (1.0 - presence) / NUM_STEMS as f32;
             for (value, sample) in stem[channel_idx].iter_mut().zip(&sine) {
                 *value = share * sample;
             }
@@ -358,4 +359,57 @@ fn the_fader_of_the_dialogue_has_no_say_in_how_far_the_music_goes_down() {
     let out = mix_settled(&muted, &block);
     let expected = 0.5 * 10.0_f32.powf(-6.0 / 20.0) * block.dry[0][20_011];
     assert!((out[20_011] - expected).abs() < 1e-4, "expected {expected}, got {}", out[20_011]);
+}
+
+#[test]
+fn while_masks_come_in_what_stays_is_neither_softer_nor_louder_for_a_moment() {
+    // All of it is dialogue. From the stand-in to the stem it is as loud all the way.
+    for music in [strip(1.0, false, true), strip(0.25, false, false), strip(4.0, false, false)] {
+        let settings = MixSettings { strips: [music, strip(1.0, false, false)], ..unity() };
+        for presence in [0.0, 0.25, 0.5, 0.75, 1.0] {
+            let block = block_of(480, [0.0, 1.0], presence);
+            let out = mix_settled(&settings, &block);
+            let change_db = db(peak(&out)) - db(peak(&block.dry[0]));
+            assert!(change_db.abs() < 0.001, "music at {:?}, {presence} of the masks: {change_db} dB", music);
+        }
+    }
+}
+
+#[test]
+fn music_is_no_key_while_masks_come_in() {
+    for presence in [0.1, 0.5, 0.9] {
+        let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
+        mixer.set(&ducking(24.0));
+        mix(&mut mixer, &block_of(24_000, [1.0, 0.0], presence));
+        assert_eq!(mixer.ducking().down_db(), 0.0, "{presence}");
+        assert!(mixer.ducking().key_db.is_some_and(|key_db| key_db < -100.0), "{presence}");
+        // And what speaks is one, as far as it is found.
+        mix(&mut mixer, &block_of(24_000, [0.0, 1.0], presence));
+        let expected_db = -3.0 + db(presence);
+        assert!(mixer.ducking().key_db.is_some_and(|key_db| (key_db - expected_db).abs() < 0.5), "{presence}");
+    }
+}
+
+#[test]
+fn a_ducker_that_is_switched_on_hears_nothing_of_what_was_before() {
+    let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
+    let off = MixSettings { duck: DuckerSettings::OFF, ..ducking(12.0) };
+    let constant = |level: f32| {
+        let mut block = block_of(4800, [0.0, 0.0], 1.0);
+        block.dry.iter_mut().chain(&mut block.stems[1]).for_each(|channel| channel[..4800].fill(level));
+        block
+    };
+    mixer.set(&ducking(12.0));
+    mix(&mut mixer, &constant(0.0));
+    // Bass in the dialogue while it is switched off, and until it has come to rest.
+    mix(&mut mixer, &constant(0.5));
+    mixer.set(&off);
+    for _ in 0..20 {
+        mix(&mut mixer, &constant(0.5));
+    }
+    assert!(mixer.ducking().key_db.is_none(), "it listens to nobody");
+    mixer.set(&ducking(12.0));
+    mix(&mut mixer, &constant(0.0));
+    assert!(mixer.ducking().key_db.is_some_and(|key_db| key_db < -100.0), "{:?}", mixer.ducking().key_db);
+    assert_eq!(mixer.ducking().down_db(), 0.0);
 }

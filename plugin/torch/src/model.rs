@@ -1,5 +1,6 @@
 //! A loaded model: weights and what they say about themselves, shared by every stream through them.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,7 +45,9 @@ impl Model {
         let is_card = device != Device::CPU;
         let device = device::open(device)?;
         let not_a_model = |error| BackendError::NotAModel { path: path.to_owned(), reason: cause(&error) };
-        let mut module = CModule::load_on_device(path, device).map_err(not_a_model)?;
+        // Opened here: libtorch opens a path by the bytes of its name, which Windows takes for those of the user's code page.
+        let mut file = File::open(path).map_err(|source| BackendError::CannotRead { path: path.to_owned(), source })?;
+        let mut module = CModule::load_data_on_device(&mut file, device).map_err(not_a_model)?;
         module.set_eval();
         if device == tch::Device::Cpu {
             convolutions::pack(&mut module);

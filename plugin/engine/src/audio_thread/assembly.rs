@@ -69,13 +69,9 @@ struct Heard {
 impl Assembly {
     pub fn new(dispatch: Dispatch, shape: CallShape, timing: &ModelTiming, latency: &Latency) -> Self {
         let grid = latency.grid;
-        // A call that is missed costs its own masks, those of the frames before it that look ahead to it, and the frames after it
-        // in which it would have been heard. One mask stands for another as long as the sound is like it, and no longer.
-        let missed_frames = timing.frames_per_call + timing.look_ahead_frames + shape.overlap_frames();
-        let hold_frames = missed_frames.min((LONGEST_HOLD_S / timing.hop_s) as usize);
         Self {
             dispatch,
-            schedule: Schedule::new(hold_frames),
+            schedule: Schedule::new(hold_frames(timing, shape.overlap_frames())),
             shape,
             stand_in: StandIn::new(shape),
             latency: *latency,
@@ -143,7 +139,6 @@ impl Assembly {
             return self.schedule.presence();
         };
         let due = self.dispatch.due(frame_index, settings.longest_wait, status);
-        status.count_frame(due == Due::Late, due == Due::Nothing);
         match due {
             Due::Mask { call_idx, frame_idx } => self.give_made(history, frame_index, call_idx, frame_idx),
             Due::Silence => self.give_silence(),
@@ -151,7 +146,10 @@ impl Assembly {
             Due::Asleep | Due::Nothing => self.give_missing(history, false),
         }
         self.dispatch.release(frame_index, self.last.map(|heard| heard.first_frame));
-        self.schedule.presence()
+        let presence = self.schedule.presence();
+        // What the last mask stands in for is separated; a model that looks further ahead than that is held has more to begin anew with.
+        status.count_frame(due == Due::Late, due == Due::Nothing || due == Due::Unheard && presence.1 < 1.0);
+        presence
     }
 
     /// One channel of one estimated stem, `[sample]`, of the hop being played. What the worker made is read where it lies, block by
@@ -244,8 +242,35 @@ impl Assembly {
     }
 }
 
+/// For how many frames a late mask is held. A call that is missed costs its own masks, those of the frames before it that look ahead to it, and the
+/// `overlap_frames` after it in which it would have been heard. One mask stands for another as long as the sound is like it, and no longer.
+fn hold_frames(timing: &ModelTiming, overlap_frames: usize) -> usize {
+    let missed_frames = timing.frames_per_call + timing.look_ahead_frames + overlap_frames;
+    missed_frames.min((LONGEST_HOLD_S / timing.hop_s) as usize)
+}
+
 /// The call that `heard` lies in, and its frame there.
 fn place_of(dispatch: &Dispatch, heard: Option<Heard>) -> Option<(&Call, usize)> {
     let Heard { first_frame, frame_idx } = heard?;
     dispatch.kept(first_frame).map(|call| (call, frame_idx))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio_thread::engine::call_shape;
+    use crate::catalogue::ModelSpec;
+    use crate::latency::latency;
+
+    #[test]
+    fn a_late_mask_is_held_for_what_a_missed_call_costs_and_never_for_seconds() {
+        // In words they stand in the README.
+        for (family, expected_frames) in [("music", 19), ("query", 19), ("live", 2), ("exact", 20)] {
+            let spec = ModelSpec::shipped(family);
+            let latency = latency(&spec.timing, 48_000.0, 256).unwrap();
+            let found = hold_frames(&spec.timing, call_shape(spec, &latency, 2).overlap_frames());
+            println!("{}: {found} frames, {:.0} ms", spec.id, 1e3 * found as f64 * spec.timing.hop_s);
+            assert_eq!(found, expected_frames, "{}", spec.id);
+        }
+    }
 }

@@ -78,6 +78,28 @@ fn a_change_of_the_stereo_link_is_bridged_by_the_last_masks() {
 }
 
 #[test]
+fn what_the_last_masks_do_not_bridge_of_a_change_of_the_stereo_link_counts_as_not_separated() {
+    let looks_far = ModelTiming { frames_per_call: 16, look_ahead_frames: 142, ..PAPER };
+    for timing in TIMINGS.into_iter().chain([looks_far]) {
+        let config = config_of(timing, 2, 512);
+        let (mut engine, mut stream) = engine_and_stream(&config, |_| 0.9);
+        let mut play = |stereo_link: bool| {
+            let settings = Settings { stereo_link, ..Settings::default() };
+            render(&mut engine, &noise(6 * 48_000), 512, &settings, |_| while stream.step() {})
+        };
+        let num_open = [true, false].map(|link| play(link).presence.iter().filter(|&&presence| presence < 1.0).count());
+        let snapshot = engine.status().snapshot();
+        let hop_samples = (timing.hop_s * RATE_HZ) as usize;
+        println!("{timing:?}: {} frames in {} samples", snapshot.num_unmasked_frames, num_open[1]);
+        // Over four hops the masks come in again.
+        let expected = (num_open[1] / hop_samples).saturating_sub(4) as u64;
+        assert!(snapshot.num_unmasked_frames.abs_diff(expected) <= 1, "{timing:?}: expected {expected}");
+        assert_eq!(snapshot.num_unmasked_frames > 100, timing == looks_far, "{timing:?}");
+        assert_eq!(snapshot.num_late_frames, 0);
+    }
+}
+
+#[test]
 fn bypass_sleeps_after_a_while_and_is_not_late() {
     for timing in TIMINGS {
         let block = 512;

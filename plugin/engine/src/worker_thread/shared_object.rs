@@ -58,6 +58,23 @@ pub fn check_whole(path: &Path) -> Result<(), SharedObjectError> {
     Ok(())
 }
 
+/// Whether this process has a library of this file's name, whoever opened it and from wherever. Not known on macOS where it was opened by a
+/// whole path: no then.
+#[cfg(unix)]
+pub fn is_loaded(path: &Path) -> bool {
+    use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
+
+    // SAFETY: nothing is loaded, and so nothing of it run: what is not there already is an error.
+    path.file_name()
+        .is_some_and(|name| unsafe { Library::open(Some(name), RTLD_LAZY | RTLD_LOCAL | libc::RTLD_NOLOAD) }.is_ok())
+}
+
+/// Whether this process has a library of this file's name, whoever opened it and from wherever.
+#[cfg(windows)]
+pub fn is_loaded(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| libloading::os::windows::Library::open_already_loaded(name).is_ok())
+}
+
 /// Opens a library whose own libraries lie in its folder or in `libraries`.
 ///
 /// # Safety
@@ -113,6 +130,12 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_process_has_is_known_by_its_name() {
+        assert!(is_loaded(Path::new("anywhere/libc.so.6")));
+        assert!(!is_loaded(Path::new("lib/libtorch/libtorch_cpu.so")));
+    }
 
     #[test]
     fn a_whole_file_passes_and_any_torn_one_is_refused() {
