@@ -22,7 +22,7 @@ use crate::inference::Inference;
 use crate::network::Network;
 use crate::queue::{Size, take_batch};
 use crate::urgency::{Follower, Urgency};
-use crate::{device, packing};
+use crate::{device, recurrent};
 
 /// Most channels in a batch. On an H200 400 of `Music 5` take twice as long as 200: from there on one batch is no better than two.
 const MOST_CHANNELS: usize = 512;
@@ -165,7 +165,7 @@ fn serve(requests: &Receiver<Request>, mut arena: Arena) {
     let (mut waiting, mut patient) = (VecDeque::new(), VecDeque::new());
     device::prepare_thread();
     if arena.network.metadata.packs_recurrent_weights && arena.network.device.is_cuda() {
-        packing::flatten(&arena.network.module);
+        recurrent::flatten(&arena.network.module);
     }
     loop {
         if waiting.is_empty() && patient.is_empty() {

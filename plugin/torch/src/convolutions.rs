@@ -1,5 +1,5 @@
 //! Weights of convolutions in the order that oneDNN works in on a processor. They stand in a module's code, and are found there
-//! (`convolutions.cpp`), where `packing` is handed those of recurrent layers.
+//! (`convolutions.cpp`), where `recurrent` is handed those of recurrent layers.
 
 use std::ffi::c_void;
 use std::ptr;

@@ -12,7 +12,7 @@ use crate::error::{BackendError, cause};
 use crate::metadata::Metadata;
 use crate::network::Network;
 use crate::pool::Company;
-use crate::{archive, convolutions, device, packing};
+use crate::{archive, convolutions, device, recurrent};
 
 /// A model on its device.
 pub(crate) struct Model {
@@ -52,7 +52,7 @@ impl Model {
         if device == tch::Device::Cpu {
             convolutions::pack(&mut module);
             if metadata.packs_recurrent_weights {
-                packing::pack(&module).map_err(not_a_model)?;
+                recurrent::pack(&module).map_err(not_a_model)?;
             }
         }
         let network = Arc::new(Network { module, device, metadata });

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use cpu_time::ThreadTime;
+
 /// Over this long it is measured how much the thread runs.
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -32,14 +34,14 @@ impl Follower {
     /// Of the calling thread.
     pub(crate) fn of_this_thread() -> Self {
         let now = Urgency::of_this_thread();
-        Self { now, began: Instant::now(), cpu_at_begin: system::thread_cpu_time(), runs_often: false }
+        Self { now, began: Instant::now(), cpu_at_begin: thread_cpu_time(), runs_often: false }
     }
 
     /// Schedules the thread like one that waits for it. Asks the system only where that changes; where it refuses, the thread stays as it is.
     pub(crate) fn follow(&mut self, urgency: Urgency) {
         let passed = self.began.elapsed();
         if passed >= WINDOW {
-            let cpu = system::thread_cpu_time();
+            let cpu = thread_cpu_time();
             self.runs_often = 2 * cpu.saturating_sub(self.cpu_at_begin) > passed;
             (self.began, self.cpu_at_begin) = (Instant::now(), cpu);
         }
@@ -51,9 +53,14 @@ impl Follower {
     }
 }
 
+/// Processor time of the calling thread; none, where the system does not say.
+fn thread_cpu_time() -> Duration {
+    ThreadTime::try_now().map_or(Duration::ZERO, |time| time.as_duration())
+}
+
 #[cfg(target_os = "linux")]
 mod system {
-    use super::{Duration, Urgency};
+    use super::Urgency;
 
     impl Urgency {
         /// Of the calling thread.
@@ -72,20 +79,12 @@ mod system {
         // SAFETY: the calling thread exists, and the parameter lives until the call returns.
         let _ = unsafe { libc::pthread_setschedparam(libc::pthread_self(), policy, &raw const param) };
     }
-
-    /// Processor time of the calling thread.
-    pub(super) fn thread_cpu_time() -> Duration {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the clock writes one timespec to a valid place.
-        let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-        if status == 0 { Duration::new(time.tv_sec as u64, time.tv_nsec as u32) } else { Duration::ZERO }
-    }
 }
 
 /// A system whose threads all are ordinary: real-time threads of others have deadlines of their own, which `pthread` does not offer.
 #[cfg(not(target_os = "linux"))]
 mod system {
-    use super::{Duration, Urgency};
+    use super::Urgency;
 
     impl Urgency {
         pub(crate) fn of_this_thread() -> Self {
@@ -94,8 +93,4 @@ mod system {
     }
 
     pub(super) fn apply(_: Urgency) {}
-
-    pub(super) fn thread_cpu_time() -> Duration {
-        Duration::ZERO
-    }
 }

@@ -1,4 +1,4 @@
-//! Recurrent weights in the order that oneDNN works in on a processor, or cuDNN on a card.
+//! Weights of recurrent layers in the order that oneDNN works in on a processor, or cuDNN on a card.
 //!
 //! Torch brings the weights of an LSTM into that order at every call, which on a processor takes a ninth of a call of four frames
 //! and a sixth of a call of one (`python -m underscore_training.export.packer --time MODEL`). A model that says so (`packs_recurrent_weights`) hands them out and takes them back packed; its
