@@ -1,4 +1,4 @@
-//! `cargo xtask bundle`: the CLAP, the VST3, and the folder of resources that both find beside themselves.
+//! `cargo xtask bundle`: the CLAP, the VST3, and the folder of resources, which each finds from where its binary lies.
 //!
 //! ```text
 //! target/bundled/Underscore.clap
@@ -8,13 +8,16 @@
 //! target/bundled/underscore.resources/lib/libtorch -> target/libtorch/lib
 //! target/bundled/underscore.resources/models/*.pt
 //! ```
+//!
+//! So it is on Linux. On macOS both bundles are folders, whose binaries lie in `Contents/MacOS`, and the CLAP has such a link, too. On Windows
+//! the links are copies. With `--whole` the libraries are copies everywhere, for other machines.
 
 mod layout;
 mod verify;
 
 use crate::{files, paths, process};
 use anyhow::{Context, Result, bail};
-pub use layout::Layout;
+pub use layout::{Layout, System};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -28,6 +31,9 @@ pub struct BundleArgs {
     /// Optimised, as it is shipped: so it is without this, too
     #[arg(long, hide = true, conflicts_with = "debug")]
     release: bool,
+    /// Copy libtorch's libraries instead of linking them, to take the bundles to other machines; whatever makes bundles without this links them again
+    #[arg(long)]
+    whole: bool,
 }
 
 impl BundleArgs {
@@ -52,10 +58,12 @@ pub fn run(args: BundleArgs) -> Result<Layout> {
         files::copy(&built.plugin, binary)?;
     }
     files::copy(&built.backend, &layout.backend)?;
-    files::link_folder(&paths::libtorch().join("lib"), &layout.libtorch)?;
-    copy_models(&layout.models)?;
+    put_libtorch(&paths::libtorch().join("lib"), &layout.libtorch, args.whole)?;
+    files::mirror(&paths::weights(), &layout.models, files::is_model)?;
     layout.metadata().iter().try_for_each(|(path, text)| files::write(path, text))?;
-    files::link_folder(Path::new("../../underscore.resources"), &layout.vst3_resources)?;
+    for link in layout.resource_links() {
+        files::link_folder(Path::new("../../underscore.resources"), link)?;
+    }
     verify::plugin(&layout.clap_binary)?;
     verify::backend(&layout.backend)?;
     for made in [&layout.clap, &layout.vst3, &layout.resources] {
@@ -134,14 +142,13 @@ fn library(messages: &str, name: &str) -> Option<PathBuf> {
     })
 }
 
-/// Copies the shipped models and removes others that an older version shipped.
-fn copy_models(folder: &Path) -> Result<()> {
-    let shipped = files::list(&paths::weights(), files::is_model)?;
-    for model in &shipped {
-        files::copy(model, &folder.join(model.file_name().context("a model has a name")?))?;
+/// A link to the libraries takes no time and no room; copies of those that are opened are found on another machine, too.
+fn put_libtorch(libraries: &Path, destination: &Path, whole: bool) -> Result<()> {
+    if whole {
+        files::mirror(libraries, destination, files::is_run_time_library)
+    } else {
+        files::link_folder(libraries, destination)
     }
-    let is_shipped = |path: &Path| shipped.iter().any(|model| model.file_name() == path.file_name());
-    files::list(folder, |path| !is_shipped(path))?.iter().try_for_each(|stale| files::remove(stale))
 }
 
 #[cfg(test)]
@@ -181,6 +188,31 @@ mod tests {
         let args = parsed(&["--debug"]).expect("the flag");
         assert!(args.debug && args.folder() != paths::bundled() && args.folder().parent() == paths::bundled().parent());
         assert!(parsed(&["--debug", "--release"]).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn whole_bundles_hold_the_libraries_that_are_opened_and_others_lead_to_those_of_the_set_up() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [libraries, destination] = ["lib", "bundled/libtorch"].map(|name| folder.path().join(name));
+        let names = |folder: &Path| {
+            let files = files::list(folder, |_| true).expect("a list");
+            files.iter().map(|file| file.file_name().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let of_set_up = ["libgomp.so.1", "libtorch.so", "libtorch_cpu.so", "libtorch_cuda.so"];
+        for name in of_set_up {
+            files::write(&libraries.join(name), name).expect("a file");
+        }
+        for round in 0..2 {
+            put_libtorch(&libraries, &destination, false).expect("a link");
+            assert!(destination.is_symlink(), "round {round}");
+            put_libtorch(&libraries, &destination, true).expect("copies");
+            assert_eq!(names(&destination), ["libgomp.so.1", "libtorch_cpu.so", "libtorch_cuda.so"]);
+            assert!(!destination.is_symlink() && names(&libraries) == of_set_up, "round {round}");
+        }
+        files::remove(&libraries.join("libtorch_cuda.so")).expect("one less");
+        put_libtorch(&libraries, &destination, true).expect("copies");
+        assert_eq!(names(&destination), ["libgomp.so.1", "libtorch_cpu.so"]);
     }
 
     #[test]

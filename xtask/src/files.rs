@@ -180,6 +180,9 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
     part.finish()
 }
 
+/// Whether [`link_folder`] makes links, and no copies.
+pub const HAS_LINKS: bool = cfg!(unix);
+
 /// Makes `link` lead to `to`, in place of whatever link or folder is there; copies where the system has no links.
 pub fn link_folder(to: &Path, link: &Path) -> Result<()> {
     make_parent(link)?;
@@ -204,6 +207,20 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has the folder `to` hold copies of those files of `from` that `wanted` accepts, and no others. A link in its place is replaced: what it leads
+/// to is not written to.
+pub fn mirror(from: &Path, to: &Path, wanted: impl Fn(&Path) -> bool) -> Result<()> {
+    if to.is_symlink() {
+        remove(to)?;
+    }
+    let files = list(from, wanted)?;
+    for file in &files {
+        copy(file, &to.join(file.file_name().context("a file has a name")?))?;
+    }
+    let is_copy = |path: &Path| files.iter().any(|file| file.file_name() == path.file_name());
+    list(to, |path| !is_copy(path))?.iter().try_for_each(|other| remove(other))
 }
 
 /// Removes a file, a link or a whole folder; nothing there is fine.
@@ -233,6 +250,14 @@ pub fn list(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf
 /// Whether a file is a TorchScript model, by its name.
 pub fn is_model(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "pt")
+}
+
+/// Whether a file is a library that the backend opens, by its name. The linker script and what an interrupted set-up left are of no use
+/// at run time.
+pub fn is_run_time_library(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_library = name.contains(std::env::consts::DLL_SUFFIX) && !name.contains(".part");
+    is_library && name != "libtorch.so"
 }
 
 fn make_parent(path: &Path) -> Result<()> {

@@ -10,15 +10,18 @@ mod range;
 mod stamp;
 mod wheel;
 
-use crate::digest;
-use crate::files::Turn;
+use crate::files::{self, Turn};
+use crate::{digest, paths};
 use anyhow::{Context, Result, bail};
-use pins::{Include, Package, Pins, Platform};
+use pins::{Include, Library, Package, Pins, Platform};
 use stamp::Stamp;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 use wheel::{Member, Mismatch, Order};
+
+/// File name of the linker script.
+const LINKER_SCRIPT_FILE: &str = "libtorch.so";
 
 /// Lets `-ltorch` find the libraries: the wheel's own libtorch.so would pull the CUDA ones in.
 const LINKER_SCRIPT: &str = "INPUT(-ltorch_cpu -lc10)\n";
@@ -29,7 +32,7 @@ pub struct SetupArgs {
     /// Fetch the CUDA libraries too (2.2 GB more to fetch, 2.9 GB more on disk; for an NVIDIA driver of CUDA 13)
     #[arg(long)]
     pub cuda: bool,
-    /// Check every file against its SHA-256, even if nothing seems to have changed
+    /// Check every file against its SHA-256, even if nothing seems to have changed; CUDA libraries, too, where they are there
     #[arg(long)]
     pub verify: bool,
     /// Another platform's libtorch, into target/libtorch-PLATFORM: to see that what is pinned for it can be had
@@ -41,8 +44,8 @@ pub struct SetupArgs {
 pub fn run(args: &SetupArgs) -> Result<()> {
     let is_foreign = args.platform.is_some() && args.platform != Platform::OWN;
     let libtorch = match args.platform.filter(|_| is_foreign) {
-        Some(platform) => crate::paths::target().join(format!("libtorch-{}", platform.name())),
-        None => crate::paths::libtorch(),
+        Some(platform) => paths::target().join(format!("libtorch-{}", platform.name())),
+        None => paths::libtorch(),
     };
     if !is_foreign {
         check_compiler()?;
@@ -52,36 +55,62 @@ pub fn run(args: &SetupArgs) -> Result<()> {
     if args.cuda && !pins.know_cuda() {
         bail!("the package index has no libtorch with CUDA for {}", platform.name());
     }
-    let pins = pins.select(args.cuda);
+    let pins = asked_for(pins, args, &libtorch);
     let is_there = || !args.verify && Stamp::holds(&pins, &libtorch);
     if !is_there() {
         // Two at once would write the same files; the second finds them there.
-        let lock = crate::paths::target().join("setup.lock");
+        let lock = paths::target().join("setup.lock");
         let _turn = Turn::take(&lock, || println!("waiting for another setup to end"))?;
         if !is_there() {
-            return fetch(platform, &pins, &libtorch, !args.verify);
+            return fetch(platform, &pins, &libtorch);
         }
     }
-    println!("libtorch {} is in {}", pins.version, crate::paths::shown(&libtorch));
+    println!("libtorch {} is in {}", pins.version, paths::shown(&libtorch));
     Ok(())
 }
 
-/// Fetches what is missing or wrong. Whether libraries that `pins` do not ask for count as they were found last, is `others_are_trusted`.
-fn fetch(platform: Platform, pins: &Pins, libtorch: &Path, others_are_trusted: bool) -> Result<()> {
+/// What is to be there and right. CUDA libraries that an earlier set-up left are opened whether or not this one asks for them.
+fn asked_for(pins: Pins, args: &SetupArgs, libtorch: &Path) -> Pins {
+    let is_there = |library: &Library| libraries(libtorch).join(library.file_name()).exists();
+    pins.select(|library| args.cuda || (args.verify && is_there(library)))
+}
+
+/// Fetches what is missing or wrong.
+fn fetch(platform: Platform, pins: &Pins, libtorch: &Path) -> Result<()> {
     let start = Instant::now();
-    let downloads = crate::paths::target().join("download");
+    let downloads = paths::target().join("download");
     if platform == Platform::LinuxX86_64 {
-        write_if_changed(&libraries(libtorch).join("libtorch.so"), LINKER_SCRIPT)?;
+        write_if_changed(&libraries(libtorch).join(LINKER_SCRIPT_FILE), LINKER_SCRIPT)?;
     }
     for package in &pins.package {
         fetch_package(pins, package, libtorch, &downloads)?;
     }
-    Stamp::write(pins, libtorch, others_are_trusted)?;
+    if Stamp::is_of_others(pins, libtorch) {
+        remove_others(&Pins::of(platform)?, pins, libtorch)?;
+    }
+    Stamp::write(pins, libtorch)?;
     if downloads.exists() {
         fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("libtorch {} is in {} ({seconds:.1} s)", pins.version, crate::paths::shown(libtorch));
+    println!("libtorch {} is in {} ({seconds:.1} s)", pins.version, paths::shown(libtorch));
+    Ok(())
+}
+
+/// Removes what a set-up by other pins left: CUDA libraries of another libtorch would be opened beside this one. What `checked` has is right by
+/// now; of the rest stays what is as one of `all` pins says.
+fn remove_others(all: &Pins, checked: &Pins, libtorch: &Path) -> Result<()> {
+    for path in files::list(&libraries(libtorch), |_| true)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_right = match all.library(&name) {
+            Some(library) => checked.library(&name).is_some() || fault(&path, library)?.is_none(),
+            None => name == LINKER_SCRIPT_FILE,
+        };
+        if !is_right {
+            files::remove(&path)?;
+            println!("removed {}, which is not of this libtorch", paths::shown(&path));
+        }
+    }
     Ok(())
 }
 
@@ -100,7 +129,7 @@ fn fetch_package(pins: &Pins, package: &Package, libtorch: &Path, downloads: &Pa
     let mut members = Vec::new();
     for library in &package.library {
         let destination = libraries(libtorch).join(library.file_name());
-        if !is_right(&destination, library.size_bytes, &library.sha256)? {
+        if !is_right(&destination, library)? {
             members.push(Member { name: library.member.clone(), destination, sha256: Some(library.sha256.clone()) });
         }
     }
@@ -128,13 +157,18 @@ fn fetch_package(pins: &Pins, package: &Package, libtorch: &Path, downloads: &Pa
     wheel::take(pins, package, downloads, &Order { choose: &choose, check: &check })
 }
 
-/// The headers among the names of a wheel's files.
+/// The headers among the names of a wheel's files. A name that any system would take for a place outside the folder is none of them.
 fn headers<'a>(include: &'a Include, names: &'a [String], folder: &'a Path) -> impl Iterator<Item = Member> + 'a {
     names.iter().filter(|name| !name.ends_with('/')).filter_map(move |name| {
         let relative = name.strip_prefix(&include.member_prefix)?;
-        let safe = relative.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        safe.then(|| Member { name: name.clone(), destination: folder.join(relative), sha256: None })
+        is_below(relative).then(|| Member { name: name.clone(), destination: folder.join(relative), sha256: None })
     })
+}
+
+/// Whether a name of a wheel's file lies below the folder that it is joined to, on Windows, too, to which more characters mean something.
+fn is_below(name: &str) -> bool {
+    let is_plain = |part: &str| Path::new(part).components().eq([Component::Normal(part.as_ref())]);
+    !name.contains(['\\', ':']) && name.split('/').all(is_plain)
 }
 
 /// Checks the staged headers and puts them in the place of the old ones.
@@ -154,18 +188,27 @@ fn include_is_right(include: &Include, folder: &Path) -> Result<bool> {
         && digest::tree(folder)? == include.tree_sha256)
 }
 
-/// Whether a file is there, whole, and as its pin says; says so where it is there and is not.
-fn is_right(path: &Path, size_bytes: u64, sha256: &str) -> Result<bool> {
-    let Ok(metadata) = path.metadata() else { return Ok(false) };
-    if metadata.len() != size_bytes {
-        eprintln!("{} has {} bytes, expected {size_bytes}: fetching it again", path.display(), metadata.len());
+/// Whether a library is there, whole, and as its pin says; says so where it is there and is not.
+fn is_right(path: &Path, library: &Library) -> Result<bool> {
+    if !path.exists() {
         return Ok(false);
     }
-    let found = digest::file(path)?;
-    if found != sha256 {
-        eprintln!("{} has SHA-256 {found}, expected {sha256}: fetching it again", path.display());
+    let fault = fault(path, library)?;
+    if let Some(fault) = &fault {
+        eprintln!("{} {fault}: fetching it again", path.display());
     }
-    Ok(found == sha256)
+    Ok(fault.is_none())
+}
+
+/// In what a library that is there differs from its pin.
+fn fault(path: &Path, library: &Library) -> Result<Option<String>> {
+    let Library { size_bytes, sha256, .. } = library;
+    let num_bytes = path.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+    if num_bytes != *size_bytes {
+        return Ok(Some(format!("has {num_bytes} bytes, expected {size_bytes}")));
+    }
+    let found = digest::file(path)?;
+    Ok((found != *sha256).then(|| format!("has SHA-256 {found}, expected {sha256}")))
 }
 
 fn remove_if_there(folder: &Path) -> Result<()> {
@@ -200,7 +243,7 @@ fn check_unpacked(args: &SetupArgs, libtorch: &Path) -> Result<()> {
     if args.cuda || args.verify {
         bail!("--cuda and --verify need files that setup fetches, and it fetches none for this platform");
     }
-    println!("libtorch is in {}, as you unpacked it", crate::paths::shown(libtorch));
+    println!("libtorch is in {}, as you unpacked it", paths::shown(libtorch));
     Ok(())
 }
 
@@ -216,6 +259,70 @@ fn check_compiler() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Pins of one library that is always wanted and two for CUDA, each of which holds its own file name, and the folder in which they lie.
+    fn example() -> (Pins, tempfile::TempDir) {
+        let library = |name: &str, cuda: bool| {
+            let (size_bytes, sha256) = (name.len(), digest::text(name));
+            format!(
+                "[[package.library]]\nmember = 'lib/{name}'\nsize_bytes = {size_bytes}\nsha256 = '{sha256}'\ncuda = {cuda}\n"
+            )
+        };
+        let table = format!(
+            "version = '1'\nwheel_platforms = []\n\
+             [include]\npackage = 'torch'\nmember_prefix = ''\nnum_files = 0\nsize_bytes = 0\ntree_sha256 = ''\n\
+             [[package]]\nname = 'torch'\nversion = '1'\nwheel_sha256 = ''\n{}{}{}",
+            library("cpu.so", false),
+            library("cuda.so", true),
+            library("linalg.so", true),
+        );
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(libraries(folder.path())).expect("a folder");
+        (toml::from_str(&table).expect("a table"), folder)
+    }
+
+    fn write_library(folder: &tempfile::TempDir, name: &str, text: &str) {
+        fs::write(libraries(folder.path()).join(name), text).expect("a library");
+    }
+
+    #[test]
+    fn of_what_other_pins_left_only_what_these_pin_stays() {
+        let (pins, folder) = example();
+        let (checked, _) = example();
+        for name in ["cpu.so", "cuda.so", "libtorch.so"] {
+            write_library(&folder, name, name);
+        }
+        write_library(&folder, "linalg.so", "of the libtorch before");
+        write_library(&folder, "nvrtc.so.12", "that no pin knows");
+        remove_others(&pins, &checked.select(|_| false), folder.path()).expect("what is right");
+        let left = files::list(&libraries(folder.path()), |_| true).expect("a list");
+        assert_eq!(left, ["cpu.so", "cuda.so", "libtorch.so"].map(|name| libraries(folder.path()).join(name)));
+    }
+
+    #[test]
+    fn verifying_is_of_the_cuda_libraries_that_are_there_and_asks_for_no_others() {
+        let (_, folder) = example();
+        write_library(&folder, "cuda.so", "damaged or not");
+        let names = |args: SetupArgs| {
+            let pins = asked_for(example().0, &args, folder.path());
+            pins.libraries().map(|(_, library)| library.file_name().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(SetupArgs::default()), ["cpu.so"]);
+        assert_eq!(names(SetupArgs { verify: true, ..SetupArgs::default() }), ["cpu.so", "cuda.so"]);
+        assert_eq!(names(SetupArgs { cuda: true, ..SetupArgs::default() }), ["cpu.so", "cuda.so", "linalg.so"]);
+    }
+
+    #[test]
+    fn a_header_lies_below_its_folder_on_every_system_or_is_none() {
+        for name in ["a.h", "ATen/ops/add.h", "c10/..h"] {
+            assert!(is_below(name), "{name}");
+        }
+        for name in
+            ["", "..", "../a.h", "a/../../b.h", "/a.h", "a//b.h", "./a.h", "C:a.h", "a/C:/b.h", "..\\a.h", "a\\b.h"]
+        {
+            assert!(!is_below(name), "{name}");
+        }
+    }
 
     #[test]
     fn where_nothing_is_fetched_an_unpacked_libtorch_will_do_and_a_missing_one_is_named() {

@@ -21,7 +21,7 @@ impl Resources {
     /// The folders for a plugin whose binary lies at `own_binary`:
     /// * `$UNDERSCORE_HOME` alone, where it is set and not empty;
     /// * else `underscore.resources/` beside the binary (CLAP, standalone),
-    /// * `../Resources/` of a bundle (VST3),
+    /// * `../Resources/` of a bundle (VST3; on macOS the CLAP, too),
     /// * the user's data folder.
     #[must_use]
     pub fn locate(own_binary: Option<&Path>) -> Self {
@@ -84,7 +84,8 @@ pub fn user_data_folder() -> Option<PathBuf> {
     if cfg!(target_os = "macos") {
         Some(home()?.join("Library/Application Support/Underscore"))
     } else if cfg!(windows) {
-        std::env::var_os("APPDATA").map(|folder| PathBuf::from(folder).join("underscore"))
+        // Of this machine: what lies in the other one, `APPDATA`, follows the user to every machine.
+        std::env::var_os("LOCALAPPDATA").map(|folder| PathBuf::from(folder).join("underscore"))
     } else {
         std::env::var_os("XDG_DATA_HOME")
             .map(PathBuf::from)

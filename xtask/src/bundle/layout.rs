@@ -3,20 +3,43 @@
 use std::env::consts::{ARCH, DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 
+/// By what its hosts expect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// And whatever else keeps to its conventions.
+    Linux,
+    MacOs,
+    Windows,
+}
+
+impl System {
+    /// The one that this program was built for.
+    pub const OWN: Self = if cfg!(target_os = "macos") {
+        Self::MacOs
+    } else if cfg!(windows) {
+        Self::Windows
+    } else {
+        Self::Linux
+    };
+}
+
 /// The paths of one set of bundles.
 #[derive(Debug, Clone)]
 pub struct Layout {
+    system: System,
     /// Name without extension.
     pub name: String,
     /// The CLAP: one file, on macOS a folder.
     pub clap: PathBuf,
     /// The plugin's binary in it.
     pub clap_binary: PathBuf,
+    /// Where that looks for the resources first.
+    pub clap_resources: PathBuf,
     /// The VST3: a folder.
     pub vst3: PathBuf,
     /// The plugin's binary in it.
     pub vst3_binary: PathBuf,
-    /// The VST3's own folder of resources.
+    /// Where that looks for the resources first.
     pub vst3_resources: PathBuf,
     /// Folder of what the plugin opens when it is needed.
     pub resources: PathBuf,
@@ -31,25 +54,29 @@ pub struct Layout {
 impl Layout {
     /// The bundles called `name` in `folder`.
     pub fn new(folder: &Path, name: &str) -> Self {
-        Self::with_folders(folder, folder, &folder.join("underscore.resources"), name)
+        Self::with_folders(System::OWN, folder, folder, &folder.join("underscore.resources"), name)
     }
 
     /// The CLAP, the VST3 and the resources in folders of their own.
-    pub fn with_folders(clap_folder: &Path, vst3_folder: &Path, resources: &Path, name: &str) -> Self {
+    pub fn with_folders(system: System, clap_folder: &Path, vst3_folder: &Path, resources: &Path, name: &str) -> Self {
         let clap = clap_folder.join(format!("{name}.clap"));
         let vst3 = vst3_folder.join(format!("{name}.vst3"));
-        let (clap_binary, vst3_binary) = if cfg!(target_os = "macos") {
-            (clap.join("Contents/MacOS").join(name), vst3.join("Contents/MacOS").join(name))
-        } else if cfg!(windows) {
-            (clap.clone(), vst3.join(format!("Contents/{ARCH}-win/{name}.vst3")))
-        } else {
-            (clap.clone(), vst3.join(format!("Contents/{ARCH}-linux/{name}.so")))
+        let vst3_binary = match system {
+            System::Linux => vst3.join(format!("Contents/{ARCH}-linux/{name}.so")),
+            System::MacOs => vst3.join("Contents/MacOS").join(name),
+            System::Windows => vst3.join(format!("Contents/{ARCH}-win/{name}.vst3")),
+        };
+        let (clap_binary, clap_resources) = match system {
+            System::Linux | System::Windows => (clap.clone(), clap_folder.join("underscore.resources")),
+            System::MacOs => (clap.join("Contents/MacOS").join(name), clap.join("Contents/Resources")),
         };
         Self {
+            system,
             name: name.to_owned(),
-            vst3_resources: vst3.join("Contents/Resources"),
             clap,
             clap_binary,
+            clap_resources,
+            vst3_resources: vst3.join("Contents/Resources"),
             vst3,
             vst3_binary,
             backend: resources.join("lib").join(format!("{DLL_PREFIX}underscore_torch{DLL_SUFFIX}")),
@@ -59,12 +86,17 @@ impl Layout {
         }
     }
 
-    /// The texts that macOS wants in a bundle beside the binary; elsewhere none.
-    pub fn metadata(&self) -> Vec<(PathBuf, String)> {
-        if cfg!(target_os = "macos") { self.metadata_of_macos() } else { Vec::new() }
+    /// The names that are to lead to the resources; those that lie beside a CLAP of one file need none.
+    pub fn resource_links(&self) -> Vec<&Path> {
+        let names = [self.clap_resources.as_path(), &self.vst3_resources];
+        names.into_iter().filter(|name| *name != self.resources).collect()
     }
 
-    fn metadata_of_macos(&self) -> Vec<(PathBuf, String)> {
+    /// The texts that macOS wants in a bundle beside the binary; elsewhere none.
+    pub fn metadata(&self) -> Vec<(PathBuf, String)> {
+        if self.system != System::MacOs {
+            return Vec::new();
+        }
         let of = |bundle: &PathBuf| {
             let contents = bundle.join("Contents");
             [(contents.join("PkgInfo"), "BNDL????".to_owned()), (contents.join("Info.plist"), info_plist(&self.name))]
@@ -103,10 +135,27 @@ mod tests {
         assert_eq!(layout.metadata(), []);
     }
 
+    fn with_folders(system: System) -> Layout {
+        Layout::with_folders(system, Path::new("c"), Path::new("v"), Path::new("r"), "Underscore")
+    }
+
+    #[test]
+    fn where_the_plugin_looks_first_a_link_leads_to_the_resources_unless_they_lie_there() {
+        let bundled = Layout::new(Path::new("b"), "Underscore");
+        assert_eq!(bundled.resource_links(), [Path::new("b/Underscore.vst3/Contents/Resources")]);
+        for (system, clap_resources) in [
+            (System::Linux, "c/underscore.resources"),
+            (System::MacOs, "c/Underscore.clap/Contents/Resources"),
+            (System::Windows, "c/underscore.resources"),
+        ] {
+            let expected = [clap_resources, "v/Underscore.vst3/Contents/Resources"].map(Path::new);
+            assert_eq!(with_folders(system).resource_links(), expected, "{system:?}");
+        }
+    }
+
     #[test]
     fn on_macos_both_bundles_hold_what_the_system_knows_them_by() {
-        let metadata =
-            Layout::with_folders(Path::new("c"), Path::new("v"), Path::new("r"), "Underscore").metadata_of_macos();
+        let metadata = with_folders(System::MacOs).metadata();
         let paths: Vec<_> = metadata.iter().map(|(path, _)| path.to_string_lossy()).collect();
         let of = |bundle: &str| ["PkgInfo", "Info.plist"].map(|name| format!("{bundle}/Contents/{name}"));
         assert_eq!(paths, [of("c/Underscore.clap"), of("v/Underscore.vst3")].concat());

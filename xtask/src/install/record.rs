@@ -5,6 +5,9 @@ use anyhow::{Context, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+/// Name of the record in the data folder.
+const FILE: &str = "installed.txt";
+
 /// The record of one data folder.
 pub struct Record {
     file: PathBuf,
@@ -12,9 +15,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether `data` is the data folder of an installation, by whatever path it is given.
+    pub fn is_in(data: &Path) -> bool {
+        data.join(FILE).is_file()
+    }
+
     /// Reads the record; one that is not there is empty.
     pub fn read(data: &Path) -> Result<Self> {
-        let file = data.join("installed.txt");
+        let file = data.join(FILE);
         match std::fs::read_to_string(&file) {
             Ok(text) => Ok(Self { file, paths: text.lines().map(PathBuf::from).collect() }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self { file, paths: Vec::new() }),
@@ -27,6 +35,16 @@ impl Record {
         if !self.paths.iter().any(|known| known == path) {
             self.paths.push(path.to_path_buf());
         }
+        self.save()
+    }
+
+    /// Drops a path and saves the record.
+    pub fn forget(&mut self, path: &Path) -> Result<()> {
+        self.paths.retain(|known| known != path);
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
         let lines: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
         files::write(&self.file, &(lines.join("\n") + "\n"))
     }

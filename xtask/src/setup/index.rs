@@ -45,9 +45,7 @@ struct ArchiveInfo {
 /// Resolves the wheel of a package, without downloading it.
 pub fn resolve(pins: &Pins, package: &Package) -> Result<Wheel> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let mut pip = pip()?;
-    pip.args(["install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", "--target"]).arg(folder.path());
-    let report = crate::process::output(pip.args(selection(pins, package))).with_context(|| {
+    let report = report(&mut pip()?, folder.path(), &selection(pins, package)).with_context(|| {
         format!(
             "pip cannot find {} {}; is the network there, and is pip 22.2 or later (`python3 -m pip --version`)?",
             package.name, package.version
@@ -64,6 +62,14 @@ pub fn resolve(pins: &Pins, package: &Package) -> Result<Wheel> {
         );
     }
     Ok(wheel)
+}
+
+/// What pip would install, into `folder`, which takes its report. A file is UTF-8 everywhere; what a program prints on Windows is not.
+fn report(pip: &mut Command, folder: &Path, selection: &[String]) -> Result<String> {
+    let path = folder.join("report.json");
+    pip.args(["install", "--dry-run", "--ignore-installed", "--quiet", "--report"]).arg(&path);
+    crate::process::run_silently(pip.arg("--target").arg(folder).args(selection))?;
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read pip's report, {}", path.display()))
 }
 
 /// Downloads the whole wheel into `folder`, for an index that cannot send parts of a file.
@@ -92,11 +98,19 @@ fn selection(pins: &Pins, package: &Package) -> Vec<String> {
 
 /// `python3 -m pip`, after a check that there is one.
 fn pip() -> Result<Command> {
+    // Nobody has these packages elsewhere.
+    let packages = if cfg!(target_os = "linux") { "; on Debian: sudo apt install python3 python3-pip" } else { "" };
     let Some(python) = crate::process::python() else {
-        bail!("Python 3 is missing; on Debian: sudo apt install python3 python3-pip");
+        bail!(
+            "Python 3 is missing: nothing on PATH that is called {} runs; install it, or set PYTHON to its program{packages}",
+            crate::process::PYTHONS.join(" or ")
+        );
     };
-    if crate::process::output(Command::new(&python).args(["-m", "pip", "--version"])).is_err() {
-        bail!("{} has no pip; on Debian: sudo apt install python3-pip", python.display());
+    if crate::process::run_silently(Command::new(&python).args(["-m", "pip", "--version"])).is_err() {
+        bail!(
+            "`{} -m pip` does not run: expected a Python 3 with pip; install pip for it, or set PYTHON to one that has it{packages}",
+            python.display()
+        );
     }
     let mut command = Command::new(python);
     command.args(["-m", "pip"]);
@@ -126,6 +140,16 @@ mod tests {
             );
             assert_eq!(parse(&report).expect("a report"), wheel);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_report_is_read_from_a_file_whatever_else_pip_prints() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let script = r#"printf '\344'; while [ "$1" != --report ]; do shift; done; printf '{"author": "Zoë"}' > "$2""#;
+        let mut pip = Command::new("sh");
+        let report = report(pip.args(["-c", script, "pip"]), folder.path(), &[]);
+        assert_eq!(report.expect("a report"), r#"{"author": "Zoë"}"#);
     }
 
     #[test]

@@ -132,13 +132,18 @@ impl Pins {
         self.libraries().any(|(_, library)| library.cuda)
     }
 
-    /// Drops what only CUDA needs, unless `cuda` is asked for.
-    pub fn select(mut self, cuda: bool) -> Self {
+    /// Drops what only CUDA needs, but for what of it `is_wanted`.
+    pub fn select(mut self, is_wanted: impl Fn(&Library) -> bool) -> Self {
         for package in &mut self.package {
-            package.library.retain(|library| cuda || !library.cuda);
+            package.library.retain(|library| !library.cuda || is_wanted(library));
         }
         self.package.retain(|package| !package.library.is_empty() || package.name == self.include.package);
         self
+    }
+
+    /// The library of this file name.
+    pub fn library(&self, file_name: &str) -> Option<&Library> {
+        self.libraries().map(|(_, library)| library).find(|library| library.file_name() == file_name)
     }
 
     /// All libraries, each with its package.
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn the_cpu_set_is_the_libraries_that_the_backend_opens_and_what_the_linker_reads_in_their_place() {
         for (platform, pins) in all() {
-            let pins = pins.select(false);
+            let pins = pins.select(|_| false);
             let mut names: Vec<_> = pins.libraries().map(|(_, library)| library.file_name()).collect();
             names.sort_unstable();
             let expected: &[&str] = match platform {

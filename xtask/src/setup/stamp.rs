@@ -59,15 +59,20 @@ impl Stamp {
             })
     }
 
+    /// Whether a set-up by other pins was the last: what lies there that `pins` do not ask for may be of another libtorch.
+    pub fn is_of_others(pins: &Pins, libtorch: &Path) -> bool {
+        file(libtorch).exists() && Self::read(libtorch).is_none_or(|stamp| stamp.pins_sha256 != pins.sha256)
+    }
+
     fn read(libtorch: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(file(libtorch)).ok()?).ok()
     }
 
     /// Writes down what `pins` ask for and is there now: to be called only after each of these files was checked against its pin. What an
-    /// earlier set-up by the same pins found beside it (CUDA) and nobody has written to since stays written down where it `is_trusted`.
-    pub fn write(pins: &Pins, libtorch: &Path, is_trusted: bool) -> Result<()> {
+    /// earlier set-up by the same pins found beside it (CUDA) and nobody has written to since stays written down.
+    pub fn write(pins: &Pins, libtorch: &Path) -> Result<()> {
         let mut stamp = Self::observe(pins, libtorch);
-        let earlier = Self::read(libtorch).filter(|earlier| is_trusted && earlier.pins_sha256 == stamp.pins_sha256);
+        let earlier = Self::read(libtorch).filter(|earlier| earlier.pins_sha256 == stamp.pins_sha256);
         for (name, trace) in earlier.map(|earlier| earlier.libraries).unwrap_or_default() {
             if Trace::of(&libraries(libtorch).join(&name)) == Some(trace) {
                 stamp.libraries.entry(name).or_insert(trace);
@@ -93,24 +98,33 @@ mod tests {
         let libtorch = folder.path();
         fs::create_dir_all(libraries(libtorch)).unwrap();
         let all = || Pins::of(Platform::LinuxX86_64).unwrap();
-        let (processor, all) = (|| all().select(false), all());
+        let (processor, all) = (|| all().select(|_| false), all());
         for (_, library) in all.libraries() {
             fs::write(libraries(libtorch).join(library.file_name()), library.file_name()).unwrap();
         }
-        Stamp::write(&processor(), libtorch, true).unwrap();
+        Stamp::write(&processor(), libtorch).unwrap();
         assert!(Stamp::holds(&processor(), libtorch));
         assert!(!Stamp::holds(&all, libtorch), "nobody has looked at what only CUDA needs");
 
-        Stamp::write(&all, libtorch, true).unwrap();
-        Stamp::write(&processor(), libtorch, true).unwrap();
+        Stamp::write(&all, libtorch).unwrap();
+        Stamp::write(&processor(), libtorch).unwrap();
         assert!(Stamp::holds(&all, libtorch), "an earlier set-up has, and nobody has written to it since");
         let (_, of_cuda) = all.libraries().find(|(_, library)| library.cuda).unwrap();
         fs::write(libraries(libtorch).join(of_cuda.file_name()), "damaged").unwrap();
-        Stamp::write(&processor(), libtorch, true).unwrap();
+        Stamp::write(&processor(), libtorch).unwrap();
         assert!(!Stamp::holds(&all, libtorch));
+    }
 
-        Stamp::write(&all, libtorch, true).unwrap();
-        Stamp::write(&processor(), libtorch, false).unwrap();
-        assert!(!Stamp::holds(&all, libtorch), "whoever checks every file anew does not trust an earlier check");
+    #[test]
+    fn what_lies_there_is_of_other_pins_only_where_a_stamp_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let [pins, others] = [Platform::LinuxX86_64, Platform::MacosArm64].map(|platform| Pins::of(platform).unwrap());
+        assert!(!Stamp::is_of_others(&pins, folder.path()), "nothing was ever set up");
+        Stamp::write(&others, folder.path()).unwrap();
+        assert!(Stamp::is_of_others(&pins, folder.path()));
+        Stamp::write(&pins, folder.path()).unwrap();
+        assert!(!Stamp::is_of_others(&pins, folder.path()));
+        fs::write(file(folder.path()), "of a version that wrote something else").unwrap();
+        assert!(Stamp::is_of_others(&pins, folder.path()));
     }
 }

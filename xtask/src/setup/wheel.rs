@@ -39,9 +39,9 @@ pub struct Order<'a> {
 /// otherwise. `downloads` keeps what is there of an interrupted attempt.
 pub fn take(pins: &Pins, package: &Package, downloads: &Path, order: &Order) -> Result<()> {
     let wheel = index::resolve(pins, package)?;
-    if let Some(path) = wheel.url.strip_prefix("file://") {
-        let path = percent_decode_str(path).decode_utf8().with_context(|| format!("{} is no path", wheel.url))?;
-        return take_local(Path::new(&*path), order);
+    if let Some(address) = wheel.url.strip_prefix("file://") {
+        let path = local_path(address, cfg!(windows)).with_context(|| format!("{} is no path here", wheel.url))?;
+        return take_local(&path, order);
     }
     match HttpFile::open(&wheel.url) {
         Ok(file) => {
@@ -65,6 +65,20 @@ pub fn take(pins: &Pins, package: &Package, downloads: &Path, order: &Order) -> 
             }
             take_local(&path, order)
         }
+    }
+}
+
+/// The path in a `file:` address, given what follows its `//`: a host, mostly none, and a path from its root. On Windows a root is a drive's or
+/// another machine's; elsewhere no path leads to another machine.
+fn local_path(address: &str, is_windows: bool) -> Option<PathBuf> {
+    let address = percent_decode_str(address).decode_utf8().ok()?;
+    let path = address.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(&address);
+    let is_of_drive = |path: &str| matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    match path.strip_prefix('/') {
+        Some(of_drive) if is_windows && is_of_drive(of_drive) => Some(of_drive.into()),
+        Some(_) => Some(path.into()),
+        None if is_windows => Some(format!("//{path}").into()),
+        None => None,
     }
 }
 
@@ -189,6 +203,26 @@ mod tests {
 
     fn member(folder: &Path, sha256: Option<String>) -> Member {
         Member { name: "lib/two".into(), destination: folder.join("out/two"), sha256 }
+    }
+
+    #[test]
+    fn a_file_address_is_the_path_that_its_system_opens() {
+        let path = |address: &str, is_windows: bool| {
+            let path = local_path(address, is_windows)?;
+            Some(path.to_str().expect("UTF-8").to_owned())
+        };
+        for (address, on_windows, elsewhere) in [
+            ("/srv/a%20wheel.whl", "/srv/a wheel.whl", Some("/srv/a wheel.whl")),
+            ("localhost/srv/a.whl", "/srv/a.whl", Some("/srv/a.whl")),
+            ("/D:/wheels/a%2Bcpu.whl", "D:/wheels/a+cpu.whl", Some("/D:/wheels/a+cpu.whl")),
+            ("localhost/D:/a.whl", "D:/a.whl", Some("/D:/a.whl")),
+            // Both forms that Python writes of a share.
+            ("server/wheels/a.whl", "//server/wheels/a.whl", None),
+            ("//server/wheels/a.whl", "//server/wheels/a.whl", Some("//server/wheels/a.whl")),
+        ] {
+            assert_eq!(path(address, true).as_deref(), Some(on_windows), "{address}");
+            assert_eq!(path(address, false).as_deref(), elsewhere, "{address}");
+        }
     }
 
     #[test]

@@ -15,12 +15,14 @@ const SOFTEST_DB: f64 = -60.0;
 /// What two questions find differs by more.
 const ALIKE_DB: f64 = -40.0;
 
-/// `render` of a model that is asked, by an example and by a class, and where nothing sounds.
+/// `demo`, which judges how well each model separates, and `render` of a model that is asked, by an example and by a class, and where nothing
+/// sounds.
 pub fn run() -> Result<Tally> {
     let programme = paths::root().join("tests").join("fixtures").join("programme");
     let [dialogue, music] = ["dialogue.flac", "music.flac"].map(|name| programme.join(name));
     let out = paths::target().join("tmp").join("commands");
     files::remove(&out)?;
+    process::run(xtask(&out)?.arg("demo"))?;
     let example = dialogue.display().to_string();
     let asked = [["--sidechain", &example], ["--set", "query_preset=drums"], ["--set", "query_preset=piano"]];
     let presets = [None, Some("Drums"), Some("Piano")];
@@ -37,14 +39,20 @@ pub fn run() -> Result<Tally> {
         targets.push(target);
     }
     check_silence(&out)?;
-    Ok(Tally { num_passed: u32::try_from(asked.len() + 1)?, ..Tally::default() })
+    Ok(Tally { num_passed: u32::try_from(asked.len() + 2)?, ..Tally::default() })
+}
+
+/// `cargo xtask`, without a command.
+fn xtask(out: &Path) -> Result<Command> {
+    let mut xtask = Command::new(std::env::current_exe()?);
+    // Marks of a render that was stopped must hold nobody back.
+    xtask.env("XDG_DATA_HOME", out.join("data"));
+    Ok(xtask)
 }
 
 /// `render` of a model that is asked, without what it is to render.
 fn render(out: &Path) -> Result<Command> {
-    let mut render = Command::new(std::env::current_exe()?);
-    // Marks of a render that was stopped must hold nobody back.
-    render.env("XDG_DATA_HOME", out.join("data"));
+    let mut render = xtask(out)?;
     render.args(["render", "--model", "query"]);
     Ok(render)
 }
