@@ -16,6 +16,7 @@ mod fader;
 mod gesture;
 #[cfg(test)]
 mod hand;
+mod held;
 mod kept_state;
 mod levels;
 mod query_map;
@@ -29,8 +30,9 @@ mod strip;
 mod theme;
 mod toggle;
 mod value_field;
+mod window_end;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
@@ -105,7 +107,7 @@ pub(crate) fn create(
         clock_notice: None,
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
-        kept_state: KeptState::default(),
+        kept_state: Arc::default(),
     };
     let editor = create_egui_editor(state, RepaintNotifier::new(), settings, app)?;
     Some(ScaledEditor::new(editor, SIZE))
@@ -133,7 +135,7 @@ pub struct EditorApp {
     clock_notice: Option<String>,
     example_file: ExampleFile,
     session_watch: SessionWatch,
-    kept_state: KeptState,
+    kept_state: Arc<Mutex<KeptState>>,
 }
 
 impl NiceEguiApp for EditorApp {
@@ -143,7 +145,11 @@ impl NiceEguiApp for EditorApp {
             // Ctrl+Q is the host's: it would close the window in its frame, which the framework does not tell the host of.
             context.options_mut(|options| options.quit_shortcuts.clear());
         }
-        self.kept_state = KeptState::load(&gui);
+        let (kept_state, params) = (Arc::new(Mutex::new(KeptState::load(&gui))), self.params.clone());
+        // What a newer version saved is more than this one knows.
+        kept_state::keep_at_end(&kept_state, &context, gui.clone(), move || params.state_version.notice().is_some());
+        self.kept_state = kept_state;
+        held::end_with_window(&context, gui.clone());
         self.gui = Some(gui);
         // Peaks from before the window was opened are old news.
         let _ = self.meters.take();
@@ -159,12 +165,13 @@ impl NiceEguiApp for EditorApp {
                     gui.request_restart();
                 }
                 self.tell_of_examples(&gui.param_setter(), ui.ctx().text_edit_focused());
-                // What a newer version saved is more than this one knows.
+                // As at the end.
                 if self.params.state_version.notice().is_none() {
-                    self.kept_state.keep(&gui);
+                    self.kept_state.lock().unwrap_or_else(PoisonError::into_inner).keep(&gui);
                 }
             }
             self.draw(ui, &gui.param_setter(), frame.baseview_window());
+            held::end_unseen(ui.ctx(), &gui.param_setter());
         }
         ui.ctx().request_repaint_after(FRAME_INTERVAL);
     }
@@ -255,19 +262,19 @@ impl EditorApp {
             pos2(window.left() + GAP, body_bottom + GAP),
             pos2(window.right() - GAP, window.bottom() - GAP),
         );
-        let listens = heard == chosen;
+        let has_followed = self.status.as_ref().is_some_and(|it| it.has_followed);
         if let Some(map) = chosen.map() {
             let (question, rest) = status.split_left_right_at_x(status.left() + QUESTION_WIDTH);
             status = rest.with_min_x(rest.left() + GAP);
+            let asked = question_panel::Asked {
+                model_id: chosen.id(),
+                map: &map,
+                listens: heard == chosen,
+                is_loading: self.status.as_ref().is_some_and(|it| it.state == State::Loading),
+                is_followed: params.question.is_followed(has_followed),
+            };
             let ui = &mut panel(ui, question);
-            question_panel::draw(
-                ui,
-                setter,
-                &params.question,
-                (chosen.id(), &map, listens),
-                &mut self.example_file,
-                own_window,
-            );
+            question_panel::draw(ui, setter, &params.question, asked, &mut self.example_file, own_window);
         }
         let notices = [
             self.clock_notice.clone(),
@@ -277,7 +284,7 @@ impl EditorApp {
             params.question.offer_notice(
                 heard.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
             ),
-            params.question.notice(chosen.id(), self.status.as_ref().is_some_and(|it| it.has_followed)),
+            params.question.notice(chosen.id(), has_followed),
             self.waits_for_host.then(|| status_panel::restart_notice(chosen, heard)),
         ];
         let notices: Vec<String> = notices.into_iter().flatten().collect();

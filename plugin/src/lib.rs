@@ -187,8 +187,13 @@ impl Plugin for Underscore {
 
     fn reset(&mut self) {
         if let Some(active) = &mut self.active {
+            let render = self.render_told.get().map_or(active.render, render_mode);
             diagnostics::watch_allocations(|| {
                 active.separation.reset();
+                if render == RenderMode::Offline {
+                    // A bounce is the same whatever was played before it.
+                    active.separation.forget_heard();
+                }
                 active.mixer.reset();
             });
         }
@@ -245,9 +250,9 @@ impl Active {
         let is_following = params.question.follow.value();
         let mut done = 0;
         while done < num_samples {
+            self.separation.follow(is_following);
             let longest = if is_following { self.separation.num_samples_to_follow() } else { None };
             let end = num_samples.min(done + longest.unwrap_or(usize::MAX).min(self.max_block_samples));
-            self.separation.follow(is_following, end - done);
             if let Some(sidechain) = aux.inputs.first_mut() {
                 let mut channels = sidechain.as_slice_immutable().iter();
                 let block = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|_| {

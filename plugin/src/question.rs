@@ -24,7 +24,7 @@ pub struct QuestionParams {
     /// What slot A asks for: its example, a place on the map, or a class of sounds.
     #[id = "query_preset"]
     pub preset_a: EnumParam<Preset>,
-    /// Goes on: the last three seconds of the sidechain are the example of slot A. Switched off again by whoever switched it on.
+    /// Goes on: the last three seconds of sound in the sidechain are the example of slot A. Switched off again by whoever switched it on.
     #[id = "query_capture"]
     pub capture_a: BoolParam,
     /// What slot B asks for.
@@ -42,7 +42,7 @@ pub struct QuestionParams {
     /// Up on the map, -1..=1.
     #[id = "query_y"]
     pub map_y: FloatParam,
-    /// Goes on: the last three seconds of the target are the example of the slot that is nearer.
+    /// Goes on: the last three seconds of sound in the target are the example of the slot that is nearer.
     #[id = "query_refine"]
     pub refine: BoolParam,
     /// Slot A asks for what the sidechain plays, listened to anew every second. Nothing of it is kept.
@@ -117,8 +117,8 @@ impl QuestionParams {
     }
 
     /// What whoever asks must know: that there is no example yet, and which preset of `model_id` stands for it; that another
-    /// model listened to it, in whose space what it says means something else; that the model has no such class; or that nothing was heard yet
-    /// of a sidechain that is followed. Not for the audio thread.
+    /// model listened to it, in whose space what it says means something else; that the model has no such class; that nothing was heard yet
+    /// of a sidechain that is followed; or that nothing else decides once something was. Not for the audio thread.
     #[must_use]
     pub fn notice(&self, model_id: &str, has_followed: bool) -> Option<String> {
         let model = Catalogue::shipped().find(model_id).filter(|model| model.is_asked())?;
@@ -140,7 +140,16 @@ impl QuestionParams {
                 told => told,
             }
         });
-        told.or_else(|| self.notice_of_both().filter(|_| asked.len() == NUM_SLOTS))
+        told.or_else(|| self.notice_of_both().filter(|_| asked.len() == NUM_SLOTS)).or_else(|| {
+            (asked.contains(&0) && self.is_followed(has_followed))
+                .then(|| "FOLLOW is on: A asks for what the sidechain plays, not for what it is set to.".into())
+        })
+    }
+
+    /// Whether slot A asks for what the sidechain plays, and not for what it is set to; `has_followed`: something was heard there.
+    #[must_use]
+    pub fn is_followed(&self, has_followed: bool) -> bool {
+        self.follow.value() && has_followed
     }
 
     /// Where there is no way from A to B.
@@ -316,8 +325,29 @@ mod tests {
             follow: BoolParam::new("Follow Sidechain", true),
             ..QuestionParams::default()
         };
-        assert!(params.notice(&model.id, false).is_some_and(|told| told.contains("FOLLOW")));
-        assert_eq!(params.notice(&model.id, true), None);
+        assert!(params.notice(&model.id, false).is_some_and(|told| told.contains("heard nothing")));
+        assert!(!params.is_followed(false) && params.is_followed(true));
+    }
+
+    #[test]
+    fn who_sets_a_slot_over_which_the_sidechain_decides_is_told_so() {
+        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let notice = |blend: f32, b: &str| {
+            let params = QuestionParams {
+                preset_b: EnumParam::new("Query B", Preset::of(b).expect("a choice")),
+                blend: percentage("Query A/B", blend, 1.0),
+                follow: BoolParam::new("Follow Sidechain", true),
+                ..QuestionParams::default()
+            };
+            params.notice(&model.id, true)
+        };
+        assert!(notice(0.0, "drums").is_some_and(|told| told.contains("FOLLOW is on")));
+        assert!(notice(0.5, "drums").is_some_and(|told| told.contains("FOLLOW is on")));
+        assert!(
+            notice(0.5, "example").is_some_and(|told| told.contains("B has no example")),
+            "what is wrong comes first"
+        );
+        assert_eq!(notice(1.0, "drums"), None, "A is not asked");
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Separation {
         self.current.status().note_process_us(process_us);
     }
 
-    /// Forgets all audio. An engine that waits takes over at once: there is nothing to be continuous with. But while it plays, one whose model
+    /// Forgets all audio but what examples may be taken of. An engine that waits takes over at once: there is nothing to be continuous with. But while it plays, one whose model
     /// is still loading is no better than the current one. Real-time safe.
     pub fn reset(&mut self) {
         // A host that runs nothing while it stands still has taken none in.
@@ -177,6 +177,14 @@ impl Separation {
             next.fade = Ramp::new(if is_wanted { 1.0 } else { 0.0 });
         }
         self.finish_crossfade();
+    }
+
+    /// Forgets what examples may be taken of, too. Real-time safe.
+    pub fn forget_heard(&mut self) {
+        self.current.forget_heard();
+        if let Some(next) = &mut self.next {
+            next.engine.forget_heard();
+        }
     }
 
     /// Takes in a block of the sidechain, `[channel][sample]`.
@@ -197,16 +205,16 @@ impl Separation {
         self.asked().take_found(slot);
     }
 
-    /// While the sidechain is followed: takes an example where one is due, before `num_samples` more are listened to.
+    /// Before a block is listened to: takes an example where one is due of a sidechain that is followed.
     /// Both engines do: what they hear is their own, and the next one is to know it when it takes over.
-    pub fn follow(&mut self, is_following: bool, num_samples: usize) {
-        self.current.follow(is_following, num_samples);
+    pub fn follow(&mut self, is_following: bool) {
+        self.current.follow(is_following);
         if let Some(next) = &mut self.next {
-            next.engine.follow(is_following, num_samples);
+            next.engine.follow(is_following);
         }
     }
 
-    /// Samples until the next example of a sidechain that is followed is due in either engine; none where no model is asked.
+    /// Samples before which no further example of a sidechain that is followed is due in either engine, at least one; none where no model is asked.
     #[must_use]
     pub fn num_samples_to_follow(&self) -> Option<usize> {
         let next = self.next.as_ref().and_then(|next| next.engine.num_samples_to_follow());

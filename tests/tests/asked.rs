@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{EXACT_DB, asked, open};
 use host_tests::signals::{noise, programme};
 use host_tests::{
-    Bundle, Config, Instance, Rendered, Rendering, capture_example, peak_db, play_and_hold, render, residual_db,
+    Bundle, Config, Instance, ParamChange, Rendered, Rendering, capture_example, peak_db, play_and_hold, render,
+    residual_db, wait_until_loaded,
 };
 
 const RATE_HZ: f64 = 48_000.0;
@@ -264,5 +267,54 @@ fn a_sidechain_that_is_followed_asks_by_itself_and_a_bounce_does_not_depend_on_t
         assert!(residual_db(&before, &found) > -60.0, "{model}: nobody listened");
         assert!(bits(&found) == bits(&followed(300)), "{model}: in blocks of 300 it sounds different");
         assert!(instance.save_state().unwrap() == session, "{model}: the session has changed");
+    }
+}
+
+#[test]
+fn what_was_played_can_be_captured_after_the_host_was_stopped_and_a_bounce_begins_without_it() {
+    let bundle = open();
+    for model in asked(&bundle) {
+        for offline in [false, true] {
+            let mut instance = instance_of(&bundle, &model, 2);
+            instance
+                .configure(Config { rate_hz: RATE_HZ, max_block_samples: BLOCK_SAMPLES, num_channels: 2, offline })
+                .unwrap();
+            let session = instance.save_state().unwrap();
+            let [hold, release] = ["on", "off"].map(|state| instance.change("query_capture", state).unwrap());
+            let mut processor = instance.activate().unwrap();
+            processor.start().unwrap();
+            wait_until_loaded(&bundle, &mut instance, &mut processor, Duration::from_mins(1)).unwrap();
+            let played = noise(1, BLOCK_SAMPLES, 0.3, 8).swap_remove(0);
+            let mut block = |level: f32, changes: &[ParamChange]| {
+                for bus in processor.inputs_mut(BLOCK_SAMPLES).iter_mut() {
+                    let level = if bus.is_main() { 0.0 } else { level };
+                    for channel_idx in 0..bus.num_channels() {
+                        let channel = &mut bus.channel_mut(channel_idx)[..BLOCK_SAMPLES];
+                        channel.iter_mut().zip(&played).for_each(|(sample, played)| *sample = level * played);
+                    }
+                }
+                processor.process(BLOCK_SAMPLES, changes).unwrap();
+            };
+            (0..100).for_each(|_| block(1.0, &[]));
+            (0..200).for_each(|_| block(0.0, &[]));
+            processor.stop().unwrap();
+            processor.start().unwrap();
+            let mut block = |changes: &[ParamChange]| {
+                for bus in processor.inputs_mut(BLOCK_SAMPLES).iter_mut() {
+                    (0..bus.num_channels()).for_each(|idx| bus.channel_mut(idx)[..BLOCK_SAMPLES].fill(0.0));
+                }
+                processor.process(BLOCK_SAMPLES, changes).unwrap();
+            };
+            block(&[hold]);
+            block(&[release]);
+            let began = Instant::now();
+            while !offline && instance.save_state().unwrap() == session && began.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let is_captured = instance.save_state().unwrap() != session;
+            assert_eq!(is_captured, !offline, "{model}, offline: {offline}");
+            processor.stop().unwrap();
+            instance.deactivate(processor);
+        }
     }
 }

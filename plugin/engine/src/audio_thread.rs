@@ -4,6 +4,8 @@ mod assembly;
 mod capture;
 mod dispatch;
 mod engine;
+mod following;
+mod memory;
 mod pace;
 mod patience;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use underscore_dsp::{is_garbage, touched_zeros};
 
@@ -14,6 +14,9 @@ pub const NUM_PLACES: usize = NUM_SLOTS + 1;
 
 /// The place of a sidechain that is followed: what it says is nobody's to keep.
 pub const FOLLOWED: usize = NUM_SLOTS;
+
+/// Channels of an example: as many as the sidechain has.
+pub const EXAMPLE_CHANNELS: usize = 2;
 
 /// Of the sidechain, so many are being filled at a time: where one is taken every second, each has heard for three when its turn comes, and one
 /// that is taken besides has heard for as long.
@@ -38,27 +41,29 @@ pub struct Example {
     pub is_found: bool,
     /// `[channel][sample]`, written round and round.
     samples: Vec<Vec<f32>>,
+    /// Of them, so many are there for what may be taken back.
+    num_spare: usize,
     /// Where the next sample goes.
     next: usize,
     /// Samples that were written, up to all.
-    num_filled: usize,
+    num_written: usize,
 }
 
 impl Example {
-    fn new(num_channels: usize, num_samples: usize) -> Self {
+    fn new(num_channels: usize, num_samples: usize, num_spare: usize) -> Self {
         Self {
             place: 0,
             number: 0,
             ticket: 0,
             is_found: false,
-            samples: (0..num_channels).map(|_| touched_zeros(num_samples)).collect(),
+            samples: (0..num_channels).map(|_| touched_zeros(num_samples + num_spare)).collect(),
+            num_spare,
             next: 0,
-            num_filled: 0,
+            num_written: 0,
         }
     }
 
-    /// Appends a block, `[channel][sample]`; the oldest samples go. Channels that are not given are silent, and so is what is no sound:
-    /// beside one wild sample all else would count as silence.
+    /// Appends a block, `[channel][sample]`; the oldest samples go. Channels that are not given are silent, and so is what is [no sound](sound).
     pub fn push(&mut self, block: &[&[f32]]) {
         let len = self.samples.first().map_or(0, Vec::len);
         let num_samples = block.first().map_or(0, |channel| channel.len());
@@ -69,33 +74,54 @@ impl Example {
             let given = block.get(channel_idx).copied().unwrap_or_default();
             let mut at = self.next;
             for sample_idx in 0..num_samples {
-                own[at] = given.get(sample_idx).copied().filter(|sample| !is_garbage(*sample)).unwrap_or(0.0);
+                own[at] = given.get(sample_idx).copied().map_or(0.0, sound);
                 at = if at + 1 == len { 0 } else { at + 1 };
             }
         }
         self.next = (self.next + num_samples) % len;
-        self.num_filled = (self.num_filled + num_samples).min(len);
+        self.num_written = (self.num_written + num_samples).min(len);
+    }
+
+    /// Takes the newest samples back, up to as many as there is spare memory for: what they were written over is gone.
+    pub fn take_back(&mut self, num_samples: usize) {
+        let len = self.samples.first().map_or(0, Vec::len);
+        let num_taken = num_samples.min(self.num_written).min(self.num_spare);
+        if num_taken > 0 {
+            self.next = (self.next + len - num_taken) % len;
+            self.num_written -= num_taken;
+        }
+    }
+
+    /// Forgets all but the newest samples.
+    pub fn keep_newest(&mut self, num_samples: usize) {
+        self.num_written = self.num_written.min(num_samples);
     }
 
     /// Forgets what was written.
     pub fn clear(&mut self) {
-        (self.next, self.num_filled) = (0, 0);
+        (self.next, self.num_written) = (0, 0);
     }
 
-    /// Samples that were written, up to all that there is room for.
+    /// Samples that it tells of: what was written, up to as many as an example has.
     pub fn num_filled(&self) -> usize {
-        self.num_filled
+        let len = self.samples.first().map_or(0, Vec::len);
+        self.num_written.min(len - self.num_spare.min(len))
     }
 
-    /// What was written, oldest first, `[channel][sample]`. Allocates.
+    /// These samples, oldest first, `[channel][sample]`. Allocates.
     pub fn in_order(&self) -> Vec<Vec<f32>> {
         let ordered = |channel: &Vec<f32>| {
             let (newer, older) = channel.split_at(self.next);
             let all = older.iter().chain(newer).copied();
-            all.skip(channel.len() - self.num_filled).collect()
+            all.skip(channel.len() - self.num_filled()).collect()
         };
         self.samples.iter().map(ordered).collect()
     }
+}
+
+/// The sample, or silence where it is no sound: beside one that is wild all else would count as silence.
+pub fn sound(sample: f32) -> f32 {
+    if is_garbage(sample) { 0.0 } else { sample }
 }
 
 /// The audio thread's end.
@@ -112,13 +138,14 @@ pub struct WorkerExamples {
     answered: Arc<[AtomicU32; NUM_PLACES]>,
 }
 
-/// Makes both ends, and the memory for `num_samples` samples of `num_channels` channels, all of it on its way to the audio thread.
-pub fn examples(num_channels: usize, num_samples: usize) -> (AudioExamples, WorkerExamples) {
+/// Makes both ends, and the memory for `num_samples` samples of `num_channels` channels and for `num_spare` that may be taken back, all of it on its
+/// way to the audio thread.
+pub fn examples(num_channels: usize, num_samples: usize, num_spare: usize) -> (AudioExamples, WorkerExamples) {
     let (to_worker, from_audio) = HeapRb::new(NUM_EXAMPLES).split();
     let (mut to_audio, from_worker) = HeapRb::new(NUM_EXAMPLES).split();
     for _ in 0..NUM_EXAMPLES {
         // There is room for all of them.
-        let _ = to_audio.try_push(Example::new(num_channels, num_samples));
+        let _ = to_audio.try_push(Example::new(num_channels, num_samples, num_spare));
     }
     let answered: Arc<[AtomicU32; NUM_PLACES]> = Arc::default();
     let audio = AudioExamples { to_worker, from_worker, answered: answered.clone() };
@@ -146,6 +173,11 @@ impl AudioExamples {
 }
 
 impl WorkerExamples {
+    /// Whether there is one to listen to.
+    pub fn is_one_waiting(&self) -> bool {
+        !self.from_audio.is_empty()
+    }
+
     /// The next one to listen to.
     pub fn receive(&mut self) -> Option<Example> {
         self.from_audio.try_pop()
@@ -167,7 +199,7 @@ mod tests {
     #[test]
     fn an_example_keeps_the_newest_samples_in_order_whatever_the_blocks() {
         for block in [1, 3, 7, 10, 23] {
-            let mut example = Example::new(2, 10);
+            let mut example = Example::new(2, 10, 0);
             let signal: Vec<f32> = (0..46).map(|n| n as f32).collect();
             let mut done = 0;
             for part in signal.chunks(block) {
@@ -180,8 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_back_was_never_there_and_nothing_older_is_lost() {
+        let mut example = Example::new(1, 6, 3);
+        let signal: Vec<f32> = (0..30).map(|n| n as f32).collect();
+        example.push(&[&signal[..2]]);
+        example.take_back(3);
+        assert!(example.in_order()[0].is_empty(), "no more than there was");
+        for (place, sample) in signal.iter().enumerate() {
+            example.push(&[&[*sample]]);
+            example.push(&[&[-1.0; 3]]);
+            assert_eq!(example.num_filled(), (place + 4).min(6));
+            example.take_back(3);
+            assert_eq!(example.in_order(), [&signal[(place + 1).saturating_sub(6)..=place]]);
+        }
+        example.keep_newest(2);
+        assert_eq!(example.in_order(), [[28.0, 29.0]]);
+    }
+
+    #[test]
     fn what_is_no_number_is_silence() {
-        let mut example = Example::new(1, 4);
+        let mut example = Example::new(1, 4, 0);
         example.push(&[&[f32::NAN, 0.5, f32::INFINITY]]);
         assert_eq!(example.in_order(), [[0.0, 0.5, 0.0]]);
         example.clear();
@@ -190,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_memory_goes_round() {
-        let (mut audio, mut worker) = examples(1, 4);
+        let (mut audio, mut worker) = examples(1, 4, 0);
         let mut all: Vec<Example> = std::iter::from_fn(|| audio.take_empty()).collect();
         assert_eq!(all.len(), NUM_EXAMPLES);
         audio.send(all.pop().unwrap());
@@ -201,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_is_no_sound_is_written_as_silence() {
-        let mut example = Example::new(1, 5);
+        let mut example = Example::new(1, 5, 0);
         example.push(&[&[0.5, f32::NAN, 1e30, f32::NEG_INFINITY, -0.25]]);
         assert_eq!(example.in_order(), [[0.5, 0.0, 0.0, 0.0, -0.25]]);
     }
@@ -218,7 +268,7 @@ mod tests {
                 std::thread::yield_now();
             }
         }
-        let (mut audio, mut worker) = examples(1, 4);
+        let (mut audio, mut worker) = examples(1, 4, 0);
         let mut held: Vec<Example> = std::iter::from_fn(|| audio.take_empty()).collect();
         let mut example = held.pop().unwrap();
         let thread = std::thread::spawn(move || {

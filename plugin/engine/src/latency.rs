@@ -195,6 +195,7 @@ impl ModelTiming {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::{Catalogue, ModelSpec};
 
     const PAPER: ModelTiming = ModelTiming::PAPER;
 
@@ -243,6 +244,24 @@ mod tests {
             let latency_ms = 1e3 * found.latency_samples as f64 / rate_hz;
             println!("latency at {rate_hz} Hz / {block}: {latency_ms:.1} ms");
             assert!(latency_ms < 55.0, "{rate_hz} Hz / {block}: {latency_ms} ms");
+        }
+    }
+
+    #[test]
+    fn the_latencies_of_the_shipped_models_are_those_of_the_readme_and_of_docs_latency_md() {
+        let identity = Catalogue::shipped().find("identity").expect("it ships");
+        for (spec, block, expected_ms) in [
+            (ModelSpec::shipped("music"), 256, 374),
+            (ModelSpec::shipped("query"), 256, 374),
+            (ModelSpec::shipped("live"), 256, 54),
+            (ModelSpec::shipped("exact"), 256, 2710),
+            (identity, 256, 246),
+            (ModelSpec::shipped("music"), 1024, 390),
+            (ModelSpec::shipped("live"), 512, 70),
+        ] {
+            let found = latency(&spec.timing, 48_000.0, block).unwrap();
+            let found_ms = (1e3 * found.latency_samples as f64 / 48_000.0).round() as u32;
+            assert_eq!(found_ms, expected_ms, "{} in blocks of {block}", spec.id);
         }
     }
 

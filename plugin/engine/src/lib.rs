@@ -18,6 +18,7 @@ mod clock;
 mod examples;
 mod handoff;
 mod latency;
+mod loudness;
 mod query;
 mod query_board;
 mod query_map;
@@ -31,7 +32,7 @@ pub use audio_thread::{ActivateError, Engine, EngineConfig, RenderMode, Settings
 pub use catalogue::{Catalogue, CatalogueError, ModelSpec};
 pub use latency::{Latency, LatencyError, ModelTiming, latency};
 pub use query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryPreset, Question, Space};
-pub use query_board::{KeptExample, MAX_EARLIER, QueryBoard, QueryBoards, Reading, Source};
+pub use query_board::{KeptExample, LONGEST_WISH, MAX_EARLIER, QueryBoard, QueryBoards, Reading, Source};
 pub use query_map::{Place, Projection, QueryMap};
 pub use recording::Recording;
 pub use resources::{Resources, keep_this_binary_loaded, user_data_folder};

@@ -1,7 +1,8 @@
 //! Where the example of one slot lies, for all who ask, and what is known of it besides.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use atomic_float::AtomicF32;
 
@@ -15,7 +16,10 @@ pub type QueryBoards = [QueryBoard; NUM_SLOTS];
 /// Examples of before that a slot keeps.
 pub const MAX_EARLIER: usize = 6;
 
-/// Whose last three seconds become an example.
+/// As long as a worker may take that has a model to open first: who wanted an example longer ago than that wants none any more.
+pub const LONGEST_WISH: Duration = Duration::from_secs(10);
+
+/// Whose last three seconds of sound become an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Source {
@@ -68,8 +72,8 @@ pub struct QueryBoard {
     forgotten: AtomicU64,
     /// Something was offered that nobody has answered yet.
     is_offered: AtomicBool,
-    /// The [`Source`] of an example that a person wants and the audio thread has not taken yet; 0: none.
-    wanted: AtomicU8,
+    /// The [`Source`] of an example that a person wants and the audio thread has not taken yet, and above it when that was, ms; 0: none.
+    wanted: AtomicU64,
     /// Held by who writes; never locked on an audio thread.
     about: Mutex<About>,
 }
@@ -158,7 +162,11 @@ impl QueryBoard {
     /// Has the audio thread take an example with its next block. Not a param, as the switches are: a host would record it, and take another example
     /// whenever it plays the recording. Real-time safe, as the next two are.
     pub fn want(&self, source: Source) {
-        self.wanted.store(source as u8, Ordering::Relaxed);
+        self.want_at(source, now_ms());
+    }
+
+    fn want_at(&self, source: Source, at_ms: u64) {
+        self.wanted.store(at_ms << SOURCE_BITS | source as u64, Ordering::Relaxed);
     }
 
     /// Nobody waits for it any more, if it was not taken yet.
@@ -166,14 +174,18 @@ impl QueryBoard {
         self.wanted.store(0, Ordering::Relaxed);
     }
 
-    /// What is wanted since the last look.
+    /// What is wanted since the last look, unless that is longer ago than [`LONGEST_WISH`]: nobody may be there any more who would say that it is over.
     #[must_use]
     pub fn take_wanted(&self) -> Option<Source> {
-        if self.wanted.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
+        // A look at the clock is for who wants something.
+        if self.wanted.load(Ordering::Relaxed) == 0 { None } else { self.take_wanted_at(now_ms()) }
+    }
+
+    fn take_wanted_at(&self, now_ms: u64) -> Option<Source> {
         let wanted = self.wanted.swap(0, Ordering::Relaxed);
-        [Source::Sidechain, Source::Target].into_iter().find(|source| *source as u8 == wanted)
+        let (at_ms, source) = (wanted >> SOURCE_BITS, wanted & ((1 << SOURCE_BITS) - 1));
+        let is_over = u128::from(now_ms.saturating_sub(at_ms)) > LONGEST_WISH.as_millis();
+        [Source::Sidechain, Source::Target].into_iter().find(|known| *known as u64 == source).filter(|_| !is_over)
     }
 
     /// What was to be offered could not be read. What was there stays. Not for the audio thread.
@@ -301,6 +313,15 @@ impl QueryBoard {
     }
 }
 
+/// Bits of a [`Source`] beside its time.
+const SOURCE_BITS: u32 = 8;
+
+/// Time since somebody first wanted something, ms. Real-time safe from then on.
+fn now_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as u64
+}
+
 impl From<Embedding> for KeptExample {
     /// Without a name, unseen, and nobody knows where from.
     fn from(embedding: Embedding) -> Self {
@@ -369,6 +390,18 @@ mod tests {
         board.refuse_offer("it is no audio file".into());
         board.clear_refusal();
         assert_eq!((value(&board), board.refusal()), (Some(2.0), None));
+    }
+
+    #[test]
+    fn what_was_wanted_long_ago_is_wanted_no_more() {
+        let board = QueryBoard::default();
+        board.want(Source::Target);
+        assert_eq!([board.take_wanted(), board.take_wanted()], [Some(Source::Target), None]);
+        for (waited_ms, taken) in [(0, Some(Source::Sidechain)), (10_000, Some(Source::Sidechain)), (10_001, None)] {
+            board.want_at(Source::Sidechain, 500);
+            assert_eq!(board.take_wanted_at(500 + waited_ms), taken, "after {waited_ms} ms");
+            assert_eq!(board.take_wanted_at(500), None);
+        }
     }
 
     #[test]

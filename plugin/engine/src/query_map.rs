@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::query::{Embedding, MAX_EMBEDDING_SIZE, QueryPreset};
 
-/// A place on the map: to the right and up, each -1..=1 for what lies where the presets do.
+/// A place on the map: to the right and up, each -1..=1. What lies beyond is at the border.
 pub type Place = [f32; 2];
 
 /// Anchors besides the presets: one example per slot.
@@ -23,15 +23,13 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Where a point lies on the map. It may lie outside.
+    /// Where a point lies on the map: where it is drawn it is heard, too.
     #[must_use]
     pub fn place(&self, point: &Embedding) -> Place {
         self.axes.each_ref().map(|axis| {
-            axis.iter()
-                .zip(point.values())
-                .zip(&self.origin)
-                .map(|((axis, value), origin)| axis * (value - origin))
-                .sum()
+            let terms = axis.iter().zip(point.values()).zip(&self.origin);
+            let place: f32 = terms.map(|((axis, value), origin)| axis * (value - origin)).sum();
+            place.clamp(-1.0, 1.0)
         })
     }
 
@@ -150,6 +148,17 @@ mod tests {
         let close = |a: &Embedding, b: &Embedding| a.values().iter().zip(b.values()).all(|(a, b)| (a - b).abs() < 0.02);
         assert!(close(&map.between(place, [None, Some(example)]), &example));
         assert!(!close(&map.between(place, [None; MAX_EXAMPLES]), &example));
+    }
+
+    #[test]
+    fn an_example_that_lies_beyond_the_border_is_heard_where_it_is_drawn() {
+        let example = Embedding::new(&[0.5, -6.0, 1.0]);
+        let map = map();
+        let place = map.place(&example);
+        assert_eq!(place, [0.25, -1.0]);
+        let found = map.between(place, [Some(example), None]);
+        let direction = found.values()[1] / length(found.values());
+        assert!(direction < -0.95, "{found:?}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use egui::{Event, EventFilter, Key, MouseWheelUnit, Response, Ui, Vec2, vec2};
 use nice_plug::prelude::*;
 
+use super::held;
+
 /// Share of the travel that a drag with Shift held covers.
 const FINE: f32 = 0.15;
 
@@ -90,10 +92,10 @@ fn drag(ui: &Ui, setter: &ParamSetter, param: &FloatParam, response: &Response, 
     // The position is kept here while the drag lasts: the param itself may follow only with the next block.
     let place = response.id.with("drag");
     if response.drag_started() {
-        setter.begin_set_parameter(param);
+        held::begin(ui.ctx(), setter, param);
         ui.data_mut(|data| data.insert_temp(place, param.unmodulated_normalized_value()));
     }
-    if response.dragged() {
+    if response.dragged() && held::is_held(ui.ctx(), param) {
         let speed = if ui.input(|input| input.modifiers.shift) { FINE } else { 1.0 };
         let moved = match along {
             Along::Width => response.drag_delta().x,
@@ -107,7 +109,7 @@ fn drag(ui: &Ui, setter: &ParamSetter, param: &FloatParam, response: &Response, 
         }
     }
     if response.drag_stopped() {
-        setter.end_set_parameter(param);
+        held::end(ui.ctx(), setter, param);
     }
 }
 
@@ -197,6 +199,29 @@ mod tests {
             phase: egui::TouchPhase::Move,
             modifiers: egui::Modifiers::NONE,
         }
+    }
+
+    /// A drag whose end the control never sees: the window closes, or another control is there instead.
+    fn gestures_of_drag_and(what: impl FnOnce(&mut Hand)) -> Vec<Gesture> {
+        gestures_of(|hand, draw| {
+            hand.does(&[], draw);
+            hand.does(&Hand::press(AT, true), draw);
+            for step in 1..=4 {
+                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
+            }
+            what(hand);
+            for step in 5..=8 {
+                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
+            }
+        })
+    }
+
+    #[test]
+    fn a_drag_ends_with_the_window_and_with_the_control() {
+        let closed = gestures_of_drag_and(Hand::close);
+        assert_eq!(closed.len(), 1);
+        let gone = gestures_of_drag_and(|hand| hand.does(&[], &mut |_, _| ()));
+        assert_eq!(gone, closed, "a control that comes back is not held");
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use egui::{Context, Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Ui, pos2, vec2};
 use nice_plug::context::PluginApi;
-use nice_plug::context::gui::GuiContextInner;
+use nice_plug::context::gui::{GuiContext, GuiContextInner};
 use nice_plug::params::internals::ParamPtr;
 use nice_plug::plugin::PluginState;
 use nice_plug::prelude::*;
+
+use super::held;
 
 /// Time between two pictures, seconds.
 const FRAME_S: f64 = 1.0 / 30.0;
@@ -74,14 +76,31 @@ impl GuiContextInner for Host {
 }
 
 /// The hand. The param that it moves stays where it is, as it does between two blocks.
-#[derive(Default)]
 pub struct Hand {
     context: Context,
     host: Arc<Host>,
     now_s: f64,
 }
 
+impl Default for Hand {
+    fn default() -> Self {
+        let mut own = Self { context: Context::default(), host: Arc::default(), now_s: 0.0 };
+        own.open();
+        own
+    }
+}
+
 impl Hand {
+    fn open(&mut self) {
+        self.context = Context::default();
+        held::end_with_window(&self.context, GuiContext::new(self.host.clone()));
+    }
+
+    /// The window closes, and another one opens.
+    pub fn close(&mut self) {
+        self.open();
+    }
+
     /// A picture after `events`.
     pub fn does(&mut self, events: &[Event], draw: &mut dyn FnMut(&mut Ui, &ParamSetter)) {
         let input = RawInput {
@@ -93,7 +112,11 @@ impl Hand {
         self.now_s += FRAME_S;
         let setter = ParamSetter { raw_context: &*self.host };
         // Nothing is shown: what would have to be is forgotten.
-        self.context.run_ui(input, |ui| draw(ui, &setter)).textures_delta.clear();
+        let draw = |ui: &mut Ui| {
+            draw(ui, &setter);
+            held::end_unseen(ui.ctx(), &setter);
+        };
+        self.context.run_ui(input, draw).textures_delta.clear();
     }
 
     /// The button goes down and up again, at once.

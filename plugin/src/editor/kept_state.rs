@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use nice_plug::context::PluginApi;
@@ -10,6 +11,8 @@ use nice_plug::context::gui::GuiContext;
 use nice_plug::plugin::PluginState;
 use tempfile::NamedTempFile;
 use underscore_engine::user_data_folder;
+
+use super::window_end::at_end;
 
 /// Environment variable that names the file, for several programs at once; empty: nothing is kept.
 const FILE_VARIABLE: &str = "UNDERSCORE_STATE";
@@ -94,6 +97,21 @@ impl KeptState {
     }
 }
 
+/// Keeps what is set when the window of `context` ends, and the program with it, unless `is_more_than_known`: the last look may be a while ago.
+pub fn keep_at_end(
+    kept: &Arc<Mutex<KeptState>>,
+    context: &egui::Context,
+    gui: GuiContext,
+    is_more_than_known: impl Fn() -> bool + Send + 'static,
+) {
+    let kept = kept.clone();
+    at_end(context, "kept state", move || {
+        if !is_more_than_known() {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).keep(&gui);
+        }
+    });
+}
+
 /// All of it or nothing: the program may be ended at any time, and another one may keep the same file.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
     // A bare name is one in the working folder.
@@ -108,7 +126,6 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
 
     use nice_plug::context::gui::GuiContextInner;
     use nice_plug::params::internals::ParamPtr;
@@ -190,6 +207,20 @@ mod tests {
             kept.keep(&gui);
         }
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no half file");
+    }
+
+    #[test]
+    fn what_was_set_since_the_last_look_is_kept_when_the_window_closes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("standalone.json");
+        for (set, is_more_than_known, found) in [(0.25, false, 0.25), (0.5, true, 0.25), (0.75, false, 0.75)] {
+            let (program, gui, kept) = started(&file);
+            let context = egui::Context::default();
+            keep_at_end(&Arc::new(Mutex::new(kept)), &context, gui, move || is_more_than_known);
+            program.set(set);
+            drop(context);
+            assert_eq!(started(&file).0.gain(), found);
+        }
     }
 
     /// More than this program knows.

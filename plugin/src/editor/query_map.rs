@@ -5,6 +5,7 @@ use nice_plug::prelude::*;
 use underscore_engine::{KeptExample, Place, QueryMap, Space};
 
 use super::gesture::{Press, arrows, press, set};
+use super::held;
 use super::question_panel::ask_for_example;
 use super::theme;
 use crate::query::Preset;
@@ -35,8 +36,14 @@ struct Earlier {
 }
 
 /// Draws the map of the model of this id. Who drags on it hears what lies there: the slot that is nearer then asks for the place. Who clicks on an
-/// earlier example has its slot ask for that again.
-pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_id, map): (&str, &QueryMap)) {
+/// earlier example has its slot ask for that again. `is_followed`: slot A asks for what the sidechain plays.
+pub fn draw(
+    ui: &mut Ui,
+    setter: &ParamSetter,
+    params: &QuestionParams,
+    (model_id, map): (&str, &QueryMap),
+    is_followed: bool,
+) {
     let (rect, response) = ui.allocate_exact_size(vec2(SIZE, SIZE), Sense::click_and_drag());
     ui.painter().rect_filled(rect, 4, theme::GROOVE);
     ui.painter().rect_stroke(rect, 4, Stroke::new(1.0, theme::LINE), StrokeKind::Inside);
@@ -77,7 +84,7 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, params: &QuestionParams, (model_i
         }
     }
     let here = at(rect, [params.map_x.value(), params.map_y.value()]);
-    if is_asked(params) {
+    if is_asked(params, is_followed) {
         ui.painter().circle_stroke(here, 6.0, Stroke::new(1.5, theme::TEXT));
     }
     if !recall(&response, setter, params, &earlier) {
@@ -117,8 +124,8 @@ fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionPara
     press == Some(true) || clicked.is_some()
 }
 
-fn is_asked(params: &QuestionParams) -> bool {
-    params.slots().iter().any(|slot| Some(slot.preset.value()) == Preset::map())
+fn is_asked(params: &QuestionParams, is_followed: bool) -> bool {
+    params.slots().iter().skip(usize::from(is_followed)).any(|slot| Some(slot.preset.value()) == Preset::map())
 }
 
 fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &QuestionParams) {
@@ -127,17 +134,18 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
     if begins {
         ask_for_place(setter, params);
         for param in coordinates {
-            setter.begin_set_parameter(param);
+            held::begin(&response.ctx, setter, param);
         }
     }
-    if lasts && let Some(hand) = response.interact_pointer_pos() {
-        for (param, value) in coordinates.iter().zip(place(rect, hand)) {
-            setter.set_parameter(*param, value);
+    let hand = response.interact_pointer_pos().filter(|_| lasts);
+    for (idx, param) in coordinates.into_iter().enumerate() {
+        if held::is_held(&response.ctx, param)
+            && let Some(hand) = hand
+        {
+            setter.set_parameter(param, place(rect, hand)[idx]);
         }
-    }
-    if ends {
-        for param in coordinates {
-            setter.end_set_parameter(param);
+        if ends {
+            held::end(&response.ctx, setter, param);
         }
     }
 }
@@ -179,10 +187,10 @@ fn label(ui: &Ui, map: Rect, at: Pos2, name: &str, colour: Color32, is_pointed_a
     taken.push(place);
 }
 
-/// Where a place of the map is drawn; at the border where it lies outside.
+/// Where a place of the map is drawn.
 fn at(rect: Rect, place: Place) -> Pos2 {
     let half = rect.width() / 2.0 - MARGIN;
-    let [x, y] = place.map(|value| value.clamp(-1.0, 1.0) * half);
+    let [x, y] = place.map(|value| value * half);
     pos2(rect.center().x + x, rect.center().y - y)
 }
 
@@ -207,7 +215,34 @@ mod tests {
             assert!(asked.iter().zip(found).all(|(a, b)| (a - b).abs() < 1e-5), "{asked:?}: {found:?}");
         }
         assert!(at(rect, [0.0, 1.0]).y < at(rect, [0.0, 0.0]).y, "up is up");
-        assert!(rect.contains(at(rect, [7.0, -7.0])), "what lies outside is drawn at the border");
+    }
+
+    #[test]
+    fn a_drag_ends_with_the_window() {
+        let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
+        let params = QuestionParams::default();
+        let mut hand = Hand::default();
+        let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
+        hand.does(&[], &mut picture);
+        hand.does(&Hand::press(pos2(60.0, 60.0), true), &mut picture);
+        hand.does(&[egui::Event::PointerMoved(pos2(70.0, 60.0))], &mut picture);
+        hand.close();
+        hand.does(&[], &mut picture);
+        // What is asked for, and both coordinates.
+        assert_eq!(hand.gestures().len(), 3);
+    }
+
+    #[test]
+    fn the_place_is_asked_for_by_a_slot_that_decides() {
+        let on_map = |slot: &str| {
+            let map = EnumParam::new("Query", Preset::map().unwrap());
+            match slot {
+                "A" => QuestionParams { preset_a: map, ..QuestionParams::default() },
+                _ => QuestionParams { preset_b: map, ..QuestionParams::default() },
+            }
+        };
+        let asked = ["A", "B"].map(|slot| [false, true].map(|is_followed| is_asked(&on_map(slot), is_followed)));
+        assert_eq!(asked, [[true, false], [true, true]], "over A the sidechain decides");
     }
 
     #[test]
@@ -215,7 +250,7 @@ mod tests {
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let params = QuestionParams::default();
         let mut hand = Hand::default();
-        let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map));
+        let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
         hand.does(&[], &mut picture);
         hand.does(&Hand::key(egui::Key::ArrowUp), &mut picture);
         assert!(hand.gestures().is_empty(), "something else may have it");
@@ -249,11 +284,11 @@ mod tests {
             let mut rect = Rect::NOTHING;
             let mut picture = |ui: &mut Ui, setter: &ParamSetter| {
                 rect = Rect::from_min_size(ui.cursor().min, vec2(SIZE, SIZE));
-                draw(ui, setter, &params, ("query-1", &map));
+                draw(ui, setter, &params, ("query-1", &map), false);
             };
             hand.does(&[], &mut picture);
             let on_it = at(rect, map.place(&example(-0.5).embedding)) + vec2(0.0, hand_is_off);
-            let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map));
+            let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
             if dragged == 0.0 && hand_is_off == 0.0 {
                 // Over within a picture.
                 hand.does(&[Hand::press(on_it, true), Hand::press(on_it, false)].concat(), &mut picture);

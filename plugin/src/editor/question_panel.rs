@@ -3,7 +3,7 @@
 use egui::{Button, Id, Response, RichText, TextEdit, TextStyle, Ui, vec2};
 use nice_plug::prelude::*;
 use nice_plug_egui::baseview::WindowContext;
-use underscore_engine::{QueryMap, Source};
+use underscore_engine::{LONGEST_WISH, QueryMap, Source};
 
 use super::example_file::ExampleFile;
 use super::gesture::{press, set};
@@ -20,34 +20,49 @@ const NAME_HEIGHT: f32 = 16.0;
 
 const NOBODY_LISTENS: &str = "No example came of it: the host does not run the plugin just now, or its model is not there. Start playback and try again.";
 
-/// As long as a worker may take that has a model to open first, seconds.
-const LONGEST_WISH_S: f64 = 10.0;
+const LONGEST_WISH_S: f64 = LONGEST_WISH.as_secs() as f64;
 
-/// Draws the map of the model of this id, and beside it both slots and what lies between them. `listens`: whether that model is the one that runs.
+/// The model that is asked.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its id.
+    pub model_id: &'a str,
+    /// Its map.
+    pub map: &'a QueryMap,
+    /// Whether it is the one that runs, or is just loaded.
+    pub listens: bool,
+    /// Whether it is loaded still: who wants something of it waits.
+    pub is_loading: bool,
+    /// Whether slot A asks for what the sidechain plays, and not for what it is set to.
+    pub is_followed: bool,
+}
+
+/// Draws its map, and beside it both slots and what lies between them.
 pub fn draw(
     ui: &mut Ui,
     setter: &ParamSetter,
     params: &QuestionParams,
-    (model_id, map, listens): (&str, &QueryMap, bool),
+    asked: Asked,
     file: &mut ExampleFile,
     window: &WindowContext,
 ) {
     ui.horizontal(|ui| {
-        query_map::draw(ui, setter, params, (model_id, map));
+        query_map::draw(ui, setter, params, (asked.model_id, asked.map), asked.is_followed);
         ui.vertical(|ui| {
             ui.horizontal(|ui| {
                 ui.label(RichText::new("ASKED FOR").size(13.0).color(theme::TEXT))
                     .on_hover_text("What the target is to sound like. The other stem is all that it leaves.");
-                name_of_nearer(ui, params);
+                name_of_nearer(ui, params, asked.is_followed);
             });
             let slots = params.slots();
             if let Some(offered) = file.take_offered() {
                 slots[offered.slot].wish(ui, offered.number, offered.num_loads, offered.preset);
             }
             for (slot_idx, slot) in slots.iter().enumerate() {
-                slot.fulfil_wish(ui, setter);
+                slot.fulfil_wish(ui, setter, asked.is_loading);
                 slot.forget_refusal(ui);
-                if self::slot(ui, setter, slot, (model_id, listens), file.is_busy()) {
+                let is_followed = slot_idx == 0 && asked.is_followed;
+                if self::slot(ui, setter, slot, Asked { is_followed, ..asked }, file.is_busy()) {
                     file.choose((slot_idx, slot.preset.value()), slot.example, window);
                 }
             }
@@ -61,13 +76,13 @@ pub fn draw(
             ui.horizontal(|ui| {
                 let width = (ui.available_width() - 8.0) / 2.0;
                 let nearer = &slots[params.nearer_slot()];
-                taking(ui, nearer, Source::Target, ("REFINE", width), listens).on_hover_text(
-                    "The last three seconds of what was found replace the example of the nearer slot, and are asked for in their turn. \
+                taking(ui, nearer, Source::Target, ("REFINE", width), asked.listens).on_hover_text(
+                    "The last three seconds of what was found, without silence, replace the example of the nearer slot, and are asked for in their turn. \
                      Often it finds no more.",
                 );
                 toggle::draw(ui, setter, &params.follow, "FOLLOW", vec2(width, BUTTON_HEIGHT), theme::MUSIC)
                     .on_hover_text(
-                        "A asks for what the sidechain plays, listened to anew every second, and for the last of it where it falls silent. \
+                        "A asks for what the sidechain plays, whatever it is set to: listened to anew every second, and for the last of it where it falls silent. \
                          Nothing of it is kept.",
                     );
             });
@@ -76,10 +91,12 @@ pub fn draw(
 }
 
 /// What the example of the nearer slot is called, where that slot asks for it.
-fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
-    let Slot { name: letter, preset, example } = params.slots()[params.nearer_slot()];
+fn name_of_nearer(ui: &mut Ui, params: &QuestionParams, is_followed: bool) {
+    let slot_idx = params.nearer_slot();
+    let Slot { name: letter, preset, example } = params.slots()[slot_idx];
     let place = ui.make_persistent_id(("name", letter));
-    let kept = example.board().kept().filter(|_| preset.value().is_example());
+    let is_asked_for = preset.value().is_example() && !(slot_idx == 0 && is_followed);
+    let kept = example.board().kept().filter(|_| is_asked_for);
     let Some(kept) = kept else { return };
     let mut name = kept.name;
     let hint = format!("name of {letter}");
@@ -93,11 +110,12 @@ fn name_of_nearer(ui: &mut Ui, params: &QuestionParams) {
     }
 }
 
-/// What one slot asks for of the model of this id, and the buttons that bring its example. Returns whether it is to come out of a file.
-fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, (model_id, listens): (&str, bool), is_file_busy: bool) -> bool {
+/// What one slot asks for, and the buttons that bring its example. `is_followed` is of this slot. Returns whether the example is to come out of a file.
+fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, asked: Asked, is_file_busy: bool) -> bool {
+    let Asked { model_id, listens, is_followed, .. } = asked;
     let Slot { name, preset, example } = slot;
     ui.horizontal(|ui| {
-        let is_asked_for = preset.value().is_example();
+        let is_asked_for = preset.value().is_example() && !is_followed;
         if example_tile::draw(ui, name, example.board().kept().as_ref(), is_asked_for).clicked() {
             ask_for_example(setter, preset);
         }
@@ -107,8 +125,9 @@ fn slot(ui: &mut Ui, setter: &ParamSetter, slot: &Slot, (model_id, listens): (&s
         choice::draw(ui, setter, preset, known, name, width).on_hover_text(
             "A class of sounds, the place on the map, or the example: from the sidechain, or out of a file.",
         );
-        taking(ui, slot, Source::Sidechain, ("CAPTURE", CAPTURE_WIDTH), listens)
-            .on_hover_text("The last three seconds of the sidechain are the example, without the silence around them.");
+        taking(ui, slot, Source::Sidechain, ("CAPTURE", CAPTURE_WIDTH), listens).on_hover_text(
+            "The last three seconds of sound in the sidechain are the example, however long ago they were played.",
+        );
         let button = Button::new(RichText::new("FILE").size(11.0)).min_size(vec2(FILE_WIDTH, BUTTON_HEIGHT));
         let file = ui
             .add_enabled(!is_file_busy, button)
@@ -141,9 +160,13 @@ impl Slot<'_> {
         ui.data_mut(|data| data.insert_temp(place, now));
     }
 
-    fn fulfil_wish(&self, ui: &Ui, setter: &ParamSetter) {
+    fn fulfil_wish(&self, ui: &Ui, setter: &ParamSetter, is_loading: bool) {
         let Some(wish) = ui.data(|data| data.get_temp::<Wish>(self.wish_place())) else { return };
         let board = self.example.board();
+        if is_loading {
+            // Its time begins when there is somebody to listen.
+            self.wish(ui, wish.number, wish.num_loads, wish.preset);
+        }
         let now = Standing {
             // In this order: what was offered is on the board before it is offered no more.
             has_offer: board.has_offer(),
@@ -255,6 +278,7 @@ mod tests {
         hand: Hand,
         preset: EnumParam<Preset>,
         example: SavedQuery,
+        is_loading: bool,
     }
 
     impl Default for Bench {
@@ -263,6 +287,7 @@ mod tests {
                 hand: Hand::default(),
                 preset: EnumParam::new("Query A", Preset::of("drums").expect("a class")),
                 example: SavedQuery::of(&Arc::default(), 0),
+                is_loading: false,
             }
         }
     }
@@ -274,12 +299,12 @@ mod tests {
 
         /// So many seconds of pictures, before each of which `draw` is done.
         fn lasts(&mut self, seconds: f64, mut draw: impl FnMut(&mut Ui, &ParamSetter, &Slot)) {
-            let Self { hand, preset, example } = self;
+            let Self { hand, preset, example, is_loading } = self;
             let slot = Slot { name: "A", preset, example };
             for _ in 0..=(seconds * PICTURES_PER_S as f64) as usize {
                 hand.does(&[], &mut |ui, setter| {
                     draw(ui, setter, &slot);
-                    slot.fulfil_wish(ui, setter);
+                    slot.fulfil_wish(ui, setter, *is_loading);
                 });
             }
         }
@@ -306,7 +331,7 @@ mod tests {
         what: impl FnOnce(&mut Hand, &mut dyn FnMut(&mut Ui, &ParamSetter)),
     ) -> (Option<Source>, bool) {
         let mut bench = Bench::default();
-        let Bench { hand, preset, example } = &mut bench;
+        let Bench { hand, preset, example, .. } = &mut bench;
         let slot = Slot { name: "A", preset, example };
         what(hand, &mut |ui, _| {
             taking(ui, &slot, Source::Sidechain, ("CAPTURE", CAPTURE_WIDTH), listens);
@@ -334,7 +359,7 @@ mod tests {
     #[test]
     fn a_press_is_one_wish_however_long_it_lasts() {
         let mut bench = Bench::default();
-        let Bench { hand, preset, example } = &mut bench;
+        let Bench { hand, preset, example, .. } = &mut bench;
         let slot = Slot { name: "A", preset, example };
         let mut num_wanted = 0;
         let draw: &mut dyn FnMut(&mut Ui, &ParamSetter) = &mut |ui, _| {
@@ -376,6 +401,22 @@ mod tests {
         bench.board().clear_refusal();
         bench.lasts(LONGEST_WISH_S + 0.1, |_, _, _| ());
         assert!(!bench.asks_for_example() && bench.board().refusal().is_none());
+    }
+
+    #[test]
+    fn a_capture_waits_for_as_long_as_the_model_loads_and_is_asked_for_when_it_was_listened_to() {
+        let mut bench = Bench { is_loading: true, ..Bench::default() };
+        bench.board().load_all(None, vec![Embedding::new(&[1.0]).into()]);
+        bench.wishes();
+        bench.lasts(3.0 * LONGEST_WISH_S, |_, _, _| ());
+        assert_eq!(bench.board().refusal(), None);
+        bench.is_loading = false;
+        bench.lasts(LONGEST_WISH_S - 1.0, |_, _, _| ());
+        assert!(bench.board().refusal().is_none() && !bench.asks_for_example());
+        // Another example is there, as when one was listened to.
+        bench.board().recall(0);
+        bench.lasts(0.1, |_, _, _| ());
+        assert!(bench.asks_for_example());
     }
 
     #[test]

@@ -370,7 +370,7 @@ fn while_masks_come_in_what_stays_is_neither_softer_nor_louder_for_a_moment() {
             let block = block_of(480, [0.0, 1.0], presence);
             let out = mix_settled(&settings, &block);
             let change_db = db(peak(&out)) - db(peak(&block.dry[0]));
-            assert!(change_db.abs() < 0.001, "music at {:?}, {presence} of the masks: {change_db} dB", music);
+            assert!(change_db.abs() < 0.001, "music at {music:?}, {presence} of the masks: {change_db} dB");
         }
     }
 }

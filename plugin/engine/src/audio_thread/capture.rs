@@ -1,8 +1,10 @@
-//! The sidechain and what was found, kept for as long as an example lasts, and handed to the worker when one is to be taken.
+//! The sound of the sidechain and of what was found, kept for as long as an example lasts, and handed to the worker when one is to be taken.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::following::Following;
+use super::memory::Memory;
 use super::patience::Patience;
 use crate::examples::{AudioExamples, Example, FOLLOWED, NUM_OF_SIDECHAIN, NUM_OF_TARGET, NUM_PLACES};
 use crate::query::{Embedding, NUM_SLOTS, Query, Question, Space};
@@ -13,9 +15,9 @@ use crate::status::EngineStatus;
 /// The audio thread's side of listening to examples.
 pub struct Capture {
     end: AudioExamples,
-    /// All hear the same; those that came back from the worker last, less of it.
-    sidechain: [Option<Example>; NUM_OF_SIDECHAIN],
-    target: [Option<Example>; NUM_OF_TARGET],
+    sidechain: Memory<NUM_OF_SIDECHAIN>,
+    target: Memory<NUM_OF_TARGET>,
+    following: Following,
     /// By slot.
     boards: Arc<QueryBoards>,
     /// This engine's own.
@@ -53,9 +55,10 @@ impl Found {
 }
 
 impl Capture {
-    /// Waits for who writes on `boards`: not for the audio thread.
+    /// At this rate, with examples in which a portion of so many samples can be taken back. Waits for who writes on `boards`: not for the audio thread.
     pub fn new(
         end: AudioExamples,
+        (rate_hz, portion_samples): (f64, usize),
         boards: Arc<QueryBoards>,
         followed: Arc<QueryBoard>,
         map: QueryMap,
@@ -69,8 +72,9 @@ impl Capture {
         let known = std::array::from_fn(settled);
         let mut own = Self {
             end,
-            sidechain: Default::default(),
-            target: Default::default(),
+            sidechain: Memory::new(portion_samples, rate_hz),
+            target: Memory::new(portion_samples, rate_hz),
+            following: Following::new(rate_hz),
             boards,
             followed,
             map,
@@ -87,18 +91,19 @@ impl Capture {
     /// Takes in a block of the sidechain, `[channel][sample]`.
     pub fn listen(&mut self, sidechain: &[&[f32]]) {
         self.take_back();
-        self.sidechain.iter_mut().flatten().for_each(|example| example.push(sidechain));
+        self.sidechain.push(sidechain);
+        self.following.count(sidechain.first().map_or(0, |channel| channel.len()));
     }
 
     /// Takes in a block of what was found, `[channel][sample]`.
     pub fn note_found(&mut self, target: &[&[f32]]) {
-        self.target.iter_mut().flatten().for_each(|example| example.push(target));
+        self.target.push(target);
     }
 
     /// What the sidechain played up to now is the example of `slot`. Nothing happens while the worker has not listened to the ones before.
     pub fn take(&mut self, slot: usize) {
         if slot < NUM_SLOTS {
-            let example = fullest(&mut self.sidechain);
+            let example = self.sidechain.take_fullest();
             self.send(slot, false, example);
         }
     }
@@ -106,15 +111,29 @@ impl Capture {
     /// What was found up to now is the example of `slot`.
     pub fn take_found(&mut self, slot: usize) {
         if slot < NUM_SLOTS {
-            let example = fullest(&mut self.target);
+            let example = self.target.take_fullest();
             self.send(slot, true, example);
         }
     }
 
-    /// What the sidechain played up to now is what it says while it is followed.
-    pub fn follow(&mut self) {
-        let example = fullest(&mut self.sidechain);
-        self.send(FOLLOWED, false, example);
+    /// While the sidechain is followed: what it played since the last reset is what it says, where an example is due.
+    pub fn follow(&mut self, is_following: bool) {
+        if !is_following {
+            if self.following.has_begun() {
+                // What it said then is not what it says when it is followed again.
+                self.followed.forget();
+            }
+            self.following.reset();
+        } else if self.following.take_due(self.sidechain.num_kept()) {
+            let example = self.sidechain.take_since_reset();
+            self.send(FOLLOWED, false, example);
+        }
+    }
+
+    /// Samples before which no further example is due while the sidechain is followed.
+    pub fn num_samples_to_follow(&self) -> usize {
+        let num_sound = self.following.num_sound_to_go(self.sidechain.num_kept());
+        self.following.num_samples_to_go().max(self.sidechain.num_samples_to_keep(num_sound)).max(1)
     }
 
     fn send(&mut self, place: usize, is_found: bool, example: Option<Example>) {
@@ -131,22 +150,23 @@ impl Capture {
 
     /// Memory that the worker is done with hears on from now.
     fn take_back(&mut self) {
-        for place in self.sidechain.iter_mut().chain(&mut self.target).filter(|place| place.is_none()) {
-            let Some(mut example) = self.end.take_empty() else { return };
-            example.clear();
-            *place = Some(example);
-        }
+        self.sidechain.refill(|| self.end.take_empty());
+        self.target.refill(|| self.end.take_empty());
     }
 
-    /// Forgets what was heard, and what the sidechain said while it was followed. What was taken stays.
+    /// Forgets what the sidechain said while it was followed, what the worker is listening to now included. What was taken stays, and so does what may
+    /// be taken: a host resets when it is stopped, and who captures then means what was played.
     pub fn reset(&mut self) {
-        self.sidechain.iter_mut().chain(&mut self.target).flatten().for_each(Example::clear);
-        self.forget_followed();
+        self.sidechain.reset();
+        self.target.reset();
+        self.following.reset();
+        self.followed.forget();
     }
 
-    /// Forgets what the sidechain said while it was followed, what the worker is listening to now included.
-    pub fn forget_followed(&mut self) {
-        self.followed.forget();
+    /// Forgets what was heard and not taken.
+    pub fn forget_heard(&mut self) {
+        self.sidechain.forget();
+        self.target.forget();
     }
 
     /// Where what is asked for lies; slot A asks for what the sidechain says where that is followed. While the host renders ahead of real
@@ -226,12 +246,6 @@ impl Capture {
     }
 }
 
-/// Takes out the one that has heard most.
-fn fullest(examples: &mut [Option<Example>]) -> Option<Example> {
-    let heard = |place: &&mut Option<Example>| place.as_ref().map(Example::num_filled);
-    examples.iter_mut().max_by_key(heard)?.take()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -245,10 +259,11 @@ mod tests {
     #[test]
     fn a_worker_that_never_answers_is_waited_for_once_and_again_after_a_sign_of_life() {
         let status = EngineStatus::for_tests(&ModelTiming::PAPER, 48_000.0, 512);
-        let (audio, mut worker) = examples(1, 16);
+        let (audio, mut worker) = examples(1, 16, 4);
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let patience = Patience::with(Waker::none());
-        let mut capture = Capture::new(audio, Arc::default(), Arc::default(), map, Space::default(), patience.clone());
+        let mut capture =
+            Capture::new(audio, (48_000.0, 4), Arc::default(), Arc::default(), map, Space::default(), patience.clone());
         let longest_wait = Duration::from_millis(500);
         let num_waits = |capture: &mut Capture| {
             let began = Instant::now();

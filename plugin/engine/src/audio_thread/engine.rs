@@ -14,7 +14,7 @@ use super::pace::Pace;
 use super::patience::Patience;
 use super::stems::Stems;
 use crate::catalogue::ModelSpec;
-use crate::examples::examples;
+use crate::examples::{EXAMPLE_CHANNELS, examples};
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
 use crate::query::{Embedding, Question, Space};
@@ -35,12 +35,6 @@ const LONGEST_WAIT_OFFLINE: Duration = Duration::from_mins(1);
 /// machine, and for a model to load.
 const LONGEST_WAIT_AHEAD: Duration = Duration::from_secs(1);
 const LONGEST_WAIT_AHEAD_LOADING: Duration = Duration::from_secs(5);
-
-/// Channels of an example: as many as the sidechain has.
-const EXAMPLE_CHANNELS: usize = 2;
-
-/// Time from one example to the next while the sidechain is followed.
-const FOLLOW_S: f64 = 1.0;
 
 /// What an engine is made for. All of it is fixed until the next activation.
 #[derive(Debug, Clone)]
@@ -150,8 +144,6 @@ pub struct Engine {
     latency: Latency,
     host_rate_hz: f64,
     num_asleep_samples: f64,
-    /// Since the sidechain was an example last, while it is followed.
-    num_followed_samples: usize,
     /// Samples of the current hop that are in.
     hop_fill: usize,
     /// Presence at the start and the end of the hop being played.
@@ -207,19 +199,22 @@ impl Engine {
         let (spec, grid) = (&config.model, latency.grid);
         let map = spec.query_map()?;
         let num_hops = grid.frames_reach_hops(spec.query_frames);
-        let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * grid.hop_samples());
+        let hop = grid.hop_samples();
+        let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * hop, hop);
         let followed = Arc::<QueryBoard>::default();
         let listener = Listener {
             examples,
             boards: config.boards.clone(),
             followed: followed.clone(),
+            followed_power: 0.0,
             model_id: spec.id.clone(),
             grid,
             timing: spec.timing,
             num_frames: spec.query_frames,
             embedding_size: spec.embedding_size,
         };
-        Some((Capture::new(audio, config.boards.clone(), followed, map, Space::of(&spec.id), patience), listener))
+        let (boards, space) = (config.boards.clone(), Space::of(&spec.id));
+        Some((Capture::new(audio, (config.host_rate_hz, hop), boards, followed, map, space, patience), listener))
     }
 
     fn new(
@@ -247,7 +242,6 @@ impl Engine {
             latency,
             host_rate_hz,
             num_asleep_samples: 0.0,
-            num_followed_samples: 0,
             hop_fill: 0,
             hop_presence: (0.0, 0.0),
             max_block_samples,
@@ -281,17 +275,24 @@ impl Engine {
         self.status.clone()
     }
 
-    /// Forgets all audio: the next sample is sample 0. Real-time safe.
+    /// Forgets all audio but what examples may be taken of: the next sample is sample 0. Real-time safe.
     pub fn reset(&mut self) {
         self.assembly.reset();
         if let Some(capture) = &mut self.capture {
             capture.reset();
         }
-        (self.num_asleep_samples, self.num_followed_samples) = (0.0, 0);
+        self.num_asleep_samples = 0.0;
         self.history.iter_mut().for_each(History::reset);
         self.hop_fill = 0;
         self.hop_presence = (0.0, 0.0);
         self.pace.reset();
+    }
+
+    /// Forgets what examples may be taken of, too: what is bounced is not to depend on what was played before. Real-time safe.
+    pub fn forget_heard(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.forget_heard();
+        }
     }
 
     /// Takes in a block of the sidechain, `[channel][sample]`, of which an example may be taken.
@@ -301,32 +302,18 @@ impl Engine {
         }
     }
 
-    /// While the sidechain is followed: takes an example where one is due, before `num_samples` more are listened to. Blocks that end
-    /// after [`Engine::num_samples_to_follow`] at the latest make a bounce independent of the host's.
-    pub fn follow(&mut self, is_following: bool, num_samples: usize) {
-        let Some(capture) = &mut self.capture else { return };
-        if !is_following {
-            if self.num_followed_samples > 0 {
-                // What it said then is not what it says when it is followed again.
-                capture.forget_followed();
-            }
-            self.num_followed_samples = 0;
-            return;
+    /// Before a block is listened to: takes an example where one is due of a sidechain that is followed. Blocks that end after
+    /// [`Engine::num_samples_to_follow`] at the latest make a bounce independent of the host's.
+    pub fn follow(&mut self, is_following: bool) {
+        if let Some(capture) = &mut self.capture {
+            capture.follow(is_following);
         }
-        if self.num_followed_samples >= follow_samples(self.host_rate_hz) {
-            self.num_followed_samples = 0;
-            capture.follow();
-        }
-        self.num_followed_samples += num_samples;
     }
 
-    /// Samples until the next example of a sidechain that is followed is due; none where the model is not asked.
+    /// Samples before which no further example of a sidechain that is followed is due, at least one; none where the model is not asked.
     #[must_use]
     pub fn num_samples_to_follow(&self) -> Option<usize> {
-        let period = follow_samples(self.host_rate_hz);
-        let left = period.saturating_sub(self.num_followed_samples);
-        // One that is due is taken before the next block.
-        self.capture.as_ref().map(|_| if left == 0 { period } else { left })
+        self.capture.as_ref().map(Capture::num_samples_to_follow)
     }
 
     /// Id of its model.
@@ -335,14 +322,14 @@ impl Engine {
         &self.model_id
     }
 
-    /// The last seconds of the sidechain are the example of `slot`: the worker listens to it and writes on its board where it lies.
+    /// The last seconds of sound in the sidechain are the example of `slot`: the worker listens to it and writes on its board where it lies.
     pub fn take_example(&mut self, slot: usize) {
         if let Some(capture) = &mut self.capture {
             capture.take(slot);
         }
     }
 
-    /// The last seconds of the target are the example of `slot`: what was found is asked for in its turn.
+    /// The last seconds of sound in the target are the example of `slot`: what was found is asked for in its turn.
     pub fn take_found(&mut self, slot: usize) {
         if let Some(capture) = &mut self.capture {
             capture.take_found(slot);
@@ -495,10 +482,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn follow_samples(host_rate_hz: f64) -> usize {
-    (FOLLOW_S * host_rate_hz) as usize
 }
 
 /// Sizes of the calls of an activation.

@@ -1,6 +1,7 @@
 //! The engine of a model that is asked, and what it listens to.
 
 use super::*;
+use crate::clock::standing;
 use crate::examples::FOLLOWED;
 use crate::query::{NUM_SLOTS, Query};
 use crate::query_board::{KeptExample, Reading};
@@ -109,7 +110,7 @@ fn an_offline_host_waits_for_a_recording_that_was_offered() {
     let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
     engine.capture = capture;
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
-    config.boards[0].offer(Recording::new("hum".into(), vec![vec![0.5; 20_000]], 48_000.0));
+    config.boards[0].offer(Recording::new("hum".into(), vec![tone(20_000)], 48_000.0));
     let worker = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
         while stream.step() {}
@@ -136,10 +137,39 @@ fn on_air_an_example_is_listened_to_with_the_haste_of_the_call_that_may_wait_for
     };
     play_a_call(&mut stream);
     assert_eq!(stream.urgency(), Urgency::RealTime, "the next call may come at any time");
-    config.boards[0].offer(Recording::new("hum".into(), vec![vec![0.5; 20_000]], 48_000.0));
+    config.boards[0].offer(Recording::new("hum".into(), vec![tone(20_000)], 48_000.0));
     assert_eq!(stream.urgency(), Urgency::RealTime);
     stream.step();
     assert!(config.boards[0].kept().is_some(), "it was listened to");
+}
+
+#[test]
+fn an_example_is_listened_to_though_there_is_always_a_call_that_waits() {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
+    let (mut engine, worker) = engine_and_worker(&config);
+    let (_, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    let stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
+    let mut stream = stream.with_clock(standing::now);
+    let hum = || Recording::new("hum".into(), vec![tone(20_000)], 48_000.0);
+    let boards = config.boards.clone();
+    boards.iter().for_each(|board| board.offer(hum()));
+    let mut calls_before = boards.each_ref().map(|_| None);
+    for num_calls in 0..40 {
+        while stream.num_waiting() < 2 {
+            engine.process(&[&[0.1; 512]], &Settings::default());
+        }
+        assert!(stream.step());
+        standing::advance(Duration::from_millis(100));
+        for (before, board) in calls_before.iter_mut().zip(boards.iter()) {
+            *before = before.or_else(|| board.kept().map(|_| num_calls));
+        }
+    }
+    assert_eq!(calls_before, [Some(10), Some(21)], "each has its turn");
+}
+
+fn tone(num_samples: usize) -> Vec<f32> {
+    (0..num_samples).map(|n| 0.5 * (n as f32 * 0.1).sin()).collect()
 }
 
 fn map() -> Projection {
@@ -241,52 +271,129 @@ fn while_a_bounce_waits_for_an_example_nothing_of_what_is_found_is_missed() {
     assert_eq!((example.number, example.num_filled()), (2, 10));
 }
 
+/// Plays `sidechain` in blocks of so many samples, followed, and listens to it at once. Returns where examples were taken, and how many samples they have.
+fn followed((engine, listener): (&mut Engine, &mut Listener), sidechain: &[f32], block: usize) -> Vec<(usize, usize)> {
+    let mut ends = Vec::new();
+    let mut position = 0;
+    while position < sidechain.len() {
+        assert_no_alloc(|| engine.follow(true));
+        let end = sidechain.len().min(position + block.min(engine.num_samples_to_follow().unwrap()));
+        if let Some(example) = listener.examples.receive() {
+            assert_eq!(example.place, FOLLOWED);
+            ends.push((position, example.num_filled()));
+            listener.followed.answer(example.ticket, Ok(Embedding::new(&[ends.len() as f32]).into()));
+            listener.examples.give_back(example);
+        }
+        let samples = &sidechain[position..end];
+        assert_no_alloc(|| engine.listen(&[samples, samples]));
+        engine.process(&[samples], &Settings { is_following: true, ..Settings::default() });
+        position = end;
+    }
+    ends
+}
+
+/// What slot A asks for.
+fn asked(engine: &mut Engine, is_following: bool) -> f32 {
+    let status = engine.status();
+    let capture = engine.capture.as_mut().unwrap();
+    capture.place(&Question::default(), is_following, None, &status).unwrap().values()[0]
+}
+
 #[test]
 fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks() {
-    for block in [100, 512] {
+    let sidechain = [tone(76_800), vec![0.0; 90_000], tone(60_000)].concat();
+    for block in [1, 100, 512] {
         let (config, mut engine, mut listener) = listening_engine();
-        let mut ends = Vec::new();
-        let mut position = 0;
-        // 3.3 s
-        while position < 158_400 {
-            let take = engine.num_samples_to_follow().unwrap().min(block).min(158_400 - position);
-            engine.follow(true, take);
-            if let Some(example) = listener.examples.receive() {
-                assert_eq!((example.place, example.number as usize), (FOLLOWED, ends.len() + 1));
-                ends.push((position, example.num_filled()));
-                listener.followed.answer(example.ticket, Ok(Embedding::new(&[ends.len() as f32]).into()));
-                listener.examples.give_back(example);
-            }
-            let samples = vec![0.1; take];
-            engine.listen(&[&samples]);
-            engine.process(&[&samples], &Settings { is_following: true, ..Settings::default() });
-            position += take;
-        }
+        let ends = followed((&mut engine, &mut listener), &sidechain, block);
         println!("blocks of {block}: at {ends:?}");
-        assert_eq!(ends.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [48_000, 96_000, 144_000]);
-        // The memory of this test's example holds 63 hops of 768 samples.
-        assert!(ends.iter().all(|(at, len)| *len == (*at).min(63 * 768)), "each tells of as much as there is room for");
-        let status = engine.status();
-        let question = Question::default();
-        let mut place = |is_following: bool| {
-            engine.capture.as_mut().unwrap().place(&question, is_following, None, &status).unwrap().values()[0]
-        };
-        assert_eq!([place(true), place(false)], [3.0, 0.0]);
+        // After a quarter of a second, a second later, and one later again, in the pause, for what was played last. Then after a quarter of a second of
+        // what is played next, the portions of 768 samples that it is played in counted. The memory of this test's example holds 63 of them.
+        let (room, next) = (63 * 768, 166_800 + 12_000 - 12_000 % 768);
+        assert_eq!(ends[..3], [(12_288, 12_288), (60_288, room), (108_288, room)]);
+        assert!(ends.len() == 4 && ends[3].0.abs_diff(next) <= 768 && ends[3].1 == room, "{ends:?}");
+        assert_eq!([asked(&mut engine, true), asked(&mut engine, false)], [4.0, 0.0]);
         assert_eq!(config.boards[0].settled(), None, "nothing of it is kept");
         engine.reset();
-        assert_eq!(engine.capture.as_mut().unwrap().place(&question, true, None, &status).unwrap().values()[0], 0.0);
+        assert_eq!(asked(&mut engine, true), 0.0);
+        // What was played before says nothing of what is followed now.
+        assert_eq!(followed((&mut engine, &mut listener), &vec![0.0; 96_000], block), []);
+        assert_eq!(followed((&mut engine, &mut listener), &tone(48_000), block)[0].1, 12_288);
     }
+}
+
+#[test]
+fn who_follows_what_plays_already_need_not_wait() {
+    let (_, mut engine, mut listener) = listening_engine();
+    tone(96_000).chunks(512).for_each(|block| engine.listen(&[block, block]));
+    assert_eq!(followed((&mut engine, &mut listener), &tone(512), 512), [(0, 63 * 768)]);
+}
+
+#[test]
+fn what_was_played_can_be_taken_after_it_stopped_until_it_is_forgotten() {
+    let (_, mut engine, mut listener) = listening_engine();
+    let played = tone(40_000);
+    let mut taken = |engine: &mut Engine, from: fn(&mut Engine)| {
+        from(engine);
+        let example = listener.examples.receive().unwrap();
+        let heard = example.in_order().swap_remove(0);
+        listener.examples.give_back(example);
+        heard
+    };
+    played.chunks(333).for_each(|block| engine.listen(&[block, block]));
+    // It plays on for minutes, without a sound, and is stopped.
+    (0..10_000).for_each(|_| engine.listen(&[&[0.0; 512], &[0.0; 512]]));
+    assert_no_alloc(|| engine.reset());
+    (0..100).for_each(|_| engine.listen(&[&[0.0; 512], &[0.0; 512]]));
+    let heard = taken(&mut engine, |engine| engine.take_example(0));
+    let last = heard.iter().rposition(|sample| *sample != 0.0).expect("sound");
+    assert!(heard.len() == 63 * 768 && heard[..=last].ends_with(&played[20_000..]));
+    // The target is kept likewise.
+    engine.hop_presence = (1.0, 1.0);
+    engine.capture.as_mut().unwrap().note_found(&[&played, &played]);
+    engine.reset();
+    assert_eq!(taken(&mut engine, |engine| engine.take_found(1)), played);
+    assert_no_alloc(|| engine.forget_heard());
+    assert!(taken(&mut engine, |engine| engine.take_example(0)).is_empty());
+}
+
+#[test]
+fn what_is_left_of_a_sidechain_where_it_pauses_says_nothing() {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
+    let (mut engine, worker) = engine_and_worker(&config);
+    let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    engine.capture = capture;
+    let followed = listener.as_ref().unwrap().followed.clone();
+    let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
+    let mut number_after = |engine: &mut Engine, level: f32| {
+        // Two seconds: all that there is room for.
+        for block in tone(96_000).chunks(480) {
+            let block: Vec<f32> = block.iter().map(|sample| level * sample).collect();
+            engine.follow(true);
+            while stream.step() {}
+            engine.listen(&[&block, &block]);
+        }
+        engine.follow(true);
+        while stream.step() {}
+        followed.number()
+    };
+    let loud = number_after(&mut engine, 1.0);
+    assert!(loud > 0);
+    // Noise 50 dB below; then as much softer at the beginning.
+    assert!(number_after(&mut engine, 0.003) <= loud + 1, "what was still loud in the first of these windows is heard");
+    let loud = number_after(&mut engine, 1.0);
+    engine.reset();
+    assert!(number_after(&mut engine, 0.003) > loud + 1, "nothing louder was heard before");
 }
 
 #[test]
 fn an_example_that_is_taken_while_the_sidechain_is_followed_has_heard_for_as_long_as_there_is_room() {
     // 188 hops of 16 ms.
     let (_, mut engine, mut listener) = listening_to_frames(188);
-    let block = [0.1; 480];
     let mut heard = Vec::new();
-    for block_idx in 0..1000 {
-        engine.follow(true, block.len());
-        engine.listen(&[&block]);
+    for (block_idx, block) in tone(480_000).chunks(480).enumerate() {
+        engine.follow(true);
+        engine.listen(&[block]);
         // Between two turns, of which each second has one.
         if block_idx == 750 {
             engine.take_example(0);
@@ -301,7 +408,7 @@ fn an_example_that_is_taken_while_the_sidechain_is_followed_has_heard_for_as_lon
     assert!(room > 2 * 48_000);
     assert_eq!(heard.iter().find(|(place, _)| *place == 0), Some(&(0, room)));
     let followed: Vec<usize> = heard.iter().filter(|(place, _)| *place == FOLLOWED).map(|(_, len)| *len).collect();
-    assert!(followed.len() >= 9 && followed[3..].iter().all(|len| *len > room - 48_000), "{followed:?}");
+    assert!(followed.len() >= 9 && followed[4..].iter().all(|len| *len > room - 48_000), "{followed:?}");
 }
 
 #[test]
@@ -309,9 +416,12 @@ fn what_a_sidechain_said_is_forgotten_when_it_is_no_longer_followed() {
     let (_config, mut engine, listener) = listening_engine();
     let status = engine.status();
     let mut said = |is_following: bool| {
-        assert_no_alloc(|| engine.follow(is_following, 512));
+        assert_no_alloc(|| engine.follow(is_following));
+        let played = tone(48_000);
+        engine.listen(&[&played, &played]);
         engine.capture.as_mut().unwrap().place(&Question::default(), true, None, &status).unwrap().values()[0]
     };
+    said(true);
     said(true);
     listener.followed.answer(listener.followed.take_ticket(), Ok(Embedding::new(&[2.0]).into()));
     let late = listener.followed.take_ticket();

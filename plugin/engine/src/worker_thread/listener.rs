@@ -5,18 +5,19 @@ use std::sync::Arc;
 use underscore_dsp::{Complex32, Grid, Stft, link_rms};
 
 use super::model::Model;
-use crate::examples::{Example, WorkerExamples};
+use crate::examples::{Example, FOLLOWED, WorkerExamples};
 use crate::latency::ModelTiming;
+use crate::loudness::{SILENCE_POWER, power};
 use crate::query::Embedding;
-use crate::query_board::{KeptExample, QueryBoard, QueryBoards};
+use crate::query_board::{KeptExample, QueryBoard, QueryBoards, Reading};
 use crate::recording::Recording;
 use crate::thumbnail::Thumbnail;
 
 /// Hops this far below the loudest one, at either end, are silence around the example.
-const TRIM_DB: f32 = -50.0;
+const TRIM_DB: f64 = -50.0;
 
-/// Hops softer than this are silence in any case: RMS, -100 dBFS.
-const SILENCE_RMS: f32 = 1e-5;
+/// What is this far below what was last heard of a sidechain that is followed is what is left of it where it pauses.
+const PAUSE_DB: f64 = -40.0;
 
 /// Calls after which a model has compiled itself.
 const NUM_WARM_UPS: usize = 3;
@@ -28,6 +29,8 @@ pub struct Listener {
     pub boards: Arc<QueryBoards>,
     /// Of the sidechain that is followed.
     pub followed: Arc<QueryBoard>,
+    /// Of the loudest hop of what is on that board.
+    pub followed_power: f64,
     /// Of the model that listens.
     pub model_id: String,
     /// Of the host's rate, which the sidechain comes at.
@@ -40,11 +43,16 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Whether there is an example to listen to.
+    pub fn is_one_waiting(&self) -> bool {
+        self.examples.is_one_waiting() || self.boards.iter().any(QueryBoard::has_offer)
+    }
+
     /// Listens to one example, from the sidechain or from elsewhere. `false`: there was none.
     pub fn step(&mut self, model: &Model) -> bool {
         if let Some(example) = self.examples.receive() {
-            let board = self.boards.get(example.place).unwrap_or(&self.followed);
-            board.answer(example.ticket, self.kept(&example, model));
+            let answer = self.kept(&example, model);
+            self.boards.get(example.place).unwrap_or(&self.followed).answer(example.ticket, answer);
             self.examples.give_back(example);
             return true;
         }
@@ -70,8 +78,16 @@ impl Listener {
         }
     }
 
-    fn kept(&self, example: &Example, model: &Model) -> Result<KeptExample, String> {
-        let found = self.heard(&example.in_order(), self.grid, model)?;
+    fn kept(&mut self, example: &Example, model: &Model) -> Result<KeptExample, String> {
+        let is_followed = example.place == FOLLOWED;
+        let softest = if is_followed { self.softest_followed() } else { SILENCE_POWER };
+        let samples = example.in_order();
+        let samples = Trimmed::of(&samples, self.grid.hop_samples(), softest);
+        let power = samples.as_ref().map(|samples| samples.power);
+        let found = self.heard(samples, self.grid, model)?;
+        if let Some(power) = power.filter(|_| is_followed) {
+            self.followed_power = power;
+        }
         found.ok_or_else(|| {
             if example.is_found {
                 "Nothing was found in the last seconds that could be refined: ask for something that plays first."
@@ -82,6 +98,13 @@ impl Listener {
         })
     }
 
+    /// Power at which a sidechain that is followed is silent, or pauses.
+    fn softest_followed(&self) -> f64 {
+        let is_heard = !matches!(self.followed.read(), Reading::Empty);
+        let pause = if is_heard { self.followed_power * decibels(PAUSE_DB) } else { 0.0 };
+        SILENCE_POWER.max(pause)
+    }
+
     /// Of a recording the loudest part is the example, on a grid of its own rate: nothing is resampled.
     fn kept_of(&self, recording: &Recording, model: &Model) -> Result<KeptExample, String> {
         let (name, rate_hz) = (recording.name(), recording.rate_hz());
@@ -89,18 +112,18 @@ impl Listener {
         let grid =
             grid.map_err(|_| format!("'{name}' cannot be an example: its sample rate, {rate_hz} Hz, is too odd."))?;
         let num_hops = grid.frames_reach_hops(self.num_frames);
-        let found = self.heard(&recording.loudest(grid.hop_samples(), num_hops), grid, model)?;
+        let loudest = recording.loudest(grid.hop_samples(), num_hops);
+        let found = self.heard(Trimmed::of(&loudest, grid.hop_samples(), SILENCE_POWER), grid, model)?;
         let found =
             found.ok_or_else(|| format!("'{name}' is silent: there is nothing in it that could be looked for."))?;
         Ok(KeptExample { name: name.to_owned(), ..found })
     }
 
-    /// What is kept of samples `[channel][sample]`; none where they are silent.
-    fn heard(&self, samples: &[Vec<f32>], grid: Grid, model: &Model) -> Result<Option<KeptExample>, String> {
+    /// What is kept of an example; none where it is silent.
+    fn heard(&self, samples: Option<Trimmed<'_>>, grid: Grid, model: &Model) -> Result<Option<KeptExample>, String> {
+        let Some(samples) = samples else { return Ok(None) };
         let num_bins = self.timing.num_bins;
-        let Some(spectrum) = spectrum(samples, grid, num_bins, self.num_frames, self.timing.scale(grid)) else {
-            return Ok(None);
-        };
+        let spectrum = spectrum(&samples.channels, grid, num_bins, self.num_frames, self.timing.scale(grid));
         let mut values = vec![0.0; self.embedding_size];
         model
             .loaded()
@@ -116,29 +139,47 @@ impl Listener {
     }
 }
 
-/// The spectrum of an example `[channel][sample]` as a model hears it: `[frame][bin][re, im]` of `num_frames` frames, its channels
-/// linked. Silence around it is left out; a short one comes round again until the frames are full, a long one is cut at its start.
-/// None where there is nothing but silence.
-fn spectrum(samples: &[Vec<f32>], grid: Grid, num_bins: usize, num_frames: usize, scale: f32) -> Option<Vec<f32>> {
-    let hop = grid.hop_samples();
-    let len = samples.iter().map(Vec::len).min()?;
-    let power_of = |start: usize| {
-        let end = (start + hop).min(len);
-        samples.iter().flat_map(|channel| &channel[start..end]).map(|sample| sample * sample).sum::<f32>()
-    };
-    let powers: Vec<f32> = (0..len).step_by(hop).map(power_of).collect();
-    let loudest = powers.iter().copied().fold(0.0, f32::max);
-    if loudest <= (hop * samples.len()) as f32 * SILENCE_RMS * SILENCE_RMS {
-        return None;
-    }
-    let is_heard = |power: &f32| *power > loudest * 10.0_f32.powf(TRIM_DB / 10.0);
-    let first = powers.iter().position(is_heard)? * hop;
-    let end = ((powers.iter().rposition(is_heard)? + 1) * hop).min(len);
+fn decibels(db: f64) -> f64 {
+    10.0_f64.powf(db / 10.0)
+}
 
+/// An example without the silence around it.
+struct Trimmed<'a> {
+    /// `[channel][sample]`, all of one length, which is not 0.
+    channels: Vec<&'a [f32]>,
+    /// Of its loudest hop.
+    power: f64,
+}
+
+impl<'a> Trimmed<'a> {
+    /// Of samples `[channel][sample]`; none where no hop is louder than `softest`, a power.
+    fn of(samples: &'a [Vec<f32>], hop: usize, softest: f64) -> Option<Self> {
+        let len = samples.iter().map(Vec::len).min()?;
+        let power_of = |start: usize| {
+            let end = (start + hop).min(len);
+            // The last one may be shorter: beside a whole one it is as loud as what is in it.
+            power(samples.iter().map(|channel| &channel[start..end])) * (end - start) as f64 / hop as f64
+        };
+        let powers: Vec<f64> = (0..len).step_by(hop).map(power_of).collect();
+        let loudest = powers.iter().copied().fold(0.0, f64::max);
+        if loudest <= softest {
+            return None;
+        }
+        let is_heard = |power: &f64| *power > loudest * decibels(TRIM_DB);
+        let first = powers.iter().position(is_heard)? * hop;
+        let end = ((powers.iter().rposition(is_heard)? + 1) * hop).min(len);
+        Some(Self { channels: samples.iter().map(|channel| &channel[first..end]).collect(), power: loudest })
+    }
+}
+
+/// The spectrum of an example `[channel][sample]` as a model hears it: `[frame][bin][re, im]` of `num_frames` frames, its channels
+/// linked. A short one comes round again until the frames are full, a long one is cut at its start.
+fn spectrum(samples: &[&[f32]], grid: Grid, num_bins: usize, num_frames: usize, scale: f32) -> Vec<f32> {
+    let (hop, end) = (grid.hop_samples(), samples.iter().map(|channel| channel.len()).min().unwrap_or(0));
     let num_hops = grid.frames_reach_hops(num_frames);
     let num_before = num_hops - num_frames;
     // The newest samples of a long example.
-    let first = first.max(end.saturating_sub(num_hops * hop));
+    let first = end.saturating_sub(num_hops * hop);
     let (mut stft, window) = (Stft::new(grid), grid.window_samples());
     let mut spectra = vec![vec![Complex32::default(); grid.num_bins()]; samples.len()];
     let mut frames = vec![0.0; num_frames * num_bins * 2];
@@ -153,7 +194,7 @@ fn spectrum(samples: &[Vec<f32>], grid: Grid, num_bins: usize, num_frames: usize
         }
         link_rms(spectra.iter().map(Vec::as_slice), scale, frame);
     }
-    Some(frames)
+    frames
 }
 
 /// An offer that was taken off its board, which outlives the worker: where listening to it ends in a fault, nobody is to wait for it.
@@ -195,7 +236,12 @@ mod tests {
     }
 
     fn of(samples: &[Vec<f32>]) -> Option<Vec<f32>> {
-        spectrum(samples, grid(), NUM_BINS, NUM_FRAMES, 2048.0 / grid().window_samples() as f32)
+        heard(samples, grid())
+    }
+
+    fn heard(samples: &[Vec<f32>], grid: Grid) -> Option<Vec<f32>> {
+        let samples = Trimmed::of(samples, grid.hop_samples(), SILENCE_POWER)?;
+        Some(spectrum(&samples.channels, grid, NUM_BINS, NUM_FRAMES, 2048.0 / grid.window_samples() as f32))
     }
 
     #[test]
@@ -222,8 +268,7 @@ mod tests {
         let at_44_1_khz = Grid::new(44_100.0, 0.064, 0.016, 0.064).unwrap();
         let tone: Vec<f32> =
             (0..60_000).map(|n| 0.1 * (std::f32::consts::TAU * 1000.0 * n as f32 / 44_100.0).sin()).collect();
-        let scale = 2048.0 / at_44_1_khz.window_samples() as f32;
-        let heard = spectrum(&[tone], at_44_1_khz, NUM_BINS, NUM_FRAMES, scale).unwrap();
+        let heard = heard(&[tone], at_44_1_khz).unwrap();
         let expected = of(&[super::tests::tone(1000.0, 60_000)]).unwrap();
         let largest = heard.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         println!("largest difference {largest:.3} of {:.3}", expected[128]);
@@ -253,8 +298,21 @@ mod tests {
 
     #[test]
     fn silence_is_no_example() {
-        for silence in [vec![], vec![vec![]], vec![vec![0.0; 48_000]; 2], vec![vec![1e-7; 4_800]]] {
+        // Dither of 16 bits, and an offset that something is on without being heard.
+        let dither: Vec<f32> = (0..48_000).map(|n| [0.0, 1.0, 0.0, -1.0, 1.0][n % 5] / 32_768.0).collect();
+        let offset = dither.iter().map(|sample| 0.2 + sample).collect();
+        for silence in
+            [vec![], vec![vec![]], vec![vec![0.0; 48_000]; 2], vec![vec![1e-7; 4_800]], vec![dither], vec![offset]]
+        {
             assert_eq!(of(&silence), None);
         }
+    }
+
+    #[test]
+    fn a_soft_example_is_heard_like_a_loud_one() {
+        let loud = [vec![0.0; 4_000], tone(1000.0, 20_000), vec![0.0; 9_000]].concat();
+        let soft: Vec<f32> = loud.iter().map(|sample| 0.01 * sample).collect();
+        let (loud, soft) = (of(&[loud]).unwrap(), of(&[soft]).unwrap());
+        assert!(loud.iter().zip(&soft).all(|(a, b)| (a - 100.0 * b).abs() < 0.01));
     }
 }

@@ -18,6 +18,10 @@ use crate::clock::Clock;
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
 use crate::status::EngineStatus;
 
+/// Sound has a deadline, an example has none; but on a machine that is too slow for the sound there is always a call. After so long an example is
+/// listened to between two of them.
+const LONGEST_EXAMPLE_WAIT: Duration = Duration::from_secs(1);
+
 /// An engine with what separates its calls.
 pub struct Stream<S = Separation> {
     end: WorkerEnd,
@@ -26,6 +30,8 @@ pub struct Stream<S = Separation> {
     separation: S,
     past: Past,
     listener: Option<Listener>,
+    /// Since when an example was seen to wait; none where none does.
+    example_waits_since: Option<Instant>,
     /// Channels with a mask of their own in the call that was run last; none at first.
     num_mask_channels: usize,
     /// First of the frames that the model has heard without a gap. After a gap it goes on with what it knows and takes what
@@ -95,6 +101,7 @@ impl<S: Separate> Stream<S> {
             separation,
             past: Past::new(shape),
             listener: None,
+            example_waits_since: None,
             num_mask_channels: 0,
             heard_from: 0,
             last_urgency: Urgency::Ordinary,
@@ -176,6 +183,9 @@ impl<S: Separate> Stream<S> {
 
     /// Works one call off. `false`: there was none.
     pub fn step(&mut self) -> bool {
+        if self.is_example_overdue() && self.listen() {
+            return true;
+        }
         let Some(mut call) = self.end.receive() else {
             // Sound first: it has a deadline.
             return self.retry_where_due() || self.listen();
@@ -313,8 +323,19 @@ impl<S: Separate> Stream<S> {
         self.trouble.as_ref().is_some_and(|trouble| trouble.is_retry_due((self.clock)()))
     }
 
+    fn is_example_overdue(&mut self) -> bool {
+        if !self.listener.as_ref().is_some_and(Listener::is_one_waiting) {
+            self.example_waits_since = None;
+            return false;
+        }
+        let now = (self.clock)();
+        now.saturating_duration_since(*self.example_waits_since.get_or_insert(now)) >= LONGEST_EXAMPLE_WAIT
+    }
+
     /// Listens to one example. `false`: there was none.
     fn listen(&mut self) -> bool {
+        // The next one waits for its own turn.
+        self.example_waits_since = None;
         match (&mut self.listener, self.separation.model()) {
             (Some(listener), Some(model)) => listener.step(model),
             _ => false,
