@@ -24,8 +24,8 @@ const STEMS_WHEN_ASKED: [&str; 2] = ["residual", "target"];
 /// What the stems may differ from the mixture in sum, dBFS.
 const SUM_LIMIT_DB: f64 = -120.0;
 
-/// What the music must gain in SDR over the mixture, dB, by the model's family: a tenth less than what is measured and stands in the README.
-const LEAST_GAIN_DB: [(&str, f64); 4] = [("music", 9.0), ("live", 8.9), ("query", 7.8), ("exact", 6.5)];
+/// What the music must gain in SDR over the mixture, dB, by the model's family: a tenth less than what the README and docs/query.md say.
+const LEAST_GAIN_DB: [(&str, f64); 4] = [("music", 9.1), ("live", 9.0), ("query", 7.9), ("exact", 6.5)];
 
 /// Samples per block.
 const BLOCK_SAMPLES: usize = 256;
@@ -97,11 +97,19 @@ fn least_gain_db(model_id: &str) -> Option<f64> {
     LEAST_GAIN_DB.iter().find(|(name, _)| family == Some(name)).map(|(_, least_db)| *least_db)
 }
 
+/// Options of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Where the stems go instead of target/demo
+    #[arg(long, hide = true)]
+    out_dir: Option<PathBuf>,
+}
+
 /// Sets up, builds, renders, draws and measures.
-pub fn run() -> Result<()> {
+pub fn run(args: &DemoArgs) -> Result<()> {
     setup::run(&setup::SetupArgs::default())?;
     let layout = bundle::run(BundleArgs::default())?;
-    let folder = paths::target().join("demo");
+    let folder = args.out_dir.clone().unwrap_or_else(|| paths::target().join("demo"));
     let programme = Programme::make(&folder)?;
 
     let separated = Separated::render(&programme, &folder, &layout.clap, None)?;
@@ -222,9 +230,8 @@ fn print_scores(model: &Entry, separated: &Separated) {
 fn faults(separated: &Separated, mixture: &Audio) -> Vec<String> {
     let report = &separated.report;
     let mut wrong = Vec::new();
-    if !report.message.is_empty() {
-        wrong.push(format!("the plugin says: {}", report.message));
-    }
+    // What the plugin says beside that (of a card that is taken, say) is no fault of the sound.
+    wrong.extend(report.require_separated().err().map(|error| error.to_string()));
     let residual_db = separated.residual_db(mixture);
     if residual_db > SUM_LIMIT_DB {
         wrong.push(format!(
@@ -234,9 +241,6 @@ fn faults(separated: &Separated, mixture: &Audio) -> Vec<String> {
     if report.latency_samples_measured != Some(report.latency_samples_reported) {
         let (reported, measured) = (report.latency_samples_reported, report.latency_samples_measured);
         wrong.push(format!("the latency is {measured:?} samples, {reported} reported"));
-    }
-    if report.late_frames > 0 {
-        wrong.push(format!("{} frames came late in an offline render", report.late_frames));
     }
     wrong.extend(separated.too_little(&report.model));
     wrong

@@ -102,28 +102,28 @@ fn copy_all(built: &Layout, places: &Places, libtorch: &Path) -> Result<()> {
         let name = model.file_name().context("a model has a name")?.to_owned();
         copy(&model, installed.models.join(name))?;
     }
-    if files::HAS_LINKS {
-        for link in installed.resource_links() {
-            if is_free(link) {
-                put(link, &|| files::link_folder(&places.data, link))?;
-            } else {
-                eprintln!(
-                    "left {} as it is: no installation made it. The plugin looks there before it looks in {}; remove it and install again, \
-                     unless it is meant so",
-                    link.display(),
-                    places.data.display()
-                );
-            }
-        }
+    let links = if files::HAS_LINKS { &installed.resource_links()[..] } else { &[] };
+    let (free, taken): (Vec<&Path>, Vec<&Path>) = links.iter().partition(|link| is_free(link));
+    for link in free {
+        put(link, &|| files::link_folder(&places.data, link))?;
+    }
+    for link in taken {
+        record.forget(link)?;
+        eprintln!(
+            "left {} as it is: no installation made it. The plugin looks there before it looks in {}; remove it and install again, \
+             unless it is meant so",
+            link.display(),
+            places.data.display()
+        );
     }
     remove_stale(&mut record, places, &is_put)?;
     // What an installation before did to its hosts says nothing of this one.
     files::remove(&places.data.join(MARKS))
 }
 
-/// Whether a link to what is installed may take this name: nothing has it, or a link to what was installed.
+/// Whether a link to what is installed may take this name: nothing has it, or a link to what was installed, there or gone.
 fn is_free(link: &Path) -> bool {
-    link.symlink_metadata().is_err() || (link.is_symlink() && Record::is_in(link))
+    link.symlink_metadata().is_err() || (link.is_symlink() && (Record::is_in(link) || !link.exists()))
 }
 
 /// Removes what an installation before left in the data folder and this one has not: models, and libraries of another libtorch, which would
@@ -131,9 +131,13 @@ fn is_free(link: &Path) -> bool {
 fn remove_stale(record: &mut Record, places: &Places, is_put: &BTreeSet<PathBuf>) -> Result<()> {
     let is_stale = |path: &&PathBuf| path.starts_with(&places.data) && !is_put.contains(*path);
     let stale: Vec<PathBuf> = record.paths().iter().filter(is_stale).cloned().collect();
+    let has_cuda = stale.iter().any(|path| path.to_string_lossy().contains("_cuda"));
     for path in stale {
         remove_installed(&path, &places.shared())?;
         record.forget(&path)?;
+    }
+    if has_cuda {
+        println!("For an NVIDIA card: `cargo xtask setup --cuda`, then install again.");
     }
     Ok(())
 }
@@ -157,6 +161,9 @@ fn remove_installed(path: &Path, keep: &[&Path]) -> Result<()> {
     match path.symlink_metadata() {
         // No folder was ever written down: somebody has put one in the place of the file or of the link.
         Ok(metadata) if metadata.is_dir() => println!("left {}, which is a folder", path.display()),
+        Ok(metadata) if metadata.is_symlink() && path.is_dir() && !Record::is_in(path) => {
+            println!("left {}, which leads to another folder than an installation's", path.display());
+        }
         Ok(_) => {
             files::remove(path)?;
             println!("removed {}", path.display());
@@ -341,6 +348,33 @@ mod tests {
         files::write(&own_folder.join("models/my-own.pt"), "another's").expect("a file");
         remove_all(&places).expect("no installation");
         stays();
+
+        // A link that somebody leads elsewhere after it was made, with another installation after that or without.
+        for again in [true, false] {
+            let link = home.join(".clap/underscore.resources");
+            files::remove(&link).ok();
+            std::fs::remove_dir_all(&link).ok();
+            copy_all(&layout, &places, &libtorch).expect("an installation");
+            files::link_folder(&layout.resources, &link).expect("another link");
+            if again {
+                copy_all(&layout, &places, &libtorch).expect("an installation");
+            }
+            remove_all(&places).expect("no installation");
+            assert_eq!(fs::read_link(&link).expect("the link"), layout.resources);
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_folder_that_is_gone_is_made_anew() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (layout, libtorch) = built(folder.path());
+        let places = user_of(&folder.path().join("home"));
+        let link = folder.path().join("home/.clap/underscore.resources");
+        files::link_folder(&folder.path().join("gone"), &link).expect("a link");
+        copy_all(&layout, &places, &libtorch).expect("an installation");
+        assert_eq!(fs::read_link(&link).expect("a link"), places.data);
+        remove_all(&places).expect("no installation");
+        assert!(!link.is_symlink());
     }
 
     #[test]

@@ -34,7 +34,7 @@ enum Task {
     /// Fetch libtorch into target/libtorch
     Setup(setup::SetupArgs),
     /// Set up, build, separate the demo's programme and print how well: the first command to try
-    Demo,
+    Demo(demo::DemoArgs),
     /// Set up and run every check and test: the second one
     Test(test::TestArgs),
     /// Build the CLAP and VST3 bundles into target/bundled
@@ -54,7 +54,7 @@ enum Task {
 impl Task {
     /// Whether it is about what was built here, whatever is installed.
     fn is_of_what_was_built(&self) -> bool {
-        matches!(self, Self::Demo | Self::Test(_) | Self::Bench(_) | Self::Validate)
+        matches!(self, Self::Demo(_) | Self::Test(_) | Self::Bench(_) | Self::Validate)
     }
 }
 
@@ -83,7 +83,7 @@ fn run(task: Task) -> Result<()> {
         Task::Install => install::install(),
         Task::Uninstall => install::uninstall(),
         Task::Render(args) => render::run(&args),
-        Task::Demo => demo::run(),
+        Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Validate => validate::run(),

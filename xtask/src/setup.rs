@@ -69,10 +69,12 @@ pub fn run(args: &SetupArgs) -> Result<()> {
     Ok(())
 }
 
-/// What is to be there and right. CUDA libraries that an earlier set-up left are opened whether or not this one asks for them.
+/// What is to be there and right. CUDA libraries that an earlier set-up left are opened whether or not this one asks for them; those of another
+/// libtorch go.
 fn asked_for(pins: Pins, args: &SetupArgs, libtorch: &Path) -> Pins {
+    let verifies = args.verify && !Stamp::is_of_others(&pins, libtorch);
     let is_there = |library: &Library| libraries(libtorch).join(library.file_name()).exists();
-    pins.select(|library| args.cuda || (args.verify && is_there(library)))
+    pins.select(|library| args.cuda || (verifies && is_there(library)))
 }
 
 /// Fetches what is missing or wrong.

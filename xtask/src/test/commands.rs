@@ -22,7 +22,7 @@ pub fn run() -> Result<Tally> {
     let [dialogue, music] = ["dialogue.flac", "music.flac"].map(|name| programme.join(name));
     let out = paths::target().join("tmp").join("commands");
     files::remove(&out)?;
-    process::run(xtask(&out)?.arg("demo"))?;
+    process::run(xtask(&out)?.args(["demo", "--out-dir"]).arg(out.join("demo")))?;
     let example = dialogue.display().to_string();
     let asked = [["--sidechain", &example], ["--set", "query_preset=drums"], ["--set", "query_preset=piano"]];
     let presets = [None, Some("Drums"), Some("Piano")];

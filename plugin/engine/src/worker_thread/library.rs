@@ -1,8 +1,7 @@
 //! The backend library: found, checked, opened once per process, never closed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use underscore_backend::{Backend, ENTRY_SYMBOL, EntryFn, LIBRARY_FILE, LIBTORCH_VERSION, WrongBuild};
 
@@ -53,21 +52,21 @@ pub enum LibraryError {
         /// What is wrong.
         source: SharedObjectError,
     },
-    /// The loader refused.
-    #[error("'{}' cannot be opened with the libtorch beside it, expected {}: {reason}. {REMEDY}", path.display(), LIBTORCH_VERSION.to_string_lossy())]
+    /// The loader refused. It takes a libtorch that the process has, whatever lies beside the library.
+    #[error(
+        "'{}' cannot be opened with the libtorch {}, expected {}: {reason}. {}",
+        path.display(),
+        if *is_foreign { "that the host or another plugin opened before" } else { "beside it" },
+        LIBTORCH_VERSION.to_string_lossy(),
+        if *is_foreign { REMEDY_FOREIGN } else { REMEDY }
+    )]
     Open {
         /// The file.
         path: PathBuf,
         /// What the loader says.
         reason: String,
-    },
-    /// The loader refused, where the process had a libtorch before: it takes that one, whatever lies beside the library.
-    #[error("'{}' cannot be opened with the libtorch that the host or another plugin opened before, expected {}: {reason}. {REMEDY_FOREIGN}", path.display(), LIBTORCH_VERSION.to_string_lossy())]
-    OpenWithForeign {
-        /// The file.
-        path: PathBuf,
-        /// What the loader says.
-        reason: String,
+        /// Whether somebody else had opened a libtorch.
+        is_foreign: bool,
     },
     /// It is a library, but no backend.
     #[error("'{}' is no Underscore backend: '{ENTRY_SYMBOL}' is missing. {REMEDY_ONCE_OPEN}", path.display())]
@@ -76,21 +75,23 @@ pub enum LibraryError {
         path: PathBuf,
     },
     /// It speaks another version of the boundary, or found another libtorch.
-    #[error("'{}' cannot be used: {source}. {}", path.display(), remedy(source))]
+    #[error("'{}' cannot be used: {source}. {}", path.display(), if *is_foreign { REMEDY_FOREIGN } else { REMEDY_ONCE_OPEN })]
     WrongBuild {
         /// The file.
         path: PathBuf,
         /// Expected and found.
         source: WrongBuild,
+        /// Whether it is of a libtorch that somebody else had opened.
+        is_foreign: bool,
     },
 }
 
-fn remedy(fault: &WrongBuild) -> &'static str {
-    match fault {
-        WrongBuild::Libtorch { .. } => REMEDY_FOREIGN,
-        WrongBuild::NoTable | WrongBuild::Version { .. } => REMEDY_ONCE_OPEN,
-    }
-}
+/// How many of [`LIBTORCH_FILES`] are libtorch's own: the others come with other software, too.
+const NUM_OF_LIBTORCH: usize = 2;
+
+/// Whether somebody else had opened a libtorch before this plugin first tried to.
+static IS_FOREIGN: LazyLock<bool> =
+    LazyLock::new(|| LIBTORCH_FILES[..NUM_OF_LIBTORCH].iter().any(|file| shared_object::is_loaded(Path::new(file))));
 
 /// The first success stays for the life of the process. A failure is not kept: what could not even be opened may be repaired, and
 /// is found when the plugin is activated again.
@@ -118,23 +119,21 @@ fn open(resources: &Resources) -> Result<Backend, LibraryError> {
         check(&find(resources, file)?)?;
     }
     check(&path)?;
-    let has_libtorch = LIBTORCH_FILES.iter().any(|file| shared_object::is_loaded(Path::new(file)));
+    let is_foreign = *IS_FOREIGN;
     // SAFETY: opening a library runs its initialisers. This one is the backend that was installed with the plugin, found
     // from the plugin's own place and seen to be whole, and libtorch, which it brings along.
     let library = unsafe { shared_object::open(&path, &path.with_file_name("libtorch")) }
-        .map_err(|error| refused(&path, describe(&error), has_libtorch))?;
+        .map_err(|error| LibraryError::Open { path: path.clone(), reason: describe(&error), is_foreign })?;
     // Never closed: libtorch does not survive it, and other instances use it.
     let library: &'static libloading::Library = Box::leak(Box::new(library));
     // SAFETY: by the boundary's contract the symbol is a function of this type.
     let entry =
         unsafe { library.get::<EntryFn>(ENTRY_SYMBOL) }.map_err(|_| LibraryError::NoEntry { path: path.clone() })?;
     // SAFETY: it is that of a backend, which was leaked above and stays open.
-    unsafe { Backend::enter(*entry) }.map_err(|source| LibraryError::WrongBuild { path, source })
-}
-
-fn refused(path: &Path, reason: String, has_libtorch: bool) -> LibraryError {
-    let path = path.to_owned();
-    if has_libtorch { LibraryError::OpenWithForeign { path, reason } } else { LibraryError::Open { path, reason } }
+    unsafe { Backend::enter(*entry) }.map_err(|source| {
+        let is_foreign = is_foreign && matches!(source, WrongBuild::Libtorch { .. });
+        LibraryError::WrongBuild { path, source, is_foreign }
+    })
 }
 
 fn find(resources: &Resources, file: &'static str) -> Result<PathBuf, LibraryError> {
@@ -155,21 +154,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_meets_another_plugins_libtorch_is_not_sent_to_install_again() {
-        let path = Path::new("underscore.so");
-        let other = WrongBuild::Libtorch { actual: "1.0".into() };
-        for error in [
-            refused(path, "undefined symbol".into(), true),
-            LibraryError::WrongBuild { path: path.into(), source: other },
-        ] {
-            let message = error.to_string();
-            assert!(message.contains("the host or another plugin") && !message.contains("Install"), "{message}");
+    fn whoever_meets_another_plugins_libtorch_is_not_sent_to_install_again_and_others_are() {
+        for is_foreign in [false, true] {
+            let source = WrongBuild::Libtorch { actual: "1.0".into() };
+            for error in [
+                LibraryError::Open { path: "underscore.so".into(), reason: "undefined symbol".into(), is_foreign },
+                LibraryError::WrongBuild { path: "underscore.so".into(), source, is_foreign },
+            ] {
+                let message = error.to_string();
+                assert_eq!(message.contains("Remove the other plugin"), is_foreign, "{message}");
+                assert_eq!(message.contains("Install Underscore again"), !is_foreign, "{message}");
+            }
         }
-        for error in [
-            refused(path, "undefined symbol".into(), false),
-            LibraryError::WrongBuild { path: path.into(), source: WrongBuild::NoTable },
-        ] {
-            assert!(error.to_string().contains("Install Underscore again"), "{error}");
-        }
+        assert!(
+            LIBTORCH_FILES[..NUM_OF_LIBTORCH].iter().all(|file| file.contains("torch_cpu") || file.contains("c10"))
+        );
+        assert!(!*IS_FOREIGN, "nobody has opened one here");
     }
 }
