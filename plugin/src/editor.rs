@@ -51,6 +51,7 @@ use crate::mixer;
 use crate::model::Model;
 use crate::params::UnderscoreParams;
 use example_file::ExampleFile;
+use held::Held;
 use kept_state::KeptState;
 use levels::Levels;
 pub use scaled::ScaledEditor;
@@ -108,6 +109,7 @@ pub(crate) fn create(
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
         kept_state: Arc::default(),
+        held: Held::default(),
     };
     let editor = create_egui_editor(state, RepaintNotifier::new(), settings, app)?;
     Some(ScaledEditor::new(editor, SIZE))
@@ -136,6 +138,7 @@ pub struct EditorApp {
     example_file: ExampleFile,
     session_watch: SessionWatch,
     kept_state: Arc<Mutex<KeptState>>,
+    held: Held,
 }
 
 impl NiceEguiApp for EditorApp {
@@ -149,7 +152,7 @@ impl NiceEguiApp for EditorApp {
         // What a newer version saved is more than this one knows.
         kept_state::keep_at_end(&kept_state, &context, gui.clone(), move || params.state_version.notice().is_some());
         self.kept_state = kept_state;
-        held::end_with_window(&context, gui.clone());
+        self.held.open(&context);
         self.gui = Some(gui);
         // Peaks from before the window was opened are old news.
         let _ = self.meters.take();

@@ -164,8 +164,8 @@ impl Separation {
         self.current.status().note_process_us(process_us);
     }
 
-    /// Forgets all audio but what examples may be taken of. An engine that waits takes over at once: there is nothing to be continuous with. But while it plays, one whose model
-    /// is still loading is no better than the current one. Real-time safe.
+    /// Forgets all audio but what examples may be taken of. An engine that waits takes over at once: there is nothing to be continuous with. But
+    /// while it plays, one whose model is still loading is no better than the current one. Real-time safe.
     pub fn reset(&mut self) {
         // A host that runs nothing while it stands still has taken none in.
         self.take_new();
@@ -195,12 +195,12 @@ impl Separation {
         }
     }
 
-    /// The last seconds of the sidechain are the example of `slot`.
+    /// The last seconds of sound in the sidechain are the example of `slot`.
     pub fn take_example(&mut self, slot: usize) {
         self.asked().take_example(slot);
     }
 
-    /// The last seconds of the target are the example of `slot`.
+    /// The last seconds of sound in the target are the example of `slot`.
     pub fn take_found(&mut self, slot: usize) {
         self.asked().take_found(slot);
     }

@@ -18,8 +18,8 @@ pub const FOLLOWED: usize = NUM_SLOTS;
 /// Channels of an example: as many as the sidechain has.
 pub const EXAMPLE_CHANNELS: usize = 2;
 
-/// Of the sidechain, so many are being filled at a time: where one is taken every second, each has heard for three when its turn comes, and one
-/// that is taken besides has heard for as long.
+/// Of the sidechain, so many are being filled at a time: where one is taken every second of sound, each has heard for three when its turn comes, and
+/// one that is taken besides has heard for as long.
 pub const NUM_OF_SIDECHAIN: usize = 4;
 
 /// Likewise of what was found.
@@ -27,6 +27,18 @@ pub const NUM_OF_TARGET: usize = 1;
 
 /// In circulation: those that are being filled and one that is listened to.
 const NUM_EXAMPLES: usize = NUM_OF_SIDECHAIN + NUM_OF_TARGET + 1;
+
+/// How far the memory that an example was taken out of had heard by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// How often it had forgotten all.
+    pub num_forgotten: u64,
+    /// Portions of sound, and of all.
+    pub num_kept: u64,
+    pub num_portions: u64,
+    /// Samples of the portion after these.
+    pub num_in_portion: usize,
+}
 
 /// The last seconds of a signal.
 #[derive(Debug)]
@@ -39,6 +51,8 @@ pub struct Example {
     pub ticket: u64,
     /// What was found, and no sidechain.
     pub is_found: bool,
+    /// From where it may go on in the memory that it was taken out of; none where it is to begin anew.
+    pub heard: Option<Heard>,
     /// `[channel][sample]`, written round and round.
     samples: Vec<Vec<f32>>,
     /// Of them, so many are there for what may be taken back.
@@ -56,6 +70,7 @@ impl Example {
             number: 0,
             ticket: 0,
             is_found: false,
+            heard: None,
             samples: (0..num_channels).map(|_| touched_zeros(num_samples + num_spare)).collect(),
             num_spare,
             next: 0,
@@ -94,12 +109,14 @@ impl Example {
 
     /// Forgets all but the newest samples.
     pub fn keep_newest(&mut self, num_samples: usize) {
-        self.num_written = self.num_written.min(num_samples);
+        if num_samples < self.num_written {
+            (self.num_written, self.heard) = (num_samples, None);
+        }
     }
 
     /// Forgets what was written.
     pub fn clear(&mut self) {
-        (self.next, self.num_written) = (0, 0);
+        (self.next, self.num_written, self.heard) = (0, 0, None);
     }
 
     /// Samples that it tells of: what was written, up to as many as an example has.

@@ -160,13 +160,24 @@ impl QueryBoard {
     }
 
     /// Has the audio thread take an example with its next block. Not a param, as the switches are: a host would record it, and take another example
-    /// whenever it plays the recording. Real-time safe, as the next two are.
+    /// whenever it plays the recording. Real-time safe, as the next three are.
     pub fn want(&self, source: Source) {
         self.want_at(source, now_ms());
     }
 
     fn want_at(&self, source: Source, at_ms: u64) {
         self.wanted.store(at_ms << SOURCE_BITS | source as u64, Ordering::Relaxed);
+    }
+
+    /// What is wanted and was not taken yet is wanted since now.
+    pub fn want_still(&self) {
+        self.want_still_at(now_ms());
+    }
+
+    fn want_still_at(&self, at_ms: u64) {
+        let since_then = |wanted| (wanted != 0).then_some(at_ms << SOURCE_BITS | wanted & ((1 << SOURCE_BITS) - 1));
+        // Where it was taken meanwhile nothing is wanted.
+        let _ = self.wanted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, since_then);
     }
 
     /// Nobody waits for it any more, if it was not taken yet.
@@ -401,6 +412,8 @@ mod tests {
             board.want_at(Source::Sidechain, 500);
             assert_eq!(board.take_wanted_at(500 + waited_ms), taken, "after {waited_ms} ms");
             assert_eq!(board.take_wanted_at(500), None);
+            board.want_still_at(700);
+            assert_eq!(board.take_wanted_at(700), None, "what was taken is not wanted still");
         }
     }
 

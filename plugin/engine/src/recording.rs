@@ -1,11 +1,22 @@
 //! A sound from elsewhere than the sidechain, to be listened to.
+//!
+//! Where it is loudest is found by whoever read it. It may wait for long until somebody listens, and who does has little time.
+
+use std::ops::Range;
 
 use crate::loudness::power;
 
 /// No sample is larger: squares of these stay finite. Full scale is 1.
 const LARGEST: f32 = 1e6;
 
-/// All of a sound that was read: how much of it is listened to, and in what pieces, the model says that listens.
+/// About how much is listened to, seconds, which the model says that does; and what is kept before and after the loudest of that length.
+const LISTENED_S: f64 = 3.0;
+const AROUND_S: f64 = 1.0;
+
+/// In such pieces the loudest part is looked for, seconds.
+const PIECE_S: f64 = 0.016;
+
+/// The loudest part of a sound, and a little around it: how much of that is listened to, and in what pieces, the model says that listens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     name: String,
@@ -14,11 +25,22 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Of samples `[channel][sample]`, full scale 1.0, of any length, at any rate, Hz. What is no number is silence.
+    /// Of samples `[channel][sample]`, full scale 1.0, of any length, at any rate, Hz. What is no number is silence. Looks at all of them.
     #[must_use]
     pub fn new(name: String, mut channels: Vec<Vec<f32>>, rate_hz: f64) -> Self {
         for sample in channels.iter_mut().flatten() {
             *sample = if sample.is_finite() { sample.clamp(-LARGEST, LARGEST) } else { 0.0 };
+        }
+        let piece = (rate_hz * PIECE_S) as usize;
+        if piece > 0 {
+            let loudest = loudest(&channels, piece, (LISTENED_S / PIECE_S).ceil() as usize);
+            let around = (rate_hz * AROUND_S) as usize;
+            let kept = loudest.start.saturating_sub(around)..loudest.end.saturating_add(around);
+            for channel in &mut channels {
+                channel.truncate(kept.end);
+                channel.drain(..kept.start.min(channel.len()));
+                channel.shrink_to_fit();
+            }
         }
         Self { name, channels, rate_hz }
     }
@@ -38,19 +60,20 @@ impl Recording {
     /// Its loudest `num_hops` hops, `[channel][sample]`, or all that there are.
     #[must_use]
     pub fn loudest(&self, hop_samples: usize, num_hops: usize) -> Vec<Vec<f32>> {
-        loudest(&self.channels, hop_samples, num_hops)
+        let loudest = loudest(&self.channels, hop_samples, num_hops);
+        self.channels.iter().map(|channel| channel[loudest.clone()].to_vec()).collect()
     }
 }
 
-/// The loudest `num_pieces` pieces in a row, `[channel][sample]`; all where there are no more.
-fn loudest(samples: &[Vec<f32>], piece: usize, num_pieces: usize) -> Vec<Vec<f32>> {
+/// Where the loudest `num_pieces` pieces in a row lie in samples `[channel][sample]`; all where there are no more.
+fn loudest(samples: &[Vec<f32>], piece: usize, num_pieces: usize) -> Range<usize> {
     let len = samples.iter().map(Vec::len).min().unwrap_or(0);
     let power_of = |start: usize| power(samples.iter().map(|channel| &channel[start..start + piece]));
     let powers: Vec<f64> = (0..len / piece).map(|idx| power_of(idx * piece)).collect();
-    let Some(last) = powers.len().checked_sub(num_pieces) else { return samples.to_vec() };
+    let Some(last) = powers.len().checked_sub(num_pieces) else { return 0..len };
     let power_from = |first: usize| powers[first..first + num_pieces].iter().sum::<f64>();
     let first = (0..=last).max_by(|a, b| power_from(*a).total_cmp(&power_from(*b))).unwrap_or(0) * piece;
-    samples.iter().map(|channel| channel[first..first + num_pieces * piece].to_vec()).collect()
+    first..first + num_pieces * piece
 }
 
 #[cfg(test)]
@@ -65,10 +88,9 @@ mod tests {
         // An offset is not loud.
         channel[768..4 * 768].iter_mut().for_each(|sample| *sample += 0.9);
         let quiet = vec![0.01; 12_000];
-        let [found, of_other] = <[_; 2]>::try_from(loudest(&[channel.clone(), quiet.clone()], 768, 2)).unwrap();
-        assert!(found == channel[5 * 768..7 * 768] && of_other.len() == found.len());
-        assert!(loudest(&[channel.clone()], 768, 20) == [channel], "a short one is taken whole");
-        assert!(loudest(&[], 768, 2).is_empty());
+        assert_eq!(loudest(&[channel.clone(), quiet], 768, 2), 5 * 768..7 * 768);
+        assert_eq!(loudest(&[channel], 768, 20), 0..10_000, "a short one is taken whole");
+        assert_eq!(loudest(&[], 768, 2), 0..0);
     }
 
     #[test]
@@ -78,9 +100,13 @@ mod tests {
         // 3 s, and twice as long somewhat softer.
         (5 * 8_000..8 * 8_000).for_each(|n| channel[n] = tone(0.5, n));
         (40 * 8_000..46 * 8_000).for_each(|n| channel[n] = tone(0.4, n));
-        let loudest = channel[5 * 8_000..8 * 8_000].to_vec();
+        let event_power: f32 = channel[5 * 8_000..8 * 8_000].iter().map(|sample| sample * sample).sum();
         let recording = Recording::new("hum".into(), vec![channel; 2], 8_000.0);
-        assert_eq!(recording.loudest(125, 192), vec![loudest; 2]);
+        for found in recording.loudest(125, 192) {
+            let power: f32 = found.iter().map(|sample| sample * sample).sum();
+            assert!(found.len() == 3 * 8_000 && power > 0.99 * event_power, "to half a hop it is that");
+        }
+        assert!(recording.channels.iter().all(|kept| kept.capacity() <= 6 * 8_000), "the rest is not kept");
     }
 
     #[test]

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drag_ends_with_the_window_and_with_the_control() {
+    fn a_drag_that_the_window_or_the_control_did_not_outlive_ends() {
         let closed = gestures_of_drag_and(Hand::close);
         assert_eq!(closed.len(), 1);
         let gone = gestures_of_drag_and(|hand| hand.does(&[], &mut |_, _| ()));

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use egui::{Context, Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Ui, pos2, vec2};
 use nice_plug::context::PluginApi;
-use nice_plug::context::gui::{GuiContext, GuiContextInner};
+use nice_plug::context::gui::GuiContextInner;
 use nice_plug::params::internals::ParamPtr;
 use nice_plug::plugin::PluginState;
 use nice_plug::prelude::*;
 
-use super::held;
+use super::held::{self, Held};
 
 /// Time between two pictures, seconds.
 const FRAME_S: f64 = 1.0 / 30.0;
@@ -79,12 +79,13 @@ impl GuiContextInner for Host {
 pub struct Hand {
     context: Context,
     host: Arc<Host>,
+    held: Held,
     now_s: f64,
 }
 
 impl Default for Hand {
     fn default() -> Self {
-        let mut own = Self { context: Context::default(), host: Arc::default(), now_s: 0.0 };
+        let mut own = Self { context: Context::default(), host: Arc::default(), held: Held::default(), now_s: 0.0 };
         own.open();
         own
     }
@@ -93,10 +94,10 @@ impl Default for Hand {
 impl Hand {
     fn open(&mut self) {
         self.context = Context::default();
-        held::end_with_window(&self.context, GuiContext::new(self.host.clone()));
+        self.held.open(&self.context);
     }
 
-    /// The window closes, and another one opens.
+    /// The window closes, and another one opens, which lets go of what was held.
     pub fn close(&mut self) {
         self.open();
     }

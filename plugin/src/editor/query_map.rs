@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drag_ends_with_the_window() {
+    fn a_drag_that_the_window_did_not_outlive_ends_in_the_next() {
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let params = QuestionParams::default();
         let mut hand = Hand::default();

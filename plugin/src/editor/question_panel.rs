@@ -166,6 +166,7 @@ impl Slot<'_> {
         if is_loading {
             // Its time begins when there is somebody to listen.
             self.wish(ui, wish.number, wish.num_loads, wish.preset);
+            board.want_still();
         }
         let now = Standing {
             // In this order: what was offered is on the board before it is offered no more.

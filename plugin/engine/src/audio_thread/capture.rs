@@ -15,6 +15,8 @@ use crate::status::EngineStatus;
 /// The audio thread's side of listening to examples.
 pub struct Capture {
     end: AudioExamples,
+    /// Memory that there is no room for. There is one example more than are being filled.
+    spare: Option<Example>,
     sidechain: Memory<NUM_OF_SIDECHAIN>,
     target: Memory<NUM_OF_TARGET>,
     following: Following,
@@ -72,6 +74,7 @@ impl Capture {
         let known = std::array::from_fn(settled);
         let mut own = Self {
             end,
+            spare: None,
             sidechain: Memory::new(portion_samples, rate_hz),
             target: Memory::new(portion_samples, rate_hz),
             following: Following::new(rate_hz),
@@ -148,10 +151,19 @@ impl Capture {
         self.boards.get(place).unwrap_or(&self.followed)
     }
 
-    /// Memory that the worker is done with hears on from now.
+    /// Memory that the worker is done with hears on: each where it came from, if there is room, or what it has is more than what is there.
     fn take_back(&mut self) {
-        self.sidechain.refill(|| self.end.take_empty());
-        self.target.refill(|| self.end.take_empty());
+        while let Some(example) = self.spare.take().or_else(|| self.end.take_empty()) {
+            let left = if example.is_found {
+                self.target.put(example).and_then(|example| self.sidechain.put(example))
+            } else {
+                self.sidechain.put(example).and_then(|example| self.target.put(example))
+            };
+            if left.is_some() {
+                self.spare = left;
+                break;
+            }
+        }
     }
 
     /// Forgets what the sidechain said while it was followed, what the worker is listening to now included. What was taken stays, and so does what may

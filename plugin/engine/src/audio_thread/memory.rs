@@ -1,6 +1,6 @@
 //! The last seconds of sound of a signal. Silence is left out, so that what was played can be taken once it is over, too.
 
-use crate::examples::{EXAMPLE_CHANNELS, Example, sound};
+use crate::examples::{EXAMPLE_CHANNELS, Example, Heard, sound};
 use crate::loudness::{Loudness, SILENCE_POWER};
 
 /// Of a pause no more than this is kept, seconds: what is played after it is the same sound still.
@@ -9,19 +9,25 @@ const LONGEST_PAUSE_S: f64 = 0.5;
 /// Of one signal, in `N` examples that are being filled at a time. Whether there is sound is decided of portions that are counted from the last reset
 /// on, so that nothing depends on where blocks end.
 pub struct Memory<const N: usize> {
-    /// All hear the same; those that came back from the worker last, less of it.
-    examples: [Option<Example>; N],
+    /// All hear the same; those that came back from the worker after there was sound, less of it.
+    places: [Option<Place>; N],
     portion_samples: usize,
     /// Of the portion that is just heard, `[channel]`.
     loudness: [Loudness; EXAMPLE_CHANNELS],
-    /// Samples of it.
-    num_in_portion: usize,
     /// Portions of a pause that are kept.
     longest_pause: usize,
     /// Portions that were silent in a row, up to one more than are kept.
     num_silent: usize,
+    heard: Heard,
     /// Samples of whole portions that were kept since the last reset.
     num_kept: usize,
+}
+
+/// One that is being filled.
+struct Place {
+    example: Example,
+    /// Samples of the portion that is just heard, of which it has none: it was with the worker.
+    num_missed: usize,
 }
 
 impl<const N: usize> Memory<N> {
@@ -29,12 +35,12 @@ impl<const N: usize> Memory<N> {
     pub fn new(portion_samples: usize, rate_hz: f64) -> Self {
         let longest_pause = (LONGEST_PAUSE_S * rate_hz / portion_samples as f64).ceil() as usize;
         Self {
-            examples: std::array::from_fn(|_| None),
+            places: std::array::from_fn(|_| None),
             portion_samples,
             loudness: Default::default(),
-            num_in_portion: 0,
             longest_pause,
             num_silent: longest_pause,
+            heard: Heard { num_forgotten: 0, num_kept: 0, num_portions: 0, num_in_portion: 0 },
             num_kept: 0,
         }
     }
@@ -44,19 +50,19 @@ impl<const N: usize> Memory<N> {
         let num_samples = block.first().map_or(0, |channel| channel.len());
         let mut done = 0;
         while done < num_samples {
-            let end = num_samples.min(done + self.portion_samples - self.num_in_portion);
+            let end = num_samples.min(done + self.portion_samples - self.heard.num_in_portion);
             let part = std::array::from_fn::<&[f32], EXAMPLE_CHANNELS, _>(|channel_idx| {
                 let channel = block.get(channel_idx).copied().unwrap_or_default();
                 &channel[done.min(channel.len())..end.min(channel.len())]
             });
             // It is kept at once, and taken back where the portion turns out to be silence: what is taken ends with this very sample.
-            self.examples.iter_mut().flatten().for_each(|example| example.push(&part));
+            self.places.iter_mut().flatten().for_each(|place| place.example.push(&part));
             for (loudness, channel) in self.loudness.iter_mut().zip(part) {
                 let silence = std::iter::repeat_n(0.0, end - done - channel.len());
                 channel.iter().map(|sample| sound(*sample)).chain(silence).for_each(|sample| loudness.add(sample));
             }
-            self.num_in_portion += end - done;
-            if self.num_in_portion == self.portion_samples {
+            self.heard.num_in_portion += end - done;
+            if self.heard.num_in_portion == self.portion_samples {
                 self.end_portion();
             }
             done = end;
@@ -64,13 +70,20 @@ impl<const N: usize> Memory<N> {
     }
 
     fn end_portion(&mut self) {
-        let num_samples = std::mem::take(&mut self.num_in_portion);
+        let num_samples = std::mem::take(&mut self.heard.num_in_portion);
         let loudness = std::mem::take(&mut self.loudness);
         let power = loudness.iter().map(Loudness::power).sum::<f64>() / EXAMPLE_CHANNELS as f64;
         self.num_silent = if power > SILENCE_POWER { 0 } else { self.longest_pause.min(self.num_silent) + 1 };
-        if self.num_silent > self.longest_pause {
-            self.examples.iter_mut().flatten().for_each(|example| example.take_back(num_samples));
-        } else {
+        let is_kept = self.num_silent <= self.longest_pause;
+        for place in self.places.iter_mut().flatten() {
+            let num_missed = std::mem::take(&mut place.num_missed);
+            if !is_kept {
+                place.example.take_back(num_samples - num_missed);
+            }
+        }
+        self.heard.num_portions += 1;
+        if is_kept {
+            self.heard.num_kept += 1;
             self.num_kept += num_samples;
         }
     }
@@ -84,7 +97,8 @@ impl<const N: usize> Memory<N> {
     /// Forgets what was kept.
     pub fn forget(&mut self) {
         self.reset();
-        self.examples.iter_mut().flatten().for_each(Example::clear);
+        self.heard.num_forgotten += 1;
+        self.places.iter_mut().flatten().for_each(|place| place.example.clear());
     }
 
     /// Samples of whole portions that were kept since the last reset.
@@ -95,29 +109,55 @@ impl<const N: usize> Memory<N> {
     /// After how many samples at the earliest so many more of whole portions are kept.
     pub fn num_samples_to_keep(&self, num_samples: usize) -> usize {
         let num_portions = num_samples.div_ceil(self.portion_samples);
-        (num_portions * self.portion_samples).saturating_sub(self.num_in_portion)
+        (num_portions * self.portion_samples).saturating_sub(self.heard.num_in_portion)
     }
 
     /// Takes out the example that has heard most.
     pub fn take_fullest(&mut self) -> Option<Example> {
-        let heard = |place: &&mut Option<Example>| place.as_ref().map(Example::num_filled);
-        self.examples.iter_mut().max_by_key(heard)?.take()
+        let num_filled = |place: &&mut Option<Place>| place.as_ref().map(|place| place.example.num_filled());
+        let Place { mut example, num_missed } = self.places.iter_mut().max_by_key(num_filled)?.take()?;
+        example.heard = (num_missed == 0).then_some(self.heard);
+        Some(example)
     }
 
     /// The same, of what was heard since the last reset.
     pub fn take_since_reset(&mut self) -> Option<Example> {
         let mut example = self.take_fullest()?;
-        example.keep_newest(self.num_kept + self.num_in_portion);
+        example.keep_newest(self.num_kept + self.heard.num_in_portion);
         Some(example)
     }
 
-    /// Fills empty places with what `supply` has, which hears on from now.
-    pub fn refill(&mut self, mut supply: impl FnMut() -> Option<Example>) {
-        for place in self.examples.iter_mut().filter(|place| place.is_none()) {
-            let Some(mut example) = supply() else { return };
+    /// Takes one in, to be filled from now on. One of its own goes on where it was, if nothing was heard since but silence. Gives back what there is
+    /// no room for: this one, or one that has heard less.
+    pub fn put(&mut self, mut example: Example) -> Option<Example> {
+        let before = example.heard.take();
+        let num_missed = before.and_then(|before| self.num_missed_since(before, &mut example));
+        if num_missed.is_none() {
             example.clear();
-            *place = Some(example);
         }
+        let place = Place { example, num_missed: num_missed.unwrap_or(self.heard.num_in_portion) };
+        let num_filled = |place: &Option<Place>| place.as_ref().map(|place| place.example.num_filled());
+        let Some(emptiest) = self.places.iter_mut().min_by_key(|place| num_filled(place)) else {
+            return Some(place.example);
+        };
+        match emptiest {
+            Some(there) if there.example.num_filled() >= place.example.num_filled() => Some(place.example),
+            _ => emptiest.replace(place).map(|place| place.example),
+        }
+    }
+
+    /// How much of the portion that is just heard an example misses that was taken out at `before`; none where it misses more than that and silence.
+    fn num_missed_since(&self, before: Heard, example: &mut Example) -> Option<usize> {
+        let now = self.heard;
+        if (before.num_forgotten, before.num_kept) != (now.num_forgotten, now.num_kept) {
+            return None;
+        }
+        if before.num_portions == now.num_portions {
+            return now.num_in_portion.checked_sub(before.num_in_portion);
+        }
+        // What it had of its last portion was silence, or that would have been kept.
+        example.take_back(before.num_in_portion);
+        Some(now.num_in_portion)
     }
 }
 
@@ -134,8 +174,12 @@ mod tests {
     fn memory() -> Memory<2> {
         let (mut audio, _) = examples(EXAMPLE_CHANNELS, ROOM, PORTION);
         let mut memory = Memory::new(PORTION, RATE_HZ);
-        memory.refill(|| audio.take_empty());
+        (0..2).for_each(|_| assert!(memory.put(audio.take_empty().expect("memory")).is_none()));
         memory
+    }
+
+    fn samples(example: &Example) -> Vec<f32> {
+        example.in_order().swap_remove(0)
     }
 
     fn tone(num_samples: usize) -> Vec<f32> {
@@ -145,7 +189,7 @@ mod tests {
     /// What is kept of `signal`, heard in blocks of this length.
     fn kept(memory: &mut Memory<2>, signal: &[f32], block: usize) -> Vec<f32> {
         signal.chunks(block).for_each(|block| memory.push(&[block, block]));
-        memory.take_fullest().expect("an example").in_order().swap_remove(0)
+        samples(&memory.take_fullest().expect("an example"))
     }
 
     #[test]
@@ -187,16 +231,73 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_from_the_worker_within_a_portion_loses_no_more_of_it_than_it_has_heard() {
-        let (mut audio, mut worker) = examples(EXAMPLE_CHANNELS, ROOM, PORTION);
+    fn what_comes_back_from_the_worker_in_the_silence_that_follows_goes_on_and_can_be_taken_again() {
+        let played = tone(300);
+        let expected = [&played[..], &[0.0; 32 * PORTION]].concat();
+        let expected = &expected[..expected.len().min(ROOM)];
+        for block in [1, 5, 16, 100] {
+            let mut memory = memory();
+            let silence = |memory: &mut Memory<2>, num_samples: usize| {
+                vec![0.0; num_samples].chunks(block).for_each(|block| memory.push(&[block]));
+            };
+            played.chunks(block).for_each(|block| memory.push(&[block]));
+            silence(&mut memory, 2_000);
+            for num_silent in [0, 3, 700] {
+                let example = memory.take_fullest().expect("an example");
+                let kept = samples(&example);
+                assert_eq!(kept[..expected.len() - 12], expected[..expected.len() - 12], "blocks of {block}");
+                silence(&mut memory, num_silent);
+                assert!(memory.put(example).is_none());
+                silence(&mut memory, 50);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_with_the_worker_while_something_was_played_begins_anew() {
+        let mut memory = memory();
+        memory.push(&[&tone(300)]);
+        let example = memory.take_fullest().expect("an example");
+        memory.push(&[&tone(100)]);
+        assert!(memory.put(example).is_none());
+        memory.push(&[&tone(100)]);
+        let mut filled =
+            [memory.take_fullest(), memory.take_fullest()].map(|example| example.map(|it| it.num_filled()));
+        filled.sort();
+        assert_eq!(filled, [Some(100), Some(500)]);
+    }
+
+    #[test]
+    fn of_more_memory_than_there_is_room_for_that_stays_which_has_heard_most() {
+        let (mut audio, _) = examples(EXAMPLE_CHANNELS, ROOM, PORTION);
         let mut memory = Memory::<1>::new(PORTION, RATE_HZ);
-        memory.refill(|| audio.take_empty());
-        memory.push(&[&tone(5)]);
-        audio.send(memory.take_fullest().expect("an example"));
-        let example = worker.receive().expect("the example");
-        worker.give_back(example);
-        memory.push(&[&tone(5)]);
-        memory.refill(|| audio.take_empty());
+        assert!(memory.put(audio.take_empty().expect("memory")).is_none());
+        memory.push(&[&tone(96)]);
+        let full = memory.take_fullest().expect("the example");
+        assert!(memory.put(audio.take_empty().expect("memory")).is_none());
+        let left = memory.put(full).expect("there is room for one");
+        assert_eq!(left.num_filled(), 0);
+        assert_eq!(memory.take_fullest().expect("the example").num_filled(), 96);
+        memory.forget();
+        assert_eq!(memory.put(left).map(|left| left.num_filled()), None);
+    }
+
+    #[test]
+    fn what_was_taken_before_all_was_forgotten_begins_anew() {
+        let mut memory = memory();
+        memory.push(&[&tone(96)]);
+        let example = memory.take_fullest().expect("an example");
+        memory.forget();
+        assert!(memory.put(example).is_none());
+        assert_eq!([memory.take_fullest(), memory.take_fullest()].map(|it| it.map(|it| it.num_filled())), [Some(0); 2]);
+    }
+
+    #[test]
+    fn what_begins_anew_within_a_portion_loses_no_more_of_it_than_it_has_heard() {
+        let (mut audio, _) = examples(EXAMPLE_CHANNELS, ROOM, PORTION);
+        let mut memory = Memory::<1>::new(PORTION, RATE_HZ);
+        memory.push(&[&tone(10)]);
+        assert!(memory.put(audio.take_empty().expect("memory")).is_none());
         memory.push(&[&[0.0; 6]]);
         memory.push(&[&[0.0; 40 * PORTION]]);
         assert_eq!(memory.take_fullest().expect("the example").num_filled(), 6 + 32 * PORTION);
