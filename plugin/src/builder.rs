@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use underscore_engine::{
     Catalogue, Engine, EngineConfig, EngineStatus, QueryBoards, Resources, Worker, latency, num_tries_again,
@@ -14,6 +14,9 @@ use crate::separation::{EngineKey, EngineSupply, Separation};
 
 /// Pause between two looks at the params: a click on another model is answered within it.
 const TEND_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Where no block was played for so long none is: longer than any block lasts, and than a host pauses that renders ahead.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the host said when it activated the plugin.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,6 +48,9 @@ pub struct Builder {
     needs_restart: AtomicBool,
     /// Rate, Hz (high half), and length, samples, of the last block; 0 before the first.
     played: AtomicU64,
+    made_at: Instant,
+    /// When that was, ms after `made_at`, from 1 on; 0 before the first.
+    played_at_ms: AtomicU64,
 }
 
 impl Default for Builder {
@@ -86,6 +92,8 @@ impl Builder {
             state: Mutex::default(),
             needs_restart: AtomicBool::new(false),
             played: AtomicU64::new(0),
+            made_at: Instant::now(),
+            played_at_ms: AtomicU64::new(0),
         }
     }
 
@@ -105,6 +113,7 @@ impl Builder {
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
         self.played.store(0, Ordering::Relaxed);
+        self.played_at_ms.store(0, Ordering::Relaxed);
         state.choose_worker();
         let engine = state.build(self.catalogue, &self.boards, host, key)?;
         let latency_samples = engine.latency_samples();
@@ -127,6 +136,7 @@ impl Builder {
         let mut state = self.state();
         state.active = None;
         state.status = None;
+        self.played_at_ms.store(0, Ordering::Relaxed);
     }
 
     /// Frees old engines and, where `key` is not what was built last, builds it, as soon as the engine before has taken over; or,
@@ -197,6 +207,18 @@ impl Builder {
     pub fn note_played(&self, rate_hz: f32, num_samples: usize) {
         let num_samples = u32::try_from(num_samples).unwrap_or(u32::MAX);
         self.played.store(u64::from(rate_hz as u32) << 32 | u64::from(num_samples), Ordering::Relaxed);
+        self.played_at_ms.store(self.now_ms() + 1, Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.made_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether blocks are played just now. A host may leave that without a word, though the plugin is active (REAPER, while an effect is bypassed).
+    #[must_use]
+    pub fn plays(&self) -> bool {
+        let played_at_ms = self.played_at_ms.load(Ordering::Relaxed);
+        played_at_ms != 0 && u128::from(self.now_ms().saturating_sub(played_at_ms)) < LONGEST_PAUSE.as_millis()
     }
 
     /// What whoever has started the stand-alone program must know whose audio server has another rate or longer blocks than the program was

@@ -16,12 +16,23 @@ pub const NUM_INPUT_BUSES: usize = 2;
 /// Audio buses of one direction, the main one included.
 pub const NUM_OUTPUT_BUSES: usize = 1 + AUX_OUTPUT_NAMES.len();
 
-const fn layout(name: &'static str, main: NonZeroU32) -> AudioIOLayout {
+/// Auxiliary ports of one direction, all of them stereo or all of them mono.
+const STEREO_INPUTS: &[NonZeroU32] = &[STEREO; NUM_INPUT_BUSES - 1];
+const STEREO_OUTPUTS: &[NonZeroU32] = &[STEREO; NUM_OUTPUT_BUSES - 1];
+const MONO_INPUTS: &[NonZeroU32] = &[MONO; NUM_INPUT_BUSES - 1];
+const MONO_OUTPUTS: &[NonZeroU32] = &[MONO; NUM_OUTPUT_BUSES - 1];
+
+const fn layout(
+    name: &'static str,
+    main: NonZeroU32,
+    aux_input_ports: &'static [NonZeroU32],
+    aux_output_ports: &'static [NonZeroU32],
+) -> AudioIOLayout {
     AudioIOLayout {
         main_input_channels: Some(main),
         main_output_channels: Some(main),
-        aux_input_ports: &[STEREO],
-        aux_output_ports: &[STEREO; AUX_OUTPUT_NAMES.len()],
+        aux_input_ports,
+        aux_output_ports,
         names: PortNames {
             layout: Some(name),
             // Both unset: the framework shows the main input's name for the main output too.
@@ -33,8 +44,13 @@ const fn layout(name: &'static str, main: NonZeroU32) -> AudioIOLayout {
     }
 }
 
-/// The layouts a host may choose from. The auxiliary ports are the same in both, as VST3 demands.
-pub const LAYOUTS: &[AudioIOLayout] = &[layout("Stereo", STEREO), layout("Mono", MONO)];
+/// The layouts a host may choose from, by their place: CLAP sessions rely on it. VST3 hosts are given those of which all buses have as many channels
+/// as the main one, the first and the last: the framework's wrapper matches no others there.
+pub const LAYOUTS: &[AudioIOLayout] = &[
+    layout("Stereo", STEREO, STEREO_INPUTS, STEREO_OUTPUTS),
+    layout("Mono", MONO, STEREO_INPUTS, STEREO_OUTPUTS),
+    layout("Mono with mono stems", MONO, MONO_INPUTS, MONO_OUTPUTS),
+];
 
 /// Writes samples `done..` of the auxiliary outputs: the stems, before any gain, so that they sum to the delayed input; a mono
 /// stem on both channels. Stems of a model that is asked go to the last two, others to theirs, and from one to the other while
@@ -62,13 +78,13 @@ mod tests {
     use crate::block::StemMemory;
 
     #[test]
-    fn the_ports_are_the_permanent_ones_in_both_layouts() {
-        assert_eq!(LAYOUTS.len(), 2);
-        for (layout, channels) in LAYOUTS.iter().zip([2, 1]) {
-            assert_eq!(layout.main_input_channels.map(NonZeroU32::get), Some(channels));
-            assert_eq!(layout.main_output_channels.map(NonZeroU32::get), Some(channels));
-            assert_eq!(layout.aux_input_ports, [STEREO]);
-            assert_eq!(layout.aux_output_ports, [STEREO; 4]);
+    fn the_ports_are_the_permanent_ones_in_all_layouts() {
+        assert_eq!(LAYOUTS.len(), 3);
+        for (layout, (main, aux)) in LAYOUTS.iter().zip([(STEREO, STEREO), (MONO, STEREO), (MONO, MONO)]) {
+            assert_eq!(layout.main_input_channels, Some(main));
+            assert_eq!(layout.main_output_channels, Some(main));
+            assert_eq!(layout.aux_input_ports, [aux]);
+            assert_eq!(layout.aux_output_ports, [aux; 4]);
             assert_eq!(layout.aux_input_name(0).as_deref(), Some("Sidechain"));
             let names: Vec<_> = (0..4).filter_map(|port_idx| layout.aux_output_name(port_idx)).collect();
             assert_eq!(names, ["Music", "Dialogue", "Target", "Residual"]);

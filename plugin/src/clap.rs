@@ -1,9 +1,10 @@
 //! The CLAP side of the binary: the factory and the module's entry point.
 //!
 //! They stand in for the framework's export macro, which gives no way to reach an instance between its making and the host. That is needed because of
-//! what its wrapper does with blocks that are not as they should be, see [`block_guard`].
+//! what its wrapper does with blocks that are not as they should be, and with a latency that changes, see [`block_guard`].
 
 mod block_guard;
+mod latency_told;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Arc, OnceLock};
@@ -13,9 +14,11 @@ use nice_plug::wrapper::clap::{
     clap_plugin_entry, clap_plugin_factory,
 };
 
+pub use latency_told::LatencyTold;
+
 use crate::Underscore;
 use crate::render_told::RenderTold;
-use block_guard::BlockGuard;
+use block_guard::{BlockGuard, Told};
 
 /// Of the one plugin there is.
 fn descriptor() -> &'static PluginDescriptor {
@@ -49,11 +52,11 @@ unsafe extern "C" fn create_plugin(
     if plugin_id.is_null() || unsafe { CStr::from_ptr(plugin_id) } != descriptor().clap_id() {
         return std::ptr::null();
     }
-    let render_told = RenderTold::offer();
+    let told = Told { render: RenderTold::offer(), latency: LatencyTold::offer() };
     // SAFETY: the host gives itself. The reference that the wrapper takes back when it is destroyed is this one.
     unsafe {
         let plugin = (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr();
-        BlockGuard::install(plugin, render_told)
+        BlockGuard::install(plugin, host, told)
     }
 }
 

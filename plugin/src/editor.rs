@@ -18,6 +18,7 @@ mod gesture;
 mod hand;
 mod held;
 mod kept_state;
+mod keyboard;
 mod levels;
 mod query_map;
 mod question_panel;
@@ -31,6 +32,7 @@ mod theme;
 mod toggle;
 mod value_field;
 mod window_end;
+mod written_through;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,10 +55,12 @@ use crate::params::UnderscoreParams;
 use example_file::ExampleFile;
 use held::Held;
 use kept_state::KeptState;
+use keyboard::Keyboard;
 use levels::Levels;
 pub use scaled::ScaledEditor;
 use session_watch::SessionWatch;
 use status_panel::LateCount;
+use written_through::written_through;
 
 /// Size of the window, points.
 const SIZE: LogicalSize<f32> = LogicalSize::new(620.0, 550.0);
@@ -110,6 +114,7 @@ pub(crate) fn create(
         session_watch: SessionWatch::default(),
         kept_state: Arc::default(),
         held: Held::default(),
+        keyboard: None,
     };
     let editor = create_egui_editor(state, RepaintNotifier::new(), settings, app)?;
     Some(ScaledEditor::new(editor, SIZE))
@@ -139,15 +144,21 @@ pub struct EditorApp {
     session_watch: SessionWatch,
     kept_state: Arc<Mutex<KeptState>>,
     held: Held,
+    /// In a host.
+    keyboard: Option<Keyboard>,
 }
 
 impl NiceEguiApp for EditorApp {
     fn build(&mut self, context: egui::Context, gui: GuiContext, _frame: &mut Frame) -> Result<(), HandlerError> {
         theme::apply(&context);
-        if gui.plugin_api() != PluginApi::Standalone {
+        let is_in_host = gui.plugin_api() != PluginApi::Standalone;
+        self.keyboard = is_in_host.then(Keyboard::default);
+        if is_in_host {
             // Ctrl+Q is the host's: it would close the window in its frame, which the framework does not tell the host of.
             context.options_mut(|options| options.quit_shortcuts.clear());
         }
+        let builder = self.builder.clone();
+        let gui = written_through(gui, move || builder.plays());
         let (kept_state, params) = (Arc::new(Mutex::new(KeptState::load(&gui))), self.params.clone());
         // What a newer version saved is more than this one knows.
         kept_state::keep_at_end(&kept_state, &context, gui.clone(), move || params.state_version.notice().is_some());
@@ -175,6 +186,9 @@ impl NiceEguiApp for EditorApp {
             }
             self.draw(ui, &gui.param_setter(), frame.baseview_window());
             held::end_unseen(ui.ctx(), &gui.param_setter());
+        }
+        if let Some(keyboard) = &mut self.keyboard {
+            keyboard.share(ui.ctx(), frame.baseview_window());
         }
         ui.ctx().request_repaint_after(FRAME_INTERVAL);
     }

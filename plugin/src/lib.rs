@@ -42,6 +42,7 @@ use underscore_engine::{QueryBoard, RenderMode, Settings, Source, StatusSnapshot
 
 use block::MAX_CHANNELS;
 use builder::{Builder, HostConfig, Tender, wanted};
+use clap::LatencyTold;
 use editor::ScaledEditor;
 use meters::Meters;
 use mixer::Mixer;
@@ -65,6 +66,8 @@ pub struct Underscore {
     /// What stands between a VST3 host and the framework for this instance.
     bus_guard: Option<vst3::BusGuardOwner>,
     render_told: Arc<RenderTold>,
+    /// Of a CLAP: there the framework is not told.
+    latency_told: Option<Arc<LatencyTold>>,
 }
 
 /// What an activation sizes for its largest block.
@@ -77,6 +80,8 @@ struct Active {
     max_block_samples: usize,
     /// What the host said when it activated the plugin, for where it says nothing besides; see [`RenderTold`].
     render: RenderMode,
+    /// Of the last block.
+    last_render: RenderMode,
     switches: Switches,
 }
 
@@ -91,6 +96,7 @@ impl Default for Underscore {
             active: None,
             bus_guard: vst3::BusGuardOwner::take_offered(),
             render_told: RenderTold::take_offered(),
+            latency_told: LatencyTold::take_offered(),
         }
     }
 }
@@ -111,8 +117,6 @@ impl Plugin for Underscore {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
     const AUDIO_IO_LAYOUTS: &'static [AudioIOLayout] = buses::LAYOUTS;
-    /// Nothing is sent yet. Declared all the same, as the spare buses are: sessions rely on what ports there are.
-    const MIDI_OUTPUT: MidiConfig = MidiConfig::Basic;
     /// Blocks are split where a param changes, so that a bounce does not depend on the block size.
     const SAMPLE_ACCURATE_AUTOMATION: bool = true;
     const HARD_REALTIME_ONLY: bool = false;
@@ -161,7 +165,11 @@ impl Plugin for Underscore {
         // The old engine first: two at a time would be of no use here.
         self.active = None;
         let Some(separation) = self.builder.activate(host, wanted(&self.params)) else { return false };
-        context.set_latency_samples(u32::try_from(separation.latency_samples()).unwrap_or(u32::MAX));
+        let latency_samples = u32::try_from(separation.latency_samples()).unwrap_or(u32::MAX);
+        match &self.latency_told {
+            Some(told) => told.set(latency_samples),
+            None => context.set_latency_samples(latency_samples),
+        }
         self.active = Some(Active {
             _tender: Tender::start(self.builder.clone(), self.params.clone()),
             separation,
@@ -169,17 +177,18 @@ impl Plugin for Underscore {
             num_channels,
             max_block_samples: host.max_block_samples,
             render: render_mode(buffer_config.process_mode),
+            last_render: RenderMode::RealTime,
             switches: Switches::of(&self.params.question),
         });
         if let Some(guard) = &self.bus_guard {
-            guard.note_activation();
+            guard.note_activation(num_channels);
         }
         true
     }
 
     fn deactivate(&mut self) {
         if let Some(guard) = &self.bus_guard {
-            guard.settle();
+            guard.note_deactivation();
         }
         self.active = None;
         self.builder.deactivate();
@@ -187,11 +196,10 @@ impl Plugin for Underscore {
 
     fn reset(&mut self) {
         if let Some(active) = &mut self.active {
-            let render = self.render_told.get().map_or(active.render, render_mode);
             diagnostics::watch_allocations(|| {
                 active.separation.reset();
-                if render == RenderMode::Offline {
-                    // A bounce is the same whatever was played before it.
+                if active.last_render == RenderMode::Offline {
+                    // Another bounce, perhaps.
                     active.separation.forget_heard();
                 }
                 active.mixer.reset();
@@ -242,6 +250,10 @@ impl Active {
         buffer: &mut Buffer,
         aux: &mut AuxiliaryBuffers,
     ) {
+        if std::mem::replace(&mut self.last_render, render) != render && render == RenderMode::Offline {
+            // A bounce is the same whatever was played before it. Some hosts tell of it with its first block, after the reset.
+            self.separation.forget_heard();
+        }
         let num_samples = buffer.samples();
         let main = buffer.as_slice();
         let num_channels = main.len().min(self.num_channels);
@@ -253,13 +265,6 @@ impl Active {
             self.separation.follow(is_following);
             let longest = if is_following { self.separation.num_samples_to_follow() } else { None };
             let end = num_samples.min(done + longest.unwrap_or(usize::MAX).min(self.max_block_samples));
-            if let Some(sidechain) = aux.inputs.first_mut() {
-                let mut channels = sidechain.as_slice_immutable().iter();
-                let block = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|_| {
-                    channels.next().and_then(|channel| channel.get(done..end)).unwrap_or_default()
-                });
-                self.separation.listen(&block);
-            }
             let settings = Settings {
                 strength: params.strength.value(),
                 stereo_link: params.stereo_link.value(),
@@ -289,6 +294,17 @@ impl Active {
                 meters.add(&stems, self.mixer.gains(), self.mixer.ducking(), part);
             }
             buses::write_stems(&stems, done, aux.outputs);
+            // After all that may be taken of what was heard before: in a bounce the memory that was taken is back by now, and hears on from the very
+            // sample.
+            if let Some(sidechain) = aux.inputs.first_mut() {
+                // A mono one is heard on both channels.
+                let channels = sidechain.as_slice_immutable();
+                let block = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|channel_idx| {
+                    let channel = channels.get(channel_idx).or(channels.last());
+                    channel.and_then(|channel| channel.get(done..end)).unwrap_or_default()
+                });
+                self.separation.listen(&block);
+            }
             done = end;
         }
     }

@@ -37,6 +37,20 @@ impl Bus {
 const NUM_INPUT_CHANNELS: usize = NUM_INPUT_BUSES * MAX_CHANNELS;
 const NUM_OUTPUT_CHANNELS: usize = NUM_OUTPUT_BUSES * MAX_CHANNELS;
 
+/// Channels of the buses that are declared, at most [`MAX_CHANNELS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Widths {
+    pub main: usize,
+    /// Of all others.
+    pub aux: usize,
+}
+
+impl Widths {
+    fn at(self, place: usize) -> usize {
+        if place == 0 { self.main } else { self.aux }
+    }
+}
+
 /// What a block of the host's is to be processed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
@@ -117,40 +131,40 @@ impl SpareBuses {
         }
     }
 
-    /// A full set of the buses that are declared: those of the host where it has them, else silence and memory. Main buses have `num_main_channels`,
-    /// at most [`MAX_CHANNELS`], all others as many as that; what a host has beyond is left alone. No output shares memory with another, nor with
-    /// an input, unless it is the main bus' own channel in its place. Real-time safe.
+    /// A full set of the buses that are declared, of these widths: those of the host where it has them, else silence and memory; what a host has
+    /// beyond is left alone. No output shares memory with another, nor with an input, unless it is the main bus' own channel in its place. Real-time
+    /// safe.
     ///
     /// # Safety
     /// Of each bus there are as many channels as it says, or none at all, and in each `num_samples`.
     pub unsafe fn complete(
         &mut self,
-        (num_main_channels, num_samples): (usize, usize),
+        widths: Widths,
+        num_samples: usize,
         input: impl Fn(usize) -> Option<Bus>,
         output: impl Fn(usize) -> Option<Bus>,
     ) -> Fit {
         // SAFETY: by the caller's word.
         let has = |bus: Option<Bus>, num_channels: usize| bus.is_some_and(|bus| unsafe { bus.is_usable(num_channels) });
-        if !has(output(0), num_main_channels) {
+        if !has(output(0), widths.main) {
             return Fit::NoMain;
         }
         if num_samples > self.max_samples {
-            let has_all = (0..NUM_INPUT_BUSES).map(&input).chain((0..NUM_OUTPUT_BUSES).map(&output)).enumerate().all(
-                |(idx, bus)| {
-                    let is_main = idx == 0 || idx == NUM_INPUT_BUSES;
-                    has(bus, if is_main { num_main_channels } else { MAX_CHANNELS })
-                },
-            );
+            // With no channel beyond, for which the wrapper would have no place.
+            let is_declared = |place: usize, bus: Option<Bus>| {
+                has(bus, widths.at(place)) && bus.is_some_and(|bus| bus.num_channels == widths.at(place))
+            };
+            let has_all = (0..NUM_INPUT_BUSES).all(|place| is_declared(place, input(place)))
+                && (0..NUM_OUTPUT_BUSES).all(|place| is_declared(place, output(place)));
             return if has_all { Fit::AsItIs } else { Fit::TooLong };
         }
-        let declared = |place: usize| if place == 0 { num_main_channels } else { MAX_CHANNELS };
         let mut inputs = std::array::from_fn(|place| {
-            let num_channels = declared(place);
+            let num_channels = widths.at(place);
             // SAFETY: by the caller's word.
             let has = |bus: &Bus, num_channels: usize| unsafe { bus.is_usable(num_channels) };
             match input(place) {
                 Some(bus) if has(&bus, num_channels) => Bus { num_channels, ..bus },
-                // The wrapper's layouts have stereo sidechains only, and hosts send mono all the same.
+                // Hosts send mono to a stereo sidechain.
                 Some(bus) if has(&bus, 1) => {
                     // SAFETY: usable, so there is a pointer to its first channel.
                     self.own_inputs[place] = [unsafe { *bus.channels }; MAX_CHANNELS];
@@ -161,7 +175,7 @@ impl SpareBuses {
             }
         });
         let mut outputs = std::array::from_fn(|place| {
-            let num_channels = declared(place);
+            let num_channels = widths.at(place);
             match output(place) {
                 // SAFETY: by the caller's word.
                 Some(bus) if unsafe { bus.is_usable(num_channels) } => Bus { num_channels, ..bus },
@@ -245,6 +259,7 @@ mod tests {
     use super::*;
 
     const LEN: usize = 4;
+    const STEREO: Widths = Widths { main: 2, aux: 2 };
 
     /// The first sample of each channel.
     fn heard<const N: usize>(buses: [Bus; N]) -> [Vec<f32>; N] {
@@ -280,7 +295,7 @@ mod tests {
             // SAFETY: all of these live, and have as many channels as they say.
             heard(
                 full(unsafe {
-                    spare.complete((2, LEN), |place| [main, side][place], |place| (place == 0).then_some(out))
+                    spare.complete(STEREO, LEN, |place| [main, side][place], |place| (place == 0).then_some(out))
                 })
                 .0,
             )
@@ -303,7 +318,7 @@ mod tests {
         // SAFETY: it lives, and has as many channels as it says.
         let mut fit = |num_samples: usize, has_all: bool, has_main: bool| unsafe {
             let output = |place: usize| (if place == 0 { has_main } else { has_all }).then_some(its);
-            spare.complete((2, num_samples), |_| Some(its), output)
+            spare.complete(STEREO, num_samples, |_| Some(its), output)
         };
         assert_eq!(fit(LEN, true, true), Fit::AsItIs);
         assert_eq!(fit(LEN, false, true), Fit::TooLong);
@@ -318,12 +333,15 @@ mod tests {
         let six = bus(&mut many);
         let mut spare = SpareBuses::new();
         spare.resize(LEN);
-        for num_main_channels in [1, 2] {
+        for (main, aux) in [(1, 1), (1, 2), (2, 2)] {
             // SAFETY: it lives, and has as many channels as it says.
-            let (inputs, outputs) =
-                full(unsafe { spare.complete((num_main_channels, LEN), |_| Some(six), |_| Some(six)) });
-            assert_eq!(inputs.map(|bus| bus.num_channels), [num_main_channels, 2]);
-            assert_eq!(outputs.map(|bus| bus.num_channels), [num_main_channels, 2, 2, 2, 2]);
+            let mut fit = |num_samples| unsafe {
+                spare.complete(Widths { main, aux }, num_samples, |_| Some(six), |_| Some(six))
+            };
+            let (inputs, outputs) = full(fit(LEN));
+            assert_eq!(inputs.map(|bus| bus.num_channels), [main, aux]);
+            assert_eq!(outputs.map(|bus| bus.num_channels), [main, aux, aux, aux, aux]);
+            assert_eq!(fit(LEN + 1), Fit::TooLong, "there is no place for its own");
         }
     }
 
@@ -354,7 +372,7 @@ mod tests {
         spare.resize(LEN);
         // SAFETY: it lives, and has as many channels as it says.
         let (_, outputs) =
-            full(unsafe { spare.complete((2, LEN), |_| None, |place| (place % 2 == 0).then(|| buses[place / 2])) });
+            full(unsafe { spare.complete(STEREO, LEN, |_| None, |place| (place % 2 == 0).then(|| buses[place / 2])) });
         assert_eq!([outputs[0], outputs[2], outputs[4]], buses);
         assert!(share_nothing(&pointers(&outputs)));
     }
@@ -371,7 +389,8 @@ mod tests {
         // SAFETY: all of it lives, and has as many channels as it says.
         let (inputs, outputs) = unsafe {
             full(spare.complete(
-                (2, LEN),
+                STEREO,
+                LEN,
                 |place| (place == 0).then_some(input),
                 |place| Some(if place == 1 { stem } else { nowhere }),
             ))
@@ -393,7 +412,8 @@ mod tests {
             // SAFETY: all of it lives, and has as many channels as it says.
             unsafe {
                 let (inputs, outputs) = full(spare.complete(
-                    (2, LEN),
+                    STEREO,
+                    LEN,
                     |place| Some([main, side][place]),
                     |place| (place == 0).then_some(out),
                 ));

@@ -4,15 +4,19 @@
 //! That is needed because of what its wrapper does with inactive buses, see [`bus_guard`], and, on Linux, while a window opens, see
 //! `window_guard`.
 
+#[cfg(target_os = "linux")]
+mod backlog;
 mod bus_guard;
 #[cfg(test)]
 mod double;
+#[cfg(target_os = "linux")]
+mod run_loop;
 #[cfg(target_os = "linux")]
 mod window_guard;
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nice_plug::wrapper::vst3::vst3::Steinberg::{
     FIDString, FUnknown, IPluginFactory, IPluginFactory2, IPluginFactory2Trait, IPluginFactory3, IPluginFactory3Trait,
@@ -27,20 +31,36 @@ pub use bus_guard::BusGuardOwner;
 use crate::Underscore;
 use bus_guard::BusGuard;
 
-/// A task of the framework's background thread that does nothing but say that its turn has come.
-#[derive(Debug, Default, Clone)]
-pub struct Marker(Arc<AtomicBool>);
+/// A task of the framework's that does nothing but say that its turn has come. Of those that are numbered the later ones say it for the earlier
+/// ones, too: what is posted first is worked off first.
+#[derive(Debug, Clone)]
+pub struct Marker {
+    number: u64,
+    newest_passed: Arc<AtomicU64>,
+}
+
+impl Default for Marker {
+    fn default() -> Self {
+        Self { number: 1, newest_passed: Arc::default() }
+    }
+}
 
 impl Marker {
+    /// Another one of the same row. Allocates nothing.
+    #[must_use]
+    pub fn numbered(&self, number: u64) -> Self {
+        Self { number, newest_passed: self.newest_passed.clone() }
+    }
+
     /// Its turn has come.
     pub fn pass(&self) {
-        self.0.store(true, Ordering::Release);
+        self.newest_passed.fetch_max(self.number, Ordering::Release);
     }
 
     /// Whether it has.
     #[must_use]
     pub fn has_passed(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.newest_passed.load(Ordering::Acquire) >= self.number
     }
 }
 

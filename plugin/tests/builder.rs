@@ -208,3 +208,17 @@ fn what_was_chosen_while_the_host_ran_nothing_is_heard_from_the_first_block_afte
     separation.reset();
     assert_ne!(separation.latency_samples(), of_a);
 }
+
+#[test]
+fn blocks_are_played_until_none_has_come_for_half_a_second_or_the_plugin_is_not_active() {
+    let (builder, _separation) = active();
+    assert!(!builder.plays());
+    builder.note_played(48_000.0, 512);
+    assert!(builder.plays());
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert!(!builder.plays());
+    builder.note_played(48_000.0, 512);
+    assert!(builder.plays());
+    builder.deactivate();
+    assert!(!builder.plays());
+}

@@ -96,8 +96,9 @@ impl Bundle {
             .map_err(|e| HostError::refused("host info", e))?;
         let id = CString::new(chosen).map_err(|e| HostError::refused("create", e))?;
         let start = Instant::now();
-        let plugin = PluginInstance::<Host>::new(|()| Shared::new(), |_| MainThread, &self.entry, &id, &host)
-            .map_err(|e| HostError::refused("create", e))?;
+        let plugin =
+            PluginInstance::<Host>::new(|()| Shared::new(), |_| MainThread::default(), &self.entry, &id, &host)
+                .map_err(|e| HostError::refused("create", e))?;
         let created_in = start.elapsed();
         Ok(Instance::new(plugin, created_in, Arc::clone(&self.library)))
     }

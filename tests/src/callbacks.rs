@@ -13,7 +13,7 @@ use clack_extensions::tail::{HostTail, HostTailImpl};
 use clack_extensions::thread_check::{HostThreadCheck, HostThreadCheckImpl};
 use clack_host::prelude::*;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ThreadId;
 
 thread_local! {
@@ -41,6 +41,7 @@ impl Drop for AudioThreadMark {
 pub(crate) struct Shared {
     main_thread: ThreadId,
     restart: AtomicBool,
+    num_restarts: AtomicUsize,
     callback: AtomicBool,
 }
 
@@ -49,6 +50,7 @@ impl Shared {
         Self {
             main_thread: std::thread::current().id(),
             restart: AtomicBool::new(false),
+            num_restarts: AtomicUsize::new(0),
             callback: AtomicBool::new(false),
         }
     }
@@ -62,10 +64,16 @@ impl Shared {
     pub(crate) fn take_restart(&self) -> bool {
         self.restart.swap(false, Ordering::AcqRel)
     }
+
+    /// How often it asked so, ever.
+    pub(crate) fn num_restarts(&self) -> usize {
+        self.num_restarts.load(Ordering::Acquire)
+    }
 }
 
 impl SharedHandler<'_> for Shared {
     fn request_restart(&self) {
+        self.num_restarts.fetch_add(1, Ordering::AcqRel);
         self.restart.store(true, Ordering::Release);
     }
     // Every block is processed here, and params are flushed where a test does so.
@@ -96,14 +104,31 @@ impl HostThreadCheckImpl for Shared {
 }
 
 /// Callbacks on the main thread.
-#[derive(Debug)]
-pub(crate) struct MainThread;
+#[derive(Debug, Default)]
+pub(crate) struct MainThread {
+    is_activating: Cell<bool>,
+    num_latency_changes: Cell<usize>,
+}
+
+impl MainThread {
+    /// An activation begins, or is over.
+    pub(crate) fn set_activating(&self, is_activating: bool) {
+        self.is_activating.set(is_activating);
+    }
+
+    /// How often the plugin told of another latency within an activation, where alone there may be one.
+    pub(crate) fn num_latency_changes(&self) -> usize {
+        self.num_latency_changes.get()
+    }
+}
 
 impl MainThreadHandler<'_> for MainThread {}
 
 impl HostLatencyImpl for MainThread {
     // Read again whenever it is asked for.
-    fn changed(&self) {}
+    fn changed(&self) {
+        self.num_latency_changes.update(|num| num + usize::from(self.is_activating.get()));
+    }
 }
 
 impl HostStateImpl for MainThread {

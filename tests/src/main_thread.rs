@@ -3,7 +3,7 @@
 pub(crate) mod params;
 pub(crate) mod ports;
 
-use crate::callbacks::{AudioThread, Host};
+use crate::callbacks::{AudioThread, Host, MainThread, Shared};
 use crate::{HostError, Ports, Processor};
 use clack_extensions::latency::PluginLatency;
 use clack_extensions::render::{PluginRender, RenderMode};
@@ -25,6 +25,15 @@ pub struct Config {
     pub num_channels: usize,
     /// Whether the host says that it renders offline.
     pub offline: bool,
+}
+
+/// What a plugin has asked of its host, or told it, since it was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// To be deactivated and activated again.
+    pub num_restarts: usize,
+    /// To read another latency, within an activation.
+    pub num_latency_changes: usize,
 }
 
 /// A plugin instance. Not `Send`: CLAP's main thread is the one that created it.
@@ -89,13 +98,13 @@ impl Instance {
     pub fn activate(&mut self) -> Result<Processor, HostError> {
         let config = self.config.ok_or(HostError::NotConfigured)?;
         let max_frames_count = config.max_block_samples as u32;
-        let stopped = self
-            .plugin
-            .activate(
-                |_, _| AudioThread,
-                PluginAudioConfiguration { sample_rate: config.rate_hz, min_frames_count: 1, max_frames_count },
-            )
-            .map_err(|e| HostError::refused("activate", e))?;
+        self.plugin.access_handler(|handler| handler.set_activating(true));
+        let stopped = self.plugin.activate(
+            |_, _| AudioThread,
+            PluginAudioConfiguration { sample_rate: config.rate_hz, min_frames_count: 1, max_frames_count },
+        );
+        self.plugin.access_handler(|handler| handler.set_activating(false));
+        let stopped = stopped.map_err(|e| HostError::refused("activate", e))?;
         self.pump();
         Ok(Processor::new(stopped.into(), &self.ports, config.max_block_samples))
     }
@@ -115,10 +124,19 @@ impl Instance {
 
     /// Serves the plugin's request for a call on the main thread, where it made one. Whether it asked to be activated anew since the last look.
     pub fn pump(&mut self) -> bool {
-        while self.plugin.access_shared_handler(crate::callbacks::Shared::take_callback) {
+        while self.plugin.access_shared_handler(Shared::take_callback) {
             self.plugin.call_on_main_thread_callback();
         }
-        self.plugin.access_shared_handler(crate::callbacks::Shared::take_restart)
+        self.plugin.access_shared_handler(Shared::take_restart)
+    }
+
+    /// All that the plugin has asked so far.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        Asked {
+            num_restarts: self.plugin.access_shared_handler(Shared::num_restarts),
+            num_latency_changes: self.plugin.access_handler(MainThread::num_latency_changes),
+        }
     }
 
     /// The plugin's state, as a session would keep it.

@@ -91,7 +91,11 @@ pub struct Outcome {
     pub created_ms: f64,
     /// Files of libtorch mapped after creation, before activation.
     pub libtorch_at_scan: Vec<String>,
-    /// The same after rendering.
+    /// Files of a graphics driver mapped then.
+    pub driver_at_scan: Vec<String>,
+    /// Names of the threads that were started until then, where the system tells.
+    pub threads_at_scan: Option<Vec<String>>,
+    /// Files of libtorch mapped after rendering.
     pub libtorch_in_use: Vec<String>,
     /// Reported latency.
     pub latency_samples: usize,

@@ -3,7 +3,11 @@
 mod common;
 
 use common::{BLOCKS_SAMPLES, EXACT_DB, RATES_HZ, for_offline_work, offline_stereo, open, separators};
-use host_tests::{Bundle, Rendering, Stem, delay_samples, render, residual_db, signals::impulse, signals::programme};
+use host_tests::{
+    Asked, Bundle, Config, Instance, Processor, Rendering, Stem, delay_samples, render, residual_db, signals::impulse,
+    signals::programme,
+};
+use std::time::{Duration, Instant};
 
 /// Where the impulse is put; not a multiple of any block or hop.
 const AT_SAMPLES: usize = 101;
@@ -131,4 +135,44 @@ fn the_latency_does_not_depend_on_params_that_may_change_while_playing() {
     {
         assert_eq!(latency_samples(param, text), reported, "{param} = {text}");
     }
+}
+
+#[test]
+fn an_instance_is_activated_once_and_once_more_for_a_model_of_another_latency() {
+    let bundle = open();
+    let mut instance = bundle.create(None).unwrap();
+    instance.configure(Config { rate_hz: 48_000.0, max_block_samples: 256, num_channels: 2, offline: false }).unwrap();
+    assert_eq!(instance.latency_samples(), 0, "asked before there is one");
+    let asked = |num_restarts: usize, num_latency_changes: usize| Asked { num_restarts, num_latency_changes };
+
+    let mut processor = instance.activate().unwrap();
+    let first = instance.latency_samples();
+    assert!(first > 0);
+    processor.start().unwrap();
+    let mut changes = vec![instance.change("model", "identity").unwrap()];
+    let mut play = |instance: &mut Instance, processor: &mut Processor| {
+        // Longer than the plugin takes to see what is wanted.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) {
+            processor.process(256, &std::mem::take(&mut changes)).unwrap();
+            instance.pump();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    assert_eq!(instance.asked(), asked(0, 1), "the first activation");
+    play(&mut instance, &mut processor);
+    assert_eq!(instance.asked(), asked(1, 1), "another model was chosen");
+
+    processor.stop().unwrap();
+    instance.deactivate(processor);
+    let mut processor = instance.activate().unwrap();
+    assert_ne!(instance.latency_samples(), first);
+    processor.start().unwrap();
+    play(&mut instance, &mut processor);
+    assert_eq!(instance.asked(), asked(1, 2), "the activation that brings it");
+    processor.stop().unwrap();
+    instance.deactivate(processor);
+    let processor = instance.activate().unwrap();
+    assert_eq!(instance.asked(), asked(1, 2), "an activation that changes nothing");
+    instance.deactivate(processor);
 }

@@ -64,6 +64,18 @@ def main() -> int:
         check(f"a bounce in blocks of {buffer_size} has the same bits as in blocks of {BUFFER_SIZES[0]}", same)
     plugin.dialogue_mute = False
 
+    # Another instance: a host asks for the channels that it has before it plays.
+    on_mono = pedalboard.load_plugin(sys.argv[1])
+    for mono in (mixture[:1], mixture[1:]):
+        error_db = peak_db(on_mono(mono, rate_hz) - mono)
+        check(f"on a mono track faders at 0 dB give the delayed input to {error_db:.1f} dBFS", error_db < -120)
+    on_mono.dialogue_mute = True
+    before_db, after_db = sdr_db(music[:1], mixture[:1]), sdr_db(music[:1], on_mono(mixture[:1], rate_hz))
+    check(f"on a mono track: music SDR {before_db:.2f} dB in, {after_db:.2f} dB out", after_db - before_db > 3)
+    on_mono.dialogue_mute = False
+    error_db = peak_db(on_mono(mixture, rate_hz) - mixture)
+    check(f"on a stereo track after that the delayed input to {error_db:.1f} dBFS", error_db < -120)
+
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed in {time.monotonic() - began:.1f} s")
     return 0 if all(results) else 1
 

@@ -48,7 +48,7 @@ pub struct ModelSpec {
 #[cfg(test)]
 impl ModelSpec {
     /// The newest one of a family that ships, such as `music`.
-    pub fn shipped(family: &str) -> &'static Self {
+    pub(crate) fn shipped(family: &str) -> &'static Self {
         let number_of = |spec: &Self| spec.id.strip_prefix(family)?.strip_prefix('-')?.parse::<u32>().ok();
         let of_family = Catalogue::shipped().models().iter().filter(|spec| number_of(spec).is_some());
         of_family.max_by_key(|spec| number_of(spec)).unwrap_or_else(|| panic!("no model of the family '{family}'"))

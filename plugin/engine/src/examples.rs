@@ -29,6 +29,7 @@ pub const NUM_OF_TARGET: usize = 1;
 const NUM_EXAMPLES: usize = NUM_OF_SIDECHAIN + NUM_OF_TARGET + 1;
 
 /// How far the memory that an example was taken out of had heard by then.
+#[allow(clippy::struct_field_names, reason = "all of them are counts")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
     /// How often it had forgotten all.

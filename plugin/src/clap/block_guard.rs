@@ -7,8 +7,12 @@
 //! A host may say at any time how it renders. The wrapper asks it for another activation then, which it may put off: the bounce would be live, or what
 //! plays after it would wait for every mask. So what it says is kept for the blocks that come: see [`RenderTold`].
 //!
+//! A latency may change within an activation alone, where the host is to hear of it. The wrapper tells of it when that is over, and asks for another
+//! activation to do so: each instance would be activated twice, and each change of model would be, too. So the latency is kept here, and told in time:
+//! see [`LatencyTold`].
+//!
 //! The host calls through a table of functions that an instance begins with, and gives the table's own address to each: the host is given a copy in
-//! which four are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
+//! which some are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
@@ -18,16 +22,18 @@ use std::sync::Arc;
 use clap_sys::audio_buffer::clap_audio_buffer;
 use clap_sys::events::{CLAP_EVENT_TRANSPORT, clap_event_header, clap_event_transport, clap_input_events};
 use clap_sys::ext::audio_ports::{CLAP_EXT_AUDIO_PORTS, clap_audio_port_info, clap_plugin_audio_ports};
+use clap_sys::ext::latency::{CLAP_EXT_LATENCY, clap_host_latency, clap_plugin_latency};
 use clap_sys::ext::render::{CLAP_EXT_RENDER, CLAP_RENDER_OFFLINE, clap_plugin_render, clap_plugin_render_mode};
 use clap_sys::process::{CLAP_PROCESS_ERROR, clap_process, clap_process_status};
 use nice_plug::prelude::ProcessMode;
-use nice_plug::wrapper::clap::clap_plugin;
+use nice_plug::wrapper::clap::{clap_host, clap_plugin};
 
+use super::LatencyTold;
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::claimed::Claimed;
 use crate::render_told::RenderTold;
-use crate::spare_buses::{Bus, Fit, SpareBuses};
+use crate::spare_buses::{Bus, Fit, SpareBuses, Widths};
 
 /// Bytes of the largest event of the interface's own, and more.
 const LARGEST_EVENT_BYTES: usize = 256;
@@ -38,24 +44,31 @@ pub struct BlockGuard {
     /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
     table: clap_plugin,
     original: *const clap_plugin,
-    render_told: Arc<RenderTold>,
+    host: *const clap_host,
+    told: Told,
     /// Of the thread that activates, and then of the one that processes.
     block: Claimed<Block>,
 }
 
+/// What host and plugin tell each other past the framework.
+pub struct Told {
+    pub render: Arc<RenderTold>,
+    pub latency: Arc<LatencyTold>,
+}
+
 impl BlockGuard {
-    /// Stands between the host and `original`, which nobody else has seen yet and which reads `render_told`, until the host destroys it.
+    /// Stands between `host` and `original`, which nobody else has seen yet and which has what is `told`, until the host destroys it.
     ///
     /// # Safety
-    /// `original` was just made.
-    pub unsafe fn install(original: *const clap_plugin, render_told: Arc<RenderTold>) -> *const clap_plugin {
+    /// `original` was just made for `host`, which outlives it.
+    pub unsafe fn install(original: *const clap_plugin, host: *const clap_host, told: Told) -> *const clap_plugin {
         // SAFETY: by the caller's word.
         let mut table = unsafe { *original };
         table.destroy = Some(destroy);
         table.activate = Some(activate);
         table.process = Some(process);
         table.get_extension = Some(get_extension);
-        let guard = Self { table, original, render_told, block: Claimed::new(Block::new()) };
+        let guard = Self { table, original, host, told, block: Claimed::new(Block::new()) };
         Box::into_raw(Box::new(guard)).cast()
     }
 
@@ -83,6 +96,7 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
     // SAFETY: the host gives what it was given.
     unsafe {
         let guard = BlockGuard::of(table);
+        let known_latency_samples = guard.told.latency.get();
         // It waits for a block that is processed meanwhile, as none should be.
         let is_active = (*guard.original)
             .activate
@@ -90,14 +104,17 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
         if !is_active {
             return false;
         }
-        let num_main_channels = num_main_channels(guard.original);
+        let widths = widths(guard.original);
         // A block that is processed meanwhile, as none should be, is waited for.
         let prepared = guard.block.with_soon(|block| {
             block.spare.resize(max_samples as usize);
-            block.num_main_channels = num_main_channels;
+            block.widths = widths;
         });
         if prepared.is_none() {
             tracing::error!("a block is processed during the activation, and does not end");
+        }
+        if guard.told.latency.get() != known_latency_samples {
+            tell_of_latency(guard.host);
         }
         true
     }
@@ -108,7 +125,36 @@ unsafe extern "C" fn get_extension(table: *const clap_plugin, id: *const c_char)
     unsafe {
         let original = BlockGuard::of(table).original;
         let found = (*original).get_extension.map_or(null(), |get| get(original, id));
-        if !found.is_null() && CStr::from_ptr(id) == CLAP_EXT_RENDER { (&raw const RENDER).cast() } else { found }
+        if found.is_null() {
+            return found;
+        }
+        match CStr::from_ptr(id) {
+            id if id == CLAP_EXT_RENDER => (&raw const RENDER).cast(),
+            id if id == CLAP_EXT_LATENCY => (&raw const LATENCY).cast(),
+            _ => found,
+        }
+    }
+}
+
+static LATENCY: clap_plugin_latency = clap_plugin_latency { get: Some(latency) };
+
+unsafe extern "C" fn latency(table: *const clap_plugin) -> u32 {
+    // SAFETY: the host gives what it was given.
+    unsafe { BlockGuard::of(table) }.told.latency.get()
+}
+
+/// Has the host ask for the latency, where it wants to hear of another one. For the main thread, within an activation.
+///
+/// # Safety
+/// `host` is null or lives.
+unsafe fn tell_of_latency(host: *const clap_host) {
+    // SAFETY: by the caller's word; an extension is null or what its name says, and lives as long as the host.
+    unsafe {
+        let get = host.as_ref().and_then(|host| host.get_extension);
+        let latency = get.map_or(null(), |get| get(host, CLAP_EXT_LATENCY.as_ptr())).cast::<clap_host_latency>();
+        if let Some(changed) = latency.as_ref().and_then(|latency| latency.changed) {
+            changed(host);
+        }
     }
 }
 
@@ -139,26 +185,26 @@ unsafe extern "C" fn set_render(table: *const clap_plugin, mode: clap_plugin_ren
     unsafe {
         let guard = BlockGuard::of(table);
         let is_offline = mode == CLAP_RENDER_OFFLINE;
-        guard.render_told.set_up(if is_offline { ProcessMode::Offline } else { ProcessMode::Realtime });
+        guard.told.render.set_up(if is_offline { ProcessMode::Offline } else { ProcessMode::Realtime });
         wrapper_s_render(guard.original).and_then(|render| render.set).is_some_and(|set| set(guard.original, mode))
     }
 }
 
-/// Channels of the main output that the plugin declares.
+/// Channels of the outputs that the plugin declares; its inputs have as many.
 ///
 /// # Safety
 /// `plugin` is an instance that lives.
-unsafe fn num_main_channels(plugin: *const clap_plugin) -> usize {
+unsafe fn widths(plugin: *const clap_plugin) -> Option<Widths> {
     // SAFETY: by the caller's word; extensions are null or what their names say, and live as long as the instance.
     unsafe {
-        let ports = (*plugin).get_extension.map_or(null(), |get| get(plugin, CLAP_EXT_AUDIO_PORTS.as_ptr()));
-        let Some(get) = ports.cast::<clap_plugin_audio_ports>().as_ref().and_then(|ports| ports.get) else { return 0 };
-        let mut info = MaybeUninit::<clap_audio_port_info>::zeroed();
-        if get(plugin, 0, false, info.as_mut_ptr()) {
-            (info.assume_init().channel_count as usize).min(MAX_CHANNELS)
-        } else {
-            0
-        }
+        let ports = (*plugin).get_extension?(plugin, CLAP_EXT_AUDIO_PORTS.as_ptr());
+        let get = ports.cast::<clap_plugin_audio_ports>().as_ref()?.get?;
+        let num_channels = |place: u32| {
+            let mut info = MaybeUninit::<clap_audio_port_info>::zeroed();
+            get(plugin, place, false, info.as_mut_ptr())
+                .then(|| (info.assume_init().channel_count as usize).min(MAX_CHANNELS))
+        };
+        Some(Widths { main: num_channels(0)?, aux: num_channels(1)? })
     }
 }
 
@@ -185,8 +231,8 @@ unsafe extern "C" fn process(table: *const clap_plugin, given: *const clap_proce
 /// What one block is completed with.
 struct Block {
     spare: SpareBuses,
-    /// Of the main buses; 0 before the first activation that succeeds.
-    num_main_channels: usize,
+    /// None before the first activation that succeeds.
+    widths: Option<Widths>,
     inputs: [clap_audio_buffer; NUM_INPUT_BUSES],
     outputs: [clap_audio_buffer; NUM_OUTPUT_BUSES],
     events: Events,
@@ -203,7 +249,7 @@ impl Block {
         };
         Self {
             spare: SpareBuses::new(),
-            num_main_channels: 0,
+            widths: None,
             inputs: [none; NUM_INPUT_BUSES],
             outputs: [none; NUM_OUTPUT_BUSES],
             events: Events::new(),
@@ -216,17 +262,15 @@ impl Block {
     /// # Safety
     /// The ports of `block` are as many as it says, and each has as many channels.
     unsafe fn complete(&mut self, block: &mut clap_process) -> bool {
-        if self.num_main_channels == 0 {
-            return false;
-        }
+        let Some(widths) = self.widths else { return false };
         // SAFETY: as many as the block says, by the caller's word.
         let (inputs, outputs) = unsafe {
             (ports(block.audio_inputs, block.audio_inputs_count), ports(block.audio_outputs, block.audio_outputs_count))
         };
         let (input, output) = (|place: usize| inputs.get(place).map(bus), |place: usize| outputs.get(place).map(bus));
-        let sizes = (self.num_main_channels, block.frames_count as usize);
+        let num_samples = block.frames_count as usize;
         // SAFETY: by the caller's word.
-        let (full_inputs, full_outputs) = match unsafe { self.spare.complete(sizes, input, output) } {
+        let (full_inputs, full_outputs) = match unsafe { self.spare.complete(widths, num_samples, input, output) } {
             Fit::Full(inputs, outputs) => (inputs, outputs),
             Fit::AsItIs => return true,
             Fit::TooLong => return false,
@@ -319,7 +363,10 @@ unsafe extern "C" fn get(list: *const clap_input_events, index: u32) -> *const c
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use clap_sys::events::clap_event_param_value;
+    use clap_sys::ext::audio_ports_config::{CLAP_EXT_AUDIO_PORTS_CONFIG, clap_plugin_audio_ports_config};
     use clap_sys::ext::render::CLAP_RENDER_REALTIME;
     use nice_plug::wrapper::clap::{CLAP_VERSION, Wrapper, clap_host};
 
@@ -341,32 +388,148 @@ mod tests {
         list.0.get(index as usize).map_or(null(), |event| std::ptr::from_ref(event).cast())
     }
 
-    unsafe extern "C" fn no_extension(_: *const clap_host, _: *const c_char) -> *const c_void {
-        null()
+    /// What a host was asked.
+    #[derive(Default)]
+    struct Asked {
+        num_restarts: Cell<u32>,
+        num_latency_changes: Cell<u32>,
     }
 
-    unsafe extern "C" fn no_answer(_: *const clap_host) {}
+    impl Asked {
+        /// # Safety
+        /// The host was made by `host` and lives.
+        unsafe fn of<'a>(host: *const clap_host) -> &'a Self {
+            // SAFETY: by the caller's word.
+            unsafe { &*(*host).host_data.cast() }
+        }
+    }
 
-    #[test]
-    fn what_a_host_says_of_its_rendering_is_kept_for_the_blocks_that_come() {
-        let host = clap_host {
+    fn host(asked: &Asked) -> clap_host {
+        clap_host {
             clap_version: CLAP_VERSION,
-            host_data: null_mut(),
+            host_data: std::ptr::from_ref(asked).cast_mut().cast(),
             name: c"a host".as_ptr(),
             vendor: c"".as_ptr(),
             url: c"".as_ptr(),
             version: c"".as_ptr(),
-            get_extension: Some(no_extension),
-            request_restart: Some(no_answer),
+            get_extension: Some(host_extension),
+            request_restart: Some(request_restart),
             request_process: Some(no_answer),
             request_callback: Some(no_answer),
-        };
-        let told = RenderTold::offer();
-        // SAFETY: calls as a host makes them, on one thread; the instance was just made, and the host lives as long as it.
+        }
+    }
+
+    static HOST_LATENCY: clap_host_latency = clap_host_latency { changed: Some(latency_changed) };
+
+    unsafe extern "C" fn host_extension(_: *const clap_host, id: *const c_char) -> *const c_void {
+        // SAFETY: a name.
+        if unsafe { CStr::from_ptr(id) } == CLAP_EXT_LATENCY { (&raw const HOST_LATENCY).cast() } else { null() }
+    }
+
+    unsafe extern "C" fn request_restart(host: *const clap_host) {
+        // SAFETY: called with the host that lives.
+        let asked = unsafe { Asked::of(host) };
+        asked.num_restarts.update(|num| num + 1);
+    }
+
+    unsafe extern "C" fn latency_changed(host: *const clap_host) {
+        // SAFETY: as above.
+        let asked = unsafe { Asked::of(host) };
+        asked.num_latency_changes.update(|num| num + 1);
+    }
+
+    unsafe extern "C" fn no_answer(_: *const clap_host) {}
+
+    /// An instance as the factory makes it, initialised.
+    ///
+    /// # Safety
+    /// The host outlives it.
+    unsafe fn instance(host: &clap_host) -> (*const clap_plugin, *const clap_plugin, Told) {
+        let its = Told { render: RenderTold::offer(), latency: LatencyTold::offer() };
+        let same = Told { render: its.render.clone(), latency: its.latency.clone() };
+        // SAFETY: the instance was just made, and the host lives as long as it.
         unsafe {
-            let instance = (*Arc::into_raw(Wrapper::<Underscore>::new(&raw const host))).clap_plugin.as_ptr();
-            let table = BlockGuard::install(instance, told.clone());
+            let original = (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr();
+            let table = BlockGuard::install(original, host, its);
             assert!((*table).init.is_some_and(|init| init(table)));
+            (table, original, same)
+        }
+    }
+
+    #[test]
+    fn a_host_hears_of_a_latency_within_the_activation_that_brings_it_and_is_asked_for_no_other() {
+        let asked = Asked::default();
+        let host = host(&asked);
+        // SAFETY: calls as a host makes them, on one thread; the host lives as long as the instance.
+        unsafe {
+            let (table, ..) = instance(&host);
+            let get = (*table).get_extension.expect("a table of extensions");
+            let latency = get(table, CLAP_EXT_LATENCY.as_ptr()).cast::<clap_plugin_latency>().as_ref();
+            let latency = || latency.and_then(|latency| latency.get).map(|get| get(table));
+            let mut known = latency();
+            assert_eq!(known, Some(0), "before the first activation");
+            for (max_samples, is_other) in [(256, true), (256, false), (8192, true), (256, true)] {
+                let told_before = asked.num_latency_changes.get();
+                assert!((*table).activate.is_some_and(|activate| activate(table, 48e3, 1, max_samples)));
+                assert_eq!(asked.num_latency_changes.get() - told_before, u32::from(is_other), "{max_samples}");
+                assert_eq!((latency() != known, asked.num_restarts.get()), (is_other, 0), "{max_samples}");
+                known = latency();
+                (*table).deactivate.expect("an end")(table);
+            }
+            (*table).destroy.expect("an end")(table);
+        }
+    }
+
+    #[test]
+    fn a_layout_is_played_on_as_many_channels_as_it_has_whatever_a_host_passes() {
+        const LEN: usize = 64;
+        let asked = Asked::default();
+        let host = host(&asked);
+        for (layout, [main, aux]) in (0..).zip([[2, 2], [1, 2], [1, 1]]) {
+            // SAFETY: calls as a host makes them, on one thread, with memory that lives; the host lives as long as the instance.
+            unsafe {
+                let (table, ..) = instance(&host);
+                let get = (*table).get_extension.expect("a table of extensions");
+                let configs = get(table, CLAP_EXT_AUDIO_PORTS_CONFIG.as_ptr()).cast::<clap_plugin_audio_ports_config>();
+                assert!(
+                    configs.as_ref().and_then(|configs| configs.select).is_some_and(|select| select(table, layout))
+                );
+                assert!((*table).activate.is_some_and(|activate| activate(table, 48e3, 1, LEN as u32)));
+                assert!((*table).start_processing.is_some_and(|start| start(table)));
+                let mut memory = [[[9.0_f32; LEN]; 2]; NUM_INPUT_BUSES + NUM_OUTPUT_BUSES];
+                let mut channels = memory.each_mut().map(|bus| bus.each_mut().map(|channel| channel.as_mut_ptr()));
+                let ports = channels.each_mut().map(|bus| clap_audio_buffer {
+                    data32: bus.as_mut_ptr(),
+                    data64: null_mut(),
+                    channel_count: 2,
+                    latency: 0,
+                    constant_mask: 0,
+                });
+                let (inputs, outputs) = ports.split_at(NUM_INPUT_BUSES);
+                let mut outputs: [_; NUM_OUTPUT_BUSES] = outputs.try_into().expect("all outputs");
+                let mut block: clap_process = std::mem::zeroed();
+                block.frames_count = LEN as u32;
+                (block.audio_inputs, block.audio_inputs_count) = (inputs.as_ptr(), NUM_INPUT_BUSES as u32);
+                (block.audio_outputs, block.audio_outputs_count) = (outputs.as_mut_ptr(), NUM_OUTPUT_BUSES as u32);
+                assert_ne!((*table).process.map(|process| process(table, &raw const block)), Some(CLAP_PROCESS_ERROR));
+                let num_written = |bus: &[[f32; LEN]; 2]| bus.iter().filter(|channel| channel[0] != 9.0).count();
+                let written: Vec<usize> = memory[NUM_INPUT_BUSES..].iter().map(num_written).collect();
+                assert_eq!(written, [main, aux, aux, aux, aux], "layout {layout}");
+                (*table).stop_processing.expect("an end")(table);
+                (*table).deactivate.expect("an end")(table);
+                (*table).destroy.expect("an end")(table);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_host_says_of_its_rendering_is_kept_for_the_blocks_that_come() {
+        let asked = Asked::default();
+        let host = host(&asked);
+        // SAFETY: calls as a host makes them, on one thread; the host lives as long as the instance.
+        unsafe {
+            let (table, instance, told) = instance(&host);
+            let told = told.render;
             assert_eq!(told.get(), None);
             let get = (*table).get_extension.expect("a table of extensions");
             let render = get(table, CLAP_EXT_RENDER.as_ptr()).cast::<clap_plugin_render>().as_ref().expect("a mode");

@@ -15,17 +15,11 @@ const NOTCH_POINTS: f32 = 50.0;
 /// Time for which a wheel goes on from where it was turned to last, seconds: the param may follow only with the next block.
 const WHEEL_MEMORY_S: f64 = 0.25;
 
-/// Sets a param, as the whole of a gesture. Some hosts (Ardour) know nothing of those that are not automated and give no value back, which the
-/// framework waits for while blocks are processed: these are written here, too. `process` reads none of them.
+/// Sets a param, as the whole of a gesture.
 pub fn set<P: Param>(setter: &ParamSetter, param: &P, value: P::Plain) {
-    let normalized = param.preview_normalized(value);
     setter.begin_set_parameter(param);
-    setter.set_parameter_normalized(param, normalized);
+    setter.set_parameter(param, value);
     setter.end_set_parameter(param);
-    if param.flags().contains(ParamFlags::NON_AUTOMATABLE) {
-        // SAFETY: the param is borrowed, so it lives; its value is atomic.
-        unsafe { param.as_ptr()._internal_set_normalized_value(normalized) };
-    }
 }
 
 /// What a hand does to a button in this picture.
@@ -154,19 +148,6 @@ mod tests {
             follow(ui, setter, &param, &response, (Along::Width, TRAVEL), |from, notches| from + 0.01 * notches);
         });
         hand.gestures()
-    }
-
-    #[test]
-    fn what_no_host_automates_is_set_though_the_host_gives_nothing_back() {
-        let (automated, unautomated) =
-            (BoolParam::new("Bypass", false), BoolParam::new("Model", false).non_automatable());
-        let mut hand = Hand::default();
-        hand.does(&[], &mut |_, setter| {
-            set(setter, &automated, true);
-            set(setter, &unautomated, true);
-        });
-        assert!(!automated.value() && unautomated.value());
-        assert_eq!(hand.gestures().iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[1.0], [1.0]]);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! A hand on a control, for tests: what it does is drawn picture by picture, and what a host is told of is kept.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use egui::{Context, Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Ui, pos2, vec2};
 use nice_plug::context::PluginApi;
-use nice_plug::context::gui::GuiContextInner;
+use nice_plug::context::gui::{GuiContext, GuiContextInner};
 use nice_plug::params::internals::ParamPtr;
 use nice_plug::plugin::PluginState;
 use nice_plug::prelude::*;
 
 use super::held::{self, Held};
+use super::written_through::written_through;
 
 /// Time between two pictures, seconds.
 const FRAME_S: f64 = 1.0 / 30.0;
@@ -75,17 +77,23 @@ impl GuiContextInner for Host {
     fn set_state(&self, _: PluginState) {}
 }
 
-/// The hand. The param that it moves stays where it is, as it does between two blocks.
+/// The hand. The param that it moves stays where it is, as it does between two blocks, until no more are played.
 pub struct Hand {
     context: Context,
     host: Arc<Host>,
+    /// Whether blocks are played; they bring nothing.
+    plays: Arc<AtomicBool>,
+    gui: GuiContext,
     held: Held,
     now_s: f64,
 }
 
 impl Default for Hand {
     fn default() -> Self {
-        let mut own = Self { context: Context::default(), host: Arc::default(), held: Held::default(), now_s: 0.0 };
+        let (host, plays) = (Arc::<Host>::default(), Arc::new(AtomicBool::new(true)));
+        let is_playing = plays.clone();
+        let gui = written_through(GuiContext::new(host.clone()), move || is_playing.load(Ordering::Relaxed));
+        let mut own = Self { context: Context::default(), host, plays, gui, held: Held::default(), now_s: 0.0 };
         own.open();
         own
     }
@@ -95,6 +103,11 @@ impl Hand {
     fn open(&mut self) {
         self.context = Context::default();
         self.held.open(&self.context);
+    }
+
+    /// The host plays no more blocks.
+    pub fn stop(&mut self) {
+        self.plays.store(false, Ordering::Relaxed);
     }
 
     /// The window closes, and another one opens, which lets go of what was held.
@@ -111,7 +124,7 @@ impl Hand {
             ..RawInput::default()
         };
         self.now_s += FRAME_S;
-        let setter = ParamSetter { raw_context: &*self.host };
+        let setter = self.gui.param_setter();
         // Nothing is shown: what would have to be is forgotten.
         let draw = |ui: &mut Ui| {
             draw(ui, &setter);

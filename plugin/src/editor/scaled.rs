@@ -1,8 +1,9 @@
 //! The editor, which knows the desktop's scale before its window is there.
 //!
-//! On X11 the window is made as large as the scale of the screen says (`Xft.dpi`), but a host asks for its size before: nice-plug-egui 0.6.0
-//! answers as on a screen of 96 dpi then, and on a finer one the host shows the upper left corner of a window that is larger than its
-//! frame. So the size is told here by the scale that the window will have.
+//! On X11 and Windows the window is made as large as the scale of the screen says (`Xft.dpi`; the system's dots per inch), but a host asks for its size
+//! before: nice-plug-egui 0.6.0 answers as on a screen of 96 dpi then, and on a finer one the host shows the upper left corner of a window that
+//! is larger than its frame. That the framework tells a VST3 host of the other size while the window opens is of no use: what is not open is not
+//! resized. So the size is told here by the scale that the window will have.
 
 use std::error::Error;
 
@@ -14,6 +15,10 @@ use nice_plug::prelude::*;
 use nice_plug_egui::{EguiEditor, EguiEditorHandle};
 
 use super::EditorApp;
+
+/// Dots per inch of a screen of one pixel per point.
+#[cfg(any(target_os = "linux", target_os = "windows"))]
+const UNSCALED_DPI: f64 = 96.0;
 
 /// Of one instance.
 pub struct ScaledEditor {
@@ -45,10 +50,12 @@ impl Editor for ScaledEditor {
     }
 
     fn size(&self) -> NativeSize<u32> {
-        match screen_scale() {
-            Some(scale) => NativeSize::from_size(self.size.into(), scale),
-            None => self.inner.size(),
+        let told = self.inner.size();
+        // On Windows the window may be on another screen than the system's scale is that of, and says so when it gets there.
+        if cfg!(target_os = "windows") && told != NativeSize::from_size(self.size.into(), 1.0) {
+            return told;
         }
+        screen_scale().map_or(told, |scale| NativeSize::from_size(self.size.into(), scale))
     }
 
     fn resize_hint(&self) -> ResizeHint {
@@ -76,13 +83,20 @@ fn screen_scale() -> Option<f64> {
 /// What is in the server's resources.
 #[cfg(target_os = "linux")]
 fn scale_of(resources: &x11rb::resource_manager::Database) -> Option<f64> {
-    const UNSCALED_DPI: f64 = 96.0;
     let dpi = resources.get_value::<u32>("Xft.dpi", "").ok().flatten()?;
     (dpi > 0).then(|| f64::from(dpi) / UNSCALED_DPI)
 }
 
+/// Pixels per point of the system, as the host's process sees it: one where the system scales what it shows.
+#[cfg(target_os = "windows")]
+fn screen_scale() -> Option<f64> {
+    // SAFETY: a question without arguments.
+    let dpi = unsafe { windows_sys::Win32::UI::HiDpi::GetDpiForSystem() };
+    (dpi > 0).then(|| f64::from(dpi) / UNSCALED_DPI)
+}
+
 /// The framework knows it before there is a window.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "windows")))]
 fn screen_scale() -> Option<f64> {
     None
 }

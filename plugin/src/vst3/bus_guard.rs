@@ -11,8 +11,12 @@
 //! The mode that a block is given with the wrapper does not pass on at all, and there are hosts that set up once and bounce by it (Ardour's
 //! export, JUCE's where rate and block stay as they are). It is kept: see [`RenderTold`].
 //!
+//! Where a host asks for channels, the wrapper compares each auxiliary bus with what is asked of the bus before it. A layout of which all buses have as
+//! many it finds nevertheless, if as many are asked of all. So it is asked for the layout of the main bus alone, and what the others come to by
+//! that is the answer.
+//!
 //! The interception is one vtable: COM objects are called through a pointer to a table of functions, and the object's pointer
-//! for `IAudioProcessor` is set to a copy of its table with two functions replaced. The copy is the head of a [`BusGuard`], so
+//! for `IAudioProcessor` is set to a copy of its table with some functions replaced. The copy is the head of a [`BusGuard`], so
 //! that the functions find the guard of their own instance.
 
 use std::cell::{Cell, UnsafeCell};
@@ -30,31 +34,40 @@ use nice_plug::wrapper::vst3::Wrapper;
 use nice_plug::wrapper::vst3::vst3::ComWrapper;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
     AudioBusBuffers, AudioBusBuffers__type0, IAudioProcessor, IAudioProcessorVtbl, ProcessData, ProcessSetup,
+    SpeakerArrangement,
 };
 use nice_plug::wrapper::vst3::vst3::Steinberg::{kNotInitialized, kResultFalse, kResultOk, tresult};
 
 #[cfg(target_os = "linux")]
 use super::window_guard::WindowGuard;
 use crate::Underscore;
-use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::claimed::Claimed;
 use crate::params::UnderscoreParams;
 use crate::render_told::RenderTold;
-use crate::spare_buses::{Bus, Fit, SpareBuses};
+use crate::spare_buses::{Bus, Fit, SpareBuses, Widths};
 
 #[cfg(test)]
-pub use modes::PLAYS;
-pub use modes::{BOUNCES, PREFETCHES};
+pub use constants::PLAYS;
+pub use constants::{BOUNCES, PREFETCHES};
+#[cfg(test)]
+use constants::{INPUT, OUTPUT};
 
-/// The interface's modes, in the type of the fields that hold them.
+/// The interface's constants, in the type of the fields that hold them.
 #[allow(
     clippy::cast_possible_wrap,
     clippy::unnecessary_cast,
     reason = "the interface's constants are u32 or i32 by platform"
 )]
-mod modes {
+mod constants {
+    #[cfg(test)]
+    use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::BusDirections_;
     use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::ProcessModes_;
+
+    #[cfg(test)]
+    pub const INPUT: i32 = BusDirections_::kInput as i32;
+    #[cfg(test)]
+    pub const OUTPUT: i32 = BusDirections_::kOutput as i32;
 
     #[cfg(test)]
     pub const PLAYS: i32 = ProcessModes_::kRealtime as i32;
@@ -77,8 +90,9 @@ pub struct BusGuard {
     /// The longest block that `buses` has memory for, samples: a host that sets up while it processes changes but the mode.
     max_samples: AtomicUsize,
     render_told: Arc<RenderTold>,
-    /// Whether the plugin was activated at all: before that the wrapper has nothing to process with, and ends the host.
-    was_activated: AtomicBool,
+    /// Channels of all buses, of the last activation; 0 before the first: the wrapper has nothing to process with then, and ends the host.
+    num_channels: AtomicUsize,
+    is_active: AtomicBool,
     /// The rate that was set up last, Hz.
     #[cfg(target_os = "linux")]
     rate_hz: AtomicF32,
@@ -127,21 +141,22 @@ impl BusGuardOwner {
         let _ = (params, tasks);
     }
 
-    /// The plugin was activated: blocks may come.
-    pub fn note_activation(&self) {
+    /// The plugin was activated: blocks may come, with so many channels on each bus.
+    pub fn note_activation(&self, num_channels: usize) {
         // SAFETY: the owner keeps it alive.
-        unsafe { self.0.as_ref() }.was_activated.store(true, Ordering::Release);
+        let guard = unsafe { self.0.as_ref() };
+        guard.num_channels.store(num_channels, Ordering::Release);
+        guard.is_active.store(true, Ordering::Release);
     }
 
-    /// Waits until the framework has done what blocks left it to do: a task that outlives its instance ends the thread of them all.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(clippy::unused_self, reason = "called as on Linux, where the window is in it")
-    )]
-    pub fn settle(&self) {
-        #[cfg(target_os = "linux")]
+    /// The plugin is about to be deactivated. Waits until the framework has done what blocks left it to do: a task that outlives its instance ends the
+    /// thread of them all.
+    pub fn note_deactivation(&self) {
         // SAFETY: the owner keeps it alive.
-        if let Some(window) = unsafe { self.0.as_ref() }.window.get() {
+        let guard = unsafe { self.0.as_ref() };
+        guard.is_active.store(false, Ordering::Release);
+        #[cfg(target_os = "linux")]
+        if let Some(window) = guard.window.get() {
             window.drain();
         }
     }
@@ -166,7 +181,8 @@ impl BusGuard {
             buses: Claimed::new(Buses::new()),
             max_samples: AtomicUsize::new(0),
             render_told: RenderTold::offer(),
-            was_activated: AtomicBool::new(false),
+            num_channels: AtomicUsize::new(0),
+            is_active: AtomicBool::new(false),
             #[cfg(target_os = "linux")]
             rate_hz: AtomicF32::new(0.0),
             #[cfg(target_os = "linux")]
@@ -230,6 +246,7 @@ impl Offer {
             let mut vtbl = std::ptr::read(original);
             vtbl.process = process;
             vtbl.setupProcessing = setup_processing;
+            vtbl.setBusArrangements = set_bus_arrangements;
             guard.original.set(original);
             (*guard.vtbl.get()).write(vtbl);
             (*processor).vtbl = guard.vtbl.get().cast();
@@ -258,18 +275,18 @@ impl Buses {
         Self { spare: SpareBuses::new(), inputs: [none; NUM_INPUT_BUSES], outputs: [none; NUM_OUTPUT_BUSES] }
     }
 
-    /// Points `data` to a full set of buses, or to none where there is no main output to write to. `false` where that cannot be.
+    /// Points `data` to a full set of buses of `num_channels` each, or to none where there is no main output to write to. `false` where that cannot be.
     ///
     /// # Safety
     /// The buses of `data` are as many as it says, and each has as many channels and samples.
-    unsafe fn complete(&mut self, data: &mut ProcessData) -> bool {
+    unsafe fn complete(&mut self, num_channels: usize, data: &mut ProcessData) -> bool {
         // SAFETY: as many as the data says, by the caller's word.
         let (inputs, outputs) = unsafe { (buses(data.inputs, data.numInputs), buses(data.outputs, data.numOutputs)) };
-        let num_main_channels = outputs.first().map_or(0, |main| bus(main).num_channels.min(MAX_CHANNELS));
-        let sizes = (num_main_channels, usize::try_from(data.numSamples).unwrap_or(0));
+        let widths = Widths { main: num_channels, aux: num_channels };
+        let num_samples = usize::try_from(data.numSamples).unwrap_or(0);
         let (input, output) = (|place: usize| inputs.get(place).map(bus), |place: usize| outputs.get(place).map(bus));
         // SAFETY: by the caller's word.
-        let (full_inputs, full_outputs) = match unsafe { self.spare.complete(sizes, input, output) } {
+        let (full_inputs, full_outputs) = match unsafe { self.spare.complete(widths, num_samples, input, output) } {
             Fit::Full(inputs, outputs) => (inputs, outputs),
             Fit::AsItIs => return true,
             Fit::TooLong => return false,
@@ -342,6 +359,41 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
     }
 }
 
+/// `kResultOk` where all buses are as they are asked for. Where only the main ones are, `kResultFalse`, upon which the interface has the host look at
+/// what the others have become.
+unsafe extern "system" fn set_bus_arrangements(
+    this: *mut IAudioProcessor,
+    inputs: *mut SpeakerArrangement,
+    num_inputs: i32,
+    outputs: *mut SpeakerArrangement,
+    num_outputs: i32,
+) -> tresult {
+    // SAFETY: only objects with a guard have this function in their table; the arrangements are as many as the host says.
+    unsafe {
+        let guard = BusGuard::of(this);
+        let original = (*guard.original.get()).setBusArrangements;
+        if inputs.is_null() || outputs.is_null() || (num_inputs, num_outputs) != (NUM_INPUTS, NUM_OUTPUTS) {
+            return original(this, inputs, num_inputs, outputs, num_outputs);
+        }
+        let asked_inputs = std::slice::from_raw_parts(inputs, NUM_INPUT_BUSES);
+        let asked_outputs = std::slice::from_raw_parts(outputs, NUM_OUTPUT_BUSES);
+        let num_channels = asked_outputs[0].count_ones();
+        if guard.is_active.load(Ordering::Acquire)
+            && num_channels as usize != guard.num_channels.load(Ordering::Acquire)
+        {
+            // What is active has its memory by the layout of before, which the wrapper would change all the same.
+            return kResultFalse;
+        }
+        let (mut as_main_input, mut as_main_output) =
+            ([asked_inputs[0]; NUM_INPUT_BUSES], [asked_outputs[0]; NUM_OUTPUT_BUSES]);
+        let answer = original(this, as_main_input.as_mut_ptr(), NUM_INPUTS, as_main_output.as_mut_ptr(), NUM_OUTPUTS);
+        // A mono sidechain is heard as well. Hosts ask for nothing where they do not use a bus.
+        let is_as_asked = asked_inputs.iter().all(|bus| bus.count_ones() <= num_channels)
+            && asked_outputs.iter().all(|bus| [0, num_channels].contains(&bus.count_ones()));
+        if answer == kResultOk && !is_as_asked { kResultFalse } else { answer }
+    }
+}
+
 unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut ProcessData) -> tresult {
     // SAFETY: only objects with a guard have this function in their table; the data is null or valid.
     unsafe {
@@ -349,12 +401,13 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
         let original = (*guard.original.get()).process;
         let process = |this, data: *mut ProcessData| guard.in_block(&mut *data, |data| original(this, data));
         let Some(mut own) = data.as_ref().copied() else { return original(this, data) };
-        if !guard.was_activated.load(Ordering::Acquire) {
+        let num_channels = guard.num_channels.load(Ordering::Acquire);
+        if num_channels == 0 {
             return kNotInitialized;
         }
         guard.render_told.note_block(process_mode(own.processMode));
         let answer = guard.buses.with(|full| {
-            if !full.complete(&mut own) {
+            if !full.complete(num_channels, &mut own) {
                 return kResultFalse;
             }
             process(this, &raw mut own)
@@ -421,6 +474,108 @@ mod tests {
             assert_eq!(processor.process(&raw mut data), kResultOk);
             assert_eq!(told.get(), Some(ProcessMode::Offline));
             assert_eq!(component.setActive(0), kResultOk);
+        }
+    }
+
+    /// Channels that are asked for on the inputs, and on the outputs.
+    type Request = ([u32; NUM_INPUT_BUSES], [u32; NUM_OUTPUT_BUSES]);
+
+    const MONO: Request = ([1; NUM_INPUT_BUSES], [1; NUM_OUTPUT_BUSES]);
+    const STEREO: Request = ([2; NUM_INPUT_BUSES], [2; NUM_OUTPUT_BUSES]);
+
+    /// # Safety
+    /// Called as a host does.
+    unsafe fn ask(processor: &impl IAudioProcessorTrait, (inputs, outputs): Request) -> tresult {
+        let (mut inputs, mut outputs) = (inputs.map(|num| (1_u64 << num) - 1), outputs.map(|num| (1_u64 << num) - 1));
+        // SAFETY: as many as are said.
+        unsafe { processor.setBusArrangements(inputs.as_mut_ptr(), NUM_INPUTS, outputs.as_mut_ptr(), NUM_OUTPUTS) }
+    }
+
+    /// Channels that all buses have.
+    ///
+    /// # Safety
+    /// Called as a host does.
+    unsafe fn channels(processor: &impl IAudioProcessorTrait) -> Request {
+        let num = |direction: i32, place: usize| {
+            let mut arrangement = 0;
+            let place = i32::try_from(place).expect("a place among the buses");
+            // SAFETY: by the caller's word, with a place to write to.
+            assert_eq!(unsafe { processor.getBusArrangement(direction, place, &raw mut arrangement) }, kResultOk);
+            arrangement.count_ones()
+        };
+        (std::array::from_fn(|place| num(INPUT, place)), std::array::from_fn(|place| num(OUTPUT, place)))
+    }
+
+    #[test]
+    fn the_main_bus_decides_between_mono_and_stereo_and_a_host_is_told_where_other_buses_are_not_as_it_asked() {
+        let instance = double::instance();
+        let processor = instance.as_com_ref::<IAudioProcessor>().expect("an audio processor");
+        // SAFETY: calls as a host makes them, on one thread.
+        unsafe {
+            assert_eq!(channels(&processor), STEREO, "of a host that asks for nothing");
+            for (what, request, answer, expected) in [
+                ("mono", MONO, kResultOk, MONO),
+                ("stereo", STEREO, kResultOk, STEREO),
+                ("mono, stems as they were", ([1, 2], [1, 2, 2, 2, 2]), kResultFalse, MONO),
+                ("stereo, stems as they were", ([2, 1], [2, 1, 1, 1, 1]), kResultFalse, STEREO),
+                ("mono alone", ([1, 0], [1, 0, 0, 0, 0]), kResultOk, MONO),
+                ("a mono sidechain", ([2, 1], [2; NUM_OUTPUT_BUSES]), kResultOk, STEREO),
+                ("a stem of its own width", (STEREO.0, [2, 2, 2, 2, 1]), kResultFalse, STEREO),
+                ("surround", ([6; NUM_INPUT_BUSES], [6; NUM_OUTPUT_BUSES]), kResultFalse, STEREO),
+                ("mono to stereo", ([1; NUM_INPUT_BUSES], [2; NUM_OUTPUT_BUSES]), kResultFalse, STEREO),
+            ] {
+                assert_eq!((ask(&processor, request), channels(&processor)), (answer, expected), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mono_track_is_taken_apart_on_mono_buses_and_keeps_them_while_it_is_active() {
+        const LEN: usize = 256;
+        const NUM_SAMPLES: i32 = 256;
+        let instance = double::instance();
+        let processor = instance.as_com_ref::<IAudioProcessor>().expect("an audio processor");
+        let component = instance.as_com_ref::<IComponent>().expect("a component");
+        let mut setup = double::setup(PLAYS, NUM_SAMPLES);
+        // SAFETY: calls as a host makes them, on one thread, with memory that lives.
+        unsafe {
+            assert_eq!(ask(&processor, MONO), kResultOk);
+            assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
+            assert_eq!(component.setActive(1), kResultOk);
+            assert_eq!((ask(&processor, STEREO), channels(&processor)), (kResultFalse, MONO), "it is active");
+            let latency_samples = processor.getLatencySamples() as usize;
+            let mut heard = vec![Vec::new(); NUM_OUTPUT_BUSES];
+            // A host that keeps stereo memory on a mono track is given no more than mono.
+            for (begin, num_given) in (0..=latency_samples).step_by(LEN).zip([1, 2].into_iter().cycle()) {
+                let mut input = [0.0_f32; LEN];
+                input[0] = if begin == 0 { 0.5 } else { 0.0 };
+                let mut memory = [[[9.0_f32; LEN]; 2]; NUM_OUTPUT_BUSES];
+                let mut input_channels = [input.as_mut_ptr(); 2];
+                let mut output_channels =
+                    memory.each_mut().map(|bus| bus.each_mut().map(|channel| channel.as_mut_ptr()));
+                let bus = |channels: &mut [*mut f32; 2]| {
+                    bus_of(Bus { channels: channels.as_mut_ptr(), num_channels: num_given }, 0)
+                };
+                let mut inputs = [bus(&mut input_channels)];
+                let mut outputs = output_channels.each_mut().map(bus);
+                let mut data: ProcessData = std::mem::zeroed();
+                data.numSamples = NUM_SAMPLES;
+                (data.numInputs, data.inputs) = (1, inputs.as_mut_ptr());
+                (data.numOutputs, data.outputs) = (NUM_OUTPUTS, outputs.as_mut_ptr());
+                assert_eq!(processor.process(&raw mut data), kResultOk);
+                for (heard, bus) in heard.iter_mut().zip(memory) {
+                    heard.extend(bus[0]);
+                    assert_eq!(bus[1], [9.0; LEN], "there is no second channel");
+                }
+            }
+            assert_eq!(component.setActive(0), kResultOk);
+            let main = heard.remove(0);
+            assert_eq!((main[latency_samples], main.iter().filter(|sample| **sample != 0.0).count()), (0.5, 1));
+            for (at, main) in main.iter().enumerate() {
+                let sum: f32 = heard.iter().map(|stem| stem[at]).sum();
+                assert!((sum - main).abs() < 1e-6, "{sum} of {main} at {at}");
+            }
+            assert_eq!((ask(&processor, STEREO), channels(&processor)), (kResultOk, STEREO), "it is not any more");
         }
     }
 }

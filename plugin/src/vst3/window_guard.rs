@@ -8,7 +8,8 @@
 //!
 //! So while a window comes or goes nothing is posted: `process` is given no values then, they are written to the params here, at the
 //! beginning of the block rather than where they lie in it. What was posted before is worked off first. The same holds while one is open
-//! in a host without a run loop, which tasks for it would otherwise go to.
+//! in a host without a run loop, which tasks for it would otherwise go to, and where that takes too little of what is posted; see
+//! [`Backlog`].
 //!
 //! `createView` and three functions of the view are intercepted as `process` is; see [`super::bus_guard`]. Their tables
 //! last as long as the process: a host may keep a view longer than its plugin.
@@ -29,6 +30,8 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::{FIDString, IPlugFrame, IPlugView
 use nice_plug::wrapper::vst3::vst3::{ComRef, ComWrapper};
 
 use super::Marker;
+use super::backlog::Backlog;
+use super::run_loop::Frames;
 use crate::Underscore;
 use crate::params::UnderscoreParams;
 
@@ -48,6 +51,10 @@ pub struct WindowGuard {
     is_open: AtomicBool,
     /// Whether the host has a run loop for it.
     has_run_loop: AtomicBool,
+    /// What that was given and has not taken.
+    backlog: Backlog,
+    /// What the host gives to views.
+    frames: Frames,
     /// Blocks that are processed just now.
     num_processing: AtomicU32,
     /// By the id that the host knows them by. They live as long as `_params`.
@@ -69,6 +76,8 @@ impl WindowGuard {
             num_moving: AtomicU32::new(0),
             is_open: AtomicBool::new(false),
             has_run_loop: AtomicBool::new(false),
+            backlog: Backlog::default(),
+            frames: Frames::default(),
             num_processing: AtomicU32::new(0),
             values,
             _params: params,
@@ -96,13 +105,30 @@ impl WindowGuard {
     /// `changes` is null or valid.
     pub unsafe fn enter(&self, changes: *mut IParameterChanges, rate_hz: f32) -> *mut IParameterChanges {
         self.num_processing.fetch_add(1, Ordering::SeqCst);
-        let is_lost = self.is_open.load(Ordering::SeqCst) && !self.has_run_loop.load(Ordering::SeqCst);
-        if self.num_moving.load(Ordering::SeqCst) == 0 && !is_lost {
-            return changes;
+        // SAFETY: by the caller's word.
+        unsafe {
+            if self.may_post(changes) {
+                return changes;
+            }
+            self.write(changes, rate_hz);
+        }
+        std::ptr::null_mut()
+    }
+
+    /// Whether tasks for the values of `changes` are worked off where they may be. Real-time safe.
+    ///
+    /// # Safety
+    /// `changes` is null or valid.
+    unsafe fn may_post(&self, changes: *mut IParameterChanges) -> bool {
+        if self.num_moving.load(Ordering::SeqCst) > 0 {
+            return false;
+        }
+        if !self.is_open.load(Ordering::SeqCst) {
+            return true;
         }
         // SAFETY: by the caller's word.
-        unsafe { self.write(changes, rate_hz) };
-        std::ptr::null_mut()
+        self.has_run_loop.load(Ordering::SeqCst)
+            && self.backlog.admits(unsafe { num_values(changes) }, |marker| self.tasks.execute_gui(marker))
     }
 
     /// The block is over.
@@ -160,6 +186,22 @@ impl WindowGuard {
         self.tasks.execute_background(marker.clone());
         wait_for(&|| marker.has_passed());
         marker.has_passed()
+    }
+}
+
+/// The values that `changes` holds, of all params.
+///
+/// # Safety
+/// `changes` is null or valid.
+unsafe fn num_values(changes: *mut IParameterChanges) -> u32 {
+    // SAFETY: by the caller's word; what it gives is valid during the call.
+    unsafe {
+        let Some(changes) = ComRef::from_raw(changes) else { return 0 };
+        let num_of = |queue_idx| {
+            let queue = ComRef::from_raw(changes.getParameterData(queue_idx));
+            queue.map_or(0, |queue| u32::try_from(queue.getPointCount()).unwrap_or(0))
+        };
+        (0..changes.getParameterCount()).map(num_of).fold(0, u32::saturating_add)
     }
 }
 
@@ -236,6 +278,7 @@ unsafe extern "system" fn create_view(this: *mut IEditController, name: FIDStrin
         let view = (Tables::original((*this).vtbl).createView)(this, name);
         if let (false, Some(guard)) = (view.is_null(), guard_of(this.cast())) {
             note(view.cast(), &guard);
+            guard.frames.begin(view);
             // What the host gave to a view before is not this one's.
             guard.has_run_loop.store(false, Ordering::SeqCst);
             (*view).vtbl = Tables::of(&VIEWS, (*view).vtbl, |table| IPlugViewVtbl {
@@ -280,12 +323,13 @@ unsafe extern "system" fn removed(this: *mut IPlugView) -> tresult {
 unsafe extern "system" fn set_frame(this: *mut IPlugView, frame: *mut IPlugFrame) -> tresult {
     // SAFETY: as above; the host gives null or a valid frame.
     unsafe {
-        let has_run_loop = ComRef::from_raw(frame).is_some_and(|frame| frame.cast::<IRunLoop>().is_some());
         around(this, |original, guard| {
-            if let Some(guard) = guard {
-                guard.has_run_loop.store(has_run_loop, Ordering::SeqCst);
-            }
-            (original.setFrame)(this, frame)
+            let Some(guard) = guard else { return (original.setFrame)(this, frame) };
+            let has_run_loop = ComRef::from_raw(frame).is_some_and(|frame| frame.cast::<IRunLoop>().is_some());
+            guard.has_run_loop.store(has_run_loop, Ordering::SeqCst);
+            // The framework makes another queue for each.
+            guard.backlog.begin_anew();
+            guard.frames.set(this, frame, |frame| (original.setFrame)(this, frame))
         })
     }
 }
@@ -445,6 +489,32 @@ mod tests {
             is_over.store(true, Ordering::Release);
         });
         assert!(instance.guard.drain(), "the thread that works tasks off has ended");
+    }
+
+    #[test]
+    fn what_a_window_s_thread_that_stands_still_does_not_take_is_heard_and_is_not_posted() {
+        let params = Arc::new(UnderscoreParams::default());
+        let markers = Arc::new(Mutex::new(Vec::new()));
+        let posted = markers.clone();
+        let run_loop = move |marker| posted.lock().unwrap().push(marker);
+        let guard = WindowGuard::new(params.clone(), AsyncExecutor::new(Arc::new(|_| ()), Arc::new(run_loop)));
+        guard.is_open.store(true, Ordering::SeqCst);
+        guard.has_run_loop.store(true, Ordering::SeqCst);
+        // Whether the framework is given the value.
+        let play = |gain: f64| {
+            let queue = ComWrapper::new(Value { id: host_id("music_gain"), value: Cell::new(gain) });
+            let changes = ComWrapper::new(Values(queue.to_com_ptr().unwrap()));
+            // SAFETY: the changes live.
+            let left = unsafe { guard.enter(changes.as_com_ref::<IParameterChanges>().unwrap().as_ptr(), 48_000.0) };
+            guard.leave();
+            !left.is_null()
+        };
+        let num_posted = (0_u32..10_000).filter(|step| play(f64::from(step % 100) / 100.0)).count();
+        assert!((1000..4096).contains(&(num_posted + markers.lock().unwrap().len())), "{num_posted}");
+        assert!(!play(0.25));
+        assert!((params.music_gain.unmodulated_normalized_value() - 0.25).abs() < 1e-6);
+        markers.lock().unwrap().drain(..).for_each(|marker: Marker| marker.pass());
+        assert!(play(0.75), "the window's thread goes on");
     }
 
     #[test]

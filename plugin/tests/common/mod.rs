@@ -1,6 +1,7 @@
 //! The plugin as its framework sees it: activated, fed and asked, without a host.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,11 +14,15 @@ use underscore_engine::{State, StatusSnapshot};
 const RATE_HZ: f32 = 48_000.0;
 const NUM_AUX: usize = 4;
 
-/// Points the plugin at a folder with nothing in it, so that the tests say the same wherever they run.
+/// Points the plugin at a folder with nothing in it, so that the tests say the same wherever they run: one for each process, because what a load
+/// leaves there is heeded by the next one. It stays behind, empty, where cargo builds.
 pub fn hide_libtorch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let nowhere = std::env::temp_dir().join("underscore-tests-without-libtorch");
+        let name = format!("without-libtorch-{}", std::process::id());
+        let nowhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // That of a process of long ago may have had the same number.
+        let _ = std::fs::remove_dir_all(&nowhere);
         // SAFETY: the first thing that every test does, before any thread that reads the environment is started.
         unsafe { std::env::set_var("UNDERSCORE_HOME", nowhere) };
     });

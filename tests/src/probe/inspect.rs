@@ -3,14 +3,17 @@
 use super::{HostKind, Input, Outcome, Scenario};
 use crate::audio_thread::buses::POISON;
 use crate::{
-    BlockSizes, Bundle, Config, HostError, Instance, Pace, Rendered, Rendering, mapped_files, peak_db, render,
-    resident_bytes, residual_db, signals, wait_until_loaded,
+    BlockSizes, Bundle, Config, Diagnostics, HostError, Instance, Pace, Rendered, Rendering, mapped_files, peak_db,
+    render, resident_bytes, residual_db, signals, started_threads, wait_until_loaded,
 };
 use std::path::Path;
 use std::time::Duration;
 
 /// Bounds of the decibel figures: JSON knows no infinity.
 const RANGE_DB: (f64, f64) = (-400.0, 400.0);
+
+/// What the libraries of graphics drivers are called.
+const DRIVERS: [&str; 2] = ["libcuda", "libnvidia"];
 
 /// Plays `scenario` and looks at everything.
 ///
@@ -26,6 +29,8 @@ pub fn inspect(scenario: &Scenario) -> Result<Outcome, HostError> {
         opened_ms: bundle.opened_in().as_secs_f64() * 1e3,
         created_ms: instance.created_in().as_secs_f64() * 1e3,
         libtorch_at_scan: mapped_files("torch").unwrap_or_default(),
+        driver_at_scan: DRIVERS.iter().filter_map(|part| mapped_files(part)).flatten().collect(),
+        threads_at_scan: started_threads(),
         libtorch_in_use: Vec::new(),
         latency_samples: 0,
         state: String::new(),
@@ -45,8 +50,7 @@ pub fn inspect(scenario: &Scenario) -> Result<Outcome, HostError> {
     }
     set_up(&mut instance, scenario)?;
     if scenario.num_instances > 1 {
-        outcome.resident_mb = memory_of_instances(&bundle, instance, scenario)?;
-        outcome.alloc_violations = bundle.diagnostics()?.alloc_violations;
+        play_instances(&mut outcome, &bundle, instance, scenario)?;
         return Ok(outcome);
     }
 
@@ -136,7 +140,10 @@ fn judge(outcome: &mut Outcome, clean: &[Vec<f32>], rendered: &Rendered) {
         let difference: Vec<Vec<f32>> = difference;
         outcome.separation_db = clamp(peak_db(&difference));
     }
-    let diagnostics = rendered.diagnostics.clone().unwrap_or_default();
+    note_diagnostics(outcome, &rendered.diagnostics.clone().unwrap_or_default());
+}
+
+fn note_diagnostics(outcome: &mut Outcome, diagnostics: &Diagnostics) {
     outcome.alloc_violations = diagnostics.alloc_violations;
     if let Some(engine) = diagnostics.newest() {
         outcome.state.clone_from(&engine.state);
@@ -147,9 +154,13 @@ fn judge(outcome: &mut Outcome, clean: &[Vec<f32>], rendered: &Rendered) {
     }
 }
 
-/// Resident memory after each further instance is loaded and has processed a second of sound.
-fn memory_of_instances(bundle: &Bundle, first: Instance, scenario: &Scenario) -> Result<Vec<f64>, HostError> {
-    let mut resident_mb = Vec::new();
+/// Notes the resident memory after each instance is loaded and has processed the input, and what the last one says of itself.
+fn play_instances(
+    outcome: &mut Outcome,
+    bundle: &Bundle,
+    first: Instance,
+    scenario: &Scenario,
+) -> Result<(), HostError> {
     let mut alive = Vec::new();
     let mut next = Some(first);
     let (input, _) = input_of(scenario);
@@ -171,11 +182,12 @@ fn memory_of_instances(bundle: &Bundle, first: Instance, scenario: &Scenario) ->
             }
             processor.process(num_samples, &[])?;
         }
-        resident_mb.extend(resident_bytes().map(|num_bytes| num_bytes as f64 / 1e6));
+        outcome.resident_mb.extend(resident_bytes().map(|num_bytes| num_bytes as f64 / 1e6));
         alive.push((instance, processor));
     }
+    note_diagnostics(outcome, &bundle.diagnostics()?);
     for (mut instance, processor) in alive {
         instance.deactivate(processor);
     }
-    Ok(resident_mb)
+    Ok(())
 }
