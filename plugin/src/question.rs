@@ -232,17 +232,24 @@ pub struct Switches {
     pub capture: [bool; NUM_SLOTS],
     /// See [`QuestionParams::refine`].
     pub refine: bool,
+    /// `[slot]` Sessions that were loaded till then.
+    num_loads: [u64; NUM_SLOTS],
 }
 
 impl Switches {
     /// As they are now.
     #[must_use]
     pub fn of(params: &QuestionParams) -> Self {
-        Self { capture: [params.capture_a.value(), params.capture_b.value()], refine: params.refine.value() }
+        Self {
+            capture: [params.capture_a.value(), params.capture_b.value()],
+            refine: params.refine.value(),
+            num_loads: params.boards().each_ref().map(QueryBoard::num_loads),
+        }
     }
 
     /// Becomes what they are now; returns by slot what its example is to be taken from, because a switch has gone on or because the window asks for
-    /// it. Real-time safe.
+    /// it. A switch that goes on because a session is loaded in which it was on takes none: it would be taken over the one that is loaded. Real-time
+    /// safe.
     #[must_use]
     pub fn update(&mut self, params: &QuestionParams) -> [Option<Source>; NUM_SLOTS] {
         let before = std::mem::replace(self, Self::of(params));
@@ -251,7 +258,7 @@ impl Switches {
             let is_refined = self.refine && !before.refine && slot == params.nearer_slot();
             let is_captured = self.capture[slot] && !before.capture[slot];
             let switched = if is_refined { Some(Source::Target) } else { is_captured.then_some(Source::Sidechain) };
-            switched.or(wanted)
+            switched.filter(|_| self.num_loads == before.num_loads).or(wanted)
         })
     }
 }
@@ -372,6 +379,10 @@ mod tests {
         off.boards()[1].want(Source::Sidechain);
         off.boards()[1].load(None);
         assert_eq!(switches.update(&off), [None; 2], "another session was loaded");
+        let saved = with(true, true, 0.9);
+        (0..2).for_each(|_| saved.boards()[1].load(None));
+        assert_eq!(switches.update(&saved), [None; 2], "in it the switches were on");
+        assert_eq!(switches.update(&saved), [None; 2]);
     }
 
     #[test]

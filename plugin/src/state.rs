@@ -103,9 +103,6 @@ impl PersistentField<'_, String> for MissingModel {
     }
 }
 
-/// Switches that are held for a moment.
-const MOMENTARY: [&str; 3] = ["query_capture", "query_capture_b", "query_refine"];
-
 /// The state fields that hold the examples of slots A and B.
 const QUERY_FIELDS: [&str; NUM_SLOTS] = ["query", "query_b"];
 
@@ -137,8 +134,7 @@ pub fn make_loadable(state: &mut PluginState) {
     let defaults = UnderscoreParams::default();
     let mut is_newer = false;
     for (id, param, _) in defaults.param_map() {
-        // A switch that was held while the session was saved is not held now: it would take an example over the one that is loaded.
-        let saved = state.params.remove(&id).filter(|_| !MOMENTARY.contains(&id.as_str()));
+        let saved = state.params.remove(&id);
         // What a model is called that is gone is told apart.
         if let (ParamPtr::EnumParam(param), Some(ParamValue::String(choice)), true) = (param, &saved, id != "model") {
             // A place that was free has got a name since: that is an older session. SAFETY: as below.

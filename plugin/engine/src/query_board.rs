@@ -74,6 +74,8 @@ pub struct QueryBoard {
     is_offered: AtomicBool,
     /// The [`Source`] of an example that a person wants and the audio thread has not taken yet, and above it when that was, ms; 0: none.
     wanted: AtomicU64,
+    /// Sessions that were loaded.
+    num_loads: AtomicU64,
     /// Held by who writes; never locked on an audio thread.
     about: Mutex<About>,
 }
@@ -89,8 +91,6 @@ struct About {
     refusal: Option<String>,
     /// Waits for a worker of a model that is asked, with its number.
     offered: Option<(u64, Recording)>,
-    /// Sessions that were loaded.
-    num_loads: u64,
 }
 
 impl About {
@@ -125,8 +125,9 @@ impl QueryBoard {
         let mut about = self.about();
         self.is_offered.store(false, Ordering::Release);
         self.want_no_more();
+        self.num_loads.fetch_add(1, Ordering::Relaxed);
         self.write(self.take_ticket(), example.as_ref());
-        *about = About { kept: example, earlier, num_loads: about.num_loads + 1, ..About::default() };
+        *about = About { kept: example, earlier, ..About::default() };
     }
 
     /// Those that were the example before this one, the newest first. Not for the audio thread.
@@ -244,10 +245,10 @@ impl QueryBoard {
         }
     }
 
-    /// Sessions that were loaded. Not for the audio thread.
+    /// Sessions that were loaded. Real-time safe.
     #[must_use]
     pub fn num_loads(&self) -> u64 {
-        self.about().num_loads
+        self.num_loads.load(Ordering::Relaxed)
     }
 
     /// Forgets the example, and what was taken up to now. Real-time safe.
