@@ -68,6 +68,7 @@ pub struct Processor {
     steady_time_samples: u64,
     last_wall: Duration,
     last_cpu: Option<Duration>,
+    last_num_waits: Option<u64>,
 }
 
 impl Processor {
@@ -88,6 +89,7 @@ impl Processor {
             steady_time_samples: 0,
             last_wall: Duration::ZERO,
             last_cpu: None,
+            last_num_waits: None,
         }
     }
 
@@ -173,11 +175,16 @@ impl Processor {
         }));
         let (events, mut answers) = (self.events.as_input(), self.answers.as_output());
         let steady_time = Some(self.steady_time_samples);
+        let waits_before = priority::thread_waits();
         let cpu_start = priority::thread_cpu_time();
         let start = Instant::now();
         let status = plugin.process(&inputs, &mut outputs, &events, &mut answers, steady_time, self.transport.as_ref());
         self.last_wall = start.elapsed();
         self.last_cpu = cpu_start.and_then(|start| Some(priority::thread_cpu_time()?.saturating_sub(start)));
+        self.last_num_waits = waits_before.zip(priority::thread_waits()).and_then(|(before, after)| {
+            let [num_waits, num_disk_waits] = [0, 1].map(|idx| after[idx].saturating_sub(before[idx]));
+            (num_disk_waits == 0).then_some(num_waits)
+        });
         self.steady_time_samples += num_samples as u64;
         status.map_err(|e| HostError::refused("process", e))
     }
@@ -192,6 +199,13 @@ impl Processor {
     #[must_use]
     pub fn last_cpu(&self) -> Option<Duration> {
         self.last_cpu
+    }
+
+    /// How often the last [`Self::process`] waited for something, where the system tells; nothing where it had to wait for a page from a disk, which is
+    /// the machine's doing.
+    #[must_use]
+    pub fn last_num_waits(&self) -> Option<u64> {
+        self.last_num_waits
     }
 
     pub(crate) fn into_stopped(self) -> StoppedPluginAudioProcessor<Host> {

@@ -63,6 +63,8 @@ pub struct InstanceDiagnostics {
     pub num_unmasked_frames: u64,
     /// Model calls that found no room on their way.
     pub num_dropped_calls: u64,
+    /// Calls of the model that were run since activation.
+    pub num_steps: u64,
     /// Time to open the library and load the model.
     pub load_ms: f64,
     /// Mean time of a model call.

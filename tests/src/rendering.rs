@@ -183,6 +183,7 @@ fn run_activated<R: Recorder>(
             processor.process(num_samples, changes)?;
             changes = &[];
             timings.push(processor.last_wall(), processor.last_cpu());
+            timings.push_waits(processor.last_num_waits());
             tape.record(processor.outputs(), num_samples)?;
             position += num_samples;
         }

@@ -389,6 +389,8 @@ fn the_sample_rate_is_absurd() {
     instance.configure(Config { rate_hz: 48_000.0, ..config }).unwrap();
     let input = programme(2, 4_800, 48_000.0, 1);
     let rendered = render(&bundle, &mut instance, &Rendering::new(&input, 512)).unwrap();
+    let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
+    assert_eq!(engine.state, "running", "{}", engine.message);
     assert!(residual_db(&input, &rendered.aligned_sum()) <= EXACT_DB);
 }
 
@@ -403,10 +405,14 @@ fn blocks_are_empty_or_larger_than_announced() {
         (1, vec![1024]),
     ] {
         for host in [HostKind::Offline, HostKind::RealTime] {
-            let scenario = Scenario { max_block_samples, blocks: blocks.clone(), host, ..Scenario::new(bundle_file()) };
+            // Live, so long that the model is loaded meanwhile.
+            let duration_s = if host == HostKind::RealTime { 3.0 } else { 2.0 };
+            let blocks = blocks.clone();
+            let scenario = Scenario { max_block_samples, blocks, host, duration_s, ..Scenario::new(bundle_file()) };
             let outcome = probe(&scenario, &[]);
-            let case = format!("{max_block_samples} announced, {blocks:?} given, {host:?}");
+            let case = format!("{max_block_samples} announced, {:?} given, {host:?}", scenario.blocks);
             println!("{case}: {}, residual {:.1} dBFS", outcome.state, outcome.sum_residual_db);
+            assert_eq!(outcome.state, "running", "{case}: {}", outcome.message);
             assert!(outcome.is_finite, "{case}: {outcome:?}");
             assert!(outcome.sum_residual_db <= EXACT_DB, "{case}: {} dBFS", outcome.sum_residual_db);
         }

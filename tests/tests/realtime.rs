@@ -8,7 +8,10 @@ use host_tests::{BlockSizes, Config, Pace, Priority, Rendering, StolenTime, rend
 use std::time::Duration;
 
 const MAX_RESIDENT_MB: f64 = 400.0;
-const MAX_SECOND_INSTANCE_MB: f64 = 30.0;
+
+/// Of the default model a further instance takes 7 to 12 MB, with weights of its own 25; of one that is asked, whose file is 7 MB, 18, and 56.
+const MAX_FURTHER_INSTANCE_MB: f64 = 16.0;
+const MAX_FURTHER_ASKED_INSTANCE_MB: f64 = 30.0;
 
 /// Of the block period, at the 99.9th percentile, in a minute that was the machine's own.
 const MAX_PROCESS_SHARE: f64 = 0.03;
@@ -152,9 +155,16 @@ fn minute_at_48_khz_in_blocks_of_256(model: &str, max_rtf: f64) -> Result<(), Fa
         cpu.max_us,
     );
     assert_eq!(engine.state, "running", "{}", engine.message);
+    assert!(engine.num_steps > 0, "no call was counted");
     let num_frames = (input[0].len() / engine.hop_samples) as u64;
     assert!(rendered.frames.num >= num_frames, "60 s are {num_frames} frames, got {}", rendered.frames.num);
     assert_eq!(diagnostics.alloc_violations, 0);
+    // Not even for a lock: what waits for another thread may wait for as long as that is not run.
+    assert_eq!(rendered.timings.num_waits(), 0, "process waited for something");
+    if cfg!(target_os = "linux") {
+        let (num_watched, num_blocks) = (rendered.timings.num_watched_blocks(), rendered.timings.num_blocks());
+        assert!(num_watched > num_blocks / 2, "of {num_blocks} blocks {num_watched} were watched");
+    }
     let max_cpu_us = MAX_CPU_SHARE * block_us;
     assert!(cpu.p99_us < max_cpu_us, "expected p99 of process below {max_cpu_us:.0} us, got {:.0} us", cpu.p99_us);
     let fault = if stolen_share > MAX_STOLEN_SHARE { Fault::Stolen } else { Fault::Own };
@@ -184,23 +194,28 @@ fn minute_at_48_khz_in_blocks_of_256(model: &str, max_rtf: f64) -> Result<(), Fa
 }
 
 #[test]
-fn a_second_instance_shares_everything_that_is_large() {
-    let scenario = Scenario {
-        num_instances: 3,
-        host: HostKind::RealTime,
-        max_block_samples: 256,
-        blocks: vec![256],
-        ..Scenario::new(bundle_file())
-    };
-    let outcome = probe(&scenario, &[]);
-    let resident_mb = &outcome.resident_mb;
-    println!("resident with 1, 2, 3 instances: {resident_mb:.0?} MB");
-    assert_eq!(outcome.alloc_violations, 0);
-    if cfg!(target_os = "linux") {
-        assert_eq!(resident_mb.len(), 3);
-        assert!(resident_mb[0] < MAX_RESIDENT_MB, "{resident_mb:?} MB");
-        for pair in resident_mb.windows(2) {
-            assert!(pair[1] - pair[0] < MAX_SECOND_INSTANCE_MB, "{resident_mb:?} MB");
+fn a_further_instance_shares_everything_that_is_large() {
+    let asked = asked(&open()).swap_remove(0);
+    for (model, max_further_mb) in [(None, MAX_FURTHER_INSTANCE_MB), (Some(asked), MAX_FURTHER_ASKED_INSTANCE_MB)] {
+        let scenario = Scenario {
+            num_instances: 3,
+            host: HostKind::RealTime,
+            max_block_samples: 256,
+            blocks: vec![256],
+            params: model.map(|model| ("model".to_owned(), model)).into_iter().collect(),
+            ..Scenario::new(bundle_file())
+        };
+        let outcome = probe(&scenario, &[]);
+        let resident_mb = &outcome.resident_mb;
+        println!("{}: resident with 1, 2, 3 instances: {resident_mb:.0?} MB", outcome.model);
+        assert_eq!(outcome.state, "running", "{}", outcome.message);
+        assert_eq!(outcome.alloc_violations, 0);
+        if cfg!(target_os = "linux") {
+            assert_eq!(resident_mb.len(), 3);
+            assert!(resident_mb[0] < MAX_RESIDENT_MB, "{resident_mb:?} MB");
+            for pair in resident_mb.windows(2) {
+                assert!(pair[1] - pair[0] < max_further_mb, "{}: {resident_mb:?} MB", outcome.model);
+            }
         }
     }
 }
@@ -215,8 +230,8 @@ fn an_instance_that_hears_silence_costs_no_inference() {
     let rendering = Rendering { pace: Pace::RealTime, wait_for_model: true, ..Rendering::new(&silence, 256) };
     let rendered = render(&bundle, &mut instance, &rendering).unwrap();
     let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
-    println!("silence: model RTF {:.4}, state {}", engine.rtf, engine.state);
+    assert_eq!(engine.state, "running", "{}", engine.message);
     assert!(rendered.tape.main.iter().flatten().all(|x| *x == 0.0), "silence in, something out");
-    assert!(engine.rtf < 0.02, "RTF {} on silence", engine.rtf);
+    assert_eq!(engine.num_steps, 0, "calls on silence");
     assert_eq!(rendered.frames.num_late, 0);
 }

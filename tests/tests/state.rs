@@ -11,10 +11,13 @@ fn values(instance: &mut Instance) -> Vec<(u32, f64)> {
     params.into_iter().map(|param| (param.id, instance.value(param.id).unwrap())).collect()
 }
 
-/// The instance still does what it is for: its stems sum to the delayed input.
+/// The instance still does what it is for: its model runs, and its stems sum to the delayed input.
+#[track_caller]
 fn assert_alive(bundle: &host_tests::Bundle, instance: &mut Instance) {
     let input = programme(2, 24_000, 48_000.0, 3);
     let rendered = render(bundle, instance, &Rendering::new(&input, 512)).unwrap();
+    let engine = rendered.diagnostics.as_ref().and_then(|d| d.newest().cloned()).unwrap();
+    assert_eq!(engine.state, "running", "{}", engine.message);
     let residual = residual_db(&input, &rendered.aligned_sum());
     assert!(residual <= EXACT_DB, "{residual} dBFS");
 }

@@ -6,8 +6,8 @@ use common::{EXACT_DB, RATES_HZ, asked, bundle_file, offline_stereo, open, probe
 use host_tests::probe::{HostKind, Scenario};
 use host_tests::signals::programme;
 use host_tests::{
-    Bundle, Buses, Config, Instance, Pace, ParamChange, Rendering, forbid_restless_threads, peak_db, render,
-    residual_db, wait_until_loaded,
+    Bundle, Buses, Config, Instance, InstanceDiagnostics, Pace, ParamChange, Rendering, forbid_restless_threads,
+    peak_db, raise_to_real_time, render, residual_db, wait_until_loaded,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -191,6 +191,8 @@ fn play_by_the_clock(
     change_at: impl Fn(usize) -> Option<ParamChange>,
     mut heard: impl FnMut(usize, &Buses),
 ) {
+    // As a DAW's audio thread: the worker goes ahead of other programs then, too, and is not late beside them.
+    let _ = raise_to_real_time();
     let mut processor = instance.activate().unwrap();
     processor.start().unwrap();
     wait_until_loaded(bundle, instance, &mut processor, Duration::from_mins(1)).unwrap();
@@ -218,7 +220,8 @@ fn tone(hz: f64, n: usize) -> f64 {
 }
 
 /// Of `live`, its model `live-1`, in whose sound one stem is mute: how loud each tenth of a second is, dBFS, while the device is chosen anew
-/// after two seconds, and the largest second difference from the second on; none where frames were late for another reason.
+/// after two seconds, and the largest second difference from the second on; none where frames of either engine were late for another reason, or its
+/// model did not run.
 fn heard_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<(Vec<f64>, f32)> {
     let mut instance = live(bundle);
     instance.set("model", "live-1").unwrap();
@@ -227,7 +230,7 @@ fn heard_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<(Vec<
     let num_blocks = (4.0 * LIVE_RATE_HZ) as usize / LIVE_BLOCK_SAMPLES;
     let chord = |n: usize| 0.15 * [220.0, 277.2, 329.6].map(|hz| tone(hz, n)).iter().sum::<f64>() as f32;
     let mut main = Vec::new();
-    let (mut first_id, mut engine) = (None, None);
+    let (mut first, mut newest) = (None::<InstanceDiagnostics>, None::<InstanceDiagnostics>);
     play_by_the_clock(
         bundle,
         &mut instance,
@@ -236,19 +239,26 @@ fn heard_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<(Vec<
         |block_idx| (block_idx == num_blocks / 2).then_some(change),
         |block_idx, outputs| {
             main.extend_from_slice(&outputs.main().unwrap().channel(0)[..LIVE_BLOCK_SAMPLES]);
-            if block_idx == 0 {
-                first_id = bundle.diagnostics().unwrap().newest().map(|engine| engine.id);
-            } else if block_idx + 1 == num_blocks {
-                engine = bundle.diagnostics().unwrap().newest().cloned();
+            if block_idx + 1 < num_blocks / 2 {
+                return;
             }
+            let diagnostics = bundle.diagnostics().unwrap();
+            // The first engine before the device is chosen anew, and after that for as long as there is one.
+            let first_id = first.get_or_insert_with(|| diagnostics.newest().cloned().unwrap()).id;
+            first = diagnostics.instances.iter().find(|engine| engine.id == first_id).cloned().or(first.take());
+            newest = diagnostics.newest().cloned();
         },
     );
-    let engine = engine.expect("an engine");
-    println!("{muted}: {} frames of the newest engine, {} late", engine.num_frames, engine.num_late_frames);
-    assert!(first_id.is_some_and(|first_id| engine.id > first_id), "no engine for the other device");
+    let engines = [first, newest].map(|engine| engine.expect("an engine"));
+    for engine in &engines {
+        let InstanceDiagnostics { id, num_frames, num_late_frames, state, message, .. } = engine;
+        println!("{muted}: {num_frames} frames of engine {id}, {num_late_frames} late; {state} {message}");
+    }
+    assert!(engines[1].id > engines[0].id, "no engine for the other device");
+    let is_in_time = engines.iter().all(|engine| engine.state == "running" && engine.num_late_frames == 0);
     let levels = main.chunks(4_800).map(|tenth| peak_db(&[tenth.to_vec()])).collect();
     let steps = main[48_000..].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs());
-    (engine.num_late_frames == 0).then(|| (levels, steps.fold(0.0, f32::max)))
+    is_in_time.then(|| (levels, steps.fold(0.0, f32::max)))
 }
 
 #[test]
@@ -268,7 +278,7 @@ fn another_device_lets_nothing_through_that_is_mute() {
         assert!(after < before.max(-60.0) + 6.0, "{after:.1} dBFS while an engine takes over, {before:.1} dBFS before");
         return;
     }
-    println!("left out: frames were late in every attempt");
+    panic!("in every attempt frames were late or a model did not run: nothing was tested");
 }
 
 /// What all stem buses carried, `[bus][sample]`, while a tone was played and a model of the same latency took over and gave way again; and

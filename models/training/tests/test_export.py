@@ -4,6 +4,7 @@ import json
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import unsettled
@@ -162,12 +163,30 @@ def test_what_has_no_streaming_form_is_refused(system: str) -> None:
         streaming(build(system))
 
 
-def test_fixture_models(tmp_path: Path) -> None:
+def test_fixture_models_are_those_that_the_rust_tests_read(tmp_path: Path) -> None:
     fixtures.main(["--out", str(tmp_path)])
-    extra = {"underscore.json": ""}
-    torch.jit.load(str(tmp_path / "wrong_schema.pt"), _extra_files=extra)
-    assert json.loads(extra["underscore.json"])["schema_version"] == 99
+    committed = Path(__file__).parents[3] / "tests" / "fixtures" / "models"
+    names = sorted(path.name for path in committed.iterdir())
+    assert names == sorted(path.name for path in tmp_path.iterdir())
+    for name in names:
+        (made, made_extra), (kept, kept_extra) = (loaded(folder / name) for folder in (tmp_path, committed))
+        # The files themselves have names in them that torch makes by what it scripted before.
+        (made_code, made_weights), (kept_code, kept_weights) = made.code_with_constants, kept.code_with_constants
+        assert made_code == kept_code, name
+        # Frozen, it has them as constants.
+        torch.testing.assert_close(made_weights.const_mapping, kept_weights.const_mapping, msg=name)
+        assert made_extra["underscore.json"] == kept_extra["underscore.json"], name
+        made_vector, kept_vector = (np.frombuffer(extra["test_vector.f32"], "<f4") for extra in (made_extra, kept_extra))
+        np.testing.assert_allclose(made_vector, kept_vector, rtol=1e-5, atol=1e-5, err_msg=name)
+    assert json.loads(loaded(tmp_path / "wrong_schema.pt")[1]["underscore.json"])["schema_version"] == 99
+    assert loaded(tmp_path / "no_metadata.pt")[1]["underscore.json"] == b""
     assert all(path.stat().st_size < 100_000 for path in tmp_path.iterdir())
+
+
+def loaded(path: Path) -> tuple[torch.jit.ScriptModule, dict[str, bytes]]:
+    """The module, and the files beside it: empty where there is none."""
+    extra = {"underscore.json": b"", "test_vector.f32": b""}
+    return torch.jit.load(str(path), _extra_files=extra), extra
 
 
 def test_shipped_files_match_the_manifest() -> None:

@@ -64,3 +64,35 @@ pub(crate) fn thread_cpu_time() -> Option<Duration> {
 pub(crate) fn thread_cpu_time() -> Option<Duration> {
     None
 }
+
+/// How often the calling thread has given up its processor of its own accord, to wait for something, and how often it waited for a page
+/// from a disk, which counts as that, too.
+#[cfg(target_os = "linux")]
+pub(crate) fn thread_waits() -> Option<[u64; 2]> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the system writes one `rusage` to a valid place, and zeros are one, too.
+    let (status, usage) = unsafe { (libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()), usage.assume_init()) };
+    (status == 0).then_some([usage.ru_nvcsw as u64, usage.ru_majflt as u64])
+}
+
+/// How often the calling thread has waited: not on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn thread_waits() -> Option<[u64; 2]> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_sleeps_waits_and_one_that_computes_does_not() {
+        let waits_of = |work: &dyn Fn()| {
+            let [before, _] = thread_waits().unwrap();
+            work();
+            thread_waits().unwrap()[0] - before
+        };
+        assert_eq!(waits_of(&|| std::thread::sleep(Duration::from_millis(1))), 1);
+        assert_eq!(waits_of(&|| _ = std::hint::black_box((0..1_000_000_u64).sum::<u64>())), 0);
+    }
+}

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Timings {
     wall_us: Vec<f32>,
     cpu_us: Vec<f32>,
+    num_waits: u64,
+    /// Blocks of which it is known whether they waited.
+    num_watched_blocks: usize,
 }
 
 /// A distribution, microseconds.
@@ -53,7 +56,7 @@ impl Timings {
     /// With room for that many blocks: an audio thread does not ask for more.
     #[must_use]
     pub fn with_capacity(num_blocks: usize) -> Self {
-        Self { wall_us: Vec::with_capacity(num_blocks), cpu_us: Vec::with_capacity(num_blocks) }
+        Self { wall_us: Vec::with_capacity(num_blocks), cpu_us: Vec::with_capacity(num_blocks), ..Self::default() }
     }
 
     /// Adds a block's.
@@ -64,16 +67,36 @@ impl Timings {
         }
     }
 
+    /// Adds how often the block that was added last waited, where that is known.
+    pub fn push_waits(&mut self, num_waits: Option<u64>) {
+        self.num_waits += num_waits.unwrap_or(0);
+        self.num_watched_blocks += usize::from(num_waits.is_some());
+    }
+
     /// Adds all blocks of another audio thread's.
     pub fn append(&mut self, other: &Self) {
         self.wall_us.extend(&other.wall_us);
         self.cpu_us.extend(&other.cpu_us);
+        self.num_waits += other.num_waits;
+        self.num_watched_blocks += other.num_watched_blocks;
     }
 
     /// Number of blocks.
     #[must_use]
     pub fn num_blocks(&self) -> usize {
         self.wall_us.len()
+    }
+
+    /// How often `process` waited for something: a lock, a sleep, a file.
+    #[must_use]
+    pub fn num_waits(&self) -> u64 {
+        self.num_waits
+    }
+
+    /// Number of blocks of which that is known: all but a few where the system tells, else none.
+    #[must_use]
+    pub fn num_watched_blocks(&self) -> usize {
+        self.num_watched_blocks
     }
 
     /// By the clock: with everything that the system did in between.

@@ -531,6 +531,72 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
 }
 
 #[test]
+fn calls_run_by_themselves_until_the_host_was_seen_to_keep_time_for_a_second_and_with_others_from_then_on() {
+    for timing in TIMINGS {
+        let config = config_of(timing, 1, 256);
+        // By its pace every host keeps time, whatever the clock says.
+        let (mut engine, mut stream) = engine_and_stream(&config, |_| 1.0);
+        double::manners();
+        render(&mut engine, &noise(5 * 48_000), 256, &Settings::default(), |_| while stream.step() {});
+        let manners = double::manners();
+        let num_alone = manners.iter().take_while(|&&manner| manner == Manner::ALONE).count();
+        let alone_s = num_alone as f64 * call_s(&timing);
+        assert!((alone_s - 1.0).abs() <= call_s(&timing), "{timing:?}: {alone_s} s by themselves");
+        let together = &manners[num_alone..];
+        assert!(together.iter().all(|&manner| manner == Manner::TOGETHER), "{timing:?}: {together:?}");
+        assert!(together.len() as f64 * call_s(&timing) > 3.5, "{timing:?}: {} calls", manners.len());
+    }
+}
+
+#[test]
+fn every_call_of_a_bounce_runs_by_itself_whatever_the_clocks_say() {
+    // One that says so while it seems to keep time, and one that does not say so and is ahead from the first block on.
+    let bounces = [(RenderMode::Offline, f64::INFINITY), (RenderMode::RealTime, f64::NEG_INFINITY)];
+    for timing in TIMINGS {
+        for (mode, slack_s) in bounces {
+            let config = config_of(timing, 1, 256);
+            let (mut engine, mut stream) = engine_and_stream(&config, |_| 1.0);
+            engine.pace = Pace::new(slack_s, 0.0);
+            double::manners();
+            let settings = Settings { render: mode, ..Settings::default() };
+            render(&mut engine, &noise(4 * 48_000), 256, &settings, |_| while stream.step() {});
+            assert_eq!(engine.pace.keeps_time(), mode == RenderMode::Offline);
+            let manners = double::manners();
+            assert!(manners.len() as f64 * call_s(&timing) > 3.5, "{timing:?}: {} calls", manners.len());
+            let first = manners.iter().position(|&manner| manner != Manner::ALONE);
+            assert_eq!(first, None, "{timing:?}, {mode:?}: the first call of {} that others may join", manners.len());
+        }
+    }
+}
+
+#[test]
+fn a_call_of_a_host_that_played_runs_by_itself_where_a_bounce_waits_for_it() {
+    let config = config_of(FULL_BAND, 1, 256);
+    let (mut engine, mut stream) = engine_and_stream(&config, |_| 1.0);
+    let (playing, bouncing) = (Settings::default(), Settings { render: RenderMode::Offline, ..Settings::default() });
+    render(&mut engine, &noise(2 * 48_000), 256, &playing, |_| while stream.step() {});
+    let mut input = noise(48_000).into_iter();
+    let mut play_hop = |engine: &mut Engine, settings: &Settings| {
+        let hop: Vec<f32> = input.by_ref().take(768).collect();
+        render(engine, &hop, 256, settings, |_| ());
+    };
+    while stream.num_waiting() == 0 {
+        play_hop(&mut engine, &playing);
+    }
+    double::manners();
+    play_hop(&mut engine, &bouncing);
+    assert!(stream.step() && double::manners() == [Manner::ALONE]);
+    // The same, where it plays on.
+    render(&mut engine, &noise(2 * 48_000), 256, &playing, |_| while stream.step() {});
+    while stream.num_waiting() == 0 {
+        play_hop(&mut engine, &playing);
+    }
+    double::manners();
+    play_hop(&mut engine, &playing);
+    assert!(stream.step() && double::manners() == [Manner::TOGETHER]);
+}
+
+#[test]
 fn a_program_that_cannot_render_ahead_waits_for_nobody_however_fast_it_is_given_sound() {
     let took = |may_render_ahead: bool| {
         let config = EngineConfig { may_render_ahead, ..config(1, 512) };

@@ -1,6 +1,7 @@
 //! A stand-in for a model with look-ahead: it gives each frame a mask by which the frame can be known again, once it has heard
 //! `look_ahead_frames` more, and like a real one it knows the frames by their order only.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -27,6 +28,15 @@ pub const EXAMPLE: f32 = 0.25;
 /// The mask, all bins alike, of a frame's spectrum `[bin][re, im]`.
 pub type MaskOf = fn(&[f32]) -> f32;
 
+thread_local! {
+    static MANNERS: RefCell<Vec<Manner>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How each call was to be run that this thread has run since it asked last.
+pub fn manners() -> Vec<Manner> {
+    MANNERS.take()
+}
+
 /// The worker's side of an engine, to be stepped by a test.
 pub fn stream(
     end: WorkerEnd,
@@ -40,10 +50,7 @@ pub fn stream(
 
 /// What a call goes through with the stand-in for a model.
 pub fn separation(shape: CallShape, timing: &ModelTiming, mask_of: MaskOf) -> Separation {
-    let double = Box::new(Double { shape, look_ahead_frames: timing.look_ahead_frames, mask_of });
-    // SAFETY: the table is static, and the handle is that of a box which nobody else has.
-    let model = unsafe { Backend::enter(entry).expect("a table").adopt(Box::into_raw(double).cast()) };
-    let model = Arc::new(Model::of(model));
+    let model = Arc::new(model(shape, timing, mask_of, Vec::new()));
     let opener = move || {
         let session = Session::open(model.clone(), 1).expect("the double refuses nothing");
         Ok((model.clone(), session))
@@ -51,10 +58,19 @@ pub fn separation(shape: CallShape, timing: &ModelTiming, mask_of: MaskOf) -> Se
     Separation::open(Box::new(opener), shape, timing).expect("the double refuses nothing")
 }
 
+/// The stand-in for a model by itself, with the values of its test vector.
+pub fn model(shape: CallShape, timing: &ModelTiming, mask_of: MaskOf, test_vector: Vec<f32>) -> Model {
+    let double = Box::new(Double { shape, look_ahead_frames: timing.look_ahead_frames, mask_of, test_vector });
+    // SAFETY: the table is static, and the handle is that of a box which nobody else has.
+    let loaded = unsafe { Backend::enter(entry).expect("a table").adopt(Box::into_raw(double).cast()) };
+    Model::of(loaded)
+}
+
 struct Double {
     shape: CallShape,
     look_ahead_frames: usize,
     mask_of: MaskOf,
+    test_vector: Vec<f32>,
 }
 
 struct DoubleSession {
@@ -140,8 +156,10 @@ unsafe extern "C" fn metadata(_: ModelHandle) -> View<u8> {
     View { ptr: std::ptr::null(), len: 0 }
 }
 
-unsafe extern "C" fn test_vector(_: ModelHandle) -> View<f32> {
-    View { ptr: std::ptr::null(), len: 0 }
+unsafe extern "C" fn test_vector(model: ModelHandle) -> View<f32> {
+    // SAFETY: the handle is the box that `model` made, which is not given back yet.
+    let values = unsafe { &(*model.cast::<Double>()).test_vector };
+    View { ptr: values.as_ptr(), len: values.len() }
 }
 
 /// Every example lies at [`EXAMPLE`].
@@ -159,7 +177,7 @@ unsafe extern "C" fn encode(
 }
 
 unsafe extern "C" fn free_model(model: ModelHandle) {
-    // SAFETY: the handle is the box that `stream` made, given back once.
+    // SAFETY: the handle is the box that `model` made, given back once.
     drop(unsafe { Box::from_raw(model.cast::<Double>()) });
 }
 
@@ -193,13 +211,14 @@ unsafe extern "C" fn ask(
 
 unsafe extern "C" fn run(
     session: SessionHandle,
-    _: Manner,
+    manner: Manner,
     spectrum: *const f32,
     spectrum_len: usize,
     masks: *mut f32,
     masks_len: usize,
     _: *mut Message,
 ) -> BackendStatus {
+    MANNERS.with_borrow_mut(|manners| manners.push(manner));
     // SAFETY: the session is open and used by this thread alone; pointers and lengths are those of the caller's slices.
     unsafe {
         let spectrum = std::slice::from_raw_parts(spectrum, spectrum_len);

@@ -154,6 +154,12 @@ impl Model {
         Self { loaded: Arc::new(loaded), device, mask_range, test, is_seen_to_work: AtomicBool::new(false) }
     }
 
+    /// The same that runs on `device`, and whose file declares a range of masks, and a test vector of so many calls of one channel.
+    #[cfg(test)]
+    pub fn declaring(self, device: Device, mask_range: (f32, f32), num_calls: usize, tolerance: f32) -> Self {
+        Self { device, mask_range, test: TestVectorSize { num_calls, channels: 1, tolerance }, ..self }
+    }
+
     /// Where the file of `spec` lies.
     pub fn path(spec: &ModelSpec, resources: &Resources) -> Result<PathBuf, ModelError> {
         let file = Path::new("models").join(&spec.file);
@@ -250,5 +256,88 @@ fn compare(metadata: &Metadata, spec: &ModelSpec, path: &Path) -> Result<(), Mod
     match fields.into_iter().find(|(_, expected, actual)| expected != actual) {
         None => Ok(()),
         Some((field, expected, actual)) => Err(ModelError::Mismatch { path: path.to_owned(), field, expected, actual }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+
+    type Edit = fn(&mut Metadata);
+
+    /// What the file of `spec` says of itself.
+    fn metadata_of(spec: &ModelSpec) -> Metadata {
+        let timing = spec.timing;
+        Metadata {
+            schema_version: SCHEMA_VERSION,
+            sample_rate_hz: timing.sample_rate_hz,
+            window_s: timing.window_s,
+            hop_s: timing.hop_s,
+            synthesis_s: timing.synthesis_s,
+            num_bins: timing.num_bins,
+            frames_per_call: timing.frames_per_call,
+            look_ahead_frames: timing.look_ahead_frames,
+            look_back_frames: timing.look_back_frames,
+            stems: spec.stems.clone(),
+            residual: spec.residual.clone(),
+            embedding_size: spec.embedding_size,
+            query_frames: spec.query_frames,
+            mask: MaskRange { kind: "real".into(), min: 0.0, max: 1.0 },
+            test_vector: TestVectorSize { num_calls: 3, channels: 1, tolerance: 1e-3 },
+        }
+    }
+
+    #[test]
+    fn a_file_that_differs_from_the_catalogue_in_any_field_is_refused_by_that_field() {
+        let edits: [(&str, Edit); 23] = [
+            ("schema_version", |file| file.schema_version += 1),
+            ("sample_rate_hz", |file| file.sample_rate_hz *= 2.0),
+            ("window_s", |file| file.window_s += 0.001),
+            ("hop_s", |file| file.hop_s += 0.001),
+            ("synthesis_s", |file| file.synthesis_s += 0.001),
+            ("num_bins", |file| file.num_bins += 1),
+            ("frames_per_call", |file| file.frames_per_call += 1),
+            ("look_ahead_frames", |file| file.look_ahead_frames += 1),
+            ("look_back_frames", |file| file.look_back_frames += 1),
+            ("stems", |file| file.stems.reverse()),
+            ("residual", |file| file.residual.push('s')),
+            ("embedding_size", |file| file.embedding_size += 1),
+            ("query_frames", |file| file.query_frames += 1),
+            ("mask.kind", |file| file.mask.kind = "complex".into()),
+            ("mask.min, mask.max", |file| file.mask.min = file.mask.max),
+            ("mask.min, mask.max", |file| file.mask.min = f32::NEG_INFINITY),
+            ("mask.min, mask.max", |file| file.mask.max = f32::INFINITY),
+            ("mask.min, mask.max", |file| file.mask.max = f32::NAN),
+            // One that nothing can meet, and three that anything can.
+            ("test_vector.tolerance", |file| file.test_vector.tolerance = 0.0),
+            ("test_vector.tolerance", |file| file.test_vector.tolerance = 0.1),
+            ("test_vector.tolerance", |file| file.test_vector.tolerance = f32::INFINITY),
+            ("test_vector.tolerance", |file| file.test_vector.tolerance = f32::NAN),
+            ("test_vector.tolerance", |file| file.test_vector.tolerance = -1e-3),
+        ];
+        let path = Path::new("a/model.pt");
+        for spec in Catalogue::shipped().models() {
+            compare(&metadata_of(spec), spec, path).expect("what the catalogue says");
+            for (expected, edit) in edits {
+                let mut metadata = metadata_of(spec);
+                edit(&mut metadata);
+                match compare(&metadata, spec, path) {
+                    Err(ModelError::Mismatch { field, .. }) => assert_eq!(field, expected, "{}", spec.id),
+                    other => panic!("{}: expected a refusal for {expected}, got {other:?}", spec.id),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_was_expected_and_what_was_found() {
+        let spec = &Catalogue::shipped().models()[0];
+        let mut metadata = metadata_of(spec);
+        metadata.mask.max = -1.0;
+        let message = compare(&metadata, spec, Path::new("a/model.pt")).unwrap_err().to_string();
+        let words =
+            "'a/model.pt' does not fit: mask.min, mask.max: expected two numbers, the first the smaller, got 0, -1.";
+        assert!(message.contains(words), "{message}");
     }
 }

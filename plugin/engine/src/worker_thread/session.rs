@@ -144,3 +144,168 @@ impl Session {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handoff::CallShape;
+    use crate::latency::{ModelTiming, latency};
+    use crate::worker_thread::double;
+
+    /// What is heard of a frame is known two frames later: what is left of an earlier pass would be seen.
+    const TIMING: ModelTiming =
+        ModelTiming { frames_per_call: 4, look_ahead_frames: 2, num_bins: 3, ..ModelTiming::PAPER };
+    const NUM_CALLS: usize = 3;
+    const TOLERANCE: f32 = 1e-3;
+    const ASKED: [f32; 2] = [0.25, 9.0];
+
+    fn shape() -> CallShape {
+        let grid = latency(&TIMING, 48_000.0, 512).unwrap().grid;
+        let (num_frames, num_bins) = (TIMING.frames_per_call, TIMING.num_bins);
+        CallShape { grid, num_channels: 2, num_frames, num_bins, num_stems: 1, embedding_size: ASKED.len() }
+    }
+
+    /// The mask of a frame is the first value of its spectrum; the stand-in adds the first one of what it is asked for.
+    fn first_value(spectrum: &[f32]) -> f32 {
+        spectrum[0]
+    }
+
+    /// The vector that the stand-in gives: what is asked for, all spectra, all masks.
+    fn right_vector() -> Vec<f32> {
+        let num_frames = NUM_CALLS * TIMING.frames_per_call;
+        let heard: Vec<f32> = (0..num_frames).map(|frame_idx| (frame_idx as f32).sin()).collect();
+        let spectra = heard.iter().flat_map(|first| [*first, 5.0, 5.0, 5.0, 5.0, 5.0]);
+        let unheard = std::iter::repeat_n(&double::UNHEARD, TIMING.look_ahead_frames);
+        let masks = unheard.chain(&heard).take(num_frames).flat_map(|mask| [mask + ASKED[0]; TIMING.num_bins]);
+        ASKED.into_iter().chain(spectra).chain(masks).collect()
+    }
+
+    /// The stand-in with this test vector, its masks in -2..2, on `device`.
+    fn model_on(device: Device, test_vector: Vec<f32>) -> Arc<Model> {
+        let model = double::model(shape(), &TIMING, first_value, test_vector);
+        Arc::new(model.declaring(device, (-2.0, 2.0), NUM_CALLS, TOLERANCE))
+    }
+
+    fn model(test_vector: Vec<f32>) -> Arc<Model> {
+        model_on(Device::CPU, test_vector)
+    }
+
+    /// A new session of `num_channels` is checked.
+    fn check(model: &Arc<Model>, num_channels: usize) -> Result<(), SessionError> {
+        let mut session = Session::open(model.clone(), num_channels)?;
+        session.check(shape().spectrum_len(num_channels), shape().masks_len(num_channels), ASKED.len())
+    }
+
+    /// One call of `first` in every frame of one channel, through a new session.
+    fn masks_of(model: &Arc<Model>, first: f32) -> Result<Vec<f32>, SessionError> {
+        let (spectrum, mut masks) = (vec![first; shape().spectrum_len(1)], vec![0.0; shape().masks_len(1)]);
+        Session::open(model.clone(), 1)?.run(Manner::ALONE, &spectrum, &mut masks).map(|()| masks)
+    }
+
+    #[test]
+    fn a_model_that_gives_its_test_vector_is_seen_to_work_and_its_session_begins_at_zero() {
+        let model = model(right_vector());
+        assert!(!model.is_seen_to_work(), "nobody has looked yet");
+        let mut session = Session::open(model.clone(), 1).unwrap();
+        session.check(shape().spectrum_len(1), shape().masks_len(1), ASKED.len()).unwrap();
+        assert!(model.is_seen_to_work());
+        let (spectrum, mut masks) = (vec![0.5; shape().spectrum_len(1)], vec![0.0; shape().masks_len(1)]);
+        session.ask(&[0.0, 0.0]).unwrap();
+        session.run(Manner::ALONE, &spectrum, &mut masks).unwrap();
+        let by_frame: Vec<f32> = masks.chunks_exact(TIMING.num_bins).map(|masks| masks[0]).collect();
+        assert_eq!(by_frame, [double::UNHEARD, double::UNHEARD, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn a_test_vector_may_be_off_by_its_tolerance_and_on_a_card_by_ten_times_as_much() {
+        let first_mask = ASKED.len() + NUM_CALLS * shape().spectrum_len(1);
+        // The first mask of all, and the last one.
+        for place in [first_mask, right_vector().len() - 1] {
+            for (device, tolerance) in [(Device::CPU, TOLERANCE), (Device::CUDA, 10.0 * TOLERANCE)] {
+                for (share, is_right) in [(0.5, true), (-0.5, true), (2.0, false), (-2.0, false)] {
+                    let mut vector = right_vector();
+                    vector[place] += share * tolerance;
+                    let model = model_on(device, vector);
+                    match check(&model, 1) {
+                        Ok(()) => assert!(is_right, "off by {share} of {tolerance} at {place}"),
+                        Err(SessionError::TestVector { tolerance: allowed, actual }) => {
+                            assert!(!is_right && allowed == tolerance, "{actual} of {allowed} at {place}");
+                            assert!(
+                                (actual - 2.0 * tolerance).abs() < 1e-5,
+                                "{actual} where it is {share} of {allowed}"
+                            );
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                    assert_eq!(model.is_seen_to_work(), is_right);
+                }
+            }
+            let mut vector = right_vector();
+            vector[place] = f32::NAN;
+            let found = check(&model(vector), 1);
+            let is_told = matches!(found, Err(SessionError::TestVector { actual, .. }) if actual.is_nan());
+            assert!(is_told, "what is no number is below no tolerance: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_test_vector_of_another_length_than_it_says_is_torn() {
+        let right_len = right_vector().len();
+        for len in [0, right_len - 1, right_len + 1] {
+            let mut vector = right_vector();
+            vector.resize(len, 0.0);
+            let model = model(vector);
+            match check(&model, 1) {
+                Err(SessionError::TestVectorSize { expected, actual }) => {
+                    assert_eq!((expected, actual), (right_len, len));
+                }
+                other => panic!("expected a torn vector of {len} values, got {other:?}"),
+            }
+            assert!(!model.is_seen_to_work());
+        }
+    }
+
+    #[test]
+    fn what_was_seen_to_work_is_not_looked_at_again_until_a_call_fails() {
+        let mut vector = right_vector();
+        let last = vector.len() - 1;
+        vector[last] += 1.0;
+        let model = model(vector);
+        model.note_seen_to_work();
+        check(&model, 1).expect("nothing is compared");
+        model.doubt();
+        assert!(matches!(check(&model, 1), Err(SessionError::TestVector { .. })));
+    }
+
+    #[test]
+    fn a_session_of_other_channels_than_the_test_vector_s_is_run_and_proves_nothing() {
+        let right = model(right_vector());
+        check(&right, 2).unwrap();
+        assert!(!right.is_seen_to_work());
+        let broken = double::model(shape(), &TIMING, |_| f32::NAN, right_vector());
+        let broken = Arc::new(broken.declaring(Device::CPU, (-2.0, 2.0), NUM_CALLS, TOLERANCE));
+        assert!(matches!(check(&broken, 2), Err(SessionError::NotFinite { .. })), "it was not even run");
+    }
+
+    #[test]
+    fn masks_that_are_no_numbers_are_refused_and_the_model_is_seen_to_work_no_longer() {
+        for no_number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let model = model(right_vector());
+            check(&model, 1).unwrap();
+            let first = TIMING.look_ahead_frames * TIMING.num_bins;
+            match masks_of(&model, no_number) {
+                Err(SessionError::NotFinite { idx, len }) => assert_eq!((idx, len), (first, shape().masks_len(1))),
+                other => panic!("expected a refusal of {no_number}, got {other:?}"),
+            }
+            assert!(!model.is_seen_to_work(), "{no_number}");
+        }
+    }
+
+    #[test]
+    fn masks_are_kept_to_the_range_that_the_model_declares() {
+        for (first, expected) in [(1.5, 1.5), (2.5, 2.0), (-1.5, -1.5), (-1e9, -2.0)] {
+            let masks = masks_of(&model(right_vector()), first).unwrap();
+            assert_eq!(masks[TIMING.look_ahead_frames * TIMING.num_bins..], [expected; 6], "{first}");
+        }
+    }
+}

@@ -26,12 +26,17 @@ pub fn get(
     resources: &Resources,
 ) -> Result<Arc<Model>, ModelError> {
     let key = (Model::path(spec, resources)?, spec.sha256.clone(), device.0);
+    shared(key, || Model::load(backend, spec, device, resources))
+}
+
+/// The model of `key`, by `load` where no instance has it yet.
+fn shared(key: Key, load: impl FnOnce() -> Result<Model, ModelError>) -> Result<Arc<Model>, ModelError> {
     let place = place_of(key);
     let mut loaded = place.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(model) = loaded.upgrade() {
         return Ok(model);
     }
-    let model = Arc::new(Model::load(backend, spec, device, resources)?);
+    let model = Arc::new(load()?);
     *loaded = Arc::downgrade(&model);
     Ok(model)
 }
@@ -48,10 +53,77 @@ fn place_of(key: Key) -> Place {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
     use super::*;
+    use crate::handoff::CallShape;
+    use crate::latency::{ModelTiming, latency};
+    use crate::worker_thread::double;
 
     fn key(name: &str) -> Key {
         (PathBuf::from(name), String::new(), 0)
+    }
+
+    /// A stand-in for a model, of which it is counted how often it was loaded.
+    fn counted(num_loads: &AtomicUsize) -> Model {
+        num_loads.fetch_add(1, Ordering::Relaxed);
+        let timing = ModelTiming::LIVE;
+        let grid = latency(&timing, 48_000.0, 512).unwrap().grid;
+        let (num_frames, num_bins) = (timing.frames_per_call, timing.num_bins);
+        let shape = CallShape { grid, num_channels: 2, num_frames, num_bins, num_stems: 1, embedding_size: 0 };
+        double::model(shape, &timing, |_| 1.0, Vec::new())
+    }
+
+    #[test]
+    fn instances_that_want_one_model_have_one_which_was_loaded_once_for_all_of_them() {
+        let num_loads = AtomicUsize::new(0);
+        let get = || {
+            shared(key("wanted by many"), || {
+                // Long enough for all of them to be here.
+                std::thread::sleep(Duration::from_millis(50));
+                Ok(counted(&num_loads))
+            })
+            .unwrap()
+        };
+        let at_once: Vec<Arc<Model>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(get)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let later = get();
+        assert!(at_once.iter().all(|model| Arc::ptr_eq(model, &later)), "some have another one");
+        assert_eq!(num_loads.load(Ordering::Relaxed), 1);
+        drop(at_once);
+        // Others come and go meanwhile.
+        shared(key("wanted by another"), || Ok(counted(&AtomicUsize::new(0)))).unwrap();
+        assert!(Arc::ptr_eq(&get(), &later), "one instance is enough to keep it");
+        drop(later);
+        get();
+        assert_eq!(num_loads.load(Ordering::Relaxed), 2, "nobody had it any more");
+    }
+
+    #[test]
+    fn another_file_and_another_device_have_models_of_their_own() {
+        let num_loads = AtomicUsize::new(0);
+        let keys = [
+            (PathBuf::from("a.pt"), "1".to_owned(), 0),
+            (PathBuf::from("b.pt"), "1".to_owned(), 0),
+            (PathBuf::from("a.pt"), "2".to_owned(), 0),
+            (PathBuf::from("a.pt"), "1".to_owned(), 1),
+        ];
+        let num_keys = keys.len();
+        let models = keys.map(|key| shared(key, || Ok(counted(&num_loads))).unwrap());
+        assert_eq!(num_loads.load(Ordering::Relaxed), num_keys);
+        drop(models);
+    }
+
+    #[test]
+    fn a_load_that_failed_is_tried_again_by_whoever_comes_next() {
+        let num_loads = AtomicUsize::new(0);
+        let missing = || ModelError::Missing { name: "A".into(), file: "a.pt".into(), places: "none".into() };
+        assert!(shared(key("missing at first"), || Err(missing())).is_err());
+        shared(key("missing at first"), || Ok(counted(&num_loads))).expect("it is there now");
+        assert_eq!(num_loads.load(Ordering::Relaxed), 1);
     }
 
     #[test]
