@@ -178,13 +178,11 @@ def test_fixture_models_are_those_that_the_rust_tests_read(tmp_path: Path) -> No
         assert made_extra["underscore.json"] == kept_extra["underscore.json"], name
         made_vector, kept_vector = (np.frombuffer(extra["test_vector.f32"], "<f4") for extra in (made_extra, kept_extra))
         np.testing.assert_allclose(made_vector, kept_vector, rtol=1e-5, atol=1e-5, err_msg=name)
-    assert json.loads(loaded(tmp_path / "wrong_schema.pt")[1]["underscore.json"])["schema_version"] == 99
-    assert loaded(tmp_path / "no_metadata.pt")[1]["underscore.json"] == b""
     assert all(path.stat().st_size < 100_000 for path in tmp_path.iterdir())
 
 
 def loaded(path: Path) -> tuple[torch.jit.ScriptModule, dict[str, bytes]]:
-    """The module, and the files beside it: empty where there is none."""
+    """The module, and the files beside it."""
     extra = {"underscore.json": b"", "test_vector.f32": b""}
     return torch.jit.load(str(path), _extra_files=extra), extra
 

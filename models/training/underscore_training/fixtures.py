@@ -1,5 +1,5 @@
-"""Model files that are none to separate with: two that the plugin must refuse, one that is nothing but arithmetic, one that echoes what it is asked,
-and a module of convolutions that is no model."""
+"""Model files that are none to separate with: one that is nothing but arithmetic, one that echoes what it is asked, and a module of convolutions that
+is no model."""
 
 import argparse
 import json
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from .export import contract
 from .export.file import scripted
 from .grid import HOP_S, MODEL_GRID
-from .nets.streaming import IdentitySeparator
 
 
 class MatrixProducts(nn.Module):
@@ -91,13 +90,6 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m underscore_training.fixtures", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("../../tests/fixtures/models"))
     args = parser.parse_args(argv)
-    model = IdentitySeparator()
-    script = scripted(model)
-    meta = contract.metadata(model, "identity", "Identity (latency check)", "1.0.0", "CC0-1.0", "none")
-    meta["schema_version"] = 99
-    # No test vector: a reader must stop at the schema version, before it looks for one.
-    contract.save(script, args.out / "wrong_schema.pt", {"underscore.json": json.dumps(meta, indent=1).encode()})
-    contract.save(script, args.out / "no_metadata.pt", {})
     products = MatrixProducts()
     gmac_per_s = products.num_products * products.size**3 / HOP_S / 1e9
     meta = contract.metadata(products, "products", "Matrix products (speed)", "1.0.0", "CC0-1.0", "none", gmac_per_s)
