@@ -22,7 +22,7 @@ use windows as system;
 use x11 as system;
 
 /// In one picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Look {
     /// Something in the window waits for keys.
     wants: bool,
@@ -30,7 +30,12 @@ struct Look {
     is_pressed: bool,
     /// The window has the keyboard's focus, by what the framework was told.
     has_focus: bool,
+    /// Of the window's clock.
+    time_s: f64,
 }
+
+/// Who gives the focus to the window within this time after it was given back means it.
+const INSISTS_WITHIN_S: f64 = 1.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -46,11 +51,13 @@ pub struct Keyboard {
     /// Given back since the window had the focus last. A host that hands it on to the window again, or one that cannot be given it, is left
     /// alone until the next press.
     is_given_back: bool,
+    /// When they were, of the window's clock.
+    given_back_s: f64,
 }
 
 impl Default for Keyboard {
     fn default() -> Self {
-        Self { is_ours: true, is_given_back: false }
+        Self { is_ours: true, is_given_back: false, given_back_s: f64::NEG_INFINITY }
     }
 }
 
@@ -62,6 +69,7 @@ impl Keyboard {
             wants: context.egui_wants_keyboard_input() || Popup::is_any_open(context),
             is_pressed: context.input(|input| input.pointer.any_down()),
             has_focus: window.has_focus(),
+            time_s: context.input(|input| input.time),
         };
         match self.step(look) {
             Some(Step::Take) => system::take(window),
@@ -71,7 +79,7 @@ impl Keyboard {
     }
 
     fn step(&mut self, look: Look) -> Option<Step> {
-        if look.is_pressed || !look.has_focus {
+        if look.is_pressed || (!look.has_focus && look.time_s - self.given_back_s > INSISTS_WITHIN_S) {
             self.is_given_back = false;
         }
         if look.wants {
@@ -81,7 +89,7 @@ impl Keyboard {
         if look.is_pressed || !is_to_give {
             return None;
         }
-        (self.is_ours, self.is_given_back) = (false, true);
+        (self.is_ours, self.is_given_back, self.given_back_s) = (false, true, look.time_s);
         Some(Step::GiveBack)
     }
 }
@@ -130,7 +138,7 @@ mod tests {
         assert!(!is_left(&mut "-6".into(), |ui, text| ui.add(TextEdit::singleline(text)).request_focus()));
     }
 
-    const IDLE: Look = Look { wants: false, is_pressed: false, has_focus: false };
+    const IDLE: Look = Look { wants: false, is_pressed: false, has_focus: false, time_s: 0.0 };
     const PRESSED: Look = Look { is_pressed: true, has_focus: true, ..IDLE };
     const RELEASED: Look = Look { has_focus: true, ..IDLE };
     const TYPING: Look = Look { wants: true, has_focus: true, ..IDLE };
@@ -154,6 +162,16 @@ mod tests {
         assert_eq!(
             steps([PRESSED, RELEASED, RELEASED, RELEASED, PRESSED, RELEASED]),
             [None, back, None, None, None, back]
+        );
+    }
+
+    #[test]
+    fn a_host_that_gives_the_focus_at_once_again_is_left_it_and_one_that_comes_back_later_is_not() {
+        let later = |look: Look| Look { time_s: 5.0, ..look };
+        let back = Some(Step::GiveBack);
+        assert_eq!(
+            steps([PRESSED, RELEASED, IDLE, RELEASED, RELEASED, IDLE, later(IDLE), later(RELEASED)]),
+            [None, back, None, None, None, None, None, back]
         );
     }
 

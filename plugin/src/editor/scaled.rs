@@ -23,6 +23,9 @@ const UNSCALED_DPI: f64 = 96.0;
 /// Of one instance.
 pub struct ScaledEditor {
     inner: EguiEditor<EditorApp>,
+    /// The host's window that the editor's lies in, or lay in last.
+    #[cfg(target_os = "windows")]
+    parent: std::sync::atomic::AtomicIsize,
     /// Points; it is never another one.
     size: LogicalSize<f32>,
 }
@@ -31,7 +34,12 @@ impl ScaledEditor {
     /// `inner`, whose window is `size` points large.
     #[must_use]
     pub(super) fn new(inner: EguiEditor<EditorApp>, size: LogicalSize<f32>) -> Self {
-        Self { inner, size }
+        Self {
+            inner,
+            #[cfg(target_os = "windows")]
+            parent: std::sync::atomic::AtomicIsize::new(0),
+            size,
+        }
     }
 }
 
@@ -46,16 +54,15 @@ impl Editor for ScaledEditor {
         gui_context: GuiContext,
         host: Option<HostMethods>,
     ) -> Result<SpawnedEditor<Self::Handle>, Box<dyn Error>> {
+        #[cfg(target_os = "windows")]
+        if let Some(ParentWindowHandle::Win32Hwnd(window)) = &parent {
+            self.parent.store(window.get(), std::sync::atomic::Ordering::Relaxed);
+        }
         self.inner.spawn(parent, wait_for_parent, fallback_scale_factor, gui_context, host)
     }
 
     fn size(&self) -> NativeSize<u32> {
-        let told = self.inner.size();
-        // On Windows the window may be on another screen than the system's scale is that of, and says so when it gets there.
-        if cfg!(target_os = "windows") && told != NativeSize::from_size(self.size.into(), 1.0) {
-            return told;
-        }
-        screen_scale().map_or(told, |scale| NativeSize::from_size(self.size.into(), scale))
+        self.screen_scale().map_or_else(|| self.inner.size(), |scale| NativeSize::from_size(self.size.into(), scale))
     }
 
     fn resize_hint(&self) -> ResizeHint {
@@ -72,12 +79,36 @@ impl Editor for ScaledEditor {
     }
 }
 
-/// Pixels per point of the screen that a window opens on, as the window reads it; none where there is no X server, or it does not say.
-#[cfg(target_os = "linux")]
-fn screen_scale() -> Option<f64> {
-    let (connection, _) = x11rb::connect(None).ok()?;
-    let resources = x11rb::resource_manager::new_from_default(&connection).ok()?;
-    scale_of(&resources)
+impl ScaledEditor {
+    /// Pixels per point of the screen that a window opens on, as the window reads it; none where there is no X server, or it does not say.
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::unused_self, reason = "called as elsewhere")]
+    fn screen_scale(&self) -> Option<f64> {
+        let (connection, _) = x11rb::connect(None).ok()?;
+        let resources = x11rb::resource_manager::new_from_default(&connection).ok()?;
+        scale_of(&resources)
+    }
+
+    /// Pixels per point of the screen that the host's window is on; before there is one, or once it is gone, of the system, as the host's process sees
+    /// it: one where the system scales what it shows.
+    #[cfg(target_os = "windows")]
+    fn screen_scale(&self) -> Option<f64> {
+        use windows_sys::Win32::UI::HiDpi::{GetDpiForSystem, GetDpiForWindow};
+
+        let parent = self.parent.load(std::sync::atomic::Ordering::Relaxed);
+        // SAFETY: questions; of what is no window the answer is 0.
+        let of_window = unsafe { GetDpiForWindow(parent as _) };
+        // SAFETY: as above.
+        let dpi = if of_window > 0 { of_window } else { unsafe { GetDpiForSystem() } };
+        (dpi > 0).then(|| f64::from(dpi) / UNSCALED_DPI)
+    }
+
+    /// The framework knows it before there is a window.
+    #[cfg(not(any(target_os = "linux", target_os = "windows")))]
+    #[expect(clippy::unused_self, reason = "called as elsewhere")]
+    fn screen_scale(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// What is in the server's resources.
@@ -85,20 +116,6 @@ fn screen_scale() -> Option<f64> {
 fn scale_of(resources: &x11rb::resource_manager::Database) -> Option<f64> {
     let dpi = resources.get_value::<u32>("Xft.dpi", "").ok().flatten()?;
     (dpi > 0).then(|| f64::from(dpi) / UNSCALED_DPI)
-}
-
-/// Pixels per point of the system, as the host's process sees it: one where the system scales what it shows.
-#[cfg(target_os = "windows")]
-fn screen_scale() -> Option<f64> {
-    // SAFETY: a question without arguments.
-    let dpi = unsafe { windows_sys::Win32::UI::HiDpi::GetDpiForSystem() };
-    (dpi > 0).then(|| f64::from(dpi) / UNSCALED_DPI)
-}
-
-/// The framework knows it before there is a window.
-#[cfg(not(any(target_os = "linux", target_os = "windows")))]
-fn screen_scale() -> Option<f64> {
-    None
 }
 
 #[cfg(all(test, target_os = "linux"))]

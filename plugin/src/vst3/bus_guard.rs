@@ -359,8 +359,8 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
     }
 }
 
-/// `kResultOk` where all buses are as they are asked for. Where only the main ones are, `kResultFalse`, upon which the interface has the host look at
-/// what the others have become.
+/// `kResultOk` where all buses are as they are asked for, or where the host may treat them so. Where only the main ones are, `kResultFalse`, upon which
+/// the interface has the host look at what the others have become.
 unsafe extern "system" fn set_bus_arrangements(
     this: *mut IAudioProcessor,
     inputs: *mut SpeakerArrangement,

@@ -8,7 +8,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nice_plug::wrapper::vst3::vst3::Steinberg::Linux::{
-    FileDescriptor, IEventHandler, IRunLoop, IRunLoopTrait, ITimerHandler, TimerInterval,
+    FileDescriptor, IEventHandler, IEventHandlerTrait, IRunLoop, IRunLoopTrait, ITimerHandler, TimerInterval,
 };
 use nice_plug::wrapper::vst3::vst3::Steinberg::{
     IPlugFrame, IPlugFrameTrait, IPlugView, ViewRect, kResultFalse, kResultOk, tresult,
@@ -72,8 +72,8 @@ struct Frame(Mutex<Option<Host>>);
 struct Host {
     frame: ComPtr<IPlugFrame>,
     run_loop: ComPtr<IRunLoop>,
-    /// The framework's while it is registered, by the reference that nothing else releases.
-    handler: Option<ComPtr<IEventHandler>>,
+    /// The framework's while it is registered, by the reference that nothing else releases, and what it is registered for.
+    handler: Option<(ComPtr<IEventHandler>, FileDescriptor)>,
 }
 
 impl Class for Frame {
@@ -108,9 +108,13 @@ impl Frame {
     /// The host's frame goes, and is not called any more. Gives the handler that was registered with it.
     fn end(&self) -> Option<ComPtr<IEventHandler>> {
         let Host { run_loop, handler, .. } = self.host().take()?;
-        let handler = handler?;
-        // SAFETY: the handler is registered with this run loop, and lives.
-        unsafe { run_loop.unregisterEventHandler(handler.as_ptr()) };
+        let (handler, fd) = handler?;
+        // SAFETY: the handler is registered with this run loop, and lives. It is called as the loop would have called it, on the loop's thread: what was
+        // posted and not done yet (that the latency is another one, say) would wait for the next window else.
+        unsafe {
+            run_loop.unregisterEventHandler(handler.as_ptr());
+            handler.onFDIsSet(fd);
+        }
         Some(handler)
     }
 }
@@ -132,7 +136,7 @@ impl IRunLoopTrait for Frame {
             && let Some(host) = &mut *self.host()
         {
             // SAFETY: valid by the interface's contract; the framework has made a pointer with a reference of its own for this call, and keeps it.
-            host.handler = unsafe { ComPtr::from_raw(handler) };
+            host.handler = unsafe { ComPtr::from_raw(handler) }.map(|handler| (handler, fd));
         }
         answer
     }
@@ -226,6 +230,36 @@ mod tests {
                 .collect();
             self.0.lock().unwrap().sockets.iter().filter(|socket| open.contains(socket)).count()
         }
+    }
+
+    /// Counts how often it is called for its descriptor.
+    struct Counter(Arc<Mutex<Vec<FileDescriptor>>>);
+
+    impl Class for Counter {
+        type Interfaces = (IEventHandler,);
+    }
+
+    impl IEventHandlerTrait for Counter {
+        unsafe fn onFDIsSet(&self, fd: FileDescriptor) {
+            self.0.lock().unwrap().push(fd);
+        }
+    }
+
+    #[test]
+    fn what_was_posted_before_a_frame_goes_is_done_when_no_run_loop_will_do_it_any_more() {
+        let host = HostFrame::default();
+        let its = ComWrapper::new(host.clone());
+        let calls = Arc::default();
+        let handler = ComWrapper::new(Counter(Arc::clone(&calls)));
+        // SAFETY: the frame lives; the pointer has a reference of its own, as the framework's has.
+        unsafe {
+            let frame = Frame::of(its.as_com_ref::<IPlugFrame>().expect("a frame").as_ptr()).expect("a run loop");
+            let pointer = handler.to_com_ptr::<IEventHandler>().expect("a handler").into_raw();
+            assert_eq!(frame.registerEventHandler(pointer, 0), kResultOk);
+            assert!(calls.lock().unwrap().is_empty());
+            drop(frame.end());
+        }
+        assert_eq!((host.num_handlers(), &*calls.lock().unwrap()), (0, &vec![0]));
     }
 
     #[test]

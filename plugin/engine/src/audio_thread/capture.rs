@@ -175,8 +175,10 @@ impl Capture {
         self.followed.forget();
     }
 
-    /// Forgets what was heard and not taken.
+    /// Forgets what was heard and not taken, and what the sidechain said while it was followed.
     pub fn forget_heard(&mut self) {
+        self.following.reset();
+        self.followed.forget();
         self.sidechain.forget();
         self.target.forget();
     }

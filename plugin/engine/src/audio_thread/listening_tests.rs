@@ -322,6 +322,16 @@ fn a_sidechain_that_is_followed_is_heard_at_the_same_samples_whatever_the_blocks
 }
 
 #[test]
+fn a_bounce_that_begins_without_a_reset_hears_what_it_follows_from_its_beginning_on() {
+    let (_config, mut engine, mut listener) = listening_engine();
+    let first = followed((&mut engine, &mut listener), &tone(10 * 48_000), 512)[0];
+    assert!(asked(&mut engine, true) > 0.0);
+    assert_no_alloc(|| engine.forget_heard());
+    assert_eq!(asked(&mut engine, true), 0.0, "what the sidechain said live");
+    assert_eq!(followed((&mut engine, &mut listener), &tone(10 * 48_000), 512)[0], first);
+}
+
+#[test]
 fn who_follows_what_plays_already_need_not_wait() {
     let (_, mut engine, mut listener) = listening_engine();
     tone(96_000).chunks(512).for_each(|block| engine.listen(&[block, block]));
