@@ -21,6 +21,7 @@ mod editor;
 mod meters;
 mod mixer;
 mod model;
+mod offered;
 mod params;
 mod query;
 mod question;

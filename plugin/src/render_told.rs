@@ -1,11 +1,12 @@
 //! What a host says of its rendering after it has activated the plugin, which the framework does not pass on: what stands between the two in either
 //! format writes it here, the plugin reads it block by block.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use nice_plug::prelude::ProcessMode;
+
+use crate::offered::Offered;
 
 /// Of one instance.
 #[derive(Debug, Default)]
@@ -18,7 +19,7 @@ pub struct RenderTold {
 
 thread_local! {
     /// Of the instance that this thread is just making.
-    static OFFERED: RefCell<Option<Arc<RenderTold>>> = const { RefCell::new(None) };
+    static OFFERED: Offered<RenderTold> = const { Offered::nothing() };
 }
 
 const NUMBERS: [(u8, ProcessMode); 3] =
@@ -40,15 +41,13 @@ impl RenderTold {
     /// For the next plugin that this thread makes.
     #[must_use]
     pub fn offer() -> Arc<Self> {
-        let told = Arc::<Self>::default();
-        OFFERED.set(Some(told.clone()));
-        told
+        OFFERED.with(Offered::make)
     }
 
     /// What is offered to the plugin that is just made; nothing is ever said by one where nobody offers it.
     #[must_use]
     pub fn take_offered() -> Arc<Self> {
-        OFFERED.take().unwrap_or_default()
+        OFFERED.with(Offered::take).unwrap_or_default()
     }
 
     /// From now on it is rendered so, until a block or another setup says otherwise. Real-time safe, as the others are.

@@ -3,9 +3,10 @@
 //! The interface has it change within an activation. The framework would tell of it when that is over, and ask for another one first: see
 //! [`super::block_guard`].
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::offered::Offered;
 
 /// Of one instance, samples; 0 before the first activation.
 #[derive(Debug, Default)]
@@ -13,22 +14,20 @@ pub struct LatencyTold(AtomicU32);
 
 thread_local! {
     /// Of the instance that this thread is just making.
-    static OFFERED: RefCell<Option<Arc<LatencyTold>>> = const { RefCell::new(None) };
+    static OFFERED: Offered<LatencyTold> = const { Offered::nothing() };
 }
 
 impl LatencyTold {
     /// For the next plugin that this thread makes.
     #[must_use]
     pub fn offer() -> Arc<Self> {
-        let told = Arc::<Self>::default();
-        OFFERED.set(Some(told.clone()));
-        told
+        OFFERED.with(Offered::make)
     }
 
     /// What is offered to the plugin that is just made; none for one of another format.
     #[must_use]
     pub fn take_offered() -> Option<Arc<Self>> {
-        OFFERED.take()
+        OFFERED.with(Offered::take)
     }
 
     /// From now on it is this.
