@@ -26,7 +26,7 @@ from underscore_training.corpus.decode import Undecodable, decode
 from underscore_training.corpus.errors import CorpusError
 from underscore_training.corpus.scores import composed_song
 from underscore_training.corpus.track import KINDS, SPLITS, TRACK_RATE_HZ, Track, drawn_split
-from underscore_training.evaluate.asked import OF_ARRANGEMENT
+from underscore_training.evaluate.songs import OF_ARRANGEMENT
 
 SPEECH = Source("voices", "sounds", "*/*", "speech", 1, "test")
 NUM_PIECES = 4

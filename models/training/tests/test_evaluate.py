@@ -33,6 +33,7 @@ from underscore_training.evaluate.rnnoise import DELAY_SAMPLES, PROGRAM, RATE_HZ
 from underscore_training.evaluate.scoring import score_clip
 from underscore_training.evaluate.where import BEGINNING_S, LOW_HZ, Where, where
 from underscore_training.evaluate.where import main as where_main
+from underscore_training.export import packer
 from underscore_training.mixtures.shelf import Drawn, Recording
 from underscore_training.nets.host_grid import extended
 
@@ -280,19 +281,21 @@ def drawn(rng: np.random.Generator, num_clusters: int, num_each: int, spread: fl
 
 def test_intervals_cover_the_mean() -> None:
     rng = np.random.default_rng(4)
-    sets = [drawn(rng, 10, 4, 2.0) for _ in range(400)]
 
-    def coverage(by_clip: bool) -> float:
+    def coverage(num_pieces: int, by_clip: bool = False) -> float:
+        sets = [drawn(rng, num_pieces, 4, 2.0) for _ in range(400)]
         hits = 0
         for values, pieces in sets:
-            found = statistics.interval(values, [str(n) for n in range(40)] if by_clip else pieces, 600)
+            found = statistics.interval(values, [str(n) for n in range(len(values))] if by_clip else pieces, 600)
             assert found.low is not None and found.high is not None
             hits += found.low <= 5 <= found.high
         return hits / len(sets)
 
-    assert 0.92 < coverage(by_clip=False) < 0.99
+    for num_pieces in (2, 3, 5, 6, 10):
+        print(f"{num_pieces} pieces: {coverage(num_pieces):.1%}")
+        assert 0.92 < coverage(num_pieces) < 0.99, num_pieces
     # As if clips of one piece were independent: intervals half as long as they should be.
-    assert coverage(by_clip=True) < 0.8
+    assert coverage(10, by_clip=True) < 0.8
 
 
 def test_intervals_of_known_numbers() -> None:
@@ -487,6 +490,11 @@ def test_bad_input_is_answered_in_a_sentence(corpus: Path, tmp_path: Path) -> No
     assert "missing.pt" in failure("--corpus", corpus, "--checkpoint", tmp_path / "missing.pt", *short)
     assert "music.flac: cannot be read" in failure("--programme", tmp_path)
     assert "cannot be read as a model file" in failure("--model", damaged)
+    for command in (batched.main, calls.main, lambda asked: packer.main(["--time", *asked])):
+        with pytest.raises(SystemExit, match="latest.pt: cannot be read as a model file"):
+            command([str(damaged)])
+    with pytest.raises(SystemExit):
+        batched.main([str(damaged), "--streams", "0"])
     for text in ("{", "[]", json.dumps({"format": 1}), json.dumps({"format": 99})):
         (tmp_path / "scores.json").write_text(text)
         assert "scores.json: is " in failure("--from", tmp_path / "scores.json")

@@ -16,10 +16,17 @@ from underscore_training.corpus.debian import SINGER
 from underscore_training.corpus.stems import DRUM_PIECES, PATCHED, SINGING, SUNG
 from underscore_training.corpus.track import Track
 from underscore_training.evaluate import asked as evaluation
+from underscore_training.evaluate import asked_told as told_of
 from underscore_training.evaluate import query_protocols as protocols
+from underscore_training.evaluate import songs as test_songs
+from underscore_training.evaluate.asked_scores import sdr_and_level_db
+from underscore_training.evaluate.errors import EvaluateError
+from underscore_training.evaluate.metrics import level_db
+from underscore_training.evaluate.ways import ripple_db, ways_told, wrong_way_db
 from underscore_training.mixtures.shelf import Recording, Shelf
 from underscore_training.nets.asked import AskedCRN
 from underscore_training.train import config
+from underscore_training.train.checkpoint import load_network
 from underscore_training.train.run import Run
 
 
@@ -87,29 +94,47 @@ def test_two_of_a_class_are_of_as_many_pieces_as_there_are() -> None:
 
 def test_two_of_a_class_are_told_with_intervals_over_pieces() -> None:
     rows = [{"piece": piece, "asked": 3.0 + gain, "other": 1.0} for piece, gain in zip("aabbcc", (1, 1, 0, 0, -4, 1))]
-    told = protocols.pulls_told(rows)
+    told = told_of.pulls(rows)
     assert told.startswith("One of two of a class, 6 times, 3 pieces: 2.8 dB of the one asked for, 1.0 dB of the other, 1.8 dB [")
     assert "; 83% [" in told and told.endswith("] the right one")
-    assert "[" not in protocols.pulls_told(rows[:2]), "one piece has no interval"
+    assert "[" not in told_of.pulls(rows[:2]), "one piece has no interval"
 
 
 def test_two_networks_are_compared_clip_by_clip_where_both_were_scored() -> None:
     def row(song: str, kind: str, **found: float) -> dict:
-        return {"song": song, "group": song, "class": kind, **found}
+        return {"song": song, "group": song, "class": kind, "mixture": -5.0, **found}
 
     own = [row("a", "bass", mean=3.0, GQ=4.0), row("b", "bass", mean=1.0, GQ=2.0), row("b", "drums", GQ=7.0), row("c", "drums", GQ=9.0)]
     others = [row("a", "bass", mean=2.0, GQ=4.0), row("b", "bass", mean=0.5, GQ=1.0), row("b", "drums", GQ=7.5)]
-    told = evaluation.beside(own, others).splitlines()
+    told = told_of.beside(own, others).splitlines()
     assert told[0] == "Against the other network, 3 clips of both:"
     assert told[1].startswith("mean +0.75 dB") and told[1].endswith("(bass +0.75)")
     assert told[2].startswith("GQ +0.17 dB") and told[2].endswith("(bass +0.50, drums -0.50)") and len(told) == 3
+    with pytest.raises(EvaluateError, match="got none"):
+        told_of.beside(own, [row("d", "bass", mean=1.0)])
+    with pytest.raises(EvaluateError, match="a: its bass is -5.00 dB above the rest here and -4.00 dB"):
+        told_of.beside(own, [others[0] | {"mixture": -4.0}])
 
 
-def test_how_far_energies_turn_back_is_told_for_every_way() -> None:
-    told = evaluation.ripples([{"ripple_db": ripple, "faded_ripple_db": ripple / 10} for ripple in (0.2, 3.0, 0.9, 1.0)], "two sounds")
-    assert told == (
-        "Between two sounds, 4 songs: 3 monotone within 1 dB, median ripple 0.95 dB, largest 3.00 dB; "
-        "what is found at both ends, faded: 0.30 dB at most"
+def test_a_level_that_moves_one_way_alone_has_no_ripple() -> None:
+    assert ripple_db(np.array([0.0, -3.0, -3.0, -20.0])) == 0.0
+    assert ripple_db(np.array([-12.0, -11.0, -10.0])) == 0.0, "whichever way it is"
+    assert ripple_db(np.array([-3.0, -6.0, -4.0, -9.0])) == 2.0
+    assert ripple_db(np.array([-9.0, -4.0, -6.0, -3.0])) == 2.0
+    assert ripple_db(np.array([-5.0, 0.0, -5.0])) == 5.0
+
+
+def test_a_sound_that_grows_towards_the_other_one_goes_the_wrong_way() -> None:
+    assert wrong_way_db(np.array([[0.0, -5.0, -20.0], [-20.0, -8.0, 0.0]])) == 0.0
+    assert wrong_way_db(np.array([[-12.0, -11.0, -10.0], [-20.0, -8.0, 0.0]])) == 2.0
+    assert wrong_way_db(np.array([[0.0, -5.0, -20.0], [-7.0, -9.0, -10.0]])) == 3.0
+
+
+def test_ripples_and_what_goes_the_wrong_way_are_told_of_all_ways() -> None:
+    rows = [{"ripple_db": ripple, "faded_ripple_db": ripple / 10, "wrong_way_db": 3 - ripple} for ripple in (0.2, 3.0, 0.9, 1.0)]
+    assert ways_told(rows, "two sounds") == (
+        "Between two sounds, 4 songs: 3 monotone within 1 dB, median ripple 0.95 dB, largest 3.00 dB (0.30 dB if what is found at the ends were faded); "
+        "more of a sound where the other one is asked for in 3, by 2.80 dB at most"
     )
 
 
@@ -137,7 +162,7 @@ def tiny_songs(tmp_path_factory: pytest.TempPathFactory, tiny_stems: Path) -> Pa
 def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
     tiny_songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluation, "CLIP_S", 2.0)
+    monkeypatch.setattr(test_songs, "CLIP_S", 2.0)
     monkeypatch.setattr(protocols, "CLIP_S", 2.0)
     values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 1}, "loss": "asked", "data": {"recipe": "asked"}}
     Run(config.from_dict(values, "test")).save(tmp_path / "latest.pt")
@@ -158,24 +183,28 @@ def test_one_command_scores_classes_pieces_ways_and_what_does_not_play(
         assert len({query["cosine distance"] for query in row["random"]}) == len(row["random"]), "each recording is drawn once"
         assert np.isfinite([row["GQ"], row["RQ"], row["mixture"]]).all() and ("mean" in row) == (row["class"] != "mallets")
     assert "Level of what was asked for, median: mean" in told and "Streamed against in one window of 2 s, by GQ: " in told
-    assert len(rows["alone_db"]) == 2 and np.isfinite(rows["alone_db"]).all()
-    assert evaluation.figures(found) == rows
+    assert len(rows["alone"]) == 2 and np.isfinite(rows["alone"]).all()
+    assert evaluation.figures(found, "test") == rows
+    for name in ("distance", "absent_db", "unheard_mallets", "voices", "singer", "neighbours"):
+        assert rows[name], f"{name}: what is printed is kept, too"
     by_two = tmp_path / "by_two.json"
     given = ["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--pairs", "1", "--jobs", "2", "--out", str(by_two)]
     evaluation.main(given)
-    assert evaluation.figures(by_two) == rows, "in however many processes"
+    assert evaluation.figures(by_two, "test") == rows, "in however many processes"
+    with pytest.raises(EvaluateError, match="expected scores of the split 'valid', got those of 'test'"):
+        evaluation.figures(found, "valid")
     (tmp_path / "torn.json").write_text("[]")
     with pytest.raises(SystemExit, match="torn.json: expected what --out wrote"):
         evaluation.main(["--checkpoint", str(tmp_path / "latest.pt"), "--corpus", str(tiny_songs), "--beside", str(tmp_path / "torn.json")])
-    for way, own in zip(rows["interpolation"], rows["own_interpolation"]):
-        assert way["classes"] == own["classes"] and way["energies_db"] != own["energies_db"] and len(way["energies_db"][0]) == 11
+    for way, own in zip(rows["ways"], rows["own_ways"]):
+        assert way["classes"] == own["classes"] and way["levels_db"] != own["levels_db"] and len(way["levels_db"][0]) == 11
 
 
 def test_the_space_the_ways_and_the_losses_are_drawn(tmp_path: Path) -> None:
     plots = pytest.importorskip("underscore_training.evaluate.query_plots", exc_type=ImportError)
     rng = np.random.default_rng(5)
     found = [protocols.Sample(kind, f"{kind}{n}", torch.from_numpy(rng.standard_normal(32)).float()) for kind in ("bass", "drums") for n in range(8)]
-    ways = {"means": [{"energies_db": [list(np.linspace(0, -20, 11)), list(np.linspace(-20, 0, 11))]}], "own examples": []}
+    ways = {"means": [{"levels_db": [list(np.linspace(0, -20, 11)), list(np.linspace(-20, 0, 11))]}], "own examples": []}
     rows = [{"GQ": 10.0, "random": [{"SDR": 9.0, "cosine distance": 0.1}, {"SDR": 2.0, "cosine distance": 0.9}]}, {"GQ": 3.0}]
     for name in ("found.png", "found.svg"):
         plots.draw(found, ways, rows, tmp_path / name)
@@ -187,8 +216,8 @@ def test_the_space_the_ways_and_the_losses_are_drawn(tmp_path: Path) -> None:
 def test_a_network_that_does_not_say_what_it_heard_is_scored_and_told(
     tiny_songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluation, "CLIP_S", 2.0)
-    monkeypatch.setattr(evaluation, "further", lambda *_: "")
+    monkeypatch.setattr(test_songs, "CLIP_S", 2.0)
+    monkeypatch.setattr(evaluation, "findings", lambda asked, _, num_jobs: evaluation._scores(asked, num_jobs))
     values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 1}, "loss": "asked", "data": {"recipe": "asked"}}
     Run(config.from_dict(values, "test")).save(tmp_path / "latest.pt")
     state = torch.load(tmp_path / "latest.pt", weights_only=True)
@@ -210,8 +239,8 @@ def test_songs_that_it_learnt_are_no_test_and_may_be_scored_as_what_they_are(
     for kind in ("bass", "drums"):
         make = partial(sound, kind, len(kind))
         store.write_track(corpus, Track(f"learnt/0/{kind}", "synthetic", kind, "train", "CC0-1.0", 1.0, "1", make, "stems/learnt"), make())
-    monkeypatch.setattr(evaluation, "CLIP_S", 2.0)
-    monkeypatch.setattr(evaluation, "further", lambda *_: "")
+    monkeypatch.setattr(test_songs, "CLIP_S", 2.0)
+    monkeypatch.setattr(evaluation, "findings", lambda asked, _, num_jobs: evaluation._scores(asked, num_jobs))
     values = {"system": {"name": "asked", "options": SMALL}, "optimiser": {"steps": 1}, "loss": "asked", "data": {"recipe": "asked"}}
     run = Run(config.from_dict(values, "test"))
     run.heard = {"learnt/0/bass", "song0/0/bass"}
@@ -224,6 +253,10 @@ def test_songs_that_it_learnt_are_no_test_and_may_be_scored_as_what_they_are(
         row.write_text(row.read_text().replace('"train"', '"valid"'))
     evaluation.main([*given, "--split", "valid"])
     assert "1 songs of the validation's, SDR in dB" in capsys.readouterr().out, "what it heard in validation it did not learn from"
+    run.heard = {"learnt"}
+    run.save(tmp_path / "whole.pt")
+    with pytest.raises(SystemExit, match="has no songs in parts to be scored"):
+        evaluation.main(["--checkpoint", str(tmp_path / "whole.pt"), "--corpus", str(corpus), "--split", "valid"])
     shutil.rmtree(corpus / "tracks" / "valid")
     evaluation.main([*given, "--split", "train"])
     told = capsys.readouterr().out
@@ -248,15 +281,29 @@ def test_all_logits_are_raised_alike(net: AskedCRN) -> None:
 
 
 def test_a_few_songs_are_of_many_scores() -> None:
-    found = [evaluation.Song(f"{score}/{arrangement}", score, {}, {}, {}) for score in "abcdefgh" for arrangement in range(6)]
-    assert {song.group for song in evaluation.spread(found, 8)} == set("abcdefgh")
-    assert evaluation.spread(found, 100) == found and evaluation.spread([], 3) == []
+    found = [test_songs.Song(f"{score}/{arrangement}", score, {}, {}, {}) for score in "abcdefgh" for arrangement in range(6)]
+    assert {song.group for song in test_songs.spread(found, 8)} == set("abcdefgh")
+    assert test_songs.spread(found, 100) == found and test_songs.spread([], 3) == []
 
 
-def test_a_part_at_half_its_amplitude_is_6_db_softer_whatever_else_is_there() -> None:
-    part, other = np.eye(2, dtype=np.float32)
-    assert evaluation.level_db(part, 0.5 * part + 3.0 * other) == pytest.approx(-6.02, abs=0.01)
-    assert evaluation.level_db(part, other) == pytest.approx(-60.0)
+def test_what_is_heard_of_a_sound_is_its_own_energy_whatever_else_is_there(net: AskedCRN, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    part, other = (rng.standard_normal((2, 32000)) * 0.1).astype(np.float32)
+    # Half of the bins, which is half of the energy of noise, and none of what else lies in them.
+    monkeypatch.setattr(net, "music_mask", lambda spectrum, *_: (torch.arange(spectrum.shape[-1]) < spectrum.shape[-1] // 2).float().expand(spectrum.shape))
+    sdr, level = sdr_and_level_db(net, part + 3 * other, part, torch.zeros(net.embedding_size))
+    assert level == pytest.approx(-3.0, abs=0.2) and sdr < 0
+    assert level_db(part, 0 * part) == pytest.approx(-60.0)
+
+
+def test_what_is_heard_of_its_sounds_adds_up_to_what_is_found(net: AskedCRN) -> None:
+    rng = np.random.default_rng(4)
+    sounds = torch.from_numpy(rng.standard_normal((3, 20000)).astype(np.float32))
+    asked = torch.randn(1, net.embedding_size)
+    with torch.no_grad():
+        parts = net.let_through(sounds.sum(dim=0, keepdim=True), sounds, asked)
+        found = net.separate(sounds.sum(dim=0, keepdim=True), asked)
+    assert torch.allclose(parts.sum(dim=0), found[0], atol=1e-4)
 
 
 def test_the_order_of_queries_is_told_class_by_class() -> None:
@@ -266,11 +313,25 @@ def test_the_order_of_queries_is_told_class_by_class() -> None:
             {"class": kind, "group": f"piece {d}", "mixture": -5.0, "GQ": own - 5 + d, "mean": mean - 5 - d, "RQ": other - 5} for d in (-1.0, 1.0)
         ]
 
-    told = evaluation.order([
+    told = told_of.order([
         *rows("speech", 8.0, 7.0, 6.0), *rows("drums", 9.0, 8.9, 8.8), *rows("brass", 8.0, 6.0, 7.0),
         {"class": "mallets", "group": "piece 1", "mixture": 0.0, "GQ": 1.0, "RQ": 2.0},
     ])
     assert "brass 8.00, 6.00, 7.00 (RQ 1.00 [" in told and "] above mean)" in told and "above GQ" not in told
     assert told.startswith("GQ >= mean >= RQ in 2 of 3 classes, GQ - RQ >= 0.5 dB in 2;")
     assert "brass 8.00, 6.00, 7.00" in told and "drums 9.00, 8.90, 8.80" in told and "speech" not in told
-    assert "mean +7.30 dB, GQ +7.29 dB, RQ +6.51 dB" in told and "RQ again" not in told
+    assert "Over 6 clips: mean +7.30 dB, GQ +8.33 dB, RQ +7.27 dB" in told and "RQ again" not in told, "of the same clips"
+
+
+def test_means_may_be_the_presets_that_ship(net: AskedCRN, tmp_path: Path) -> None:
+    weights = Path("../weights")
+    query = load_network(Path("checkpoints/query-8.pt")).net
+    space = evaluation.space_of(weights / "query-8.pt", query)
+    asked = evaluation.Asked(query, tmp_path, "test", 1, frozenset(), space)
+    assert torch.equal(asked._mean("speech"), space.presets["voice"]) and asked.fine_means == {}
+    with pytest.raises(EvaluateError, match="query-8.pt: it listens otherwise"):
+        evaluation.space_of(weights / "query-8.pt", net)
+    with pytest.raises(EvaluateError, match="expected the model file of a network that is asked"):
+        evaluation.space_of(weights / "music-5.pt", net)
+    with pytest.raises(EvaluateError, match="cannot be read as a model file"):
+        evaluation.space_of(tmp_path / "absent.pt", net)

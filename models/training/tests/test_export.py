@@ -187,12 +187,15 @@ def loaded(path: Path) -> tuple[torch.jit.ScriptModule, dict[str, bytes]]:
     return torch.jit.load(str(path), _extra_files=extra), extra
 
 
-def test_shipped_files_match_the_manifest() -> None:
+def test_shipped_files_match_the_manifest_and_what_they_heard() -> None:
     models = Path(__file__).parents[2]
     for table in tomllib.loads((models / "manifest.toml").read_text())["model"]:
         path = models / "weights" / table["file"]
         _, meta, _ = contract.load(path)
         assert manifest.entry(path, meta) == table
+        checkpoint = Path("checkpoints") / f"{meta['id']}.pt"
+        if checkpoint.exists():
+            assert meta["training_data"] == provenance.training_data_of(load_network(checkpoint).heard), meta["id"]
         assert contract.check_vector(path) <= contract.TOLERANCE
 
 
@@ -201,6 +204,9 @@ def test_only_a_network_of_the_shipped_corpus_has_its_provenance_without_being_t
     assert shipped is not None
     _, meta, _ = contract.load(Path("../weights/music-5.pt"))
     assert provenance.provenance(shipped, None, None) == (meta["training_data"], meta["licence"])
+    recorded = frozenset(name for name in shipped if name.split("/")[0] not in {"songs", "music21", "openttd-openmsx"})
+    assert "scores" not in provenance.provenance(recorded, None, None)[0], "what it did not hear is not named"
+    assert "voices" not in provenance.provenance(frozenset({"xmoto-data/a"}), None, None)[0]
     asked = load_network(Path("checkpoints/query-8.pt")).heard
     assert asked is not None
     assert "FluidR3, TimGM6mb and csound-soundfont," in provenance.provenance(asked, None, None)[0], "parts are played with three"

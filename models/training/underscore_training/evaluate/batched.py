@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ..export import contract
+from ..options import whole
 from .errors import EvaluateError
 from .report import table
 
@@ -75,12 +76,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m underscore_training.evaluate.batched", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+", help="files that `export` wrote")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--streams", type=int, nargs="+", default=NUM_STREAMS, help="how many at once")
+    parser.add_argument("--streams", type=whole, nargs="+", default=NUM_STREAMS, help="how many at once")
     args = parser.parse_args(argv)
     try:
         for model in args.models:
             print(told(model, args.device, tuple(args.streams)))
-    except EvaluateError as error:
+    except (EvaluateError, contract.ExportError) as error:
         sys.exit(f"error: {error}")
 
 

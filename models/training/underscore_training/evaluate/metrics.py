@@ -47,9 +47,9 @@ def sdr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
     return ratio_db(wanted, energy(reference - estimate))
 
 
-def level_db(part: np.ndarray, heard: np.ndarray) -> float:
-    """Of a part in what is heard, against the part itself, whatever else is heard; -60 dB at least."""
-    return float(20 * np.log10(max(float(np.vdot(heard, part)) / energy(part), 1e-3)))
+def level_db(sound: np.ndarray, heard: np.ndarray) -> float:
+    """Energy of what is heard of a sound, by that of the sound itself; -60 dB is nothing of it: what is gone may be gone by more or less."""
+    return float(10 * np.log10(energy(heard) / energy(sound) + 1e-6))
 
 
 def si_sdr_db(reference: np.ndarray, estimate: np.ndarray) -> float:

@@ -6,6 +6,7 @@ takes its share of every operation, so that sums are larger than what `bench` me
 """
 
 import argparse
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -83,7 +84,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m underscore_training.evaluate.profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a file that `export` wrote")
     args = parser.parse_args(argv)
-    print(told(args.model))
+    try:
+        print(told(args.model))
+    except contract.ExportError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

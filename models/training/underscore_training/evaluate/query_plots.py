@@ -48,7 +48,7 @@ def _space(axes: Axes, found: list[Sample]) -> None:
 def _energies(axes: Axes, ends: str, ways: list[dict]) -> None:
     """Thin lines are songs, thick ones their medians."""
     if ways:
-        energies = np.array([way["energies_db"] for way in ways])
+        energies = np.array([way["levels_db"] for way in ways])
         shares = np.linspace(0, 1, energies.shape[2])
         for place, (name, colour) in enumerate((("what A asks for", BLUE), ("what B does", ORANGE))):
             axes.plot(shares, energies[:, place].T, color=colour, alpha=0.25, linewidth=0.7)

@@ -15,7 +15,7 @@ from ..mixtures.recipe import at_unit_rms
 from ..mixtures.shelf import Shelf
 from ..nets.asked import AskedCRN
 from .metrics import sdr_db
-from .statistics import Interval, interval, tail
+from .statistics import Interval, tail
 
 SEED = 37
 CLIP_S = 6.0
@@ -112,22 +112,6 @@ def pulls(net: AskedCRN, by_class: dict[str, Shelf], most: int) -> list[dict]:
                     "asked": sdr_db(0.05 * parts[idx], found), "other": sdr_db(0.05 * parts[1 - idx], found),
                 })
     return rows
-
-
-def pulls_told(rows: list[dict]) -> str:
-    """Rows of `pulls` in a line, with 95 % intervals over the pieces that were asked for."""
-    pieces = [row["piece"] for row in rows]
-    gains = [row["asked"] - row["other"] for row in rows]
-    between, right = (interval(values, pieces) for values in (gains, [float(gain > 0) for gain in gains]))
-
-    def within(found: Interval, unit: str) -> str:
-        return "" if found.low is None else f" [{found.low:{unit}}, {found.high:{unit}}]"
-
-    return (
-        f"One of two of a class, {len(rows)} times, {len(set(pieces))} pieces: {np.mean([row['asked'] for row in rows]):.1f} dB of the one "
-        f"asked for, {np.mean([row['other'] for row in rows]):.1f} dB of the other, {between.mean:.1f} dB{within(between, '.1f')} between "
-        f"them; {right.mean:.0%}{within(right, '.0%')} the right one"
-    )
 
 
 def coarse_against_fine(net: AskedCRN, by_class: dict[str, Shelf], means: dict[str, torch.Tensor], most: int) -> list[dict]:

@@ -24,9 +24,9 @@ def real_time_factor(model: Path, num_calls: int = 100) -> float:
     torch.set_num_threads(1)
     try:
         script, meta, _ = contract.load(model)
-        script = contract.packed(script)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise EvaluateError(f"{model}: cannot be read as a model file ({error})") from error
+    except contract.ExportError as error:
+        raise EvaluateError(str(error)) from error
+    script = contract.packed(script)
     per_call = meta["frames_per_call"]
     spectrum = contract.test_spectrum(contract.grid_of(meta), num_calls * per_call)
     state = contract.zero_state(meta["state_shapes"], 1)

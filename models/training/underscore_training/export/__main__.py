@@ -26,8 +26,8 @@ def space_of(parser: argparse.ArgumentParser, args: argparse.Namespace, net: Ask
         parser.error("a network that is asked needs --corpus, for its presets, or --space")
     try:
         meta = contract.load(args.space)[1]
-    except (RuntimeError, ValueError) as error:
-        parser.error(f"--space {args.space}: expected a model file that `export` wrote ({str(error).splitlines()[0]})")
+    except contract.ExportError as error:
+        parser.error(f"--space: expected a model file that `export` wrote: {str(error).splitlines()[0]}")
     if not file.listens_alike(args.space, net):
         parser.error(f"--space {args.space}: it listens otherwise than {args.checkpoint}; its presets would lie elsewhere: name --corpus")
     return Space.of_metadata(meta)

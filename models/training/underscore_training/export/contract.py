@@ -21,7 +21,7 @@ ASKED_STEMS = ("target", "residual")
 
 
 class ExportError(Exception):
-    """The exported file does not do what the network does."""
+    """A file cannot be written, or read, or does not do what the network does."""
 
 
 class Exportable(Protocol):
@@ -156,12 +156,15 @@ def save(script: torch.jit.ScriptModule, path: Path, extra: dict[str, bytes]) ->
 
 
 def load(path: Path) -> tuple[torch.jit.ScriptModule, dict[str, Any], bytes]:
-    """A model file -> module, metadata, test vector."""
+    """A model file -> module, metadata, test vector; or an `ExportError`."""
     extra = {"underscore.json": "", "test_vector.f32": ""}
-    script = torch.jit.load(str(path), _extra_files=extra)
+    try:
+        script = torch.jit.load(str(path), _extra_files=extra)
+        meta = json.loads(extra["underscore.json"])
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ExportError(f"{path}: cannot be read as a model file ({error})") from error
     vector = extra["test_vector.f32"]
-    vector = vector if isinstance(vector, bytes) else vector.encode("latin-1")
-    return script, json.loads(extra["underscore.json"]), vector
+    return script, meta, vector if isinstance(vector, bytes) else vector.encode("latin-1")
 
 
 def packed(script: torch.jit.ScriptModule) -> torch.jit.ScriptModule:

@@ -4,6 +4,7 @@ See `nets.streaming.recurrent`.
 """
 
 import argparse
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -46,7 +47,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--time", type=Path, metavar="MODEL", help="write nothing; print what a call of this file takes without and with it")
     args = parser.parse_args(argv)
     if args.time:
-        plain, packed = call_ms(args.time)
+        try:
+            plain, packed = call_ms(args.time)
+        except contract.ExportError as error:
+            sys.exit(f"error: {error}")
         print(f"{args.time}: {plain:.2f} ms a call, {packed:.2f} ms with packed weights, {100 * (1 - packed / plain):.0f} % less")
         return
     with warnings.catch_warnings():

@@ -54,6 +54,10 @@ class Space:
         presets = {preset["id"]: torch.tensor(preset["embedding"]) for preset in meta["presets"]}
         return cls(presets, torch.tensor(meta["map"]["origin"]), torch.tensor(meta["map"]["axes"]))
 
+    def preset_of(self, kind: str) -> Tensor:
+        """That of a class, by its name in the corpus."""
+        return self.presets[PRESET_NAMES.get(kind, kind)]
+
     def as_dict(self) -> dict[str, Any]:
         """As it is written into a model's metadata: `presets` and `map`."""
         presets = [{"id": name, "embedding": rounded(place)} for name, place in self.presets.items()]

@@ -77,6 +77,11 @@ class MaskSeparator(nn.Module):
 
     def separate(self, mixture: Tensor, *asked: Tensor) -> Tensor:
         """Waveform `[batch, sample]` of any length -> music `[batch, sample]`."""
+        return self.let_through(mixture, mixture, *asked)
+
+    def let_through(self, mixture: Tensor, sounds: Tensor, *asked: Tensor) -> Tensor:
+        """What the mixture's mask lets through of each of its sounds, which add up to what is found: waveforms `[batch, sample]` of one mixture and
+        `[sound, sample]` of its sounds, or of as many mixtures as sounds -> `[sound, sample]`."""
         num_samples = mixture.shape[-1]
         window, hop = self.grid.window_samples, self.grid.hop_samples
         # Every sample is to be reached by all its frames: the first by one that ends just
@@ -84,10 +89,11 @@ class MaskSeparator(nn.Module):
         # frame is heard, by more than it takes).
         lead = window - hop
         last_start = (lead + num_samples - 1) // hop * hop
-        padded = nn.functional.pad(mixture, (lead, last_start + window - lead - num_samples))
-        spectrum = stft(padded, self.grid)
-        music = istft(spectrum * self.music_mask(spectrum, *asked), self.grid, padded.shape[-1])
-        return music[..., lead : lead + num_samples]
+        around = (lead, last_start + window - lead - num_samples)
+        padded = nn.functional.pad(sounds, around)
+        mask = self.music_mask(stft(nn.functional.pad(mixture, around), self.grid), *asked)
+        heard = istft(stft(padded, self.grid) * mask, self.grid, padded.shape[-1])
+        return heard[..., lead : lead + num_samples]
 
     def programme_music(self, mixture: Tensor, sample_rate_hz: int) -> Tensor:
         """Waveform `[channel, sample]` at a host's rate -> music, through the mask as the plugin applies it."""
