@@ -88,6 +88,14 @@ pub enum HostError {
         /// Time waited, seconds.
         waited_s: f64,
     },
+    /// A model did not come to run at all.
+    #[error("nothing can be separated (`{state}`): {message}")]
+    NotRunning {
+        /// State in the diagnostics.
+        state: String,
+        /// What the plugin says is missing.
+        message: String,
+    },
     /// What takes the outputs of a render cannot.
     #[error("the outputs of a render cannot be kept")]
     Recorder(#[source] Box<dyn std::error::Error + Send + Sync>),

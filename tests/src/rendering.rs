@@ -35,7 +35,7 @@ pub struct Rendering<'a> {
     /// Pace.
     pub pace: Pace,
     /// Feed silence until the model is loaded, then reset: for a real-time render that shall not begin dry, and for one at whose end it
-    /// shall be known what came of loading, however short or silent it is.
+    /// shall be known what came of loading, however short or silent it is. Where nothing came of it, it ends before the first block.
     pub wait_for_model: bool,
     /// Changes given with the first block.
     pub changes: &'a [ParamChange],
@@ -167,6 +167,7 @@ fn run_activated<R: Recorder>(
     processor.start()?;
     if rendering.wait_for_model {
         wait_until_loaded(bundle, instance, processor, Duration::from_mins(2))?;
+        require_running(bundle)?;
     }
     let before = Frames::so_far(bundle);
     let num_samples = rendering.main.first().map_or(0, Vec::len) + latency_samples;
@@ -298,6 +299,16 @@ pub fn wait_until_loaded(
     }
     processor.reset();
     Ok(())
+}
+
+/// An error where loading came to an end, and to nothing. A plugin without diagnostics is taken to be ready.
+fn require_running(bundle: &Bundle) -> Result<(), HostError> {
+    match bundle.diagnostics().unwrap_or_default().newest() {
+        Some(newest) if newest.state != "running" => {
+            Err(HostError::NotRunning { state: newest.state.clone(), message: newest.message.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Fills the next block's inputs with what lies at `position`; silence where there is nothing.

@@ -61,10 +61,15 @@ impl Part {
         &self.file
     }
 
+    /// Waits until all that was written is on the disk.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_all().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
     /// It is whole: gives it its name, in place of whatever file has it. It is on the disk by then: after a power cut the name must not
     /// lead to an empty file where there was a whole one.
     pub fn finish(&mut self) -> Result<()> {
-        self.file.sync_all().with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.sync()?;
         fs::rename(&self.path, &self.destination).with_context(|| {
             // A loaded library cannot be replaced there.
             let hint = if cfg!(windows) { "; if a host has it open, close that first" } else { "" };

@@ -5,6 +5,7 @@ mod job;
 mod out_dir;
 mod report;
 mod resample;
+mod sought;
 mod stem_files;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -21,9 +22,10 @@ pub use report::Report;
 /// What to render, and how a host would set the plugin up for it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RenderArgs {
-    /// An audio file (WAV, AIFF, FLAC, Ogg Vorbis, MP3), or a folder of them
+    /// An audio file of one or two channels (WAV, AIFF, FLAC, Ogg Vorbis, MP3), or a folder of them; all of a file has to fit into memory
     pub input: PathBuf,
-    /// Where the stems, main.wav and report.json go, in place of those of an earlier render; for a folder: one folder per file in it
+    /// Where the stems, main.wav (32-bit float, 4 GB each at most) and report.json go, in place of those of an earlier render; for a
+    /// folder: one folder per file in it
     pub out_dir: PathBuf,
     /// Model id, as in models/manifest.toml, or what only one of them begins with
     #[arg(long, value_name = "ID")]
@@ -69,15 +71,23 @@ pub fn run(args: &RenderArgs) -> Result<()> {
         println!("written to {}", args.out_dir.display());
         return report.require_separated();
     }
-    let jobs = jobs_of(&args.input, &args.out_dir)?;
+    let (inputs, left_out) = inputs_of(&args.input)?;
+    if !left_out.is_empty() {
+        println!("left out, being no audio files: {}", left_out.join(", "));
+    }
+    render_all(&bundle, args, &jobs_of(inputs, &args.out_dir))
+}
+
+/// A folder's files, each into a folder of its own.
+fn render_all(bundle: &Bundle, args: &RenderArgs, jobs: &[(PathBuf, PathBuf)]) -> Result<()> {
     let bar = ProgressBar::new(jobs.len() as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} {wide_msg}")?);
     let inputs: Vec<PathBuf> = jobs.iter().map(|(input, _)| input.clone()).collect();
     let mut failures = Vec::new();
-    for (input, out_dir) in &jobs {
+    for (input, out_dir) in jobs {
         let name = file_name(input).to_string_lossy();
         bar.set_message(name.to_string());
-        match contained(|| render_file(&bundle, args, Job { input, out_dir, others: &inputs })) {
+        match contained(|| render_file(bundle, args, Job { input, out_dir, others: &inputs })) {
             Ok(report) => {
                 bar.suspend(|| println!("{name}: {}", report.summary()));
                 if let Err(error) = report.require_separated() {
@@ -110,16 +120,25 @@ fn contained<T>(render: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// The audio files of a folder, by name, each with a folder of its own under `out_dir`.
-fn jobs_of(folder: &Path, out_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let entries = folder.read_dir().with_context(|| format!("cannot list {}", folder.display()))?;
-    let mut inputs = Vec::new();
-    for entry in entries {
-        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+/// The audio files of a folder, by name, and what else is in it, which is not rendered.
+fn inputs_of(folder: &Path) -> Result<(Vec<PathBuf>, Vec<String>)> {
+    let fail = || format!("cannot list {}", folder.display());
+    let (mut inputs, mut left_out) = (Vec::new(), Vec::new());
+    for entry in folder.read_dir().with_context(fail)? {
+        let path = entry.with_context(fail)?.path();
         // Beside a file, and with its extension, macOS puts what other disks have no room for.
-        let is_apple_double = file_name(&path).as_encoded_bytes().starts_with(b"._");
-        if path.is_file() && audio_file::has_audio_extension(&path) && !is_apple_double {
+        if file_name(&path).as_encoded_bytes().starts_with(b"._") {
+            continue;
+        }
+        if path.is_file() && audio_file::has_audio_extension(&path) {
             inputs.push(path);
+        } else {
+            let kind = match path.metadata() {
+                Ok(metadata) if metadata.is_dir() => " (a folder)",
+                Ok(_) => "",
+                Err(_) => " (leads nowhere)",
+            };
+            left_out.push(format!("{}{kind}", file_name(&path).display()));
         }
     }
     ensure!(
@@ -129,6 +148,12 @@ fn jobs_of(folder: &Path, out_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         audio_file::EXTENSIONS.join(", ")
     );
     inputs.sort();
+    left_out.sort();
+    Ok((inputs, left_out))
+}
+
+/// Each input with a folder of its own under `out_dir`.
+fn jobs_of(inputs: Vec<PathBuf>, out_dir: &Path) -> Vec<(PathBuf, PathBuf)> {
     let mut taken = BTreeSet::new();
     let jobs = inputs.into_iter().map(|input| {
         // To some disks `A` and `a` are one folder.
@@ -142,7 +167,7 @@ fn jobs_of(folder: &Path, out_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         }
         (input, out_dir.join(folder))
     });
-    Ok(jobs.collect())
+    jobs.collect()
 }
 
 fn file_name(path: &Path) -> &OsStr {
@@ -159,7 +184,9 @@ mod tests {
         for name in ["a.wav", "a.flac", "a.wav.flac", "A.ogg", "b.MP3", "..wav", "...wav", "notes.txt", "._a.wav"] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
-        let jobs = jobs_of(folder.path(), Path::new("out")).unwrap();
+        let (inputs, left_out) = inputs_of(folder.path()).unwrap();
+        assert_eq!(left_out, ["notes.txt"]);
+        let jobs = jobs_of(inputs, Path::new("out"));
         let folders: BTreeSet<_> = jobs.iter().map(|(_, out_dir)| out_dir.to_string_lossy().to_lowercase()).collect();
         assert_eq!((jobs.len(), folders.len()), (7, 7), "{folders:?}");
         for (input, out_dir) in &jobs {
@@ -167,6 +194,26 @@ mod tests {
             assert!(out_dir.file_name().is_some() && out_dir.parent() == Some(Path::new("out")), "{}", input.display());
             assert!(!input.ends_with("._a.wav"));
         }
+    }
+
+    #[test]
+    fn what_of_a_folder_is_not_rendered_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.wav", "b.m4a", "._a.wav"] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("reel.wav")).unwrap();
+        let mut expected = vec!["b.m4a", "reel.wav (a folder)"];
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("unplugged/c.wav", folder.path().join("c.wav")).unwrap();
+            expected.insert(1, "c.wav (leads nowhere)");
+        }
+        let (inputs, left_out) = inputs_of(folder.path()).unwrap();
+        assert_eq!(
+            (inputs, left_out),
+            (vec![folder.path().join("a.wav")], expected.iter().map(|it| (*it).to_owned()).collect())
+        );
     }
 
     #[test]

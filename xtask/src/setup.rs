@@ -29,7 +29,7 @@ const LINKER_SCRIPT: &str = "INPUT(-ltorch_cpu -lc10)\n";
 /// Options of `setup`.
 #[derive(Debug, Default, clap::Args)]
 pub struct SetupArgs {
-    /// Fetch the CUDA libraries too (2.2 GB more to fetch, 2.9 GB more on disk; for an NVIDIA driver of CUDA 13)
+    /// Fetch the CUDA libraries too (2.2 GB more to fetch, 3.0 GB more on disk; for an NVIDIA driver of CUDA 13)
     #[arg(long)]
     pub cuda: bool,
     /// Check every file against its SHA-256, even if nothing seems to have changed; CUDA libraries, too, where they are there

@@ -1,19 +1,20 @@
 //! Audio files as channels of samples: WAV, AIFF, FLAC, Ogg Vorbis and MP3.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+mod container;
+mod decoding;
+mod error;
 
-use symphonia::core::codecs::audio::AudioDecoderOptions;
+use std::path::Path;
+
 use symphonia::core::errors::Error;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::{FORMAT_ID_FLAC, FORMAT_ID_MP3, FORMAT_ID_OGG, FORMAT_ID_WAVE};
-use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource};
-use symphonia::core::meta::MetadataOptions;
+
+use decoding::Decoding;
+pub use error::ReadError;
 
 /// Extensions that are taken for audio, in lower case.
-pub const EXTENSIONS: [&str; 7] = ["wav", "aiff", "aif", "flac", "ogg", "oga", "mp3"];
+pub const EXTENSIONS: [&str; 10] = ["wav", "wave", "bwf", "aiff", "aif", "aifc", "flac", "ogg", "oga", MP3];
+
+const MP3: &str = "mp3";
 
 /// Of a beginning: samples of all channels, 128 MB.
 const MOST_VALUES: usize = 1 << 25;
@@ -34,97 +35,46 @@ impl Audio {
         self.channels.first().map_or(0, Vec::len)
     }
 
-    fn is_longer_than(&self, longest_s: f64) -> bool {
-        self.num_samples() as f64 >= longest_s * f64::from(self.rate_hz).max(1.0)
-            || self.num_samples() * self.channels.len() >= MOST_VALUES
+    /// Samples of all channels.
+    fn num_values(&self) -> usize {
+        self.num_samples() * self.channels.len()
     }
 }
 
-/// Why a file could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The system says so.
-    #[error("cannot open {}: {reason}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// The system's word.
-        reason: std::io::Error,
-    },
-    /// Nothing that is known.
-    #[error("{} is no audio file that can be read ({})", path.display(), EXTENSIONS.join(", "))]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-        /// What the reader expected.
-        source: Error,
-    },
-    /// A container that is known, of a kind or with a codec that is not.
-    #[error("{} has a container or codec that cannot be read ({reason}): convert it to WAV or FLAC", path.display())]
-    Unsupported {
-        /// The file.
-        path: PathBuf,
-        /// What the reader says.
-        reason: String,
-    },
-    /// A container without sound, or without a sample of it.
-    #[error("{} holds no audio", .0.display())]
-    Empty(PathBuf),
-    /// Something in the middle cannot be decoded.
-    #[error("{} is damaged: {reason}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What the decoder expected.
-        reason: Error,
-    },
-    /// The rate or the number of channels changes inside the file.
-    #[error("the rate or the number of channels changes inside {}", .0.display())]
-    Changing(PathBuf),
-    /// There is less in it than it says.
-    #[error("{} is cut off: it declares {declared} samples and holds {actual}", path.display())]
-    CutOff {
-        /// The file.
-        path: PathBuf,
-        /// By its own count.
-        declared: u64,
-        /// Found.
-        actual: u64,
-    },
-    /// It does not say how much is in it, but what its kind ends with is missing.
-    #[error("{} is cut off: it breaks off after {actual} samples, without the mark of its end", path.display())]
-    BrokenOff {
-        /// The file.
-        path: PathBuf,
-        /// Found.
-        actual: u64,
-    },
-    /// There is more in it than it says: files that were joined, or more than its kind can count.
-    #[error(
-        "{} holds more than the {declared} samples that it declares: export it anew, as FLAC where it is a WAV of more than 4 GB",
-        path.display()
-    )]
-    HoldsMore {
-        /// The file.
-        path: PathBuf,
-        /// By its own count.
-        declared: u64,
-    },
+/// The most that a file may hold to be read whole: what is beyond is refused before it fills the memory, by what the file declares where it does.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Channels.
+    pub num_channels: usize,
+    /// Samples of all channels together.
+    pub num_values: u64,
 }
 
 /// Whether the name says audio.
 #[must_use]
 pub fn has_audio_extension(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    EXTENSIONS.contains(&extension.as_str())
+    EXTENSIONS.contains(&extension(path).as_str())
+}
+
+/// In lower case.
+fn extension(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 /// Reads a whole file.
 ///
 /// # Errors
-/// What cannot be decoded is an error, not a gap: a render of half a file helps nobody.
-pub fn read(path: &Path) -> Result<Audio, ReadError> {
-    decoded(path, None)
+/// What cannot be decoded is an error, not a gap: a render of half a file helps nobody. So is what is beyond the limits.
+pub fn read(path: &Path, limits: Limits) -> Result<Audio, ReadError> {
+    let mut decoding = Decoding::open(path)?;
+    decoding.require_declared_within(limits)?;
+    while let Some(packet) = decoding.next_packet()? {
+        decoding.require_in_place(&packet)?;
+        decoding.append(&packet)?;
+        decoding.require_within(limits)?;
+    }
+    decoding.require_whole()?;
+    decoding.into_audio()
 }
 
 /// Reads what there is of a file's first `longest_s` seconds, for a listener and not for a render: what cannot be decoded is left out, and nobody
@@ -133,139 +83,37 @@ pub fn read(path: &Path) -> Result<Audio, ReadError> {
 /// # Errors
 /// Where nothing at all can be read.
 pub fn read_beginning(path: &Path, longest_s: f64) -> Result<Audio, ReadError> {
-    decoded(path, Some(longest_s))
-}
-
-/// What the probe says of a container that it does not know at all, and not of what is in one that it knows.
-const NO_READER: &str = "core (probe): no suitable format reader found";
-
-/// Finds out what is in a file, and how long it says that it is.
-///
-/// Of an MP3 without a count in its header the reader estimates one, out of the size of the first frames, and leaves out what comes
-/// after that: a part of a file whose bit rate rises or falls. It does so only where it can seek, and nothing here seeks, so an MP3 is
-/// opened once more as something to be read from its beginning to its end. Others need to seek to learn what they declare.
-fn probed(path: &Path) -> Result<Box<dyn FormatReader>, ReadError> {
-    let of = || path.to_path_buf();
-    let open = || File::open(path).map_err(|reason| ReadError::Open { path: of(), reason });
-    let probe = |source: Box<dyn MediaSource>| {
-        let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-        let mut hint = Hint::new();
-        if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
-            hint.with_extension(extension);
-        }
-        symphonia::default::get_probe()
-            .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-            .map_err(|source| match source {
-                Error::Unsupported(NO_READER) if !is_long_wave(path) => ReadError::Unknown { path: of(), source },
-                Error::Unsupported(NO_READER) => ReadError::Unsupported { path: of(), reason: "RF64".into() },
-                Error::Unsupported(reason) => ReadError::Unsupported { path: of(), reason: reason.into() },
-                source => ReadError::Unknown { path: of(), source },
-            })
+    let mut decoding = Decoding::open(path)?;
+    let is_enough = |audio: &Audio| {
+        let rate_hz = f64::from(audio.rate_hz).max(1.0);
+        audio.num_samples() as f64 >= longest_s * rate_hz || audio.num_values() >= MOST_VALUES
     };
-    let format = probe(Box::new(open()?))?;
-    if format.format_info().format == FORMAT_ID_MP3 {
-        return probe(Box::new(ReadOnlySource::new(open()?)));
-    }
-    Ok(format)
-}
-
-/// Whether it is a WAV of more than 4 GB, as broadcasters write them (EBU Tech 3306).
-fn is_long_wave(path: &Path) -> bool {
-    let mut id = [0; 4];
-    File::open(path).and_then(|mut file| file.read_exact(&mut id)).is_ok() && (&id == b"RF64" || &id == b"BW64")
-}
-
-/// The whole file, or what there is of its beginning.
-fn decoded(path: &Path, longest_s: Option<f64>) -> Result<Audio, ReadError> {
-    let of = || path.to_path_buf();
-    let unsupported = |reason: Error| ReadError::Unsupported { path: of(), reason: reason.to_string() };
-    let damaged = |reason| ReadError::Damaged { path: of(), reason };
-    let mut format = probed(path)?;
-    let kind = format.format_info().format;
-    let track = format.default_track(TrackType::Audio).ok_or_else(|| ReadError::Empty(of()))?;
-    let (track_id, declared_samples) = (track.id, track.num_frames);
-    // Of an MP3 the count is without what the encoder put after the last sample, which may take a frame and more.
-    let mp3_end = declared_samples.filter(|_| kind == FORMAT_ID_MP3);
-    let mp3_end = mp3_end.map(|declared| declared + u64::from(track.padding.unwrap_or_default()));
-    let codec = track.codec_params.as_ref().and_then(|params| params.audio()).ok_or_else(|| ReadError::Empty(of()))?;
-    let mut decoder = symphonia::default::get_codecs()
-        .make_audio_decoder(codec, &AudioDecoderOptions::default())
-        .map_err(unsupported)?;
-    let mut audio = Audio { channels: Vec::new(), rate_hz: 0 };
-    let mut planes: Vec<Vec<f32>> = Vec::new();
-    let (mut is_broken_off, mut num_bytes) = (false, 0);
-    while !longest_s.is_some_and(|longest_s| audio.is_longer_than(longest_s)) {
-        let packet = match format.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => break,
-            // Some containers only notice their end by running into it. The last page of an Ogg says that it is the last.
-            Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                is_broken_off = kind == FORMAT_ID_OGG;
-                break;
-            }
-            Err(_) if longest_s.is_some() => break,
-            Err(error) => return Err(damaged(error)),
-        };
-        if packet.track_id != track_id {
-            continue;
-        }
-        num_bytes += packet.data.len() as u64;
-        if longest_s.is_none() {
-            let begins_at = u64::try_from(packet.pts.get()).unwrap_or_default();
-            // Frames that are not known for such are left out by the reader, and all that follows them would come too early.
-            if kind == FORMAT_ID_FLAC && begins_at != audio.num_samples() as u64 {
-                return Err(damaged(Error::DecodeError("flac: frames are missing")));
-            }
-            // The reader cuts off what begins there. One frame more is no other file: some encoders count one too few.
-            if let Some(declared) = declared_samples.filter(|_| mp3_end.is_some_and(|end| begins_at > end)) {
-                return Err(ReadError::HoldsMore { path: of(), declared });
-            }
-        }
-        let block = match decoder.decode(&packet) {
-            Ok(block) => block,
+    while !is_enough(decoding.audio())
+        && let Ok(Some(packet)) = decoding.next_packet()
+    {
+        match decoding.append(&packet) {
             // Of a damaged frame some decoders say that the file had ended there.
-            Err(Error::DecodeError(_) | Error::IoError(_)) if longest_s.is_some() => continue,
-            Err(error) => return Err(damaged(error)),
-        };
-        let spec = block.spec();
-        if audio.channels.is_empty() {
-            audio.rate_hz = spec.rate();
-            audio.channels = vec![Vec::new(); spec.channels().count()];
-        }
-        if spec.rate() != audio.rate_hz || spec.channels().count() != audio.channels.len() {
-            if longest_s.is_some() {
-                break;
-            }
-            return Err(ReadError::Changing(of()));
-        }
-        block.copy_to_vecs_planar(&mut planes);
-        for (channel, plane) in audio.channels.iter_mut().zip(&planes) {
-            channel.extend_from_slice(plane);
+            Ok(()) | Err(ReadError::Damaged { reason: Error::DecodeError(_) | Error::IoError(_), .. }) => {}
+            Err(ReadError::Changing(_)) => break,
+            Err(error) => return Err(error),
         }
     }
-    let actual = audio.num_samples() as u64;
-    match declared_samples {
-        _ if actual == 0 => Err(ReadError::Empty(of())),
-        _ if longest_s.is_some() => Ok(audio),
-        Some(declared) if actual < declared => Err(ReadError::CutOff { path: of(), declared, actual }),
-        None if is_broken_off => Err(ReadError::BrokenOff { path: of(), actual }),
-        Some(declared) if kind == FORMAT_ID_WAVE && is_longer_than_wave_counts(path, num_bytes) => {
-            Err(ReadError::HoldsMore { path: of(), declared })
-        }
-        _ => Ok(audio),
-    }
-}
-
-/// Whether there is more beside the `num_bytes` of sound that were read than all chunks of a WAV can be: its sizes are 32-bit numbers,
-/// and some programs write on when they have run over.
-fn is_longer_than_wave_counts(path: &Path, num_bytes: u64) -> bool {
-    let len = path.metadata().map_or(0, |metadata| metadata.len());
-    len.saturating_sub(num_bytes) > u64::from(u32::MAX)
+    decoding.into_audio()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::path::PathBuf;
+
     use super::*;
+
+    /// As a render has them.
+    const LIMITS: Limits = Limits { num_channels: 2, num_values: 1 << 30 };
+
+    fn read(path: &Path) -> Result<Audio, ReadError> {
+        super::read(path, LIMITS)
+    }
 
     fn write(path: &Path, channels: &[Vec<f32>], rate_hz: u32) {
         let spec = hound::WavSpec {
@@ -496,22 +344,83 @@ mod tests {
         }
     }
 
+    /// An AIFF of 16 bits (44.1 kHz, mono), of the form `AIFF` or `AIFC`.
+    fn aiff(form: [u8; 4], num_samples: u16) -> Vec<u8> {
+        let chunk = |id: &[u8], content: &[u8]| [id, &(content.len() as u32).to_be_bytes(), content].concat();
+        let rate_44100_hz = [0x40, 0x0e, 0xac, 0x44, 0, 0, 0, 0, 0, 0];
+        let compression = if form == *b"AIFC" { &b"NONE\0\0"[..] } else { &[] };
+        let common = [&[0, 1, 0, 0], &num_samples.to_be_bytes()[..], &[0, 16], &rate_44100_hz, compression].concat();
+        let sound = [&[0; 8][..], &[0x40, 0].repeat(usize::from(num_samples))].concat();
+        chunk(b"FORM", &[&form[..], &chunk(b"COMM", &common), &chunk(b"SSND", &sound)].concat())
+    }
+
     /// Where a hole in a file takes no room.
     #[cfg(unix)]
     #[test]
-    fn a_wav_of_more_than_its_sizes_can_count_is_an_error_and_not_what_they_come_to() {
+    fn a_wav_or_an_aiff_that_is_longer_than_its_sizes_say_is_an_error_and_not_what_they_come_to() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.wav");
-        write(&path, &[vec![0.5; 4_000]], 44_100);
-        let len = path.metadata().unwrap().len();
-        let grow = |len: u64| File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
-        // Other chunks may follow.
-        grow(len + 1_000_000);
-        assert_eq!(read(&path).unwrap().num_samples(), 4_000);
-        grow(len + (1 << 32));
-        let told = read(&path).unwrap_err();
+        let wav = folder.path().join("a.wav");
+        write(&wav, &[vec![0.5; 4_000]], 44_100);
+        let saturated = folder.path().join("saturated.wav");
+        let mut bytes = std::fs::read(&wav).unwrap();
+        bytes[4..8].fill(0xff);
+        std::fs::write(&saturated, bytes).unwrap();
+        let aif = folder.path().join("a.aif");
+        std::fs::write(&aif, aiff(*b"AIFF", 4_000)).unwrap();
+        for path in [wav, saturated, aif] {
+            let len = path.metadata().unwrap().len();
+            let grow = |len: u64| File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
+            // Other chunks and tags may follow.
+            grow(len + 1_000_000);
+            assert_eq!(read(&path).unwrap().num_samples(), 4_000);
+            for more in [1 << 30, 1 << 32] {
+                grow(len + more);
+                let told = read(&path).unwrap_err();
+                println!("{told}");
+                assert!(matches!(told, ReadError::HoldsMore { declared: 4_000, .. }), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_limits_by_its_header_is_refused_for_that_and_before_the_rest_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = folder.path().join("long.flac");
+        let mut stream_info = flac_stream_info();
+        stream_info[18..22].copy_from_slice(&(10 * 3600 * 44_100_u32).to_be_bytes());
+        std::fs::write(&long, [&b"fLaC"[..], &stream_info, &flac_frame(0)].concat()).unwrap();
+        let told = read(&long).unwrap_err();
         println!("{told}");
-        assert!(matches!(told, ReadError::HoldsMore { declared: 4_000, .. }), "{told}");
+        assert!(matches!(told, ReadError::TooLong { rate_hz: 44_100, .. }), "{told}");
+        assert!(told.to_string().contains("long.flac is too long") && told.to_string().contains("6.8 hours"), "{told}");
+
+        let wide = folder.path().join("wide.wav");
+        write(&wide, &vec![vec![0.5; 4_000]; 6], 44_100);
+        let bytes = std::fs::read(&wide).unwrap();
+        std::fs::write(&wide, &bytes[..bytes.len() / 2]).unwrap();
+        let told = read(&wide).unwrap_err();
+        println!("{told}");
+        assert!(matches!(told, ReadError::TooManyChannels { actual: 6, most: 2, .. }), "{told}");
+        assert!(told.to_string().contains("wide.wav has 6 channels"), "{told}");
+        // A listener minds neither.
+        assert_eq!(read_beginning(&long, 60.0).unwrap().num_samples(), SAMPLES_PER_FLAC_FRAME);
+        assert_eq!(read_beginning(&wide, 60.0).unwrap().channels.len(), 6);
+    }
+
+    #[test]
+    fn what_does_not_say_how_long_it_is_is_read_no_further_than_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp3");
+        // Of the second half only what is damaged is told, if it is reached.
+        let mut bytes = mp3(&[9; 100]);
+        let half = bytes.len() / 2;
+        bytes[half + 4..half + 400].fill(0xff);
+        std::fs::write(&path, bytes).unwrap();
+        let within = |num_frames: usize| {
+            super::read(&path, Limits { num_values: (num_frames * SAMPLES_PER_FRAME) as u64, ..LIMITS }).unwrap_err()
+        };
+        assert!(matches!(within(20), ReadError::TooLong { rate_hz: 44_100, .. }), "{}", within(20));
+        assert!(matches!(within(80), ReadError::Damaged { .. }), "{}", within(80));
     }
 
     #[test]
@@ -536,22 +445,72 @@ mod tests {
         let path = folder.path().join("a.wav");
         write(&path, &[vec![0.5; 4_000]], 44_100);
         let bytes = std::fs::read(&path).unwrap();
-        let long = [b"RF64", &bytes[4..]].concat();
         // The place of the format's tag, and one that few know: GSM 6.10.
-        let mut coded = bytes.clone();
+        let mut coded = bytes;
         coded[20..22].copy_from_slice(&0x31_u16.to_le_bytes());
-        for bytes in [long, coded] {
+        std::fs::write(&path, coded).unwrap();
+        let told = read(&path).unwrap_err();
+        println!("{told}");
+        assert!(matches!(told, ReadError::Unsupported { .. }), "{told}");
+        assert!(told.to_string().contains("a.wav") && told.to_string().contains("convert it"));
+    }
+
+    #[test]
+    fn samples_that_look_like_an_mpeg_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        write(&path, &[vec![0.5; 4_000]], 44_100);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let frames = mp3(&[9; 4]);
+        let end = bytes.len();
+        bytes[end - frames.len()..].copy_from_slice(&frames);
+        for (beginning, told) in
+            [(&b"RF64"[..], "RF64"), (b"BW64", "BW64"), (b"riff\x2e\x91\xcf\x11", "Wave64"), (b"lost", "MPEG")]
+        {
+            bytes[..beginning.len()].copy_from_slice(beginning);
+            std::fs::write(&path, &bytes).unwrap();
+            for error in [read(&path).unwrap_err(), read_beginning(&path, 60.0).unwrap_err()] {
+                println!("{error}");
+                assert!(matches!(error, ReadError::Unsupported { .. }), "{error}");
+                assert!(error.to_string().contains("a.wav") && error.to_string().contains(told), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_of_every_extension_that_is_taken_for_audio_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let wav = folder.path().join("a.wav");
+        write(&wav, &[vec![0.5; 400]], 44_100);
+        let frames: Vec<_> = (0..2).map(flac_frame).collect();
+        let flac = [b"fLaC".to_vec(), flac_stream_info(), frames.concat()].concat();
+        let wav = std::fs::read(wav).unwrap();
+        for (extension, bytes) in EXTENSIONS.map(|extension| match extension {
+            "aif" | "aiff" => (extension, aiff(*b"AIFF", 400)),
+            "aifc" => (extension, aiff(*b"AIFC", 400)),
+            "mp3" => (extension, mp3(&[9; 10])),
+            // Of Ogg there is a test of its own.
+            "flac" | "ogg" | "oga" => (extension, flac.clone()),
+            _ => (extension, wav.clone()),
+        }) {
+            let path: PathBuf = folder.path().join("b").with_extension(extension);
             std::fs::write(&path, bytes).unwrap();
-            let told = read(&path).unwrap_err();
-            println!("{told}");
-            assert!(matches!(told, ReadError::Unsupported { .. }), "{told}");
-            assert!(told.to_string().contains("a.wav") && told.to_string().contains("convert it"));
+            let audio = read(&path).unwrap();
+            assert!(has_audio_extension(&path) && audio.rate_hz == 44_100 && audio.num_samples() > 0, "{extension}");
         }
     }
 
     #[test]
     fn audio_is_told_by_its_extension_in_either_case() {
-        for (name, is_audio) in [("a.wav", true), ("b.WAV", true), ("c.txt", false), ("wav", false)] {
+        for (name, is_audio) in [
+            ("a.wav", true),
+            ("b.WAV", true),
+            ("c.wave", true),
+            ("d.bwf", true),
+            ("e.aifc", true),
+            ("f.txt", false),
+            ("wav", false),
+        ] {
             assert_eq!(has_audio_extension(Path::new(name)), is_audio, "{name}");
         }
     }

@@ -5,18 +5,40 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use underscore_audio_file::Limits;
 pub use underscore_audio_file::{Audio, EXTENSIONS, has_audio_extension};
 
-/// Reads a whole file.
+/// Sizes in a WAV file are 32-bit numbers of bytes; its header takes less than this.
+const MOST_HEADER_BYTES: u64 = 128;
+
+/// Of all channels of a file that is written.
+const MOST_BYTES: u64 = u32::MAX as u64 - MOST_HEADER_BYTES;
+
+/// What is read whole is as much as one of the files can hold that come of it: 4 GB in memory.
+const LIMITS: Limits = Limits { num_channels: 2, num_values: MOST_BYTES / 4 };
+
+/// Reads a whole file of one or two channels.
 pub fn read(path: &Path) -> Result<Audio> {
-    Ok(underscore_audio_file::read(path)?)
+    Ok(underscore_audio_file::read(path, LIMITS)?)
 }
 
 /// A file that is being written.
 pub type Writer = hound::WavWriter<BufWriter<File>>;
 
-/// Sizes in a WAV file are 32-bit numbers of bytes; its header takes less than this.
-const MOST_HEADER_BYTES: u64 = 128;
+/// An error where so many samples of each channel are more than a file can hold.
+pub fn require_room(num_channels: usize, num_samples: usize, rate_hz: u32) -> Result<()> {
+    let bytes_per_s = 4 * num_channels as u64 * u64::from(rate_hz);
+    let hours = |num_bytes: u64| num_bytes as f64 / bytes_per_s as f64 / 3600.0;
+    let num_bytes = 4 * num_channels as u64 * num_samples as u64;
+    ensure!(
+        num_bytes <= MOST_BYTES,
+        "{:.1} hours are too long for a WAV file: {num_channels} channels at {rate_hz} Hz take up to {:.1} hours; split the input, or \
+         take a lower --rate",
+        hours(num_bytes),
+        hours(MOST_BYTES)
+    );
+    Ok(())
+}
 
 /// Begins a 32-bit float WAV in an empty file that `num_samples` of each channel will go to.
 ///
@@ -29,17 +51,7 @@ pub fn begin(file: File, num_channels: usize, num_samples: usize, rate_hz: u32) 
         bits_per_sample: 32,
         sample_format: hound::SampleFormat::Float,
     };
-    let bytes_per_s = 4 * num_channels as u64 * u64::from(rate_hz);
-    let most_bytes = u64::from(u32::MAX) - MOST_HEADER_BYTES;
-    let hours = |num_bytes: u64| num_bytes as f64 / bytes_per_s as f64 / 3600.0;
-    let num_bytes = 4 * num_channels as u64 * num_samples as u64;
-    ensure!(
-        num_bytes <= most_bytes,
-        "{:.1} hours are too long for a WAV file: {num_channels} channels at {rate_hz} Hz take up to {:.1} hours; split the input, or \
-         take a lower --rate",
-        hours(num_bytes),
-        hours(most_bytes)
-    );
+    require_room(num_channels, num_samples, rate_hz)?;
     Ok(hound::WavWriter::new(BufWriter::new(file), spec)?)
 }
 

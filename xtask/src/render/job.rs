@@ -3,13 +3,12 @@
 use super::audio_file::{self, Audio};
 use super::out_dir::OutDir;
 use super::report::Report;
-use super::stem_files::{self, Sought, StemFiles, Written};
+use super::sought::Sought;
+use super::stem_files::{self, StemFiles, Written};
 use super::{RenderArgs, resample};
 use crate::models;
 use anyhow::{Context, Result, ensure};
-use host_tests::{
-    BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, delay_samples, peak_db, resident_bytes,
-};
+use host_tests::{BlockSizes, Bundle, Config, Instance, Pace, Priority, Rendered, Rendering, peak_db, resident_bytes};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -26,31 +25,19 @@ pub struct Job<'a> {
 
 /// Renders a job's input and writes `<stem>.wav`, `main.wav` and `report.json` to its folder, all aligned with the input.
 pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<Report> {
-    let Job { input, out_dir, others } = job;
-    let prepared = OutDir::prepare(out_dir)?;
-    let audio = audio_file::read(input)?;
-    let host_rate_hz = args.rate.unwrap_or(audio.rate_hz);
-    let audio = resample::to_rate(audio, host_rate_hz)?;
-    ensure!(
-        audio.channels.len() <= 2,
-        "{} channels: the plugin takes mono or stereo; split the file first",
-        audio.channels.len()
-    );
-    let sidechain = match &args.sidechain {
-        None => None,
-        Some(path) => Some(resample::to_rate(audio_file::read(path).context("sidechain")?, host_rate_hz)?),
-    };
-
+    let prepared = OutDir::prepare(job.out_dir)?;
+    let (audio, sidechain) = read(args, job.input)?;
     let mut instance = bundle.create(None)?;
     let config = Config {
-        rate_hz: f64::from(host_rate_hz),
+        rate_hz: f64::from(audio.rate_hz),
         max_block_samples: args.block,
         num_channels: audio.channels.len(),
         offline: true,
     };
     instance.configure(config)?;
     let outputs = instance.ports().outputs.clone();
-    let sources = [input].into_iter().chain(args.sidechain.as_deref()).chain(others.iter().map(PathBuf::as_path));
+    let others = job.others.iter().map(PathBuf::as_path);
+    let sources = [job.input].into_iter().chain(args.sidechain.as_deref()).chain(others);
     prepared.claim(&stem_files::file_names(&outputs), &sources.collect::<Vec<_>>())?;
     let params = set_params(&mut instance, args)?;
     // Another plugin's sidechain is no example of anything.
@@ -69,15 +56,43 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<R
         wait_for_model: true,
         changes: &[],
     };
-    let sought = loudest(&audio);
-    let files = StemFiles::new(out_dir, &outputs, audio.channels.len(), audio.rate_hz, sought.clone());
+    let sought = Sought::loudest_of(&audio);
+    let files = StemFiles::new(job.out_dir, &outputs, audio.channels.len(), audio.rate_hz, sought.clone());
     let rendered = host_tests::render_onto(bundle, &mut instance, &rendering, files)?;
     let (rendered, written) = written(rendered)?;
     let report = report_of(args, &audio, &rendered);
     // Of a plugin that is not this version's, what sounds has to tell it.
     let is_asked = models::is_asked(&report.model).unwrap_or_else(|| written.seems_asked());
+    note_on_example(&mut instance, args, is_asked)?;
+
+    let latency_samples = rendered.latency_samples;
+    let latency_samples_measured = sought.and_then(|sought| sought.found_in(&written.heard, &audio, latency_samples));
+    let parts = written.into_parts(is_asked)?;
+    let files = parts.iter().filter_map(|part| part.destination().file_name());
+    let files = files.map(|name| name.to_string_lossy().into_owned()).collect();
+    let report = Report { latency_samples_measured, params, files, ..report };
+    // At the pace of the clock it is what a machine came to, whatever that was.
+    let flawed = if args.realtime { Ok(()) } else { report.require_separated() };
+    prepared.publish(parts, &(serde_json::to_string_pretty(&report)? + "\n"), flawed)?;
+    Ok(report)
+}
+
+/// What is rendered and the sidechain, at the host's rate.
+fn read(args: &RenderArgs, input: &Path) -> Result<(Audio, Option<Audio>)> {
+    let audio = audio_file::read(input)?;
+    let host_rate_hz = args.rate.unwrap_or(audio.rate_hz);
+    let audio = resample::to_rate(audio, host_rate_hz)?;
+    let sidechain = args.sidechain.as_ref().map(|path| {
+        let sidechain = audio_file::read(path).context("sidechain")?;
+        resample::to_rate(sidechain, host_rate_hz).context("sidechain")
+    });
+    Ok((audio, sidechain.transpose()?))
+}
+
+/// Says where an example is missing, and where one was not needed.
+fn note_on_example(instance: &mut Instance, args: &RenderArgs, is_asked: bool) -> Result<()> {
     match &args.sidechain {
-        None if is_asked && asks_for_example(&mut instance)? => eprintln!(
+        None if is_asked && asks_for_example(instance)? => eprintln!(
             "note: Query A asks for an example, and there is none: the model's first preset stands for it, as far as A is what is asked \
              for. Pass --sidechain FILE, or --set query_preset=drums"
         ),
@@ -89,15 +104,7 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<R
         }
         _ => {}
     }
-
-    let latency_samples_measured =
-        sought.and_then(|sought| measured_latency_samples(&audio, &sought, &written.heard, rendered.latency_samples));
-    let parts = written.into_parts(is_asked)?;
-    let files = parts.iter().filter_map(|part| part.destination().file_name());
-    let files = files.map(|name| name.to_string_lossy().into_owned()).collect();
-    let report = Report { latency_samples_measured, params, files, ..report };
-    prepared.publish(parts, &(serde_json::to_string_pretty(&report)? + "\n"))?;
-    Ok(report)
+    Ok(())
 }
 
 /// Waits for the files; what else came of the render, apart.
@@ -215,26 +222,6 @@ fn report_of(args: &RenderArgs, audio: &Audio, rendered: &Rendered<()>) -> Repor
         state: engine.state,
         message: if engine.message.is_empty() { engine.notice } else { engine.message },
     }
-}
-
-/// The loudest stretch of the loudest channel.
-fn loudest(audio: &Audio) -> Option<Sought> {
-    const STRETCH_S: usize = 20;
-    let rate_hz = audio.rate_hz as usize;
-    let energy = |samples: &[f32]| samples.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
-    let loudest = audio.channels.iter().enumerate().max_by(|a, b| energy(a.1).total_cmp(&energy(b.1)))?;
-    let (channel_idx, input) = loudest;
-    let stretch = (STRETCH_S * rate_hz).min(input.len());
-    let start = (0..=input.len() - stretch)
-        .step_by(rate_hz)
-        .max_by(|a, b| energy(&input[*a..*a + stretch]).total_cmp(&energy(&input[*b..*b + stretch])))?;
-    Some(Sought { channel_idx, piece: start..start + stretch, margin_samples: rate_hz })
-}
-
-/// Delay of the summed stems (of the main output, for a plugin without stems) behind the input.
-fn measured_latency_samples(audio: &Audio, sought: &Sought, heard: &[f32], reported_samples: usize) -> Option<usize> {
-    let input = audio.channels.get(sought.channel_idx)?.get(sought.piece.clone())?;
-    delay_samples(input, heard, sought.most_delay_samples(reported_samples))
 }
 
 #[cfg(test)]

@@ -38,10 +38,10 @@ impl Drop for MadeFolders {
     }
 }
 
-/// What was rendered is whole, but could not be put in its place.
+/// What was rendered is whole, but was not put in its place.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the render is whole, but not all of it got its name; take it away before the next render into the folder: {}",
+    "the render is there to its end, but not all of it got its name; take it away before the next render into the folder: {}",
     .files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 )]
 pub struct Unpublished {
@@ -109,23 +109,27 @@ impl OutDir {
     }
 
     /// Puts whole files and their report in the place of what an earlier render left. The report goes first and comes last: while there is
-    /// one, it is that of the files beside it.
+    /// one, it is that of the files beside it. What is `flawed`, and says why, takes the place of nothing.
     ///
     /// # Errors
-    /// [`Unpublished`]: a file of the earlier render that cannot be replaced is no reason to lose this one.
-    pub fn publish(self, mut parts: Vec<Part>, report: &str) -> Result<()> {
+    /// [`Unpublished`]: a file of the earlier render that is not replaced is no reason to lose this one. Where this one cannot be brought to the
+    /// disk it is lost, and the earlier one is not.
+    pub fn publish(self, mut parts: Vec<Part>, report: &str, flawed: Result<()>) -> Result<()> {
+        let mut own = self.report.file();
+        own.write_all(report.as_bytes()).with_context(|| format!("cannot write {}", self.report.path().display()))?;
         parts.push(self.report);
-        replace(&self.earlier, &mut parts, report).map_err(|error| {
+        parts.iter().try_for_each(Part::sync)?;
+        let flawed = if self.earlier.is_empty() { Ok(()) } else { flawed.context("an earlier render keeps its place") };
+        flawed.and_then(|()| replace(&self.earlier, &mut parts)).map_err(|error| {
             let files = parts.into_iter().map(Part::keep).collect();
             error.context(Unpublished { files })
         })
     }
 }
 
-/// Puts `parts`, of which the last is to hold `report`, in the place of `earlier` files.
-fn replace(earlier: &[PathBuf], parts: &mut [Part], report: &str) -> Result<()> {
+/// Puts `parts`, of which the last is the report, in the place of `earlier` files.
+fn replace(earlier: &[PathBuf], parts: &mut [Part]) -> Result<()> {
     let last = parts.last().context("a render has a report")?;
-    last.file().write_all(report.as_bytes()).with_context(|| format!("cannot write {}", last.path().display()))?;
     earlier.iter().try_for_each(|file| files::remove(file))?;
     files::remove(last.destination())?;
     parts.iter_mut().try_for_each(Part::finish)
@@ -156,6 +160,10 @@ mod tests {
     }
 
     fn try_render(folder: &Path, names: &[&str], text: &str) -> Result<()> {
+        render_with_flaws(folder, names, text, Ok(()))
+    }
+
+    fn render_with_flaws(folder: &Path, names: &[&str], text: &str, flawed: Result<()>) -> Result<()> {
         let out_dir = OutDir::prepare(folder).unwrap();
         let parts = names.iter().map(|name| {
             let part = Part::of(&out_dir.path(name)).unwrap();
@@ -164,7 +172,7 @@ mod tests {
         });
         let parts = parts.collect();
         let report = serde_json::json!({ "latency_samples_reported": 1, "files": names });
-        out_dir.publish(parts, &report.to_string())
+        out_dir.publish(parts, &report.to_string(), flawed)
     }
 
     #[test]
@@ -267,7 +275,7 @@ mod tests {
         let first = OutDir::prepare(folder).unwrap();
         let error = OutDir::prepare(folder).unwrap_err();
         assert!(error.is::<files::PartHeld>() && format!("{error:#}").contains("another place"), "{error:#}");
-        first.publish(Vec::new(), r#"{"latency_samples_reported": 1}"#).unwrap();
+        first.publish(Vec::new(), r#"{"latency_samples_reported": 1}"#, Ok(())).unwrap();
         // Another program's: whatever holds a file that would be written is not disturbed.
         let music = Part::of(&folder.join("music.wav")).unwrap();
         let error = OutDir::prepare(folder).unwrap().claim(&names(), &[]).unwrap_err();
@@ -297,6 +305,25 @@ mod tests {
             render(folder, &STEMS, "two");
             assert_eq!(listed(folder), ["dialogue.wav", "main.wav", "music.wav", "report.json"]);
         }
+    }
+
+    #[test]
+    fn a_render_with_flaws_takes_no_other_ones_place_and_is_kept_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let flawed = || bail!("3 of 100 frames were not separated");
+        render_with_flaws(folder, &STEMS, "flawed", flawed()).expect("there is none whose place it would take");
+        render(folder, &STEMS, "whole");
+        let error = render_with_flaws(folder, &STEMS, "flawed again", flawed()).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("an earlier render keeps its place: 3 of 100 frames were not separated"), "{text}");
+        for name in STEMS {
+            let (earlier, beside) = (folder.join(name), files::part_of(&folder.join(name)));
+            assert_eq!(fs::read_to_string(earlier).unwrap(), "whole");
+            assert_eq!(fs::read_to_string(&beside).unwrap(), "flawed again");
+            assert!(text.contains(&beside.display().to_string()), "{text}");
+        }
+        assert_eq!(error.downcast::<Unpublished>().unwrap().files.len(), STEMS.len() + 1);
     }
 
     #[test]

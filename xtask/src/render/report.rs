@@ -1,7 +1,7 @@
 //! What a render came to.
 
 use anyhow::{Result, ensure};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -53,9 +53,16 @@ pub struct Report {
     /// What was set, by the params' names, as the plugin shows it.
     pub params: BTreeMap<String, String>,
     /// What was played into the sidechain.
+    #[serde(serialize_with = "shown")]
     pub sidechain: Option<PathBuf>,
     /// Names of the audio files beside this report: the next render to the same folder removes them.
     pub files: Vec<String>,
+}
+
+/// A path of bytes that are no text has a name all the same.
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn shown<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.display().to_string()).serialize(to)
 }
 
 impl Report {
@@ -114,6 +121,16 @@ mod tests {
             let error = report(state, "libtorch is missing").require_separated().unwrap_err().to_string();
             assert!(error.contains("nothing was separated") && error.contains("libtorch is missing"), "{error}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_sidechain_whose_name_is_no_text_does_not_lose_a_render_at_its_end() {
+        use std::os::unix::ffi::OsStrExt;
+        let sidechain = Some(PathBuf::from(std::ffi::OsStr::from_bytes(b"caf\xe9.wav")));
+        let written = serde_json::to_string(&Report { sidechain, ..Report::default() }).unwrap();
+        assert!(written.contains("\"caf\u{fffd}.wav\""), "{written}");
+        assert!(serde_json::to_string(&Report::default()).unwrap().contains("\"sidechain\":null"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whole files to another sample rate.
 
-use super::audio_file::Audio;
+use super::audio_file::{self, Audio};
 use anyhow::{Context, Result, ensure};
 use rubato::audioadapter_buffers::direct::SequentialSliceOfVecs;
 use rubato::{Fft, FixedSync, Resampler};
@@ -9,7 +9,11 @@ use rubato::{Fft, FixedSync, Resampler};
 const LOUDEST: f32 = (1 << 20) as f32;
 
 /// The audio at `rate_hz`, aligned with what it was, `round(length × ratio)` samples long. Samples that are no sound (NaN, infinite, beyond
-/// +120 dBFS) are replaced by 0, as the plugin does it: a transform of one of them is no signal at all.
+/// +120 dBFS) are replaced by 0, as the plugin does it: a transform of one of them is no signal at all. One channel after the other, each in place
+/// of what it was: hours of sound are not in memory twice.
+///
+/// # Errors
+/// Where that is more than a file can hold, too: nobody is to wait for what cannot be written.
 pub fn to_rate(mut audio: Audio, rate_hz: u32) -> Result<Audio> {
     ensure!((1_000..=768_000).contains(&rate_hz), "a rate of {rate_hz} Hz: expected 1000 to 768000");
     for sample in audio.channels.iter_mut().flatten() {
@@ -20,23 +24,23 @@ pub fn to_rate(mut audio: Audio, rate_hz: u32) -> Result<Audio> {
     if audio.rate_hz == rate_hz {
         return Ok(audio);
     }
-    let num_channels = audio.channels.len();
-    let num_samples = audio.num_samples();
-    let (from, to) = (audio.rate_hz as usize, rate_hz as usize);
-    let mut resampler = Fft::<f32>::new(from, to, chunk_samples(from, to), num_channels, FixedSync::Both)
-        .with_context(|| format!("cannot resample {from} Hz to {to} Hz"))?;
-    let input = SequentialSliceOfVecs::new(&audio.channels, num_channels, num_samples)
-        .context("the channels are not of one length")?;
-    let interleaved = resampler.process_all(&input, num_samples, None).context("resampling failed")?.take_data();
-    let expected = (num_samples as f64 * f64::from(rate_hz) / f64::from(audio.rate_hz)).round() as usize;
-    let channels = (0..num_channels)
-        .map(|channel_idx| {
-            let mut channel: Vec<f32> = interleaved.iter().skip(channel_idx).step_by(num_channels).copied().collect();
-            channel.resize(expected, 0.0);
-            channel
-        })
-        .collect();
-    Ok(Audio { channels, rate_hz })
+    let num_samples = (audio.num_samples() as f64 * f64::from(rate_hz) / f64::from(audio.rate_hz)).round() as usize;
+    audio_file::require_room(audio.channels.len(), num_samples, rate_hz)?;
+    for channel in &mut audio.channels {
+        *channel = resampled(std::mem::take(channel), audio.rate_hz as usize, rate_hz as usize)?;
+        channel.resize(num_samples, 0.0);
+    }
+    Ok(Audio { rate_hz, ..audio })
+}
+
+/// One channel at another rate, about as long as that makes it.
+fn resampled(channel: Vec<f32>, from_hz: usize, to_hz: usize) -> Result<Vec<f32>> {
+    let num_samples = channel.len();
+    let mut resampler = Fft::<f32>::new(from_hz, to_hz, chunk_samples(from_hz, to_hz), 1, FixedSync::Both)
+        .with_context(|| format!("cannot resample {from_hz} Hz to {to_hz} Hz"))?;
+    let channels = [channel];
+    let input = SequentialSliceOfVecs::new(&channels, 1, num_samples).context("resampling failed")?;
+    Ok(resampler.process_all(&input, num_samples, None).context("resampling failed")?.take_data())
 }
 
 /// About 1024 input samples, an even multiple of the ratio's denominator: rubato trims its delay to whole samples, and only in
@@ -72,6 +76,13 @@ mod tests {
             let error = inside.map(|i| (resampled.channels[1][i] - expected[i]).abs()).fold(0.0, f32::max);
             assert!(error < 1e-4, "{from} to {to}: off by {error}");
         }
+    }
+
+    #[test]
+    fn what_no_file_can_hold_is_refused_before_it_is_made() {
+        let hour_at_8_khz = Audio { channels: vec![vec![0.0; 3600 * 8_000]; 2], rate_hz: 8_000 };
+        let error = to_rate(hour_at_8_khz, 768_000).unwrap_err().to_string();
+        assert!(error.contains("1.0 hours") && error.contains("a lower --rate"), "{error}");
     }
 
     #[test]

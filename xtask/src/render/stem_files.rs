@@ -1,6 +1,7 @@
 //! The outputs of a render on their way into files: in memory are only the seconds that a thread has not written yet.
 
 use super::audio_file::{self, Writer};
+use super::sought::Sought;
 use crate::files::Part;
 use anyhow::{Context, Result, anyhow};
 use host_tests::{Buses, HostError, Port, Recorder};
@@ -36,24 +37,6 @@ pub fn file_names(outputs: &[Port]) -> Vec<String> {
         name + ".wav"
     });
     names.collect()
-}
-
-/// Which piece of one input channel is looked for in the outputs.
-#[derive(Debug, Clone)]
-pub struct Sought {
-    /// The channel.
-    pub channel_idx: usize,
-    /// Samples of the input.
-    pub piece: Range<usize>,
-    /// How much later it may come than after twice the latency that was reported.
-    pub margin_samples: usize,
-}
-
-impl Sought {
-    /// The latest that it is looked for.
-    pub fn most_delay_samples(&self, latency_samples: usize) -> usize {
-        2 * latency_samples + self.margin_samples
-    }
 }
 
 /// Writes the outputs of a render, without their latency, beside the files that they are to become.

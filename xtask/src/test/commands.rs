@@ -15,8 +15,8 @@ const SOFTEST_DB: f64 = -60.0;
 /// What two questions find differs by more.
 const ALIKE_DB: f64 = -40.0;
 
-/// `demo`, which judges how well each model separates, and `render` of a model that is asked, by an example and by a class, and where nothing
-/// sounds.
+/// `demo`, which judges how well each model separates, and `render` of a model that is asked, by an example and by a class, where nothing
+/// sounds, and where there is no model any more.
 pub fn run() -> Result<Tally> {
     let programme = paths::root().join("tests").join("fixtures").join("programme");
     let [dialogue, music] = ["dialogue.flac", "music.flac"].map(|name| programme.join(name));
@@ -39,7 +39,8 @@ pub fn run() -> Result<Tally> {
         targets.push(target);
     }
     check_silence(&out)?;
-    Ok(Tally { num_passed: u32::try_from(asked.len() + 2)?, ..Tally::default() })
+    check_without_model(&out, &music)?;
+    Ok(Tally { num_passed: u32::try_from(asked.len() + 3)?, ..Tally::default() })
 }
 
 /// `cargo xtask`, without a command.
@@ -67,6 +68,22 @@ fn check_silence(out: &Path) -> Result<()> {
         ensure!(peak == f64::NEG_INFINITY, "{}: {peak:.1} dBFS, expected silence", folder.join(name).display());
     }
     ensure!(!folder.join("music.wav").exists(), "{} has a stem that this model has not", folder.display());
+    Ok(())
+}
+
+/// Whether a render without a model is refused, and leaves what an earlier one left as it was.
+fn check_without_model(out: &Path, input: &Path) -> Result<()> {
+    let (home, folder) = (out.join("empty"), out.join("0"));
+    std::fs::create_dir(&home)?;
+    let contents = || -> Result<Vec<_>> {
+        let files = files::list(&folder, |_| true)?;
+        files.into_iter().map(|path| Ok((std::fs::read(&path)?, path))).collect()
+    };
+    let before = contents()?;
+    let output = render(out)?.arg(input).arg(&folder).env("UNDERSCORE_HOME", home).output()?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success() && told.contains("nothing can be separated"), "{}: {told}", output.status);
+    ensure!(contents()? == before, "{} is not what the earlier render left", folder.display());
     Ok(())
 }
 
