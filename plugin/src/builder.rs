@@ -1,22 +1,23 @@
 //! Makes engines, off the audio thread, and gets rid of them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod played;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use underscore_engine::{
-    Catalogue, Engine, EngineConfig, EngineStatus, QueryBoards, Resources, Worker, latency, num_tries_again,
+    Catalogue, Engine, EngineConfig, EngineStatus, QueryBoards, RenderMode, Resources, StatusSnapshot, Worker, latency,
+    num_tries_again,
 };
 
 use crate::params::UnderscoreParams;
-use crate::separation::{EngineKey, EngineSupply, Separation};
+use crate::takeover::{EngineKey, EngineSupply, Takeover};
+use played::Played;
 
 /// Pause between two looks at the params: a click on another model is answered within it.
 const TEND_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Where no block was played for so long none is: longer than any block lasts, and than a host pauses that renders ahead.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the host said when it activated the plugin.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,11 +47,29 @@ pub struct Builder {
     state: Mutex<BuilderState>,
     /// A change needs another latency, which only an activation may bring.
     needs_restart: AtomicBool,
-    /// Rate, Hz (high half), and length, samples, of the last block; 0 before the first.
-    played: AtomicU64,
-    made_at: Instant,
-    /// When that was, ms after `made_at`, from 1 on; 0 before the first.
-    played_at_ms: AtomicU64,
+    played: Played,
+}
+
+/// What there is to see of an instance's engines at one moment.
+pub struct Look {
+    /// Figures of the engine that is heard, while the plugin is active.
+    pub heard: Option<StatusSnapshot>,
+    /// Those of the one that is made ready to take over from it.
+    pub next: Option<StatusSnapshot>,
+    /// See [`HostConfig::lines_up`]; `true` while the plugin is not active.
+    pub lines_up: bool,
+    /// Whether what is wanted waits for the host to activate the plugin again.
+    pub waits_for_host: bool,
+    /// What whoever has started the stand-alone program must know whose audio server has another rate or longer blocks than the program was
+    /// started for: it takes them as they come and tells nobody.
+    pub clock_notice: Option<String>,
+}
+
+impl Default for Look {
+    /// While the plugin is not active.
+    fn default() -> Self {
+        Self { heard: None, next: None, lines_up: true, waits_for_host: false, clock_notice: None }
+    }
 }
 
 impl Default for Builder {
@@ -65,11 +84,14 @@ struct BuilderState {
     workers: [Worker; 2],
     worker_idx: usize,
     active: Option<Active>,
+    /// Of the engine built last.
     status: Option<Arc<EngineStatus>>,
 }
 
 struct Active {
     host: HostConfig,
+    /// Of the engine that is heard.
+    heard: Arc<EngineStatus>,
     latency_samples: usize,
     /// None: it is to be tried again, whatever it was.
     newest: Option<EngineKey>,
@@ -91,9 +113,7 @@ impl Builder {
             boards: Arc::default(),
             state: Mutex::default(),
             needs_restart: AtomicBool::new(false),
-            played: AtomicU64::new(0),
-            made_at: Instant::now(),
-            played_at_ms: AtomicU64::new(0),
+            played: Played::default(),
         }
     }
 
@@ -108,19 +128,19 @@ impl Builder {
     }
 
     /// The engine for an activation. `None`, and a line in the log, where the host asks for what cannot be: no rate at all.
-    pub fn activate(&self, host: HostConfig, key: EngineKey) -> Option<Separation> {
+    pub fn activate(&self, host: HostConfig, key: EngineKey) -> Option<Takeover> {
         let mut state = self.state();
         state.active = None;
         self.needs_restart.store(false, Ordering::Relaxed);
-        self.played.store(0, Ordering::Relaxed);
-        self.played_at_ms.store(0, Ordering::Relaxed);
+        self.played.forget();
         state.choose_worker();
         let engine = state.build(self.catalogue, &self.boards, host, key)?;
-        let latency_samples = engine.latency_samples();
-        let (separation, supply) = Separation::new(Box::new(engine), host.rate_hz, host.max_block_samples);
+        let (heard, latency_samples) = (engine.status(), engine.latency_samples());
+        let (takeover, supply) = Takeover::new(Box::new(engine), host.rate_hz, host.max_block_samples);
         let (newest, left_to_activation) = (Some(key), None);
         state.active = Some(Active {
             host,
+            heard,
             latency_samples,
             newest,
             left_to_activation,
@@ -128,7 +148,7 @@ impl Builder {
             num_tries_again: num_tries_again(),
             is_taking_over: false,
         });
-        Some(separation)
+        Some(takeover)
     }
 
     /// There is no audio thread any more.
@@ -136,7 +156,7 @@ impl Builder {
         let mut state = self.state();
         state.active = None;
         state.status = None;
-        self.played_at_ms.store(0, Ordering::Relaxed);
+        self.played.forget();
     }
 
     /// Frees old engines and, where `key` is not what was built last, builds it, as soon as the engine before has taken over; or,
@@ -144,9 +164,12 @@ impl Builder {
     pub fn tend(&self, key: EngineKey) {
         let mut state = self.state();
         let is_held_back = state.status.as_ref().is_some_and(|status| status.is_held_back());
-        let Some(active) = &mut state.active else { return };
+        let BuilderState { active: Some(active), status, .. } = &mut *state else { return };
         if active.supply.free_old() > 0 {
             active.is_taking_over = false;
+            if let Some(status) = status {
+                active.heard.clone_from(status);
+            }
         }
         let num_before = std::mem::replace(&mut active.num_tries_again, num_tries_again());
         if is_held_back && active.num_tries_again != num_before {
@@ -189,59 +212,54 @@ impl Builder {
         latency(&model.timing, host.rate_hz, host.max_block_samples).ok().map(|latency| latency.latency_samples)
     }
 
-    /// Whether the host must be asked to activate the plugin again; says so once. Real-time safe.
+    /// Whether the host must be asked to activate the plugin again; says so once, and not while it bounces. Real-time safe.
     pub fn take_needs_restart(&self) -> bool {
-        self.needs_restart.load(Ordering::Relaxed) && self.needs_restart.swap(false, Ordering::Acquire)
+        !self.played.is_bounce()
+            && self.needs_restart.load(Ordering::Relaxed)
+            && self.needs_restart.swap(false, Ordering::Acquire)
     }
 
-    /// Whether an engine of this `key` waits for the host to activate the plugin again. Not for the audio thread.
-    #[must_use]
-    pub fn waits_for_host(&self, key: EngineKey) -> bool {
-        self.state()
-            .active
-            .as_ref()
-            .is_some_and(|active| active.host.lines_up && active.left_to_activation == Some(key))
+    /// A block begins that the host renders so. Real-time safe.
+    pub fn note_render(&self, render: RenderMode) {
+        self.played.note_render(render);
     }
 
     /// A block was played, by a clock of `rate_hz`. Real-time safe.
     pub fn note_played(&self, rate_hz: f32, num_samples: usize) {
-        let num_samples = u32::try_from(num_samples).unwrap_or(u32::MAX);
-        self.played.store(u64::from(rate_hz as u32) << 32 | u64::from(num_samples), Ordering::Relaxed);
-        self.played_at_ms.store(self.now_ms() + 1, Ordering::Relaxed);
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.made_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.played.note(rate_hz, num_samples);
     }
 
     /// Whether blocks are played just now. A host may leave that without a word, though the plugin is active (REAPER, while an effect is bypassed).
     #[must_use]
     pub fn plays(&self) -> bool {
-        let played_at_ms = self.played_at_ms.load(Ordering::Relaxed);
-        played_at_ms != 0 && u128::from(self.now_ms().saturating_sub(played_at_ms)) < LONGEST_PAUSE.as_millis()
+        self.played.is_recent()
     }
 
-    /// What whoever has started the stand-alone program must know whose audio server has another rate or longer blocks than the program was
-    /// started for: it takes them as they come and tells nobody. Not for the audio thread.
+    /// What there is to see while `key` is wanted. Not for the audio thread.
     #[must_use]
-    pub fn clock_notice(&self) -> Option<String> {
-        let played = self.played.load(Ordering::Relaxed);
-        let (rate_hz, num_samples) = (played >> 32, played & u64::from(u32::MAX));
-        let host = self.state().active.as_ref().map(|active| active.host).filter(|host| !host.lines_up)?;
-        let is_other = (rate_hz as f64 - host.rate_hz).abs() > 1.0 || num_samples > host.max_block_samples as u64;
-        (played != 0 && is_other).then(|| {
+    pub fn look(&self, key: EngineKey) -> Look {
+        let state = self.state();
+        let Some(active) = &state.active else { return Look::default() };
+        let next = state.status.as_ref().filter(|_| active.is_taking_over);
+        Look {
+            heard: Some(active.heard.snapshot()),
+            next: next.map(|status| status.snapshot()),
+            lines_up: active.host.lines_up,
+            waits_for_host: active.host.lines_up && active.left_to_activation == Some(key),
+            clock_notice: self.clock_notice(active.host),
+        }
+    }
+
+    fn clock_notice(&self, host: HostConfig) -> Option<String> {
+        let (rate_hz, num_samples) = self.played.last_block().filter(|_| !host.lines_up)?;
+        let is_other = (f64::from(rate_hz) - host.rate_hz).abs() > 1.0 || num_samples as usize > host.max_block_samples;
+        is_other.then(|| {
             format!(
                 "The audio server runs at {rate_hz} Hz in blocks of {num_samples}, and Underscore was started for {} Hz in blocks of up to \
                  {}: start it with --sample-rate {rate_hz} --period-size {num_samples}.",
                 host.rate_hz, host.max_block_samples
             )
         })
-    }
-
-    /// See [`HostConfig::lines_up`]; `true` while the plugin is not active. Not for the audio thread.
-    #[must_use]
-    pub fn lines_up(&self) -> bool {
-        self.state().active.as_ref().is_none_or(|active| active.host.lines_up)
     }
 
     /// Figures of the engine built last, while the plugin is active. Not for the audio thread.

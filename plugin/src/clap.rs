@@ -1,10 +1,9 @@
 //! The CLAP side of the binary: the factory and the module's entry point.
 //!
 //! They stand in for the framework's export macro, which gives no way to reach an instance between its making and the host. That is needed because of
-//! what its wrapper does with blocks that are not as they should be, and with a latency that changes, see [`block_guard`].
+//! what its wrapper does with blocks that are not as they should be, with a latency that changes and a bounce that begins, see [`block_guard`].
 
 mod block_guard;
-mod latency_told;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Arc, OnceLock};
@@ -14,11 +13,9 @@ use nice_plug::wrapper::clap::{
     clap_plugin_entry, clap_plugin_factory,
 };
 
-pub use latency_told::LatencyTold;
-
 use crate::Underscore;
-use crate::render_told::RenderTold;
-use block_guard::{BlockGuard, Told};
+use crate::told::Told;
+use block_guard::BlockGuard;
 
 /// Of the one plugin there is.
 fn descriptor() -> &'static PluginDescriptor {
@@ -52,7 +49,7 @@ unsafe extern "C" fn create_plugin(
     if plugin_id.is_null() || unsafe { CStr::from_ptr(plugin_id) } != descriptor().clap_id() {
         return std::ptr::null();
     }
-    let told = Told { render: RenderTold::offer(), latency: LatencyTold::offer() };
+    let told = Told::offer();
     // SAFETY: the host gives itself. The reference that the wrapper takes back when it is destroyed is this one.
     unsafe {
         let plugin = (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr();

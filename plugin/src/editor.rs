@@ -5,11 +5,14 @@
 //! │ music │ dialogue │ in/out │ separation    │
 //! │       │          │        │ duck          │
 //! │       │          │        │ figures       │
-//! ├ state ────────────────────────────────────┤
-//! └ what is missing and what to do ───────────┘
+//! ├ (what is asked for) │ state ──────────────┤
+//! └─────────────────────┴ what to do ─────────┘
 //! ```
+//!
+//! States, names and figures are those of the engine that is heard, while another one is made ready, too.
 
 mod choice;
+mod ducking;
 mod example_file;
 mod example_tile;
 mod fader;
@@ -20,6 +23,7 @@ mod held;
 mod kept_state;
 mod keyboard;
 mod levels;
+mod places;
 mod query_map;
 mod question_panel;
 mod scaled;
@@ -37,49 +41,37 @@ mod written_through;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, pos2, vec2};
+use egui::{Align, Layout, Rect, RichText, Ui, UiBuilder, vec2};
 use nice_plug::context::PluginApi;
 use nice_plug::context::gui::GuiContext;
-use nice_plug::editor::dpi::LogicalSize;
 use nice_plug::prelude::*;
 use nice_plug_egui::baseview::{HandlerError, WindowContext};
 use nice_plug_egui::{EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, RepaintNotifier, create_egui_editor};
 use underscore_engine::{Resources, State, StatusSnapshot, try_loads_again};
 
 use crate::block::NUM_STEMS;
-use crate::builder::{Builder, wanted};
+use crate::builder::{Builder, Look, wanted};
 use crate::meters::Meters;
 use crate::mixer;
 use crate::model::Model;
 use crate::params::UnderscoreParams;
+use ducking::Ducking;
 use example_file::ExampleFile;
 use held::Held;
 use kept_state::KeptState;
 use keyboard::Keyboard;
 use levels::Levels;
+use places::{GAP, Places, SIZE};
 pub use scaled::ScaledEditor;
 use session_watch::SessionWatch;
-use status_panel::LateCount;
+use status_panel::{LateCount, Told};
 use written_through::written_through;
-
-/// Size of the window, points.
-const SIZE: LogicalSize<f32> = LogicalSize::new(620.0, 550.0);
 
 /// Time between two pictures while the window is open.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 
 /// Time between two looks at the figures: a number that changes faster cannot be read.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
-
-/// For so long what a block said of the ducker is shown.
-const DUCKING_LASTS: Duration = Duration::from_millis(500);
-
-const HEADER_HEIGHT: f32 = 40.0;
-const STATUS_HEIGHT: f32 = 104.0;
-/// The same where a model is asked, and the rest of the row is for what it is asked.
-const QUESTION_HEIGHT: f32 = 164.0;
-const QUESTION_WIDTH: f32 = 424.0;
-const GAP: f32 = 8.0;
 
 /// The state of a window that is not open yet.
 #[must_use]
@@ -103,13 +95,10 @@ pub(crate) fn create(
         strips: std::array::from_fn(|_| Levels::default()),
         input: Levels::default(),
         output: Levels::default(),
-        ducking: None,
-        status: None,
-        status_at: None,
+        ducking: Ducking::default(),
+        look: Look::default(),
+        looked_at: None,
         late_count: LateCount::default(),
-        lines_up: true,
-        waits_for_host: false,
-        clock_notice: None,
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
         kept_state: Arc::default(),
@@ -130,16 +119,10 @@ pub struct EditorApp {
     strips: [Levels; NUM_STEMS],
     input: Levels,
     output: Levels,
-    /// How far the music is down, dB, what level the ducker hears, dBFS, and when a block said so.
-    ducking: Option<(f32, Option<f32>, Instant)>,
-    status: Option<StatusSnapshot>,
-    status_at: Option<Instant>,
+    ducking: Ducking,
+    look: Look,
+    looked_at: Option<Instant>,
     late_count: LateCount,
-    /// Whether another latency waits for the host.
-    lines_up: bool,
-    /// Whether what is chosen does.
-    waits_for_host: bool,
-    clock_notice: Option<String>,
     example_file: ExampleFile,
     session_watch: SessionWatch,
     kept_state: Arc<Mutex<KeptState>>,
@@ -204,20 +187,14 @@ impl EditorApp {
         }
         self.input.update(peaks.input, now);
         self.output.update(peaks.output, now);
-        match peaks.duck_db {
-            Some(down_db) => self.ducking = Some((down_db, peaks.key_db, now)),
-            // Large blocks are further apart than pictures.
-            None => drop(self.ducking.take_if(|(_, _, at)| now.duration_since(*at) > DUCKING_LASTS)),
+        self.ducking.add(&peaks);
+        let is_look_old = self.looked_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL);
+        if is_look_old {
+            self.ducking.look(now);
+            self.look = self.builder.look(wanted(&self.params));
+            self.looked_at = Some(now);
         }
-        let is_status_old = self.status_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL);
-        if is_status_old {
-            self.status = self.builder.status().map(|status| status.snapshot());
-            self.lines_up = self.builder.lines_up();
-            self.clock_notice = self.builder.clock_notice();
-            self.waits_for_host = self.builder.waits_for_host(wanted(&self.params));
-            self.status_at = Some(now);
-        }
-        is_status_old
+        is_look_old
     }
 
     /// Moves a param of which the host knows.
@@ -231,22 +208,28 @@ impl EditorApp {
     fn draw(&mut self, ui: &mut Ui, setter: &ParamSetter, own_window: &WindowContext) {
         let window = ui.max_rect();
         ui.painter().rect_filled(window, 0, theme::BACKGROUND);
-        let header = Rect::from_min_size(window.min, vec2(window.width(), HEADER_HEIGHT));
-        self.header(&mut child(ui, header.shrink2(vec2(GAP, 6.0))), setter);
-
-        let body_top = header.bottom();
         let chosen = self.params.model.value();
-        let heard = self.heard();
-        let row_height = if chosen.is_asked() { QUESTION_HEIGHT } else { STATUS_HEIGHT };
-        let body_bottom = window.bottom() - row_height - 2.0 * GAP;
-        let mut rest = Rect::from_min_max(pos2(window.left() + GAP, body_top), pos2(window.right() - GAP, body_bottom));
-        let mut next = |width: f32| {
-            let (column, right) = rest.split_left_right_at_x(rest.left() + width);
-            rest = right.with_min_x(right.left() + GAP);
-            column
-        };
-        let params = self.params.clone();
-        let names = if heard.is_asked() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
+        let is_unavailable = self.look.heard.as_ref().is_some_and(|it| it.state == State::Unavailable);
+        let places = Places::of(window, chosen.is_asked(), is_unavailable);
+        self.header(&mut child(ui, places.header.shrink2(vec2(GAP, 6.0))), setter);
+        self.strips(ui, setter, places.strips);
+        levels::draw_in_out(&mut panel(ui, places.in_out), &self.input, &self.output);
+        let is_heard = !self.heard().is_asked();
+        let ducking =
+            separation_panel::DuckFigures { is_heard, has_room: !chosen.is_asked(), levels: self.ducking.levels() };
+        let figures = (self.look.heard.as_ref(), &mut self.late_count);
+        separation_panel::draw(&mut panel(ui, places.separation), setter, &self.params, &ducking, figures);
+        if let Some(place) = places.question {
+            self.question(&mut panel(ui, place), setter, own_window);
+        }
+        if status_panel::draw(&mut panel(ui, places.status), self.look.heard.as_ref(), &self.told()) {
+            try_loads_again(&Resources::of_this_binary());
+        }
+    }
+
+    fn strips(&self, ui: &mut Ui, setter: &ParamSetter, places: [Rect; NUM_STEMS]) {
+        let params = &self.params;
+        let names = if self.heard().is_asked() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
         let are_heard = mixer::are_heard(&params.mix().strips);
         let strips = [
             strip::StripParams {
@@ -266,59 +249,66 @@ impl EditorApp {
                 is_heard: are_heard[1],
             },
         ];
-        for (strip, levels) in strips.iter().zip(&self.strips) {
-            strip::draw(&mut panel(ui, next(130.0)), setter, strip, levels);
+        for ((strip, levels), place) in strips.iter().zip(&self.strips).zip(places) {
+            strip::draw(&mut panel(ui, place), setter, strip, levels);
         }
-        levels::draw_in_out(&mut panel(ui, next(80.0)), &self.input, &self.output);
-        let (down_db, key_db) = self.ducking.map_or((0.0, None), |(down_db, key_db, _)| (down_db, key_db));
-        let ducking = separation_panel::DuckFigures { is_offered: !heard.is_asked(), down_db, key_db };
-        let figures = (self.status.as_ref(), &mut self.late_count);
-        separation_panel::draw(&mut panel(ui, rest), setter, &params, &ducking, figures);
+    }
 
-        let mut status = Rect::from_min_max(
-            pos2(window.left() + GAP, body_bottom + GAP),
-            pos2(window.right() - GAP, window.bottom() - GAP),
-        );
-        let has_followed = self.status.as_ref().is_some_and(|it| it.has_followed);
-        if let Some(map) = chosen.map() {
-            let (question, rest) = status.split_left_right_at_x(status.left() + QUESTION_WIDTH);
-            status = rest.with_min_x(rest.left() + GAP);
-            let asked = question_panel::Asked {
-                model_id: chosen.id(),
-                map: &map,
-                listens: heard == chosen,
-                is_loading: self.status.as_ref().is_some_and(|it| it.state == State::Loading),
-                is_followed: params.question.is_followed(has_followed),
-            };
-            let ui = &mut panel(ui, question);
-            question_panel::draw(ui, setter, &params.question, asked, &mut self.example_file, own_window);
-        }
+    /// What the model is asked that is chosen.
+    fn question(&mut self, ui: &mut Ui, setter: &ParamSetter, own_window: &WindowContext) {
+        let chosen = self.params.model.value();
+        let Some(map) = chosen.map() else { return };
+        let engine = self.engine_of(chosen);
+        let question = &self.params.question;
+        let asked = question_panel::Asked {
+            model_id: chosen.id(),
+            map: &map,
+            listens: engine.is_some(),
+            is_loading: engine.is_some_and(|it| it.state == State::Loading),
+            is_followed: question.is_followed(engine.is_some_and(|it| it.has_followed)),
+        };
+        question_panel::draw(ui, setter, question, asked, &mut self.example_file, own_window);
+    }
+
+    fn told(&self) -> Told {
+        let (params, chosen, heard) = (&self.params, self.params.model.value(), self.heard());
+        let Look { heard: status, next, waits_for_host, clock_notice, .. } = &self.look;
+        let waiting = if *waits_for_host {
+            Some(status_panel::restart_notice(chosen, heard))
+        } else {
+            status.as_ref().zip(next.as_ref()).map(|(heard, next)| status_panel::takeover_notice(heard, next))
+        };
+        let listens =
+            |it: &StatusSnapshot| it.state != State::Unavailable && Model::of(&it.model).is_some_and(Model::is_asked);
+        let has_followed = self.engine_of(chosen).is_some_and(|it| it.has_followed);
         let notices = [
-            self.clock_notice.clone(),
+            clock_notice.clone(),
             params.state_version.notice(),
             params.missing_model.notice(chosen),
             params.question.refusals().filter(|_| chosen.is_asked()),
-            params.question.offer_notice(
-                heard.is_asked() && self.status.as_ref().is_some_and(|it| it.state != State::Unavailable),
-            ),
+            params.question.offer_notice([status, next].into_iter().flatten().any(listens)),
             params.question.notice(chosen.id(), has_followed),
-            self.waits_for_host.then(|| status_panel::restart_notice(chosen, heard)),
         ];
-        let notices: Vec<String> = notices.into_iter().flatten().collect();
-        if status_panel::draw(&mut panel(ui, status), self.status.as_ref(), &notices) {
-            try_loads_again(&Resources::of_this_binary());
-        }
+        let notices = notices.into_iter().flatten().collect();
+        Told { is_bypassed: params.bypass.value(), waiting, notices }
     }
 
-    /// What plays: the model that was chosen may wait for the host.
+    /// What plays: the model that was chosen may wait for the host, or be on its way.
     fn heard(&self) -> Model {
-        let running = self.status.as_ref().and_then(|status| Model::of(&status.model));
+        let running = self.look.heard.as_ref().and_then(|status| Model::of(&status.model));
         running.unwrap_or_else(|| self.params.model.value())
     }
 
+    /// The engine of this model: the one that is heard, or the next one.
+    fn engine_of(&self, model: Model) -> Option<&StatusSnapshot> {
+        let engines = [&self.look.heard, &self.look.next];
+        engines.into_iter().flatten().find(|status| Model::of(&status.model) == Some(model))
+    }
+
     fn about_models(&self) -> String {
-        let descriptions = self.status.as_ref().map(|it| Model::descriptions(it.host_rate_hz, it.max_block_samples));
-        let wait = if self.lines_up { " Another latency comes when the host restarts the plugin." } else { "" };
+        let descriptions =
+            self.look.heard.as_ref().map(|it| Model::descriptions(it.host_rate_hz, it.max_block_samples));
+        let wait = if self.look.lines_up { " Another latency comes when the host restarts the plugin." } else { "" };
         let mut lines = vec![format!(
             "What separates.{wait} Identity gives everything to the music, to check latency and routing."
         )];

@@ -4,7 +4,7 @@
 //! thread:
 //! * the host's main thread: [`Underscore`]'s `activate` and `deactivate`; on Windows and macOS the [`editor`], too;
 //! * a thread of the window's own, with X11: the [`editor`];
-//! * the host's audio thread: `process` and `reset`, with [`separation`] and [`mixer`]; nothing there allocates, locks or waits
+//! * the host's audio thread: `process` and `reset`, with [`takeover`] and [`mixer`]; nothing there allocates, locks or waits
 //!   (but for a host that renders ahead of real time);
 //! * a thread of its own: [`builder`], which makes another engine when the user chooses another model or device;
 //! * another for as long as a file dialog is open: it reads the example that is chosen there;
@@ -18,17 +18,22 @@ mod claimed;
 mod clap;
 pub mod diagnostics;
 mod editor;
+mod latency_told;
 mod meters;
 mod mixer;
 mod model;
 mod offered;
+mod param_kinds;
 mod params;
+mod params_by_id;
 mod query;
 mod question;
 mod render_told;
-pub mod separation;
 mod spare_buses;
 mod state;
+mod state_notices;
+pub mod takeover;
+mod told;
 mod vst3;
 
 pub use vst3::Marker;
@@ -43,14 +48,14 @@ use underscore_engine::{QueryBoard, RenderMode, Settings, Source, StatusSnapshot
 
 use block::MAX_CHANNELS;
 use builder::{Builder, HostConfig, Tender, wanted};
-use clap::LatencyTold;
 use editor::ScaledEditor;
 use meters::Meters;
 use mixer::Mixer;
 use params::UnderscoreParams;
+use params_by_id::ParamsById;
 use question::{QuestionParams, Switches};
-use render_told::RenderTold;
-use separation::Separation;
+use takeover::Takeover;
+use told::Told;
 
 /// Counts allocations on the audio thread, in shipped builds too; see [`diagnostics`].
 #[global_allocator]
@@ -65,39 +70,39 @@ pub struct Underscore {
     /// From activation to deactivation.
     active: Option<Active>,
     /// What stands between a VST3 host and the framework for this instance.
-    bus_guard: Option<vst3::BusGuardOwner>,
-    render_told: Arc<RenderTold>,
-    /// Of a CLAP: there the framework is not told.
-    latency_told: Option<Arc<LatencyTold>>,
+    bus_guard: Option<Arc<vst3::BusGuard>>,
+    /// In a host: there the framework is told no latency.
+    told: Option<Arc<Told>>,
 }
 
 /// What an activation sizes for its largest block.
 struct Active {
     /// First, so that it ends first: nobody builds while the rest goes.
     _tender: Tender,
-    separation: Separation,
+    takeover: Takeover,
     mixer: Mixer,
     num_channels: usize,
     max_block_samples: usize,
-    /// What the host said when it activated the plugin, for where it says nothing besides; see [`RenderTold`].
+    /// What the host said when it activated the plugin, for where it says nothing besides; see [`Told`].
     render: RenderMode,
-    /// Of the last block.
-    last_render: RenderMode,
     switches: Switches,
 }
 
 impl Default for Underscore {
     fn default() -> Self {
         let params = Arc::new(UnderscoreParams::default());
+        let told = Told::take_offered();
+        if let Some(told) = &told {
+            let _ = told.params.set(ParamsById::new(params.clone()));
+        }
         Self {
             builder: Arc::new(Builder::default().with_boards(params.question.boards().clone())),
             params,
             meters: Arc::new(Meters::default()),
             editor_state: editor::new_state(),
             active: None,
-            bus_guard: vst3::BusGuardOwner::take_offered(),
-            render_told: RenderTold::take_offered(),
-            latency_told: LatencyTold::take_offered(),
+            bus_guard: vst3::BusGuard::take_offered(),
+            told,
         }
     }
 }
@@ -107,6 +112,11 @@ impl Underscore {
     #[must_use]
     pub fn status(&self) -> Option<StatusSnapshot> {
         self.builder.status().map(|status| status.snapshot())
+    }
+
+    /// What the host has said of its rendering past the framework, if anything. Real-time safe.
+    fn render_told(&self) -> Option<ProcessMode> {
+        self.told.as_ref()?.render.get()
     }
 }
 
@@ -160,25 +170,25 @@ impl Plugin for Underscore {
             // The stand-alone program has nothing else to play: there a change of model need not wait.
             lines_up: context.plugin_api() != PluginApi::Standalone,
         };
-        diagnostics::note_activation(buffer_config.process_mode);
+        let process_mode = self.render_told().unwrap_or(buffer_config.process_mode);
+        diagnostics::note_activation(process_mode);
         // Of a sidechain that nobody plays any more.
         self.params.question.boards().iter().for_each(QueryBoard::want_no_more);
         // The old engine first: two at a time would be of no use here.
         self.active = None;
-        let Some(separation) = self.builder.activate(host, wanted(&self.params)) else { return false };
-        let latency_samples = u32::try_from(separation.latency_samples()).unwrap_or(u32::MAX);
-        match &self.latency_told {
-            Some(told) => told.set(latency_samples),
+        let Some(takeover) = self.builder.activate(host, wanted(&self.params)) else { return false };
+        let latency_samples = u32::try_from(takeover.latency_samples()).unwrap_or(u32::MAX);
+        match &self.told {
+            Some(told) => told.latency.set(latency_samples),
             None => context.set_latency_samples(latency_samples),
         }
         self.active = Some(Active {
             _tender: Tender::start(self.builder.clone(), self.params.clone()),
-            separation,
+            takeover,
             mixer: Mixer::new(host.rate_hz, host.max_block_samples),
             num_channels,
             max_block_samples: host.max_block_samples,
-            render: render_mode(buffer_config.process_mode),
-            last_render: RenderMode::RealTime,
+            render: render_mode(process_mode),
             switches: Switches::of(&self.params.question),
         });
         if let Some(guard) = &self.bus_guard {
@@ -196,13 +206,11 @@ impl Plugin for Underscore {
     }
 
     fn reset(&mut self) {
+        let told = self.render_told();
         if let Some(active) = &mut self.active {
+            let render = told.map_or(active.render, render_mode);
             diagnostics::watch_allocations(|| {
-                active.separation.reset();
-                if active.last_render == RenderMode::Offline {
-                    // Another bounce, perhaps.
-                    active.separation.forget_heard();
-                }
+                active.takeover.reset(render);
                 active.mixer.reset();
             });
         }
@@ -214,19 +222,22 @@ impl Plugin for Underscore {
         aux: &mut AuxiliaryBuffers,
         context: &mut impl ProcessContext<Self>,
     ) -> ProcessStatus {
+        let told = self.render_told();
         let Some(active) = &mut self.active else { return ProcessStatus::Error("process without activate") };
         let start = Instant::now();
-        let render = self.render_told.get().map_or(active.render, render_mode);
+        let render = told.map_or(active.render, render_mode);
+        self.builder.note_render(render);
         let meters = self.editor_state.is_open().then_some(&*self.meters);
         diagnostics::watch_allocations(|| active.process(&self.params, render, meters, buffer, aux));
-        active.separation.note_process_us(start.elapsed().as_secs_f32() * 1e6);
+        active.takeover.note_process_us(start.elapsed().as_secs_f32() * 1e6);
         self.builder.note_played(context.transport().sample_rate, buffer.samples());
 
-        if self.builder.take_needs_restart() {
+        let is_latency_untold = self.told.as_ref().is_some_and(|told| told.latency.take_untold());
+        if is_latency_untold || self.builder.take_needs_restart() {
             context.request_restart();
         }
         // What went in comes out this much later.
-        ProcessStatus::Tail(u32::try_from(active.separation.latency_samples()).unwrap_or(u32::MAX))
+        ProcessStatus::Tail(u32::try_from(active.takeover.latency_samples()).unwrap_or(u32::MAX))
     }
 }
 
@@ -235,8 +246,8 @@ impl Active {
     fn take_examples(&mut self, params: &QuestionParams) {
         for (slot, source) in self.switches.update(params).into_iter().enumerate() {
             match source {
-                Some(Source::Sidechain) => self.separation.take_example(slot),
-                Some(Source::Target) => self.separation.take_found(slot),
+                Some(Source::Sidechain) => self.takeover.take_example(slot),
+                Some(Source::Target) => self.takeover.take_found(slot),
                 None => {}
             }
         }
@@ -251,10 +262,7 @@ impl Active {
         buffer: &mut Buffer,
         aux: &mut AuxiliaryBuffers,
     ) {
-        if std::mem::replace(&mut self.last_render, render) != render && render == RenderMode::Offline {
-            // A bounce is the same whatever was played before it. Some hosts tell of it with its first block, after the reset.
-            self.separation.forget_heard();
-        }
+        self.takeover.begin(render);
         let num_samples = buffer.samples();
         let main = buffer.as_slice();
         let num_channels = main.len().min(self.num_channels);
@@ -263,16 +271,15 @@ impl Active {
         let is_following = params.question.follow.value();
         let mut done = 0;
         while done < num_samples {
-            self.separation.follow(is_following);
-            let longest = if is_following { self.separation.num_samples_to_follow() } else { None };
+            self.takeover.follow(is_following);
+            let longest = if is_following { self.takeover.num_samples_to_follow() } else { None };
             let end = num_samples.min(done + longest.unwrap_or(usize::MAX).min(self.max_block_samples));
             let settings = Settings {
                 strength: params.strength.value(),
                 stereo_link: params.stereo_link.value(),
                 render,
-                // The switch, not the fade that follows it: its place does not depend on where blocks end. A bounce has no time to save, and what
-                // comes after a bypass would begin without masks.
-                asleep: params.bypass.value() && render == RenderMode::RealTime,
+                // The switch, not the fade that follows it: its place does not depend on where blocks end.
+                asleep: params.bypass.value(),
                 is_following,
                 ..Settings::default()
             };
@@ -282,7 +289,7 @@ impl Active {
             let input = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|_| {
                 channels.next().map(|channel| &channel[done..end]).unwrap_or_default()
             });
-            let stems = self.separation.process(&input[..num_channels], &settings, question_of);
+            let stems = self.takeover.process(&input[..num_channels], &settings, question_of);
 
             let mut channels = main.iter_mut();
             let mut part = std::array::from_fn::<&mut [f32], MAX_CHANNELS, _>(|_| match channels.next() {
@@ -304,7 +311,7 @@ impl Active {
                     let channel = channels.get(channel_idx).or(channels.last());
                     channel.and_then(|channel| channel.get(done..end)).unwrap_or_default()
                 });
-                self.separation.listen(&block);
+                self.takeover.listen(&block);
             }
             done = end;
         }

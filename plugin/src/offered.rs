@@ -1,4 +1,4 @@
-//! What stands between a host and the framework hands it to the plugin that its thread is just making: the framework makes that by itself, and has no
+//! What stands between a host and the framework hands things to the plugin that its thread is just making: the framework makes that by itself, and has no
 //! other way to give it anything.
 
 use std::cell::Cell;
@@ -7,19 +7,19 @@ use std::sync::Arc;
 /// Of one thread, for the next plugin that it makes.
 pub struct Offered<T>(Cell<Option<Arc<T>>>);
 
-impl<T: Default> Offered<T> {
+impl<T> Offered<T> {
     /// There is nothing to be taken.
     #[must_use]
     pub const fn nothing() -> Self {
         Self(Cell::new(None))
     }
 
-    /// Makes one and offers it, in the place of one that nobody took.
+    /// Offers it, in the place of what nobody took.
     #[must_use]
-    pub fn make(&self) -> Arc<T> {
-        let made = Arc::<T>::default();
-        self.0.set(Some(made.clone()));
-        made
+    pub fn offer(&self, value: T) -> Arc<T> {
+        let value = Arc::new(value);
+        self.0.set(Some(value.clone()));
+        value
     }
 
     /// Takes what is offered: whoever comes next finds nothing.

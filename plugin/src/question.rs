@@ -8,7 +8,7 @@ use underscore_engine::{
 };
 
 use crate::choices::name_of;
-use crate::params::{self, finite, percentage};
+use crate::param_kinds::{self, finite, percentage};
 use crate::query::{Preset, SavedQuery};
 
 /// What is asked for.
@@ -57,7 +57,7 @@ pub struct QuestionParams {
 impl Default for QuestionParams {
     fn default() -> Self {
         let boards = Arc::default();
-        let switch = |name| params::switch(name, false);
+        let switch = |name| param_kinds::switch(name, false);
         let preset = |name| EnumParam::new(name, Preset::default());
         let coordinate = |name| {
             FloatParam::new(name, 0.0, FloatRange::Linear { min: -1.0, max: 1.0 })

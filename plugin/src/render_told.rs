@@ -1,12 +1,9 @@
 //! What a host says of its rendering after it has activated the plugin, which the framework does not pass on: what stands between the two in either
 //! format writes it here, the plugin reads it block by block.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use nice_plug::prelude::ProcessMode;
-
-use crate::offered::Offered;
 
 /// Of one instance.
 #[derive(Debug, Default)]
@@ -17,20 +14,12 @@ pub struct RenderTold {
     of_blocks: AtomicU8,
 }
 
-thread_local! {
-    /// Of the instance that this thread is just making.
-    static OFFERED: Offered<RenderTold> = const { Offered::nothing() };
-}
-
+/// What it is kept as; 0 is none of them.
 const NUMBERS: [(u8, ProcessMode); 3] =
     [(1, ProcessMode::Realtime), (2, ProcessMode::Buffered), (3, ProcessMode::Offline)];
 
 fn number_of(mode: ProcessMode) -> u8 {
-    match mode {
-        ProcessMode::Realtime => 1,
-        ProcessMode::Buffered => 2,
-        ProcessMode::Offline => 3,
-    }
+    NUMBERS.into_iter().find_map(|(number, of)| (of == mode).then_some(number)).unwrap_or(0)
 }
 
 fn mode_of(number: u8) -> Option<ProcessMode> {
@@ -38,18 +27,6 @@ fn mode_of(number: u8) -> Option<ProcessMode> {
 }
 
 impl RenderTold {
-    /// For the next plugin that this thread makes.
-    #[must_use]
-    pub fn offer() -> Arc<Self> {
-        OFFERED.with(Offered::make)
-    }
-
-    /// What is offered to the plugin that is just made; nothing is ever said by one where nobody offers it.
-    #[must_use]
-    pub fn take_offered() -> Arc<Self> {
-        OFFERED.with(Offered::take).unwrap_or_default()
-    }
-
     /// From now on it is rendered so, until a block or another setup says otherwise. Real-time safe, as the others are.
     pub fn set_up(&self, mode: ProcessMode) {
         self.of_blocks.store(0, Ordering::Relaxed);
@@ -100,12 +77,5 @@ mod tests {
         told.set_up(Realtime);
         told.note_block(Realtime);
         assert_eq!(told.get(), Some(Realtime), "what blocks said was of before");
-    }
-
-    #[test]
-    fn what_is_offered_is_the_next_plugin_s_and_no_other_s() {
-        let offered = RenderTold::offer();
-        assert!(Arc::ptr_eq(&RenderTold::take_offered(), &offered));
-        assert!(!Arc::ptr_eq(&RenderTold::take_offered(), &offered));
     }
 }

@@ -4,104 +4,22 @@
 //! applies a state it calls [`make_loadable`]. That matters, because it applies values as they stand: a gain of 10³⁸ or the
 //! seventh of two choices would go through.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use nice_plug::params::internals::ParamPtr;
-use nice_plug::params::persist::PersistentField;
 use nice_plug::plugin::ParamValue;
 use nice_plug::prelude::*;
 use underscore_engine::NUM_SLOTS;
 
-use crate::choices::{FREE, name_of};
+use crate::choices::FREE;
 use crate::model::Model;
 use crate::params::UnderscoreParams;
 use crate::query::SavedExample;
-
-/// Version of the state's meaning. Raised when a param changes its meaning or range, with a migration in [`make_loadable`].
-pub const STATE_VERSION: u32 = 1;
+use crate::state_notices::STATE_VERSION;
 
 /// The state field that holds the version.
 const VERSION_FIELD: &str = "state_version";
 
-/// Version of the state that was loaded last; what is saved is always [`STATE_VERSION`].
-#[derive(Debug)]
-pub struct StateVersion {
-    loaded: AtomicU32,
-}
-
-impl Default for StateVersion {
-    fn default() -> Self {
-        Self { loaded: AtomicU32::new(STATE_VERSION) }
-    }
-}
-
-impl StateVersion {
-    /// What the user should know of the state that was loaded, if anything.
-    #[must_use]
-    pub fn notice(&self) -> Option<String> {
-        let loaded = self.loaded.load(Ordering::Relaxed);
-        (loaded > STATE_VERSION).then(|| {
-            format!(
-                "This session was saved by a newer Underscore and asks for what this version does not know (state {loaded}, up to \
-                 {STATE_VERSION} here). All else was loaded, the rest is at its defaults. Update the plugin before you save over the session."
-            )
-        })
-    }
-}
-
-impl PersistentField<'_, u32> for StateVersion {
-    fn set(&self, loaded: u32) {
-        self.loaded.store(loaded, Ordering::Relaxed);
-    }
-
-    fn map<F, R>(&self, f: F) -> R
-    where
-        F: Fn(&u32) -> R,
-    {
-        f(&STATE_VERSION)
-    }
-}
-
 /// The state field that says which model was asked for and is not there. Written by [`make_loadable`], never saved.
 const MISSING_MODEL_FIELD: &str = "missing_model";
-
-/// The model that the state loaded last was saved with, where this version does not have it. What is saved is always nothing: the
-/// model in use then is the one chosen.
-#[derive(Debug, Default)]
-pub struct MissingModel {
-    id: Mutex<String>,
-}
-
-impl MissingModel {
-    /// What the user should know while `model` is in use, if anything.
-    #[must_use]
-    pub fn notice(&self, model: Model) -> Option<String> {
-        const MAX_CHARS: usize = 40;
-        let id: String = self.id.lock().unwrap_or_else(PoisonError::into_inner).chars().take(MAX_CHARS).collect();
-        (!id.is_empty() && model == Model::in_place_of(&id)).then(|| {
-            format!(
-                "This session was saved with {}, which this version does not have; {} is used instead. Listen again before you rely on it: \
-                 sound and latency are those of another model. A session that is saved now asks for that one.",
-                name_of(&id),
-                name_of(model.id())
-            )
-        })
-    }
-}
-
-impl PersistentField<'_, String> for MissingModel {
-    fn set(&self, id: String) {
-        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
-    }
-
-    fn map<F, R>(&self, f: F) -> R
-    where
-        F: Fn(&String) -> R,
-    {
-        f(&String::new())
-    }
-}
 
 /// The state fields that hold the examples of slots A and B.
 const QUERY_FIELDS: [&str; NUM_SLOTS] = ["query", "query_b"];
@@ -196,6 +114,9 @@ unsafe fn loadable_value(param: ParamPtr, saved: Option<ParamValue>) -> ParamVal
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choices::name_of;
+    use crate::state_notices::StateVersion;
+    use nice_plug::params::persist::PersistentField;
     use std::collections::BTreeMap;
 
     fn state(version: &str, params: &[(&str, ParamValue)]) -> PluginState {

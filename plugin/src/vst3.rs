@@ -26,10 +26,9 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::{
 use nice_plug::wrapper::vst3::vst3::{Class, ComWrapper};
 use nice_plug::wrapper::vst3::{PluginInfo, Wrapper};
 
-pub use bus_guard::BusGuardOwner;
+pub use bus_guard::BusGuard;
 
 use crate::Underscore;
-use bus_guard::BusGuard;
 
 /// A task of the framework's that does nothing but say that its turn has come. Of those that are numbered the later ones say it for the earlier
 /// ones, too: what is posted first is worked off first.

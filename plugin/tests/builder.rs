@@ -4,8 +4,8 @@ mod common;
 
 use common::hide_libtorch;
 use underscore::builder::{Builder, HostConfig};
-use underscore::separation::{EngineKey, Separation};
-use underscore_engine::{Catalogue, DeviceChoice, Question, Resources, Settings, State, try_loads_again};
+use underscore::takeover::{EngineKey, Takeover};
+use underscore_engine::{Catalogue, DeviceChoice, Question, RenderMode, Resources, Settings, State, try_loads_again};
 
 const HOST: HostConfig = HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1, lines_up: true };
 
@@ -31,11 +31,11 @@ fn model_in_use(builder: &Builder) -> String {
     builder.status().expect("an engine").snapshot().model
 }
 
-fn active() -> (Builder, Separation) {
+fn active() -> (Builder, Takeover) {
     hide_libtorch();
     let builder = Builder::of(catalogue());
-    let separation = builder.activate(HOST, key("a")).expect("an engine");
-    (builder, separation)
+    let takeover = builder.activate(HOST, key("a")).expect("an engine");
+    (builder, takeover)
 }
 
 #[test]
@@ -46,7 +46,8 @@ fn a_model_of_another_latency_is_asked_for_once_and_leaves_the_one_in_use_alone(
         assert_eq!(model_in_use(&builder), "a");
     }
     assert!(builder.take_needs_restart());
-    assert!(builder.waits_for_host(key("c")) && !builder.waits_for_host(key("a")));
+    let waits_for_host = |model| builder.look(key(model)).waits_for_host;
+    assert!(waits_for_host("c") && !waits_for_host("a"));
     builder.tend(key("c"));
     assert!(!builder.take_needs_restart(), "a host that does not answer is not asked again and again");
     // The host does as it was asked.
@@ -69,31 +70,31 @@ fn a_wish_that_is_withdrawn_in_time_costs_no_restart_and_may_come_again() {
 
 #[test]
 fn a_wish_that_another_model_came_between_is_told_to_the_host_again() {
-    let (builder, mut separation) = active();
+    let (builder, mut takeover) = active();
     builder.tend(key("c"));
     assert!(builder.take_needs_restart());
-    choose_all(&builder, &mut separation, &["b"]);
+    choose_all(&builder, &mut takeover, &["b"]);
     let silence = vec![0.0; HOST.max_block_samples];
     let start = std::time::Instant::now();
     while !builder.take_needs_restart() {
         assert!(start.elapsed().as_secs() < 20, "the host is not asked again");
         // Where the one before is taking over still, the wish waits.
         builder.tend(key("c"));
-        separation.process(&[&silence], &Settings::default(), |_| Question::default());
+        takeover.process(&[&silence], &Settings::default(), |_| Question::default());
     }
     builder.tend(key("a"));
-    assert!(!builder.waits_for_host(key("c")));
+    assert!(!builder.look(key("c")).waits_for_host);
 }
 
 /// Chooses one after the other, and processes until each is in use.
-fn choose_all(builder: &Builder, separation: &mut Separation, models: &[&'static str]) {
+fn choose_all(builder: &Builder, takeover: &mut Takeover, models: &[&'static str]) {
     let silence = vec![0.0; HOST.max_block_samples];
     for next in models {
         let start = std::time::Instant::now();
         while model_in_use(builder) != *next {
             assert!(start.elapsed().as_secs() < 20, "no engine for {next} after 20 s");
             builder.tend(key(next));
-            separation.process(&[&silence], &Settings::default(), |_| Question::default());
+            takeover.process(&[&silence], &Settings::default(), |_| Question::default());
         }
     }
     assert!(!builder.take_needs_restart());
@@ -101,8 +102,31 @@ fn choose_all(builder: &Builder, separation: &mut Separation, models: &[&'static
 
 #[test]
 fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next() {
-    let (builder, mut separation) = active();
-    choose_all(&builder, &mut separation, &["b", "a", "b"]);
+    let (builder, mut takeover) = active();
+    choose_all(&builder, &mut takeover, &["b", "a", "b"]);
+}
+
+#[test]
+fn the_one_that_is_heard_is_seen_until_the_next_one_has_taken_over() {
+    let (builder, mut takeover) = active();
+    let seen = || {
+        let look = builder.look(key("b"));
+        [look.heard, look.next].map(|status| status.map(|status| status.model))
+    };
+    let [a, b] = ["a", "b"].map(|model| Some(model.to_owned()));
+    assert_eq!(seen(), [a.clone(), None]);
+    builder.tend(key("b"));
+    assert_eq!(seen(), [a.clone(), b.clone()]);
+    let silence = vec![0.0; HOST.max_block_samples];
+    let start = std::time::Instant::now();
+    while seen() != [b.clone(), None] {
+        assert!(start.elapsed().as_secs() < 20, "it has not taken over after 20 s");
+        assert_eq!(seen(), [a.clone(), b.clone()]);
+        takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+        builder.tend(key("b"));
+    }
+    builder.deactivate();
+    assert_eq!(seen(), [None, None]);
 }
 
 #[test]
@@ -113,7 +137,7 @@ fn what_is_held_back_is_built_anew_as_soon_as_somebody_wants_it() {
     std::fs::create_dir_all(&marks).expect("a folder for marks");
     for number in 0..2 {
         let mark = format!("{}-libtorch@1-{number}", env!("CARGO_PKG_VERSION"));
-        std::fs::write(marks.join(mark), "of a process that is gone").expect("a mark");
+        std::fs::write(marks.join(mark), format!("In a row: {}", number + 1)).expect("a mark");
     }
     let settled = |builder: &Builder| {
         let status = builder.status().expect("an engine");
@@ -147,18 +171,18 @@ fn where_nothing_is_lined_up_a_model_of_another_latency_takes_over_by_itself_too
     hide_libtorch();
     let builder = Builder::of(catalogue());
     let host = HostConfig { lines_up: false, ..HOST };
-    let mut separation = builder.activate(host, key("a")).expect("an engine");
-    let before_samples = separation.latency_samples();
-    choose_all(&builder, &mut separation, &["c", "a", "c", "b", "c"]);
+    let mut takeover = builder.activate(host, key("a")).expect("an engine");
+    let before_samples = takeover.latency_samples();
+    choose_all(&builder, &mut takeover, &["c", "a", "c", "b", "c"]);
     let silence = vec![0.0; HOST.max_block_samples];
     // Nobody waits for a worker here: it takes over once that has said how it stands.
     let start = std::time::Instant::now();
-    while separation.latency_samples() == before_samples {
+    while takeover.latency_samples() == before_samples {
         assert!(start.elapsed().as_secs() < 20, "the one chosen last is not heard");
-        separation.process(&[&silence], &Settings::default(), |_| Question::default());
+        takeover.process(&[&silence], &Settings::default(), |_| Question::default());
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    assert!(!builder.waits_for_host(key("c")));
+    assert!(!builder.look(key("c")).waits_for_host);
 }
 
 #[test]
@@ -181,9 +205,10 @@ fn an_audio_server_with_a_clock_of_its_own_is_told_of_where_nobody_lines_up() {
     ] {
         let builder = Builder::of(catalogue());
         let _separation = builder.activate(HostConfig { lines_up, ..HOST }, key("a")).expect("an engine");
-        assert_eq!(builder.clock_notice(), None, "nothing was played yet");
+        let told = || builder.look(key("a")).clock_notice;
+        assert_eq!(told(), None, "nothing was played yet");
         builder.note_played(rate_hz, num_samples);
-        let told = builder.clock_notice();
+        let told = told();
         assert_eq!(told.is_some(), is_told, "{lines_up}, {rate_hz} Hz, {num_samples}: {told:?}");
         if let Some(told) = told {
             assert!(told.contains(&format!("--sample-rate {rate_hz} --period-size {num_samples}")), "{told}");
@@ -195,8 +220,8 @@ fn an_audio_server_with_a_clock_of_its_own_is_told_of_where_nobody_lines_up() {
 fn what_was_chosen_while_the_host_ran_nothing_is_heard_from_the_first_block_after_a_reset() {
     hide_libtorch();
     let builder = Builder::of(catalogue());
-    let mut separation = builder.activate(HostConfig { lines_up: false, ..HOST }, key("a")).expect("an engine");
-    let of_a = separation.latency_samples();
+    let mut takeover = builder.activate(HostConfig { lines_up: false, ..HOST }, key("a")).expect("an engine");
+    let of_a = takeover.latency_samples();
     builder.tend(key("c"));
     let start = std::time::Instant::now();
     while builder.status().is_none_or(|status| status.state() == State::Loading) {
@@ -204,9 +229,9 @@ fn what_was_chosen_while_the_host_ran_nothing_is_heard_from_the_first_block_afte
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     assert_eq!(model_in_use(&builder), "c");
-    assert_eq!(separation.latency_samples(), of_a, "no block was played, so nothing was taken in");
-    separation.reset();
-    assert_ne!(separation.latency_samples(), of_a);
+    assert_eq!(takeover.latency_samples(), of_a, "no block was played, so nothing was taken in");
+    takeover.reset(RenderMode::RealTime);
+    assert_ne!(takeover.latency_samples(), of_a);
 }
 
 #[test]
@@ -221,4 +246,37 @@ fn blocks_are_played_until_none_has_come_for_half_a_second_or_the_plugin_is_not_
     assert!(builder.plays());
     builder.deactivate();
     assert!(!builder.plays());
+}
+
+#[test]
+fn a_bounce_that_begins_takes_what_was_chosen_though_it_is_still_loading_and_what_plays_on_does_not() {
+    hide_libtorch();
+    for (render, is_taken) in [(RenderMode::Offline, true), (RenderMode::RealTime, false)] {
+        // A load that is over before it is seen says nothing.
+        let taken = (0..100).find_map(|_| {
+            let builder = Builder::of(catalogue());
+            let mut takeover = builder.activate(HostConfig { lines_up: false, ..HOST }, key("a")).expect("an engine");
+            let of_a = takeover.latency_samples();
+            builder.tend(key("c"));
+            takeover.reset(render);
+            let is_loading = builder.status().is_some_and(|status| status.state() == State::Loading);
+            is_loading.then(|| takeover.latency_samples() != of_a)
+        });
+        assert_eq!(taken, Some(is_taken), "{render:?}");
+    }
+}
+
+#[test]
+fn nobody_is_asked_to_begin_anew_within_a_bounce_and_the_wish_is_kept_for_after_it() {
+    let (builder, _separation) = active();
+    builder.note_render(RenderMode::Offline);
+    builder.tend(key("c"));
+    assert!(!builder.take_needs_restart());
+    builder.note_render(RenderMode::RealTime);
+    assert!(builder.take_needs_restart());
+    builder.tend(key("a"));
+    builder.note_render(RenderMode::Offline);
+    builder.tend(key("c"));
+    builder.deactivate();
+    assert!(builder.activate(HOST, key("c")).is_some() && !builder.take_needs_restart(), "it was granted");
 }

@@ -58,7 +58,7 @@ pub struct Ducker {
     /// The key's power, averaged.
     power: f32,
     /// How far down it is, 0..=1 of the depth.
-    place: f32,
+    down: f32,
     /// What is left of the hold, seconds.
     hold_s: f32,
     depth_db: f32,
@@ -84,7 +84,7 @@ impl Ducker {
             num_samples: 0,
             sum: 0.0,
             power: 0.0,
-            place: 0.0,
+            down: 0.0,
             hold_s: 0.0,
             depth_db: 0.0,
             gain: Ramp::new(1.0),
@@ -100,19 +100,19 @@ impl Ducker {
     }
 
     fn forget(&mut self) {
-        (self.sum, self.power, self.place, self.hold_s, self.depth_db, self.is_idle) = (0.0, 0.0, 0.0, 0.0, 0.0, true);
+        (self.sum, self.power, self.down, self.hold_s, self.depth_db, self.is_idle) = (0.0, 0.0, 0.0, 0.0, 0.0, true);
     }
 
     /// From the next step on does this; with another depth `at_once`, or by and by. Real-time safe.
     pub fn set(&mut self, settings: DuckerSettings, at_once: bool) {
         self.settings = settings;
         if at_once {
-            self.depth_db = self.depth_db();
+            self.depth_db = self.wanted_depth_db();
         }
     }
 
     /// The depth that is wanted, dB.
-    fn depth_db(&self) -> f32 {
+    fn wanted_depth_db(&self) -> f32 {
         let depth_db = self.settings.depth_db;
         if depth_db.is_finite() { depth_db.max(0.0) } else { 0.0 }
     }
@@ -129,7 +129,7 @@ impl Ducker {
     /// # Panics
     /// Where `gains` has no room for so many samples.
     pub fn follow(&mut self, mut power: impl ExactSizeIterator<Item = f32>, gains: &mut ControlBuffer) {
-        self.is_idle &= self.depth_db() == 0.0;
+        self.is_idle &= self.wanted_depth_db() == 0.0;
         while power.len() > 0 {
             if self.is_idle {
                 self.num_samples = (self.num_samples + power.len()) % self.step_samples;
@@ -156,7 +156,7 @@ impl Ducker {
     fn step(&mut self) {
         let mean = self.sum / self.step_samples as f32;
         (self.num_samples, self.sum) = (0, 0.0);
-        let depth_db = self.depth_db();
+        let depth_db = self.wanted_depth_db();
         if depth_db == 0.0 && self.depth_db == 0.0 && self.gain.value() == 1.0 {
             self.forget();
             return;
@@ -168,20 +168,20 @@ impl Ducker {
         let settings = self.settings;
         let over_db = level_of(self.power) - settings.threshold_db;
         let wanted = s_curve((over_db / KNEE_DB + 0.5).clamp(0.0, 1.0));
-        if wanted >= self.place {
+        if wanted >= self.down {
             self.hold_s = settings.hold_s;
-            self.place = wanted.min(self.place + self.share_of(settings.attack_s));
+            self.down = wanted.min(self.down + self.share_of(settings.attack_s));
         } else if self.hold_s.min(settings.hold_s) > 0.0 {
             self.hold_s = self.hold_s.min(settings.hold_s) - self.step_s;
         } else {
-            self.place = wanted.max(self.place - self.share_of(settings.release_s));
+            self.down = wanted.max(self.down - self.share_of(settings.release_s));
         }
 
         self.depth_db += self.depth_share * (depth_db - self.depth_db);
         if (depth_db - self.depth_db).abs() < SETTLED_DB {
             self.depth_db = depth_db;
         }
-        let down_db = self.depth_db * s_curve(self.place);
+        let down_db = self.depth_db * s_curve(self.down);
         // At rest exactly 1, so that nothing is rounded.
         let gain = if down_db == 0.0 { 1.0 } else { 10.0_f32.powf(-down_db / 20.0) };
         self.gain.set_target(gain, self.step_samples);

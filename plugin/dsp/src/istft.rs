@@ -29,7 +29,7 @@ impl Istft {
     pub fn new(grid: Grid) -> Self {
         let window_samples = grid.window_samples();
         let fft = RealFftPlanner::<f32>::new().plan_fft_inverse(window_samples);
-        let scratch = fft.make_scratch_vec();
+        let scratch = touched_zeros(fft.get_scratch_len());
         let scale = (window_samples as f32).recip();
         Self {
             fft,

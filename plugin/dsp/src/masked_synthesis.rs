@@ -5,6 +5,7 @@ use realfft::num_complex::Complex32;
 use crate::grid::Grid;
 use crate::istft::Istft;
 use crate::mask::{self, MaskExtender};
+use crate::memory::touched_zeros;
 
 /// Puts spectra through masks and back into time.
 pub struct MaskedSynthesis {
@@ -22,8 +23,8 @@ impl MaskedSynthesis {
         Self {
             extender: MaskExtender::new(num_model_bins, grid.num_bins()),
             istft: Istft::new(grid),
-            host_mask: vec![0.0; grid.num_bins()],
-            masked: vec![Complex32::default(); grid.num_bins()],
+            host_mask: touched_zeros(grid.num_bins()),
+            masked: touched_zeros(grid.num_bins()),
         }
     }
 

@@ -26,7 +26,7 @@ impl Stft {
     #[must_use]
     pub fn new(grid: Grid) -> Self {
         let fft = RealFftPlanner::<f32>::new().plan_fft_forward(grid.window_samples());
-        let scratch = fft.make_scratch_vec();
+        let scratch = touched_zeros(fft.get_scratch_len());
         Self { fft, window: grid.windows().analysis, windowed: touched_zeros(grid.window_samples()), scratch }
     }
 

@@ -1,19 +1,12 @@
-//! Examples on their way from the audio thread to the worker: memory that goes round, as calls do.
+//! Examples on their way from the audio thread to the worker: memory that goes [`round`], as calls do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
-use ringbuf::{HeapCons, HeapProd, HeapRb};
 use underscore_dsp::{is_garbage, touched_zeros};
 
-use crate::query::NUM_SLOTS;
-
-/// Whom an example is for: a slot of the question, or [`FOLLOWED`].
-pub const NUM_PLACES: usize = NUM_SLOTS + 1;
-
-/// The place of a sidechain that is followed: what it says is nobody's to keep.
-pub const FOLLOWED: usize = NUM_SLOTS;
+use crate::query_board::Recipient;
+use crate::round::{AudioSide, WorkerSide, round};
 
 /// Channels of an example: as many as the sidechain has.
 pub const EXAMPLE_CHANNELS: usize = 2;
@@ -31,7 +24,7 @@ const NUM_EXAMPLES: usize = NUM_OF_SIDECHAIN + NUM_OF_TARGET + 1;
 /// How far the memory that an example was taken out of had heard by then.
 #[allow(clippy::struct_field_names, reason = "all of them are counts")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
+pub struct Mark {
     /// How often it had forgotten all.
     pub num_forgotten: u64,
     /// Portions of sound, and of all.
@@ -45,15 +38,13 @@ pub struct Heard {
 #[derive(Debug)]
 pub struct Example {
     /// Whom it is for.
-    pub place: usize,
-    /// Which one of that place it is, from 1 on.
-    pub number: u32,
-    /// Its number on the board.
+    pub recipient: Recipient,
+    /// Its number on that one's board: of two, the later one has the higher.
     pub ticket: u64,
     /// What was found, and no sidechain.
     pub is_found: bool,
     /// From where it may go on in the memory that it was taken out of; none where it is to begin anew.
-    pub heard: Option<Heard>,
+    pub heard: Option<Mark>,
     /// `[channel][sample]`, written round and round.
     samples: Vec<Vec<f32>>,
     /// Of them, so many are there for what may be taken back.
@@ -67,8 +58,7 @@ pub struct Example {
 impl Example {
     fn new(num_channels: usize, num_samples: usize, num_spare: usize) -> Self {
         Self {
-            place: 0,
-            number: 0,
+            recipient: Recipient::Slot(0),
             ticket: 0,
             is_found: false,
             heard: None,
@@ -142,71 +132,68 @@ pub fn sound(sample: f32) -> f32 {
     if is_garbage(sample) { 0.0 } else { sample }
 }
 
+/// Tickets of what was dealt with last, by [`Recipient::idx`]; 0 before the first.
+type Answered = [AtomicU64; Recipient::NUM];
+
 /// The audio thread's end.
 pub struct AudioExamples {
-    to_worker: HeapProd<Example>,
-    from_worker: HeapCons<Example>,
-    answered: Arc<[AtomicU32; NUM_PLACES]>,
+    side: AudioSide<Example>,
+    answered: Arc<Answered>,
 }
 
 /// The worker's end.
 pub struct WorkerExamples {
-    from_audio: HeapCons<Example>,
-    to_audio: HeapProd<Example>,
-    answered: Arc<[AtomicU32; NUM_PLACES]>,
+    side: WorkerSide<Example>,
+    answered: Arc<Answered>,
 }
 
-/// Makes both ends, and the memory for `num_samples` samples of `num_channels` channels and for `num_spare` that may be taken back, all of it on its
-/// way to the audio thread.
+/// Makes both ends, and the memory for `num_samples` samples of `num_channels` channels and for `num_spare` that may be taken back, all of it with
+/// the audio thread.
 pub fn examples(num_channels: usize, num_samples: usize, num_spare: usize) -> (AudioExamples, WorkerExamples) {
-    let (to_worker, from_audio) = HeapRb::new(NUM_EXAMPLES).split();
-    let (mut to_audio, from_worker) = HeapRb::new(NUM_EXAMPLES).split();
-    for _ in 0..NUM_EXAMPLES {
-        // There is room for all of them.
-        let _ = to_audio.try_push(Example::new(num_channels, num_samples, num_spare));
-    }
-    let answered: Arc<[AtomicU32; NUM_PLACES]> = Arc::default();
-    let audio = AudioExamples { to_worker, from_worker, answered: answered.clone() };
-    (audio, WorkerExamples { from_audio, to_audio, answered })
+    let memory = (0..NUM_EXAMPLES).map(|_| Example::new(num_channels, num_samples, num_spare));
+    let (audio, worker) = round(memory.collect());
+    let answered = Arc::<Answered>::default();
+    (AudioExamples { side: audio, answered: answered.clone() }, WorkerExamples { side: worker, answered })
 }
 
 impl AudioExamples {
     /// Memory for the next one, if the worker has not got it all.
     pub fn take_empty(&mut self) -> Option<Example> {
-        self.from_worker.try_pop()
+        self.side.take_empty().or_else(|| self.side.receive())
     }
 
-    /// Number of the last example of each place that was dealt with, 0 before the first.
-    pub fn answered(&self, place: usize) -> u32 {
-        self.answered[place].load(Ordering::Acquire)
+    /// Keeps memory that there is no room for.
+    pub fn put_empty(&mut self, example: Example) {
+        self.side.put_empty(example);
+    }
+
+    /// Ticket of the last example for this one that was dealt with, 0 before the first.
+    pub fn answered(&self, recipient: Recipient) -> u64 {
+        self.answered[recipient.idx()].load(Ordering::Acquire)
     }
 
     /// Hands one over.
     pub fn send(&mut self, example: Example) {
-        if let Err(example) = self.to_worker.try_push(example) {
-            // Never: there is room for every one there is. To leak it would still be better than to free it here.
-            std::mem::forget(example);
-        }
+        self.side.send(example);
     }
 }
 
 impl WorkerExamples {
     /// Whether there is one to listen to.
     pub fn is_one_waiting(&self) -> bool {
-        !self.from_audio.is_empty()
+        self.side.num_waiting() > 0
     }
 
     /// The next one to listen to.
     pub fn receive(&mut self) -> Option<Example> {
-        self.from_audio.try_pop()
+        self.side.receive()
     }
 
     /// The example was dealt with. Gives the memory back, and says so only then: whoever waits for the answer has the memory, too.
     pub fn give_back(&mut self, example: Example) {
-        let Example { place, number, .. } = example;
-        // There is room for every one there is; if there were not, a worker may free it.
-        let _ = self.to_audio.try_push(example);
-        self.answered[place].store(number, Ordering::Release);
+        let Example { recipient, ticket, .. } = example;
+        self.side.send(example);
+        self.answered[recipient.idx()].store(ticket, Ordering::Release);
     }
 }
 
@@ -276,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_memory_is_there_once_the_answer_is() {
-        const NUM_ROUNDS: u32 = 100_000;
+        const NUM_ROUNDS: u64 = 100_000;
         // A tight look finds an answer that is there before the memory; but the other thread may need this very processor.
         fn found<T>(mut look: impl FnMut() -> Option<T>) -> T {
             loop {
@@ -295,10 +282,10 @@ mod tests {
                 worker.give_back(example);
             }
         });
-        for number in 1..=NUM_ROUNDS {
-            example.number = number;
+        for ticket in 1..=NUM_ROUNDS {
+            example.ticket = ticket;
             audio.send(example);
-            found(|| (audio.answered(0) == number).then_some(()));
+            found(|| (audio.answered(Recipient::Slot(0)) == ticket).then_some(()));
             example = audio.take_empty().expect("the memory of what was answered");
         }
         thread.join().unwrap();

@@ -1,17 +1,17 @@
-//! The way between the audio thread and the worker: two lock-free rings that carry the same few calls round and round.
+//! The way between the audio thread and the worker, on which the same few calls go [`round`].
 //!
 //! One [`Call`] owns the memory for the sound of one inference call and, on its way back, for what is heard of its frames through
-//! their masks. All of it is made in `activate`; whoever holds a call owns it, so nothing is shared, copied or freed on the way. The
-//! audio thread keeps the empty ones.
+//! their masks.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
-use ringbuf::{HeapCons, HeapProd, HeapRb};
 use underscore_backend::Manner;
 use underscore_dsp::{Grid, touched_zeros};
+
+use crate::round::{AudioSide, WorkerSide, round};
 
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,25 +154,23 @@ impl CallShape {
             embedding: vec![0.0; self.embedding_size].into(),
             strength: 1.0,
             is_continued: false,
-            samples: touched_zeros(self.samples_offset(self.num_channels, 0)).into(),
-            masks: touched_zeros(self.masks_len(self.num_channels)).into(),
-            sums: touched_zeros(self.sums_offset(self.num_stems, 0, 0)).into(),
+            samples: touched_zeros(self.samples_offset(self.num_channels, 0)).into_boxed_slice(),
+            masks: touched_zeros(self.masks_len(self.num_channels)).into_boxed_slice(),
+            sums: touched_zeros(self.sums_offset(self.num_stems, 0, 0)).into_boxed_slice(),
             outcome: Outcome::Pending,
         }
     }
 }
 
-/// The audio thread's end.
+/// The audio thread's end: its side of the calls, and what it tells the worker besides.
 pub struct AudioEnd {
-    to_worker: HeapProd<Call>,
-    from_worker: HeapCons<Call>,
-    empty: Vec<Call>,
-    due: Arc<Due>,
+    calls: AudioSide<Call>,
+    needed: Arc<Needed>,
 }
 
 /// What the audio thread needs next. A hint for the worker: it may be stale, never ahead.
 #[derive(Debug, Default)]
-struct Due {
+struct Needed {
     epoch: AtomicU64,
     frame_index: AtomicU64,
     /// Whether it waits for what is not there when it is due.
@@ -181,147 +179,79 @@ struct Due {
 
 /// The worker's end.
 pub struct WorkerEnd {
-    from_audio: HeapCons<Call>,
-    to_audio: HeapProd<Call>,
-    due: Arc<Due>,
+    calls: WorkerSide<Call>,
+    needed: Arc<Needed>,
 }
 
 /// Makes both ends and `num_calls` calls, all of them empty and with the audio thread.
 pub fn handoff(shape: &CallShape, num_calls: usize) -> (AudioEnd, WorkerEnd) {
-    let (to_worker, from_audio) = HeapRb::new(num_calls).split();
-    let (to_audio, from_worker) = HeapRb::new(num_calls).split();
-    let due = Arc::new(Due::default());
-    let empty = (0..num_calls).map(|_| shape.new_call()).collect();
-    (AudioEnd { to_worker, from_worker, empty, due: due.clone() }, WorkerEnd { from_audio, to_audio, due })
+    let (audio, worker) = round((0..num_calls).map(|_| shape.new_call()).collect());
+    let needed = Arc::new(Needed::default());
+    (AudioEnd { calls: audio, needed: needed.clone() }, WorkerEnd { calls: worker, needed })
+}
+
+impl Deref for AudioEnd {
+    type Target = AudioSide<Call>;
+
+    fn deref(&self) -> &AudioSide<Call> {
+        &self.calls
+    }
+}
+
+impl DerefMut for AudioEnd {
+    fn deref_mut(&mut self) -> &mut AudioSide<Call> {
+        &mut self.calls
+    }
+}
+
+impl Deref for WorkerEnd {
+    type Target = WorkerSide<Call>;
+
+    fn deref(&self) -> &WorkerSide<Call> {
+        &self.calls
+    }
+}
+
+impl DerefMut for WorkerEnd {
+    fn deref_mut(&mut self) -> &mut WorkerSide<Call> {
+        &mut self.calls
+    }
 }
 
 impl AudioEnd {
-    /// An empty call, if the worker has not got them all.
-    pub fn take_empty(&mut self) -> Option<Call> {
-        self.empty.pop()
-    }
-
-    /// Puts a call back among the empty ones. Never grows: there are no more calls than at the start.
-    pub fn put_empty(&mut self, call: Call) {
-        self.empty.push(call);
-    }
-
-    /// Hands a filled call over.
-    pub fn send(&mut self, mut call: Call) {
-        call.outcome = Outcome::Pending;
-        // The ring has room for every call there is, so this cannot fail; if it did, the call would go back among the empty.
-        if let Err(call) = self.to_worker.try_push(call) {
-            self.empty.push(call);
-        }
-    }
-
-    /// The next call the worker is done with.
-    pub fn receive(&mut self) -> Option<Call> {
-        self.from_worker.try_pop()
-    }
-
     /// Tells the worker which frame is needed next, so that it can skip what is past.
     pub fn publish_due(&self, epoch: u64, frame_index: u64) {
         // Frame first: between the two stores the worker sees the new frame number with the old epoch, and skips too little.
-        self.due.frame_index.store(frame_index, Ordering::Relaxed);
-        self.due.epoch.store(epoch, Ordering::Release);
+        self.needed.frame_index.store(frame_index, Ordering::Relaxed);
+        self.needed.epoch.store(epoch, Ordering::Release);
     }
 
     /// Tells the worker whether what is due is waited for from now on. A host's lead over real time may show only after calls were
     /// handed over with a deadline.
     pub fn publish_waits(&self, waits: bool) {
-        self.due.waits.store(waits, Ordering::Relaxed);
+        self.needed.waits.store(waits, Ordering::Relaxed);
     }
 }
 
 impl WorkerEnd {
-    /// The oldest filled call, left where it is.
-    pub fn next(&self) -> Option<&Call> {
-        self.from_audio.try_peek()
-    }
-
-    /// The oldest filled call.
-    pub fn receive(&mut self) -> Option<Call> {
-        self.from_audio.try_pop()
-    }
-
-    /// Filled calls that wait.
-    pub fn num_waiting(&self) -> usize {
-        self.from_audio.occupied_len()
-    }
-
-    /// Hands a call back.
-    pub fn send(&mut self, call: Call) {
-        // The ring has room for every call there is, so this cannot fail; if it did, it would be freed here, which a
-        // worker may do.
-        let _ = self.to_audio.try_push(call);
-    }
-
-    /// Whether the audio thread's end is gone.
-    pub fn is_abandoned(&self) -> bool {
-        !self.to_audio.read_is_held()
-    }
-
     /// Whether `frame_index`, counted like the frames of `call`, is past: later ones are due.
     pub fn is_past(&self, call: &Call, frame_index: u64) -> bool {
-        match self.due.epoch.load(Ordering::Acquire).cmp(&call.epoch) {
+        match self.needed.epoch.load(Ordering::Acquire).cmp(&call.epoch) {
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => self.due.frame_index.load(Ordering::Relaxed) > frame_index,
+            std::cmp::Ordering::Equal => self.needed.frame_index.load(Ordering::Relaxed) > frame_index,
         }
     }
 
     /// Whether the audio thread waits for what is not there when it is due, whatever it said when it handed a call over.
     pub fn is_waited_for(&self) -> bool {
-        self.due.waits.load(Ordering::Relaxed)
+        self.needed.waits.load(Ordering::Relaxed)
     }
 
     /// How many frames the audio thread has to go from the one that it was seen to need to `frame_index`, counted like the frames of
     /// `call`, negative where it is past; none where it has not begun with them.
     pub fn num_frames_to_go(&self, call: &Call, frame_index: i64) -> Option<i64> {
-        (self.due.epoch.load(Ordering::Acquire) == call.epoch)
-            .then(|| frame_index - self.due.frame_index.load(Ordering::Relaxed).cast_signed())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_go_round_in_order_and_none_is_lost() {
-        let grid = Grid::new(1000.0, 0.004, 0.001, 0.004).unwrap();
-        let shape = CallShape { grid, num_channels: 2, num_frames: 2, num_bins: 3, num_stems: 1, embedding_size: 0 };
-        let (mut audio, mut worker) = handoff(&shape, 3);
-        let thread = std::thread::spawn(move || {
-            let mut seen = 0_u64;
-            while seen < 1000 {
-                if let Some(mut call) = worker.receive() {
-                    assert_eq!(call.first_frame, seen);
-                    call.masks[0] = call.samples[0];
-                    call.outcome = Outcome::Masked;
-                    worker.send(call);
-                    seen += 1;
-                }
-            }
-        });
-        let (mut sent, mut received) = (0_u64, 0_u64);
-        while received < 1000 {
-            if sent < 1000
-                && let Some(mut call) = audio.take_empty()
-            {
-                call.first_frame = sent;
-                call.samples[0] = sent as f32;
-                audio.send(call);
-                sent += 1;
-            }
-            if let Some(call) = audio.receive() {
-                assert_eq!((call.first_frame, call.masks[0]), (received, received as f32));
-                audio.put_empty(call);
-                received += 1;
-            }
-        }
-        thread.join().unwrap();
-        assert_eq!(audio.empty.len(), 3);
+        (self.needed.epoch.load(Ordering::Acquire) == call.epoch)
+            .then(|| frame_index - self.needed.frame_index.load(Ordering::Relaxed).cast_signed())
     }
 }

@@ -1,7 +1,7 @@
 //! Where the example of one slot lies, for all who ask, and what is known of it besides.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use atomic_float::AtomicF32;
@@ -12,6 +12,52 @@ use crate::thumbnail::Thumbnail;
 
 /// Boards of one instance, by slot.
 pub type QueryBoards = [QueryBoard; NUM_SLOTS];
+
+/// Whom an example is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recipient {
+    /// This slot of the question.
+    Slot(usize),
+    /// Who follows the sidechain: what it says is nobody's to keep.
+    Followed,
+}
+
+impl Recipient {
+    /// How many there are.
+    pub const NUM: usize = NUM_SLOTS + 1;
+
+    /// Its place among all, below [`Recipient::NUM`] where there is such a slot.
+    pub fn idx(self) -> usize {
+        match self {
+            Self::Slot(slot) => slot,
+            Self::Followed => NUM_SLOTS,
+        }
+    }
+
+    /// All of them, by their places.
+    pub fn all() -> [Self; Self::NUM] {
+        std::array::from_fn(|idx| if idx < NUM_SLOTS { Self::Slot(idx) } else { Self::Followed })
+    }
+}
+
+/// Where an engine's examples are written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Boards {
+    /// Of the instance.
+    pub slots: Arc<QueryBoards>,
+    /// Of the sidechain that is followed: this engine's own.
+    pub followed: Arc<QueryBoard>,
+}
+
+impl Boards {
+    /// The board of whom an example is for.
+    pub fn of(&self, recipient: Recipient) -> &QueryBoard {
+        match recipient {
+            Recipient::Slot(slot) => &self.slots[slot],
+            Recipient::Followed => &self.followed,
+        }
+    }
+}
 
 /// Examples of before that a slot keeps.
 pub const MAX_EARLIER: usize = 6;

@@ -80,18 +80,20 @@ impl Resources {
 /// Where the user's own files of the plugin lie; none, where the environment names no such place.
 #[must_use]
 pub fn user_data_folder() -> Option<PathBuf> {
-    let home = || std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
+    user_data_folder_by(|variable| std::env::var_os(variable).map(PathBuf::from))
+}
+
+/// By the folders that variables name. Only whole paths are: code is loaded from there, and what the others lead to is the host's choice.
+fn user_data_folder_by(folder_of: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let folder_of = |variable| folder_of(variable).filter(|folder| folder.is_absolute());
     if cfg!(target_os = "macos") {
-        Some(home()?.join("Library/Application Support/Underscore"))
+        Some(folder_of("HOME")?.join("Library/Application Support/Underscore"))
     } else if cfg!(windows) {
         // Of this machine: what lies in the other one, `APPDATA`, follows the user to every machine.
-        std::env::var_os("LOCALAPPDATA").map(|folder| PathBuf::from(folder).join("underscore"))
+        Some(folder_of("LOCALAPPDATA")?.join("underscore"))
     } else {
-        std::env::var_os("XDG_DATA_HOME")
-            .map(PathBuf::from)
-            .filter(|folder| folder.is_absolute())
-            .or_else(|| Some(home()?.join(".local/share")))
-            .map(|folder| folder.join("underscore"))
+        let data = folder_of("XDG_DATA_HOME").or_else(|| Some(folder_of("HOME")?.join(".local/share")));
+        Some(data?.join("underscore"))
     }
 }
 
@@ -209,6 +211,18 @@ mod tests {
         assert_eq!(of("elsewhere"), Resources { roots: vec!["elsewhere".into()], own: Some("elsewhere".into()) });
         assert_eq!(of(""), Resources::named_or_beside(None, Some(binary)));
         assert!(of("").places().contains("underscore.resources"));
+    }
+
+    #[test]
+    fn the_user_s_folder_is_a_whole_path_or_none() {
+        let of = |folder: &str| user_data_folder_by(|_| Some(folder.into()));
+        assert_eq!([of(""), of("."), of("somewhere/else"), user_data_folder_by(|_| None)], [None, None, None, None]);
+        let whole = if cfg!(windows) { "C:\\Users\\me" } else { "/home/me" };
+        assert!(of(whole).is_some_and(|folder| folder.starts_with(whole)));
+        if cfg!(target_os = "linux") {
+            let of_home = |variable: &str| Some(if variable == "HOME" { "/home/me" } else { "" }.into());
+            assert_eq!(user_data_folder_by(of_home), Some("/home/me/.local/share/underscore".into()));
+        }
     }
 
     #[test]

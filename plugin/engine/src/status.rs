@@ -26,6 +26,10 @@ pub enum State {
 /// Time in which what happened is forgotten to a third, seconds.
 const RECENT_S: f64 = 10.0;
 
+/// So long must nothing have been separated before it is told: masks that come again within a moment are not worth a word, and at a start they take
+/// the latency.
+const UNSEPARATED_AFTER_S: f64 = 0.5;
+
 /// What is heard where no masks come.
 const UNSEPARATED: &str = "Nothing is separated: each stem's output carries half of the sound.";
 
@@ -60,6 +64,8 @@ pub struct EngineStatus {
     num_deliveries: [AtomicU64; NUM_DELIVERY_STEPS],
     registered: Instant,
     max_process_us: AtomicF32,
+    /// In a row, up to the newest: frames with sound of which nothing was separated though a model runs.
+    num_unseparated_frames: AtomicU64,
     is_held_back: AtomicBool,
     has_followed: AtomicBool,
     /// Text that only the worker, the editor and hosts' main threads touch.
@@ -90,6 +96,9 @@ pub struct StatusSnapshot {
     pub message: String,
     /// Which fallback was taken, for as long as it holds; or empty.
     pub notice: String,
+    /// Whether nothing of the sound has been separated for half a second though a model runs: nobody wants masks, none are in time, or the first are
+    /// still to come.
+    pub is_unseparated: bool,
     /// Whether something is not loaded because it ended hosts before; until [`crate::try_loads_again`].
     pub is_held_back: bool,
     /// Whether a sidechain that is followed has said anything yet.
@@ -175,6 +184,7 @@ impl EngineStatus {
             num_deliveries: std::array::from_fn(|_| AtomicU64::new(0)),
             registered: Instant::now(),
             max_process_us: AtomicF32::new(0.0),
+            num_unseparated_frames: AtomicU64::new(0),
             is_held_back: AtomicBool::new(false),
             has_followed: AtomicBool::new(false),
             text: Mutex::default(),
@@ -215,6 +225,7 @@ impl EngineStatus {
             state: self.state(),
             message: text.message,
             notice: text.notice,
+            is_unseparated: self.is_unseparated(),
             is_held_back: self.is_held_back(),
             has_followed: self.has_followed.load(Ordering::Relaxed),
             host_rate_hz: self.host_rate_hz,
@@ -326,6 +337,10 @@ impl EngineStatus {
         let taken_ms = (taken.as_secs_f64() * 1e3).min(2.0 * self.deadline_ms());
         let step = (taken_ms / self.deadline_ms() * (NUM_DELIVERY_STEPS - 1) as f64) as usize;
         self.num_deliveries[step.min(NUM_DELIVERY_STEPS - 1)].fetch_add(1, Ordering::Relaxed);
+        self.note_delivery_ms(taken_ms);
+    }
+
+    fn note_delivery_ms(&self, taken_ms: f64) {
         if taken_ms > self.delivery_ms_now() {
             self.delivery_ms.store(taken_ms as f32, Ordering::Relaxed);
             self.delivered_at_s.store(self.registered.elapsed().as_secs_f64(), Ordering::Relaxed);
@@ -333,9 +348,27 @@ impl EngineStatus {
     }
 
     pub(crate) fn count_frame(&self, is_late: bool, is_unmasked: bool) {
+        if is_late {
+            // A call that is not back yet has used its deadline up. It may never come back, and then nobody counts it.
+            self.note_delivery_ms(self.deadline_ms());
+        }
         self.num_frames.fetch_add(1, Ordering::Relaxed);
         self.num_late_frames.fetch_add(u64::from(is_late), Ordering::Relaxed);
         self.num_unmasked_frames.fetch_add(u64::from(is_unmasked), Ordering::Relaxed);
+    }
+
+    /// Notes whether anything of the newest frame was separated, or there was nothing to separate. Of the audio thread alone.
+    pub(crate) fn note_separated(&self, is_so: bool) {
+        // Before a model runs nobody expects it.
+        let num_before = self.num_unseparated_frames.load(Ordering::Relaxed);
+        let num_now = if is_so || self.state() != State::Running { 0 } else { num_before.saturating_add(1) };
+        self.num_unseparated_frames.store(num_now, Ordering::Relaxed);
+    }
+
+    /// See [`StatusSnapshot::is_unseparated`].
+    fn is_unseparated(&self) -> bool {
+        let lasts_s = self.num_unseparated_frames.load(Ordering::Relaxed) as f64 * self.call_times.hop_s;
+        self.state() == State::Running && lasts_s >= UNSEPARATED_AFTER_S
     }
 
     pub(crate) fn count_dropped_call(&self) {

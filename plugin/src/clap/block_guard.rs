@@ -4,12 +4,14 @@
 //! does nothing at all where an auxiliary output is missing, and takes the time of an event for the end of a piece of the block, which beyond the
 //! block's own ends the host's process. A host that errs there is no reason to end it on air.
 //!
-//! A host may say at any time how it renders. The wrapper asks it for another activation then, which it may put off: the bounce would be live, or what
-//! plays after it would wait for every mask. So what it says is kept for the blocks that come: see [`RenderTold`].
+//! A host may say at any time how it renders. The wrapper asks it for another activation then: a host that does so at once begins anew within the file,
+//! and for one that puts it off the bounce would be live, or what plays after it would wait for every mask. So the wrapper is not told, and what the host
+//! says is kept for the activations and blocks that come: see [`RenderTold`](crate::render_told::RenderTold).
 //!
-//! A latency may change within an activation alone, where the host is to hear of it. The wrapper tells of it when that is over, and asks for another
-//! activation to do so: each instance would be activated twice, and each change of model would be, too. So the latency is kept here, and told in time:
-//! see [`LatencyTold`].
+//! A latency may change within an activation alone, where the host is to hear of it. So the latency is kept here, and told in time: see
+//! [`LatencyTold`](crate::latency_told::LatencyTold).
+//!
+//! The value of a param is the one that a host set. The wrapper answers with what modulation makes of it, which the host would save, or show as set.
 //!
 //! The host calls through a table of functions that an instance begins with, and gives the table's own address to each: the host is given a copy in
 //! which some are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
@@ -23,17 +25,19 @@ use clap_sys::audio_buffer::clap_audio_buffer;
 use clap_sys::events::{CLAP_EVENT_TRANSPORT, clap_event_header, clap_event_transport, clap_input_events};
 use clap_sys::ext::audio_ports::{CLAP_EXT_AUDIO_PORTS, clap_audio_port_info, clap_plugin_audio_ports};
 use clap_sys::ext::latency::{CLAP_EXT_LATENCY, clap_host_latency, clap_plugin_latency};
+use clap_sys::ext::params::{CLAP_EXT_PARAMS, clap_plugin_params};
 use clap_sys::ext::render::{CLAP_EXT_RENDER, CLAP_RENDER_OFFLINE, clap_plugin_render, clap_plugin_render_mode};
+use clap_sys::id::clap_id;
 use clap_sys::process::{CLAP_PROCESS_ERROR, clap_process, clap_process_status};
-use nice_plug::prelude::ProcessMode;
+use nice_plug::prelude::{Plugin, ProcessMode};
 use nice_plug::wrapper::clap::{clap_host, clap_plugin};
 
-use super::LatencyTold;
+use crate::Underscore;
 use crate::block::MAX_CHANNELS;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::claimed::Claimed;
-use crate::render_told::RenderTold;
 use crate::spare_buses::{Bus, Fit, SpareBuses, Widths};
+use crate::told::Told;
 
 /// Bytes of the largest event of the interface's own, and more.
 const LARGEST_EVENT_BYTES: usize = 256;
@@ -45,15 +49,11 @@ pub struct BlockGuard {
     table: clap_plugin,
     original: *const clap_plugin,
     host: *const clap_host,
-    told: Told,
+    told: Arc<Told>,
+    /// The wrapper's, with a function of its own.
+    params: Option<clap_plugin_params>,
     /// Of the thread that activates, and then of the one that processes.
     block: Claimed<Block>,
-}
-
-/// What host and plugin tell each other past the framework.
-pub struct Told {
-    pub render: Arc<RenderTold>,
-    pub latency: Arc<LatencyTold>,
 }
 
 impl BlockGuard {
@@ -61,14 +61,18 @@ impl BlockGuard {
     ///
     /// # Safety
     /// `original` was just made for `host`, which outlives it.
-    pub unsafe fn install(original: *const clap_plugin, host: *const clap_host, told: Told) -> *const clap_plugin {
-        // SAFETY: by the caller's word.
-        let mut table = unsafe { *original };
+    pub unsafe fn install(original: *const clap_plugin, host: *const clap_host, told: Arc<Told>) -> *const clap_plugin {
+        // SAFETY: by the caller's word; an extension is null or what its name says.
+        let (mut table, params) = unsafe {
+            let params = (*original).get_extension.map_or(null(), |get| get(original, CLAP_EXT_PARAMS.as_ptr()));
+            (*original, params.cast::<clap_plugin_params>().as_ref().copied())
+        };
         table.destroy = Some(destroy);
         table.activate = Some(activate);
         table.process = Some(process);
         table.get_extension = Some(get_extension);
-        let guard = Self { table, original, host, told, block: Claimed::new(Block::new()) };
+        let params = params.map(|params| clap_plugin_params { get_value: Some(param_value), ..params });
+        let guard = Self { table, original, host, told, params, block: Claimed::new(Block::new()) };
         Box::into_raw(Box::new(guard)).cast()
     }
 
@@ -96,7 +100,6 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
     // SAFETY: the host gives what it was given.
     unsafe {
         let guard = BlockGuard::of(table);
-        let known_latency_samples = guard.told.latency.get();
         // It waits for a block that is processed meanwhile, as none should be.
         let is_active = (*guard.original)
             .activate
@@ -113,7 +116,7 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
         if prepared.is_none() {
             tracing::error!("a block is processed during the activation, and does not end");
         }
-        if guard.told.latency.get() != known_latency_samples {
+        if guard.told.latency.take_untold() {
             tell_of_latency(guard.host);
         }
         true
@@ -123,14 +126,15 @@ unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_sampl
 unsafe extern "C" fn get_extension(table: *const clap_plugin, id: *const c_char) -> *const c_void {
     // SAFETY: the host gives what it was given, and a name.
     unsafe {
-        let original = BlockGuard::of(table).original;
-        let found = (*original).get_extension.map_or(null(), |get| get(original, id));
+        let guard = BlockGuard::of(table);
+        let found = (*guard.original).get_extension.map_or(null(), |get| get(guard.original, id));
         if found.is_null() {
             return found;
         }
-        match CStr::from_ptr(id) {
-            id if id == CLAP_EXT_RENDER => (&raw const RENDER).cast(),
-            id if id == CLAP_EXT_LATENCY => (&raw const LATENCY).cast(),
+        match (CStr::from_ptr(id), &guard.params) {
+            (id, _) if id == CLAP_EXT_RENDER => (&raw const RENDER).cast(),
+            (id, _) if id == CLAP_EXT_LATENCY => (&raw const LATENCY).cast(),
+            (id, Some(params)) if id == CLAP_EXT_PARAMS => std::ptr::from_ref(params).cast(),
             _ => found,
         }
     }
@@ -140,7 +144,7 @@ static LATENCY: clap_plugin_latency = clap_plugin_latency { get: Some(latency) }
 
 unsafe extern "C" fn latency(table: *const clap_plugin) -> u32 {
     // SAFETY: the host gives what it was given.
-    unsafe { BlockGuard::of(table) }.told.latency.get()
+    unsafe { BlockGuard::of(table) }.told.latency.tell()
 }
 
 /// Has the host ask for the latency, where it wants to hear of another one. For the main thread, within an activation.
@@ -161,32 +165,29 @@ unsafe fn tell_of_latency(host: *const clap_host) {
 static RENDER: clap_plugin_render =
     clap_plugin_render { has_hard_realtime_requirement: Some(has_hard_realtime_requirement), set: Some(set_render) };
 
-/// The wrapper's own table.
-///
-/// # Safety
-/// `plugin` is an instance that lives.
-unsafe fn wrapper_s_render<'a>(plugin: *const clap_plugin) -> Option<&'a clap_plugin_render> {
-    // SAFETY: by the caller's word; an extension is null or what its name says, and lives as long as the instance.
-    unsafe { (*plugin).get_extension?(plugin, CLAP_EXT_RENDER.as_ptr()).cast::<clap_plugin_render>().as_ref() }
-}
-
-unsafe extern "C" fn has_hard_realtime_requirement(table: *const clap_plugin) -> bool {
-    // SAFETY: the host gives what it was given.
-    unsafe {
-        let original = BlockGuard::of(table).original;
-        wrapper_s_render(original)
-            .and_then(|render| render.has_hard_realtime_requirement)
-            .is_some_and(|has| has(original))
-    }
+unsafe extern "C" fn has_hard_realtime_requirement(_table: *const clap_plugin) -> bool {
+    Underscore::HARD_REALTIME_ONLY
 }
 
 unsafe extern "C" fn set_render(table: *const clap_plugin, mode: clap_plugin_render_mode) -> bool {
     // SAFETY: the host gives what it was given.
+    let guard = unsafe { BlockGuard::of(table) };
+    let is_offline = mode == CLAP_RENDER_OFFLINE;
+    guard.told.render.set_up(if is_offline { ProcessMode::Offline } else { ProcessMode::Realtime });
+    true
+}
+
+unsafe extern "C" fn param_value(table: *const clap_plugin, id: clap_id, value: *mut f64) -> bool {
+    // SAFETY: the host gives what it was given, and null or a place to write to; the param lives as long as what holds it.
     unsafe {
         let guard = BlockGuard::of(table);
-        let is_offline = mode == CLAP_RENDER_OFFLINE;
-        guard.told.render.set_up(if is_offline { ProcessMode::Offline } else { ProcessMode::Realtime });
-        wrapper_s_render(guard.original).and_then(|render| render.set).is_some_and(|set| set(guard.original, mode))
+        let (Some(param), Some(value)) = (guard.told.params.get().and_then(|params| params.get(id)), value.as_mut())
+        else {
+            return false;
+        };
+        // As the wrapper has them: steps from 0 on, or a share of the range.
+        *value = f64::from(param.unmodulated_normalized_value()) * param.step_count().unwrap_or(1) as f64;
+        true
     }
 }
 
@@ -364,17 +365,99 @@ unsafe extern "C" fn get(list: *const clap_input_events, index: u32) -> *const c
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::time::{Duration, Instant};
 
-    use clap_sys::events::clap_event_param_value;
+    use clap_sys::events::{CLAP_EVENT_PARAM_MOD, CLAP_EVENT_PARAM_VALUE, clap_event_param_value, clap_output_events};
     use clap_sys::ext::audio_ports_config::{CLAP_EXT_AUDIO_PORTS_CONFIG, clap_plugin_audio_ports_config};
     use clap_sys::ext::render::CLAP_RENDER_REALTIME;
+    use nice_plug::params::enums::Enum;
     use nice_plug::wrapper::clap::{CLAP_VERSION, Wrapper, clap_host};
 
     use super::*;
-    use crate::Underscore;
+    use crate::model::Model;
+    use crate::params_by_id::host_id;
 
     /// A host's list of values at these times.
     struct List(Vec<clap_event_param_value>);
+
+    /// A value, or what is added to it: the interface has them in one form.
+    fn event(type_: u16, time: u32, param_id: u32, value: f64) -> clap_event_param_value {
+        let size = size_of::<clap_event_param_value>() as u32;
+        clap_event_param_value {
+            header: clap_event_header { size, time, space_id: 0, type_, flags: 0 },
+            param_id,
+            cookie: null_mut(),
+            note_id: -1,
+            port_index: -1,
+            channel: -1,
+            key: -1,
+            value,
+        }
+    }
+
+    /// Gives the event to an instance that processes nothing just now.
+    ///
+    /// # Safety
+    /// `table` is an instance that lives.
+    unsafe fn give(table: *const clap_plugin, event: clap_event_param_value) {
+        let mut list = List(vec![event]);
+        let events = clap_input_events { ctx: (&raw mut list).cast(), size: Some(list_size), get: Some(list_get) };
+        let out = clap_output_events { ctx: null_mut(), try_push: Some(take_none) };
+        // SAFETY: by the caller's word; the lists live.
+        unsafe { (params(table).flush.expect("a way in"))(table, &raw const events, &raw const out) }
+    }
+
+    unsafe extern "C" fn take_none(_: *const clap_output_events, _: *const clap_event_header) -> bool {
+        false
+    }
+
+    /// # Safety
+    /// `table` is an instance that lives.
+    unsafe fn params<'a>(table: *const clap_plugin) -> &'a clap_plugin_params {
+        // SAFETY: by the caller's word; an extension is what its name says.
+        unsafe {
+            let get = (*table).get_extension.expect("a table of extensions");
+            get(table, CLAP_EXT_PARAMS.as_ptr()).cast::<clap_plugin_params>().as_ref().expect("params")
+        }
+    }
+
+    /// Has it say how it renders from now on.
+    ///
+    /// # Safety
+    /// `table` is an instance that lives.
+    unsafe fn render(table: *const clap_plugin, mode: clap_plugin_render_mode) {
+        // SAFETY: by the caller's word; an extension is what its name says.
+        unsafe {
+            let get = (*table).get_extension.expect("a table of extensions");
+            let render = get(table, CLAP_EXT_RENDER.as_ptr()).cast::<clap_plugin_render>().as_ref().expect("a mode");
+            assert_eq!(render.set.map(|set| set(table, mode)), Some(true));
+        }
+    }
+
+    /// A block of silence in stereo on the main ports alone.
+    ///
+    /// # Safety
+    /// `table` is an instance that processes.
+    unsafe fn play(table: *const clap_plugin) {
+        let mut memory = [[0.0_f32; 64]; 2];
+        let mut channels = memory.each_mut().map(|channel| channel.as_mut_ptr());
+        let port = clap_audio_buffer {
+            data32: channels.as_mut_ptr(),
+            data64: null_mut(),
+            channel_count: 2,
+            latency: 0,
+            constant_mask: 0,
+        };
+        let (input, mut output) = (port, port);
+        // SAFETY: plain data, whose null pointers nobody looks at.
+        let mut block: clap_process = unsafe { std::mem::zeroed() };
+        block.frames_count = 64;
+        (block.audio_inputs, block.audio_inputs_count) = (&raw const input, 1);
+        (block.audio_outputs, block.audio_outputs_count) = (&raw mut output, 1);
+        // SAFETY: by the caller's word; the memory lives.
+        let status = unsafe { (*table).process.map(|process| process(table, &raw const block)) };
+        assert_ne!(status, Some(CLAP_PROCESS_ERROR));
+    }
 
     unsafe extern "C" fn list_size(list: *const clap_input_events) -> u32 {
         // SAFETY: the context is a list that lives.
@@ -444,15 +527,14 @@ mod tests {
     ///
     /// # Safety
     /// The host outlives it.
-    unsafe fn instance(host: &clap_host) -> (*const clap_plugin, *const clap_plugin, Told) {
-        let its = Told { render: RenderTold::offer(), latency: LatencyTold::offer() };
-        let same = Told { render: its.render.clone(), latency: its.latency.clone() };
+    unsafe fn instance(host: &clap_host) -> (*const clap_plugin, *const clap_plugin, Arc<Told>) {
+        let told = Told::offer();
         // SAFETY: the instance was just made, and the host lives as long as it.
         unsafe {
             let original = (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr();
-            let table = BlockGuard::install(original, host, its);
+            let table = BlockGuard::install(original, host, told.clone());
             assert!((*table).init.is_some_and(|init| init(table)));
-            (table, original, same)
+            (table, original, told)
         }
     }
 
@@ -529,7 +611,7 @@ mod tests {
         // SAFETY: calls as a host makes them, on one thread; the host lives as long as the instance.
         unsafe {
             let (table, instance, told) = instance(&host);
-            let told = told.render;
+            let told = &told.render;
             assert_eq!(told.get(), None);
             let get = (*table).get_extension.expect("a table of extensions");
             let render = get(table, CLAP_EXT_RENDER.as_ptr()).cast::<clap_plugin_render>().as_ref().expect("a mode");
@@ -550,24 +632,64 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_asked_for_no_activation_when_a_bounce_begins_or_ends_nor_for_another_latency_within_it() {
+        let asked = Asked::default();
+        let host = host(&asked);
+        let model = Model::of("live-1").expect("a model of another latency than the default's").to_index();
+        // SAFETY: calls as a host makes them, on one thread; the host lives as long as the instance.
+        unsafe {
+            let (table, ..) = instance(&host);
+            assert!((*table).activate.is_some_and(|activate| activate(table, 48e3, 1, 64)));
+            assert!((*table).start_processing.is_some_and(|start| start(table)));
+            play(table);
+            render(table, CLAP_RENDER_OFFLINE);
+            play(table);
+            give(table, event(CLAP_EVENT_PARAM_VALUE, 0, host_id("model"), model as f64));
+            // Till it is seen.
+            std::thread::sleep(Duration::from_millis(500));
+            play(table);
+            assert_eq!(asked.num_restarts.get(), 0, "within the bounce");
+            render(table, CLAP_RENDER_REALTIME);
+            assert_eq!(asked.num_restarts.get(), 0, "at its end");
+            let start = Instant::now();
+            while asked.num_restarts.get() == 0 {
+                assert!(start.elapsed().as_secs() < 20, "what was chosen is forgotten");
+                play(table);
+            }
+            play(table);
+            assert_eq!(asked.num_restarts.get(), 1);
+            (*table).stop_processing.expect("an end")(table);
+            (*table).deactivate.expect("an end")(table);
+            (*table).destroy.expect("an end")(table);
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_param_is_what_was_set_whatever_modulates_it() {
+        let asked = Asked::default();
+        let host = host(&asked);
+        // SAFETY: calls as a host makes them, on one thread; the host lives as long as the instance.
+        unsafe {
+            let (table, ..) = instance(&host);
+            let value = |id: &str| {
+                let mut value = 0.0;
+                let get = params(table).get_value.expect("a way out");
+                get(table, host_id(id), &raw mut value).then_some(value)
+            };
+            give(table, event(CLAP_EVENT_PARAM_VALUE, 0, host_id("dry_wet"), 0.25));
+            give(table, event(CLAP_EVENT_PARAM_MOD, 0, host_id("dry_wet"), 0.5));
+            assert_eq!(value("dry_wet"), Some(0.25));
+            give(table, event(CLAP_EVENT_PARAM_VALUE, 0, host_id("device"), 1.0));
+            assert_eq!([value("device"), value("model")], [Some(1.0), Some(0.0)], "by steps");
+            assert_eq!(value("none of them"), None);
+            (*table).destroy.expect("an end")(table);
+        }
+    }
+
+    #[test]
     fn events_beyond_the_block_come_with_its_last_sample_and_others_are_left_alone() {
-        let event = |time: u32| clap_event_param_value {
-            header: clap_event_header {
-                size: size_of::<clap_event_param_value>() as u32,
-                time,
-                space_id: 0,
-                type_: 5,
-                flags: 0,
-            },
-            param_id: time,
-            cookie: null_mut(),
-            note_id: -1,
-            port_index: -1,
-            channel: -1,
-            key: -1,
-            value: f64::from(time),
-        };
-        let mut list = List([0, 63, 64, 5_000_000].map(event).into());
+        let at = |time: u32| event(CLAP_EVENT_PARAM_VALUE, time, time, f64::from(time));
+        let mut list = List([0, 63, 64, 5_000_000].map(at).into());
         let of_host = clap_input_events { ctx: (&raw mut list).cast(), size: Some(list_size), get: Some(list_get) };
         // SAFETY: plain data, whose null pointers nobody looks at.
         let mut block: clap_process = unsafe { std::mem::zeroed() };

@@ -1,7 +1,7 @@
 //! How a param is moved by hand. A host records what lies between a gesture's begin and end, and leaves the control alone
 //! meanwhile: so each that begins here ends here.
 
-use egui::{Event, EventFilter, Key, MouseWheelUnit, Response, Ui, Vec2, vec2};
+use egui::{Event, EventFilter, Key, MouseWheelUnit, PointerButton, Response, Ui, Vec2, vec2};
 use nice_plug::prelude::*;
 
 use super::held;
@@ -34,10 +34,10 @@ pub struct Press {
 }
 
 /// From the press on, before egui knows whether it is a click or a drag. A tap, which may be over within one picture, begins and ends in it, and so does a
-/// key.
+/// key. Of the mouse's buttons only the first one presses.
 pub fn press(response: &Response) -> Press {
     let place = response.id.with("held");
-    let is_held = response.is_pointer_button_down_on();
+    let is_held = response.is_pointer_button_down_on() && response.ctx.input(|input| input.pointer.primary_down());
     let was_held = response.ctx.data(|data| data.get_temp(place).unwrap_or(false));
     response.ctx.data_mut(|data| data.insert_temp(place, is_held));
     let is_tap = response.clicked() && !was_held && !is_held;
@@ -85,7 +85,7 @@ pub fn follow(
 fn drag(ui: &Ui, setter: &ParamSetter, param: &FloatParam, response: &Response, along: Along, travel: f32) {
     // The position is kept here while the drag lasts: the param itself may follow only with the next block.
     let place = response.id.with("drag");
-    if response.drag_started() {
+    if response.drag_started_by(PointerButton::Primary) {
         held::begin(ui.ctx(), setter, param);
         ui.data_mut(|data| data.insert_temp(place, param.unmodulated_normalized_value()));
     }
@@ -218,6 +218,22 @@ mod tests {
             hand.does(&[], draw);
         });
         assert!(!gestures.is_empty());
+    }
+
+    #[test]
+    fn other_buttons_of_the_mouse_move_nothing() {
+        for button in [PointerButton::Secondary, PointerButton::Middle] {
+            let gestures = gestures_of(|hand, draw| {
+                hand.does(&[], draw);
+                hand.does(&Hand::press_by(button, AT, true), draw);
+                for step in 1..=4 {
+                    hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
+                }
+                hand.does(&Hand::press_by(button, AT + vec2(20.0, 0.0), false), draw);
+                hand.does(&[], draw);
+            });
+            assert!(gestures.is_empty(), "{button:?}: {gestures:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use egui::epaint::ClippedShape;
 use egui::{Context, Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Ui, pos2, vec2};
 use nice_plug::context::PluginApi;
 use nice_plug::context::gui::{GuiContext, GuiContextInner};
@@ -11,6 +12,7 @@ use nice_plug::plugin::PluginState;
 use nice_plug::prelude::*;
 
 use super::held::{self, Held};
+use super::theme;
 use super::written_through::written_through;
 
 /// Time between two pictures, seconds.
@@ -102,6 +104,7 @@ impl Default for Hand {
 impl Hand {
     fn open(&mut self) {
         self.context = Context::default();
+        theme::apply(&self.context);
         self.held.open(&self.context);
     }
 
@@ -117,8 +120,17 @@ impl Hand {
 
     /// A picture after `events`.
     pub fn does(&mut self, events: &[Event], draw: &mut dyn FnMut(&mut Ui, &ParamSetter)) {
+        self.picture_after(events, draw);
+    }
+
+    /// What is drawn in a picture.
+    pub fn sees(&mut self, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)) -> Vec<ClippedShape> {
+        self.picture_after(&[], draw)
+    }
+
+    fn picture_after(&mut self, events: &[Event], draw: &mut dyn FnMut(&mut Ui, &ParamSetter)) -> Vec<ClippedShape> {
         let input = RawInput {
-            screen_rect: Some(Rect::from_min_size(pos2(0.0, 0.0), vec2(300.0, 200.0))),
+            screen_rect: Some(Rect::from_min_size(pos2(0.0, 0.0), vec2(620.0, 550.0))),
             time: Some(self.now_s),
             events: events.to_vec(),
             ..RawInput::default()
@@ -130,7 +142,9 @@ impl Hand {
             draw(ui, &setter);
             held::end_unseen(ui.ctx(), &setter);
         };
-        self.context.run_ui(input, draw).textures_delta.clear();
+        let mut output = self.context.run_ui(input, draw);
+        output.textures_delta.clear();
+        output.shapes
     }
 
     /// The button goes down and up again, at once.
@@ -142,8 +156,12 @@ impl Hand {
 
     /// The button goes down there, or up.
     pub fn press(at: Pos2, pressed: bool) -> [Event; 2] {
-        let button =
-            Event::PointerButton { pos: at, button: PointerButton::Primary, pressed, modifiers: Modifiers::NONE };
+        Self::press_by(PointerButton::Primary, at, pressed)
+    }
+
+    /// The same of another button.
+    pub fn press_by(button: PointerButton, at: Pos2, pressed: bool) -> [Event; 2] {
+        let button = Event::PointerButton { pos: at, button, pressed, modifiers: Modifiers::NONE };
         [Event::PointerMoved(at), button]
     }
 

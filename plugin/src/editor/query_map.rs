@@ -131,13 +131,14 @@ fn is_asked(params: &QuestionParams, is_followed: bool) -> bool {
 fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &QuestionParams) {
     let coordinates = [&params.map_x, &params.map_y];
     let Press { begins, lasts, ends } = press(response);
-    if begins {
+    // A key that would press a button points at no place.
+    let hand = response.interact_pointer_pos().filter(|_| lasts);
+    if begins && hand.is_some() {
         ask_for_place(setter, params);
         for param in coordinates {
             held::begin(&response.ctx, setter, param);
         }
     }
-    let hand = response.interact_pointer_pos().filter(|_| lasts);
     for (idx, param) in coordinates.into_iter().enumerate() {
         if held::is_held(&response.ctx, param)
             && let Some(hand) = hand
@@ -230,6 +231,29 @@ mod tests {
         hand.does(&[], &mut picture);
         // What is asked for, and both coordinates.
         assert_eq!(hand.gestures().len(), 3);
+    }
+
+    #[test]
+    fn other_buttons_of_the_mouse_and_keys_that_press_buttons_ask_for_no_place() {
+        let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
+        let params = QuestionParams::default();
+        let mut hand = Hand::default();
+        let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
+        hand.does(&[], &mut picture);
+        for button in [egui::PointerButton::Secondary, egui::PointerButton::Middle] {
+            hand.does(&Hand::press_by(button, pos2(60.0, 60.0), true), &mut picture);
+            hand.does(&[egui::Event::PointerMoved(pos2(90.0, 60.0))], &mut picture);
+            hand.does(&Hand::press_by(button, pos2(90.0, 60.0), false), &mut picture);
+        }
+        hand.does(&Hand::key(egui::Key::Tab), &mut picture);
+        hand.does(&[], &mut picture);
+        for key in [egui::Key::Space, egui::Key::Enter] {
+            hand.does(&Hand::key(key), &mut picture);
+            hand.does(&[], &mut picture);
+        }
+        assert!(hand.gestures().is_empty(), "{:?}", hand.gestures());
+        hand.does(&Hand::key(egui::Key::ArrowUp), &mut picture);
+        assert!(!hand.gestures().is_empty(), "it had the focus");
     }
 
     #[test]

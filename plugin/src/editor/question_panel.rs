@@ -264,7 +264,7 @@ fn taking(ui: &mut Ui, slot: &Slot, source: Source, (label, width): (&str, f32),
 mod tests {
     use std::sync::Arc;
 
-    use egui::pos2;
+    use egui::{PointerButton, pos2};
     use underscore_engine::{Embedding, QueryBoard};
 
     use super::super::hand::Hand;
@@ -350,6 +350,14 @@ mod tests {
         assert_eq!(wanted_after(true, pressed), (Some(Source::Sidechain), false));
         assert_eq!(wanted_after(true, |hand, draw| hand.does(&[], draw)), (None, false));
         assert_eq!(wanted_after(false, pressed), (None, false), "nobody listens");
+        for button in [PointerButton::Secondary, PointerButton::Middle] {
+            let pressed = |hand: &mut Hand, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
+                hand.does(&[], draw);
+                hand.does(&Hand::press_by(button, at, true), draw);
+                hand.does(&Hand::press_by(button, at, false), draw);
+            };
+            assert_eq!(wanted_after(true, pressed), (None, false), "{button:?}");
+        }
         let within_a_picture = |hand: &mut Hand, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
             hand.does(&[], draw);
             hand.does(&[Hand::press(at, true), Hand::press(at, false)].concat(), draw);

@@ -9,7 +9,7 @@ use std::error::Error;
 
 use nice_plug::context::gui::GuiContext;
 use nice_plug::editor::dpi::{LogicalSize, NativeSize};
-use nice_plug::editor::{HostMethods, SpawnedEditor};
+use nice_plug::editor::{EditorHandle, HostMethods, SpawnedEditor};
 use nice_plug::plugin::TrackInfo;
 use nice_plug::prelude::*;
 use nice_plug_egui::{EguiEditor, EguiEditorHandle};
@@ -58,7 +58,14 @@ impl Editor for ScaledEditor {
         if let Some(ParentWindowHandle::Win32Hwnd(window)) = &parent {
             self.parent.store(window.get(), std::sync::atomic::Ordering::Relaxed);
         }
-        self.inner.spawn(parent, wait_for_parent, fallback_scale_factor, gui_context, host)
+        // With X11 a window that is made with a host's scale draws by it and is as large as without (baseview 0.4.2); one that is told of it grows.
+        let (at_first, then) =
+            if cfg!(target_os = "linux") { (None, fallback_scale_factor) } else { (fallback_scale_factor, None) };
+        let spawned = self.inner.spawn(parent, wait_for_parent, at_first, gui_context, host)?;
+        if let Some(scale) = then {
+            spawned.handle.set_fallback_scale_factor(scale, &spawned.window)?;
+        }
+        Ok(spawned)
     }
 
     fn size(&self) -> NativeSize<u32> {

@@ -1,6 +1,6 @@
 //! Whether the separation keeps up, and what is to be done where it does not.
 
-use egui::{Button, Color32, Grid, Label, RichText, ScrollArea, Sense, Ui, vec2};
+use egui::{Button, Color32, FontId, Grid, Label, RichText, ScrollArea, Sense, Ui, vec2};
 use underscore_engine::{State, StatusSnapshot};
 
 use super::theme;
@@ -14,18 +14,30 @@ const HIGH_LOAD: f32 = 0.7;
 /// Part of the deadline that should be left over: below it a busy moment of the machine makes frames late.
 const LOW_HEADROOM: f32 = 0.3;
 
-/// Above this a text is set smaller, so that it can still be read at one look.
-const LONG_TEXT_BYTES: usize = 240;
+/// Sizes of the texts, points: the first in which there is room for all of them, so that they can be read at one look.
+const TEXT_SIZES: [f32; 3] = [12.5, 11.0, 10.0];
 
 /// What is shown while there is nothing to complain of.
 const HINT: &str = "Each stem also plays on the output bus of its name, before fader, solo and mute. The buses sum to the \
                     delayed input.";
 
-/// Draws where the engine stands, and everything there is to say, in full. Returns whether what was held back is to be tried again.
-pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) -> bool {
+/// What is to be said besides what the engine says.
+#[derive(Default)]
+pub struct Told {
+    /// The host's switch.
+    pub is_bypassed: bool,
+    /// What is chosen and not heard yet: the rest is to be read by it.
+    pub waiting: Option<String>,
+    /// All else, the most urgent first.
+    pub notices: Vec<String>,
+}
+
+/// Draws where the engine that is heard stands, and everything there is to say, in full. Returns whether what was held back is to be tried again.
+pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, told: &Told) -> bool {
     let (word, colour) = state_of(status);
+    // The button goes below the word where there is no room beside it.
     let is_wanted_again = ui
-        .horizontal(|ui| {
+        .horizontal_wrapped(|ui| {
             let (dot, _) = ui.allocate_exact_size(vec2(10.0, 16.0), Sense::hover());
             ui.painter().circle_filled(dot.center(), 4.5, colour);
             ui.label(RichText::new(word).size(14.0).color(colour));
@@ -33,20 +45,47 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, notices: &[String]) ->
                 && ui.add(Button::new(RichText::new("TRY AGAIN").size(11.0))).clicked()
         })
         .inner;
-    let advice = status.map(advice_for).unwrap_or_default();
-    let fallback = status.map(|status| &status.notice);
-    let texts: Vec<&String> =
-        std::iter::once(&advice).chain(fallback).filter(|text| !text.is_empty()).chain(notices).collect();
+    let texts = texts_of(status, told);
+    let size = size_of(ui, &texts);
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-        let size = if texts.iter().map(|text| text.len()).sum::<usize>() > LONG_TEXT_BYTES { 11.0 } else { 12.5 };
         for text in &texts {
-            ui.label(RichText::new(text.as_str()).size(size).color(theme::TEXT));
+            ui.label(RichText::new(text).size(size).color(theme::TEXT));
         }
         if texts.is_empty() {
             ui.label(RichText::new(HINT).color(theme::DIM));
         }
     });
     is_wanted_again
+}
+
+fn texts_of(status: Option<&StatusSnapshot>, told: &Told) -> Vec<String> {
+    let fallback = status.map(|status| status.notice.clone());
+    let own = [told.waiting.clone(), Some(advice_for(status, told.is_bypassed)), fallback];
+    own.into_iter().flatten().chain(told.notices.iter().cloned()).filter(|text| !text.is_empty()).collect()
+}
+
+/// The size in which `texts` are set in the room that is left.
+fn size_of(ui: &Ui, texts: &[String]) -> f32 {
+    let width = ui.available_width() - ui.spacing().scroll.allocated_width();
+    let height = |size: f32, text: &String| {
+        let galley = ui.painter().layout(text.clone(), FontId::proportional(size), theme::TEXT, width);
+        galley.size().y + ui.spacing().item_spacing.y
+    };
+    let fits = |size: &f32| texts.iter().map(|text| height(*size, text)).sum::<f32>() <= ui.available_height();
+    let [.., smallest] = TEXT_SIZES;
+    TEXT_SIZES.into_iter().find(fits).unwrap_or(smallest)
+}
+
+/// What is to be said while another engine is made ready.
+pub fn takeover_notice(heard: &StatusSnapshot, next: &StatusSnapshot) -> String {
+    let (heard_name, next_name) = (name_of(&heard.model), name_of(&next.model));
+    let is_loading = next.state == State::Loading;
+    match (heard.model == next.model, is_loading) {
+        (false, true) => format!("{next_name} is loading; till then {heard_name} plays on."),
+        (false, false) => format!("{next_name} takes over in a moment; till then {heard_name} plays on."),
+        (true, true) => format!("{next_name} is being loaded anew; till then it goes on as before."),
+        (true, false) => format!("{next_name} takes over anew in a moment; till then it goes on as before."),
+    }
 }
 
 /// What is to be said where the model that was chosen waits for the host to activate the plugin again, and another one plays till then.
@@ -137,21 +176,28 @@ fn about(name: &str) -> Option<&'static str> {
 }
 
 fn state_of(status: Option<&StatusSnapshot>) -> (&'static str, Color32) {
-    match status.map(|status| status.state) {
+    match status.map(|status| (status.state, status.is_unseparated)) {
         None => ("Not active", theme::DIM),
-        Some(State::Loading) => ("Loading", theme::WARN),
-        Some(State::Running) => ("Separating", theme::GOOD),
-        Some(State::Unavailable) => ("Not separating", theme::BAD),
+        Some((State::Loading, _)) => ("Loading", theme::WARN),
+        Some((State::Running, false)) => ("Separating", theme::GOOD),
+        Some((State::Running, true)) => ("Not separating now", theme::WARN),
+        Some((State::Unavailable, _)) => ("Not separating", theme::BAD),
     }
 }
 
 /// What the engine says, or else what its figures ask for.
-fn advice_for(status: &StatusSnapshot) -> String {
+fn advice_for(status: Option<&StatusSnapshot>, is_bypassed: bool) -> String {
+    let Some(status) = status else {
+        return "The host does not run Underscore now: switch it on, or start the audio engine.".into();
+    };
     if !status.message.is_empty() {
         return status.message.clone();
     }
     if status.state == State::Loading {
         return "Opening libtorch and the model. Until then the input passes, delayed.".into();
+    }
+    if status.state == State::Running && status.is_unseparated {
+        return why_unseparated(status, is_bypassed);
     }
     if status.rtf > HIGH_LOAD && status.headroom < LOW_HEADROOM {
         return format!(
@@ -168,8 +214,32 @@ fn advice_for(status: &StatusSnapshot) -> String {
     String::new()
 }
 
+/// Why masks are missing though a model runs, and till when.
+fn why_unseparated(status: &StatusSnapshot, is_bypassed: bool) -> String {
+    let latency_ms = 1e3 * status.latency_samples as f64 / status.host_rate_hz;
+    if is_bypassed {
+        "BYPASS is on: the delayed input passes, and each stem's output carries half of it.".into()
+    } else if status.headroom < LOW_HEADROOM {
+        "No masks come in time: the delayed input passes, and each stem's output carries half of it. Choose another device, or a model that takes \
+         less; where that does not help, restart the host."
+            .into()
+    } else if Model::of(&status.model).is_some_and(Model::is_asked) {
+        // What it is asked for may be what it does not know.
+        format!(
+            "Masks come {latency_ms:.0} ms after the model is asked for what it knows; till then the delayed input passes."
+        )
+    } else {
+        format!("The first masks come within {latency_ms:.0} ms; till then the delayed input passes.")
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use egui::{Pos2, Rect, epaint::Shape, pos2};
+
+    use super::super::child;
+    use super::super::hand::Hand;
+    use super::super::places::{GAP, Places, SIZE};
     use super::*;
 
     fn snapshot(state: State, message: &str, rtf: f32) -> StatusSnapshot {
@@ -180,6 +250,7 @@ mod tests {
             state,
             message: message.into(),
             notice: String::new(),
+            is_unseparated: false,
             is_held_back: false,
             has_followed: false,
             host_rate_hz: 48_000.0,
@@ -203,9 +274,54 @@ mod tests {
         }
     }
 
+    /// Of an engine that separates.
+    pub fn running() -> StatusSnapshot {
+        snapshot(State::Running, "", 0.2)
+    }
+
+    fn advice(status: &StatusSnapshot) -> String {
+        advice_for(Some(status), false)
+    }
+
     #[test]
     fn the_engine_s_own_words_come_first() {
-        assert_eq!(advice_for(&snapshot(State::Unavailable, "libtorch is missing", 0.9)), "libtorch is missing");
+        assert_eq!(advice(&snapshot(State::Unavailable, "libtorch is missing", 0.9)), "libtorch is missing");
+    }
+
+    #[test]
+    fn while_nothing_is_separated_the_word_is_not_that_it_is_and_the_reason_is_told() {
+        let running = running();
+        assert_eq!(state_of(Some(&running)), ("Separating", theme::GOOD));
+        let unseparated = StatusSnapshot { is_unseparated: true, ..running };
+        assert_eq!(state_of(Some(&unseparated)), ("Not separating now", theme::WARN));
+        assert!(advice_for(Some(&unseparated), true).contains("BYPASS"));
+        let late = StatusSnapshot { headroom: 0.0, ..unseparated.clone() };
+        assert!(advice(&late).contains("No masks come in time"));
+        assert!(advice(&unseparated).contains("within 256 ms"), "a model that hears far ahead has just begun");
+        let asked = StatusSnapshot { model: asked_model(), ..unseparated };
+        assert!(advice(&asked).contains("asked for what it knows"));
+    }
+
+    fn asked_model() -> String {
+        let mut models = underscore_engine::Catalogue::shipped().models().iter();
+        models.find(|model| model.is_asked()).expect("a model that is asked").id.clone()
+    }
+
+    #[test]
+    fn who_sees_that_nothing_is_active_is_told_what_to_do_and_nothing_that_only_holds_while_it_plays() {
+        let texts = texts_of(None, &Told::default());
+        assert!(texts.len() == 1 && texts[0].contains("start the audio engine"), "{texts:?}");
+    }
+
+    #[test]
+    fn the_one_that_plays_is_told_from_the_one_that_is_to_come() {
+        let heard = StatusSnapshot { model: "music-5".into(), ..snapshot(State::Running, "", 0.2) };
+        let next = |model: &str| StatusSnapshot { model: model.into(), ..snapshot(State::Loading, "", 0.0) };
+        assert_eq!(takeover_notice(&heard, &next("query-8")), "Query 8 is loading; till then Music 5 plays on.");
+        assert_eq!(
+            takeover_notice(&heard, &next("music-5")),
+            "Music 5 is being loaded anew; till then it goes on as before."
+        );
     }
 
     #[test]
@@ -237,10 +353,129 @@ mod tests {
     #[test]
     fn a_high_load_is_explained_and_a_normal_one_is_not() {
         let high = StatusSnapshot { headroom: 0.1, ..snapshot(State::Running, "", 0.9) };
-        assert!(advice_for(&high).contains("90 %"));
-        assert_eq!(advice_for(&snapshot(State::Running, "", 0.2)), "");
-        assert_eq!(advice_for(&snapshot(State::Running, "", 0.9)), "", "it waits for others, and all is in time");
+        assert!(advice(&high).contains("90 %"));
+        assert_eq!(advice(&snapshot(State::Running, "", 0.2)), "");
+        assert_eq!(advice(&snapshot(State::Running, "", 0.9)), "", "it waits for others, and all is in time");
         let slow = StatusSnapshot { headroom: 0.1, ..snapshot(State::Running, "", 0.2) };
-        assert!(advice_for(&slow).contains("real-time priority"));
+        assert!(advice(&slow).contains("real-time priority"));
+    }
+
+    /// A picture of the panel where a model is asked, or not.
+    struct Picture {
+        panel: Rect,
+        /// Of each text that is drawn: itself, where its letters are, and of what of that is to be seen.
+        texts: Vec<(String, Vec<Pos2>, Rect)>,
+    }
+
+    fn picture(is_asked: bool, status: &StatusSnapshot, told: &Told) -> Picture {
+        let window = Rect::from_min_size(Pos2::ZERO, vec2(SIZE.width, SIZE.height));
+        let panel = Places::of(window, is_asked, status.state == State::Unavailable).status.shrink(GAP);
+        let mut hand = Hand::default();
+        let mut picture = |ui: &mut Ui, _: &nice_plug::prelude::ParamSetter| {
+            draw(&mut child(ui, panel), Some(status), told);
+        };
+        // A scroll bar is there from the second on.
+        hand.does(&[], &mut picture);
+        let texts = hand.sees(&mut picture).into_iter().filter_map(|clipped| {
+            let Shape::Text(text) = clipped.shape else { return None };
+            let galley = &text.galley;
+            let bottom_of = |idx: usize| {
+                let letter = galley.pos_from_cursor(egui::text::CCursor::new(idx));
+                text.pos + letter.max.to_vec2()
+            };
+            let letters = (0..=galley.text().chars().count()).map(bottom_of).collect();
+            Some((galley.text().to_owned(), letters, clipped.clip_rect))
+        });
+        Picture { panel, texts: texts.collect() }
+    }
+
+    impl Picture {
+        /// Whether this part of a text is to be seen, to its end.
+        fn shows(&self, part: &str) -> bool {
+            self.texts.iter().any(|(text, letters, clip)| {
+                let Some(at) = text.find(part) else { return false };
+                let end = text[..at + part.len()].chars().count();
+                let seen = self.panel.intersect(*clip).expand(0.5);
+                letters[text[..at].chars().count()..=end].iter().all(|letter| seen.contains(*letter))
+            })
+        }
+    }
+
+    #[test]
+    fn what_to_do_is_to_be_seen_at_once_in_both_sizes_of_the_panel() {
+        let folder = "/home/somebody/.local/share/underscore";
+        let held_back = |what: &str| {
+            format!(
+                "The host ended twice in a row while {what} was being loaded, so it is not loaded by itself. Press TRY AGAIN, or remove \
+                 '{folder}/loading' and restart the host."
+            )
+        };
+        let unseparated = "Nothing is separated: each stem's output carries half of the sound.";
+        let messages = [
+            (
+                format!(
+                    "libtorch is not installed: 'lib/libtorch/libtorch_cpu.so' is in none of '{folder}', '/home/somebody/.clap', \
+                     '/home/somebody/.vst3/Underscore.vst3/Contents/x86_64-linux'. Install Underscore again (cargo xtask install), then \
+                     reload the plugin. {unseparated}"
+                ),
+                "then reload the plugin.",
+            ),
+            (
+                format!(
+                    "The model file '{folder}/models/music-5.pt' is not the one that belongs to this version: expected SHA-256 {hash}, got \
+                     {hash}. Install Underscore again (cargo xtask install) or choose another model. {unseparated}",
+                    hash = "0123456789abcdef".repeat(4)
+                ),
+                "choose another model.",
+            ),
+            (format!("{} {unseparated}", held_back("libtorch")), "restart the host."),
+        ];
+        for is_asked in [false, true] {
+            for (message, remedy) in &messages {
+                for is_held_back in [false, true] {
+                    let status = StatusSnapshot { is_held_back, ..snapshot(State::Unavailable, message, 0.0) };
+                    let picture = picture(is_asked, &status, &Told::default());
+                    assert!(picture.shows(remedy), "{is_asked}, {is_held_back}: {message}");
+                    assert!(!is_held_back || picture.shows("TRY AGAIN"), "{is_asked}: {message}");
+                }
+            }
+            let fallback = format!("The graphics card cannot be used, the processor is: {}", held_back("its driver"));
+            let status = StatusSnapshot { notice: fallback, is_held_back: true, ..snapshot(State::Running, "", 0.2) };
+            assert!(picture(is_asked, &status, &Told::default()).shows("Press TRY AGAIN"), "{is_asked}: the fallback");
+            for is_unseparated in [false, true] {
+                let status = StatusSnapshot { is_unseparated, ..status.clone() };
+                let drawn = picture(is_asked, &status, &Told::default());
+                let button = drawn.texts.iter().find(|(text, ..)| text == "TRY AGAIN").expect("the button");
+                assert!(button.1.iter().all(|letter| drawn.panel.contains(*letter)), "{is_asked}: {:?}", button.1);
+            }
+            let [chosen, heard] = [Model::in_place_of("query-8"), Model::in_place_of("live-1")];
+            let waiting = Some(restart_notice(chosen, heard));
+            let told = Told { waiting, notices: vec!["Something else. ".repeat(30)], ..Told::default() };
+            let running = running();
+            assert!(picture(is_asked, &running, &told).shows("set another buffer size."), "{is_asked}");
+            for (status, is_bypassed) in [
+                (StatusSnapshot { is_unseparated: true, ..running.clone() }, true),
+                (StatusSnapshot { is_unseparated: true, headroom: 0.0, ..running.clone() }, false),
+                (StatusSnapshot { headroom: 0.1, rtf: 0.9, ..running.clone() }, false),
+                (StatusSnapshot { headroom: 0.1, ..running.clone() }, false),
+            ] {
+                let advice = advice_for(Some(&status), is_bypassed);
+                let told = Told { is_bypassed, ..Told::default() };
+                assert!(picture(is_asked, &status, &told).shows(&advice), "{is_asked}: {advice}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_text_is_set_larger_than_many() {
+        let size_with = |num_texts: usize| {
+            let texts = vec!["A text of some words that says what is to be done about it.".to_owned(); num_texts];
+            let mut size = 0.0;
+            Hand::default().does(&[], &mut |ui, _| {
+                size = size_of(&child(ui, Rect::from_min_max(Pos2::ZERO, pos2(156.0, 126.0))), &texts);
+            });
+            size
+        };
+        assert_eq!([size_with(1), size_with(20)], [TEXT_SIZES[0], TEXT_SIZES[2]]);
     }
 }

@@ -31,8 +31,9 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, strip: &StripParams, levels: &Lev
     let area = ui.max_rect();
     ui.allocate_rect(area, Sense::hover());
     let colour = if strip.is_heard { strip.colour } else { strip.colour.gamma_multiply(0.35) };
+    let name = if strip.is_heard { strip.colour } else { theme::DIM };
     let painter = ui.painter();
-    painter.text(area.left_top(), Align2::LEFT_TOP, strip.name, egui::FontId::proportional(13.0), colour);
+    painter.text(area.left_top(), Align2::LEFT_TOP, strip.name, egui::FontId::proportional(13.0), name);
     painter.text(
         area.right_top() + vec2(0.0, 1.0),
         Align2::RIGHT_TOP,
@@ -61,4 +62,35 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, strip: &StripParams, levels: &Lev
         .on_hover_text("Silences the other stem in the main output, where that is not soloed, too.");
     toggle::draw(&mut child(ui, button(1.0)), setter, strip.mute, "MUTE", button(1.0).size(), theme::BAD)
         .on_hover_text("Silences the stem in the main output, soloed or not. Its own output bus plays on.");
+}
+
+#[cfg(test)]
+mod tests {
+    use egui::epaint::Shape;
+
+    use super::super::hand::Hand;
+    use super::*;
+    use crate::params::UnderscoreParams;
+
+    #[test]
+    fn the_name_of_a_stem_that_is_not_heard_can_still_be_read() {
+        let params = UnderscoreParams::default();
+        let colour_of_name = |is_heard: bool| {
+            let strip = StripParams {
+                name: "MUSIC",
+                colour: theme::MUSIC,
+                gain: &params.music_gain,
+                solo: &params.music_solo,
+                mute: &params.music_mute,
+                is_heard,
+            };
+            let shapes = Hand::default().sees(&mut |ui, setter| draw(ui, setter, &strip, &Levels::default()));
+            let name = shapes.into_iter().find_map(|clipped| match clipped.shape {
+                Shape::Text(text) if text.galley.text() == strip.name => Some(text),
+                _ => None,
+            });
+            name.expect("the name").galley.job.sections[0].format.color
+        };
+        assert_eq!([true, false].map(colour_of_name), [theme::MUSIC, theme::DIM]);
+    }
 }

@@ -1,5 +1,6 @@
 //! Colours and sizes. Dark, because it lies beside pictures in dark rooms; few colours, each with one meaning.
 
+use egui::style::ScrollStyle;
 use egui::{Color32, Context, CornerRadius, FontFamily, FontId, Stroke, TextStyle, ThemePreference, Visuals, vec2};
 
 /// Behind everything.
@@ -72,6 +73,8 @@ pub fn apply(context: &Context) {
     context.global_style_mut(|style| {
         style.spacing.item_spacing = vec2(6.0, 4.0);
         style.spacing.button_padding = vec2(6.0, 2.0);
+        // That there is more to read is to be seen; its handle would have the colour of its groove.
+        style.spacing.scroll = ScrollStyle { foreground_color: true, ..ScrollStyle::thin() };
         style.interaction.selectable_labels = false;
         for (text_style, size) in
             [(TextStyle::Body, 12.5), (TextStyle::Button, 12.5), (TextStyle::Small, 11.0), (TextStyle::Monospace, 12.0)]
@@ -81,4 +84,32 @@ pub fn apply(context: &Context) {
             style.text_styles.insert(text_style, FontId::new(size, family));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the Web Content Accessibility Guidelines reckon it.
+    fn contrast(one: Color32, other: Color32) -> f32 {
+        let luminance = |colour: Color32| {
+            let [red, green, blue] = [colour.r(), colour.g(), colour.b()].map(egui::ecolor::linear_f32_from_gamma_u8);
+            0.2126 * red + 0.7152 * green + 0.0722 * blue
+        };
+        let (one, other) = (luminance(one) + 0.05, luminance(other) + 0.05);
+        (one / other).max(other / one)
+    }
+
+    #[test]
+    fn all_texts_can_be_read() {
+        for text in [TEXT, DIM, MUSIC, DIALOGUE, MIXTURE, GOOD, WARN, BAD] {
+            for behind in [BACKGROUND, PANEL, GROOVE] {
+                assert!(contrast(text, behind) >= 4.5, "{text:?} on {behind:?}: {}", contrast(text, behind));
+            }
+        }
+        // A switch that is on, and what is pointed at.
+        for (text, behind) in [(GROOVE, MUSIC), (GROOVE, MIXTURE), (GROOVE, WARN), (GROOVE, BAD), (TEXT, LINE)] {
+            assert!(contrast(text, behind) >= 4.5, "{text:?} on {behind:?}: {}", contrast(text, behind));
+        }
+    }
 }

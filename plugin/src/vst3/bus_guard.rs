@@ -6,10 +6,13 @@
 //! intercepted: every bus that is declared is there, those of the host where it has them, spare memory where it has not.
 //!
 //! Of a setup the wrapper notes the render mode after it has made the configuration that the plugin is activated with: a bounce
-//! would be called real time, and playback after it offline. So it is told twice.
+//! would be called real time, and playback after it offline. The mode that a block is given with it does not pass on at all, and there are hosts that
+//! set up once and bounce by it (Ardour's export, JUCE's where rate and block stay as they are). Both are kept: see
+//! [`RenderTold`](crate::render_told::RenderTold).
 //!
-//! The mode that a block is given with the wrapper does not pass on at all, and there are hosts that set up once and bounce by it (Ardour's
-//! export, JUCE's where rate and block stay as they are). It is kept: see [`RenderTold`].
+//! A latency that an activation brings the wrapper calls a changed one there and then, upon which a host is to activate the plugin again, though it
+//! asks for the latency in any case once an activation is over. So the host is answered here, and called only where it has not asked before the first
+//! block: see [`LatencyTold`](crate::latency_told::LatencyTold).
 //!
 //! Where a host asks for channels, the wrapper compares each auxiliary bus with what is asked of the bus before it. A layout of which all buses have as
 //! many it finds nevertheless, if as many are asked of all. So it is asked for the layout of the main bus alone, and what the others come to by
@@ -21,7 +24,6 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
-use std::ptr::NonNull;
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
@@ -36,16 +38,17 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
     AudioBusBuffers, AudioBusBuffers__type0, IAudioProcessor, IAudioProcessorVtbl, ProcessData, ProcessSetup,
     SpeakerArrangement,
 };
-use nice_plug::wrapper::vst3::vst3::Steinberg::{kNotInitialized, kResultFalse, kResultOk, tresult};
+use nice_plug::wrapper::vst3::vst3::Steinberg::{kNotInitialized, kResultFalse, kResultOk, tresult, uint32};
 
 #[cfg(target_os = "linux")]
 use super::window_guard::WindowGuard;
 use crate::Underscore;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
 use crate::claimed::Claimed;
+use crate::offered::Offered;
 use crate::params::UnderscoreParams;
-use crate::render_told::RenderTold;
 use crate::spare_buses::{Bus, Fit, SpareBuses, Widths};
+use crate::told::Told;
 
 #[cfg(test)]
 pub use constants::PLAYS;
@@ -80,7 +83,7 @@ const NUM_INPUTS: i32 = 2;
 const NUM_OUTPUTS: i32 = 5;
 const _: () = assert!(NUM_INPUTS as usize == NUM_INPUT_BUSES && NUM_OUTPUTS as usize == NUM_OUTPUT_BUSES);
 
-/// The table of one instance, and the memory behind its missing buses.
+/// The table of one instance, and the memory behind its missing buses. Kept by the plugin, which outlives every call of the host.
 #[repr(C)]
 pub struct BusGuard {
     /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
@@ -89,7 +92,7 @@ pub struct BusGuard {
     buses: Claimed<Buses>,
     /// The longest block that `buses` has memory for, samples: a host that sets up while it processes changes but the mode.
     max_samples: AtomicUsize,
-    render_told: Arc<RenderTold>,
+    told: Arc<Told>,
     /// Channels of all buses, of the last activation; 0 before the first: the wrapper has nothing to process with then, and ends the host.
     num_channels: AtomicUsize,
     is_active: AtomicBool,
@@ -99,6 +102,12 @@ pub struct BusGuard {
     #[cfg(target_os = "linux")]
     window: OnceLock<Arc<WindowGuard>>,
 }
+
+// SAFETY: the table and the original are written before anybody else has seen the instance. What is looked at and written after that is atomic, set
+// once, or lent to one call at a time.
+unsafe impl Send for BusGuard {}
+// SAFETY: as above.
+unsafe impl Sync for BusGuard {}
 
 /// As the framework has it.
 fn process_mode(of: i32) -> ProcessMode {
@@ -110,22 +119,57 @@ fn process_mode(of: i32) -> ProcessMode {
 }
 
 thread_local! {
-    /// The guard of the instance that this thread is just making.
-    static OFFERED: Cell<Option<NonNull<BusGuard>>> = const { Cell::new(None) };
+    /// Of the instance that this thread is just making.
+    static OFFERED: Offered<BusGuard> = const { Offered::nothing() };
 }
 
-/// Keeps a guard alive. Owned by the plugin, which outlives every call of the host.
-pub struct BusGuardOwner(NonNull<BusGuard>);
-
-// SAFETY: what the owner looks at and writes is atomic, set once, or lent to one call at a time; it frees the guard when no call of the host can come any
-// more.
-unsafe impl Send for BusGuardOwner {}
-
-impl BusGuardOwner {
-    /// The guard that the factory offers to the plugin it is making; `None` for an instance of another format.
+impl BusGuard {
+    /// For the next plugin that this thread makes, which is offered what is `told` here, too.
     #[must_use]
-    pub fn take_offered() -> Option<Self> {
-        OFFERED.take().map(Self)
+    pub fn offer() -> Arc<Self> {
+        let guard = Self {
+            vtbl: UnsafeCell::new(MaybeUninit::uninit()),
+            original: Cell::new(std::ptr::null()),
+            buses: Claimed::new(Buses::new()),
+            max_samples: AtomicUsize::new(0),
+            told: Told::offer(),
+            num_channels: AtomicUsize::new(0),
+            is_active: AtomicBool::new(false),
+            #[cfg(target_os = "linux")]
+            rate_hz: AtomicF32::new(0.0),
+            #[cfg(target_os = "linux")]
+            window: OnceLock::new(),
+        };
+        OFFERED.with(|offered| offered.offer(guard))
+    }
+
+    /// What is offered to the plugin that is just made; none for one of another format.
+    #[must_use]
+    pub fn take_offered() -> Option<Arc<Self>> {
+        OFFERED.with(Offered::take)
+    }
+
+    /// Puts the guard between the host and `instance`, which nobody else has seen yet and whose plugin has taken it.
+    pub fn install(self: &Arc<Self>, instance: &ComWrapper<Wrapper<Underscore>>) {
+        let Some(processor) = instance.as_com_ref::<IAudioProcessor>() else { return };
+        let processor = processor.as_ptr();
+        // SAFETY: the plugin has the guard, so it lives as long as that. The object is not shared yet, so its table pointer may be changed; the table
+        // that it then points to is written before. It is a pointer to all of the guard, which is what the functions make of it.
+        unsafe {
+            let original = (*processor).vtbl;
+            let mut vtbl = std::ptr::read(original);
+            vtbl.process = process;
+            vtbl.setupProcessing = setup_processing;
+            vtbl.setBusArrangements = set_bus_arrangements;
+            vtbl.getLatencySamples = latency_samples;
+            self.original.set(original);
+            (*self.vtbl.get()).write(vtbl);
+            (*processor).vtbl = Arc::as_ptr(self).cast();
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(window) = self.window.get() {
+            window.install(instance);
+        }
     }
 
     /// Has blocks, and the window, tell each other when they begin and end, where they may not meet.
@@ -135,61 +179,25 @@ impl BusGuardOwner {
     )]
     pub fn watch(&self, params: Arc<UnderscoreParams>, tasks: AsyncExecutor<Underscore>) {
         #[cfg(target_os = "linux")]
-        // SAFETY: the owner keeps it alive, and the instance is just being made.
-        let _ = unsafe { self.0.as_ref() }.window.set(Arc::new(WindowGuard::new(params, tasks)));
+        let _ = self.window.set(Arc::new(WindowGuard::new(params, tasks)));
         #[cfg(not(target_os = "linux"))]
         let _ = (params, tasks);
     }
 
     /// The plugin was activated: blocks may come, with so many channels on each bus.
     pub fn note_activation(&self, num_channels: usize) {
-        // SAFETY: the owner keeps it alive.
-        let guard = unsafe { self.0.as_ref() };
-        guard.num_channels.store(num_channels, Ordering::Release);
-        guard.is_active.store(true, Ordering::Release);
+        self.num_channels.store(num_channels, Ordering::Release);
+        self.is_active.store(true, Ordering::Release);
     }
 
     /// The plugin is about to be deactivated. Waits until the framework has done what blocks left it to do: a task that outlives its instance ends the
     /// thread of them all.
     pub fn note_deactivation(&self) {
-        // SAFETY: the owner keeps it alive.
-        let guard = unsafe { self.0.as_ref() };
-        guard.is_active.store(false, Ordering::Release);
+        self.is_active.store(false, Ordering::Release);
         #[cfg(target_os = "linux")]
-        if let Some(window) = guard.window.get() {
+        if let Some(window) = self.window.get() {
             window.drain();
         }
-    }
-}
-
-impl Drop for BusGuardOwner {
-    fn drop(&mut self) {
-        // SAFETY: the pointer is that of the box which `offer` leaked, and is owned by nobody else.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-    }
-}
-
-/// A guard that a plugin is about to take.
-pub struct Offer(NonNull<BusGuard>);
-
-impl BusGuard {
-    /// Makes a guard and offers it to the next plugin that this thread makes.
-    pub fn offer() -> Offer {
-        let guard = NonNull::from(Box::leak(Box::new(Self {
-            vtbl: UnsafeCell::new(MaybeUninit::uninit()),
-            original: Cell::new(std::ptr::null()),
-            buses: Claimed::new(Buses::new()),
-            max_samples: AtomicUsize::new(0),
-            render_told: RenderTold::offer(),
-            num_channels: AtomicUsize::new(0),
-            is_active: AtomicBool::new(false),
-            #[cfg(target_os = "linux")]
-            rate_hz: AtomicF32::new(0.0),
-            #[cfg(target_os = "linux")]
-            window: OnceLock::new(),
-        })));
-        OFFERED.set(Some(guard));
-        Offer(guard)
     }
 
     /// Runs the wrapper's `process`, which is given values only where it may tell its window of them.
@@ -222,39 +230,8 @@ impl BusGuard {
     /// # Safety
     /// `this` is an object that a guard was installed in.
     unsafe fn of<'a>(this: *mut IAudioProcessor) -> &'a Self {
-        // SAFETY: the table pointer was set by `install` and points to the head of a live guard.
+        // SAFETY: the table pointer was set by `install` and points to a live guard.
         unsafe { &*(*this).vtbl.cast::<Self>() }
-    }
-}
-
-impl Offer {
-    /// Puts the guard between the host and `instance`, which nobody else has seen yet.
-    pub fn install(self, instance: &ComWrapper<Wrapper<Underscore>>) {
-        if OFFERED.take().is_some() {
-            // Nobody took it: there is no owner, and an instance without a guard still works where all buses are active. Nor what it was told.
-            drop(RenderTold::take_offered());
-            drop(BusGuardOwner(self.0));
-            return;
-        }
-        let Some(processor) = instance.as_com_ref::<IAudioProcessor>() else { return };
-        let processor = processor.as_ptr();
-        // SAFETY: the guard was taken, so it lives as long as the plugin. The object is not shared yet, so its table pointer may
-        // be changed; the table that it then points to is written before.
-        unsafe {
-            let guard = self.0.as_ref();
-            let original = (*processor).vtbl;
-            let mut vtbl = std::ptr::read(original);
-            vtbl.process = process;
-            vtbl.setupProcessing = setup_processing;
-            vtbl.setBusArrangements = set_bus_arrangements;
-            guard.original.set(original);
-            (*guard.vtbl.get()).write(vtbl);
-            (*processor).vtbl = guard.vtbl.get().cast();
-            #[cfg(target_os = "linux")]
-            if let Some(window) = guard.window.get() {
-                window.install(instance);
-            }
-        }
     }
 }
 
@@ -342,7 +319,7 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
     unsafe {
         let guard = BusGuard::of(this);
         if let Some(setup) = setup.as_ref() {
-            guard.render_told.set_up(process_mode(setup.processMode));
+            guard.told.render.set_up(process_mode(setup.processMode));
             let max_samples = usize::try_from(setup.maxSamplesPerBlock).unwrap_or(0);
             if max_samples > guard.max_samples.load(Ordering::Relaxed)
                 && guard.buses.with_soon(|buses| buses.spare.resize(max_samples)).is_some()
@@ -352,11 +329,13 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
             #[cfg(target_os = "linux")]
             guard.rate_hz.store(setup.sampleRate as f32, Ordering::Relaxed);
         }
-        let setup_processing = (*guard.original.get()).setupProcessing;
-        // It notes what it is told and does nothing else, so that the second time changes but the mode of the first.
-        let answer = setup_processing(this, setup);
-        if answer == kResultOk { setup_processing(this, setup) } else { answer }
+        ((*guard.original.get()).setupProcessing)(this, setup)
     }
+}
+
+unsafe extern "system" fn latency_samples(this: *mut IAudioProcessor) -> uint32 {
+    // SAFETY: only objects with a guard have this function in their table.
+    unsafe { BusGuard::of(this) }.told.latency.tell()
 }
 
 /// `kResultOk` where all buses are as they are asked for, or where the host may treat them so. Where only the main ones are, `kResultFalse`, upon which
@@ -405,7 +384,7 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
         if num_channels == 0 {
             return kNotInitialized;
         }
-        guard.render_told.note_block(process_mode(own.processMode));
+        guard.told.render.note_block(process_mode(own.processMode));
         let answer = guard.buses.with(|full| {
             if !full.complete(num_channels, &mut own) {
                 return kResultFalse;
@@ -418,7 +397,13 @@ unsafe extern "system" fn process(this: *mut IAudioProcessor, data: *mut Process
 
 #[cfg(test)]
 mod tests {
-    use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{IAudioProcessorTrait, IComponent, IComponentTrait};
+    use std::sync::atomic::AtomicU32;
+
+    use nice_plug::wrapper::vst3::vst3::Class;
+    use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
+        IAudioProcessorTrait, IComponent, IComponentHandler, IComponentHandlerTrait, IComponentTrait, IEditController,
+        IEditControllerTrait,
+    };
 
     use super::super::double;
     use super::*;
@@ -456,7 +441,7 @@ mod tests {
         let component = instance.as_com_ref::<IComponent>().expect("a component");
         // SAFETY: calls as a host makes them, on one thread; of plain data without buses and samples nothing is read, and the guard lives.
         unsafe {
-            let told = BusGuard::of(processor.as_ptr()).render_told.clone();
+            let told = &BusGuard::of(processor.as_ptr()).told.render;
             let mut data: ProcessData = std::mem::zeroed();
             data.processMode = BOUNCES;
             assert_eq!(processor.process(&raw mut data), kNotInitialized, "nothing was set up");
@@ -475,6 +460,91 @@ mod tests {
             assert_eq!(told.get(), Some(ProcessMode::Offline));
             assert_eq!(component.setActive(0), kResultOk);
         }
+    }
+
+    /// What a host is called for.
+    #[derive(Default)]
+    struct Handler {
+        num_restarts: AtomicU32,
+    }
+
+    impl Class for Handler {
+        type Interfaces = (IComponentHandler,);
+    }
+
+    impl IComponentHandlerTrait for Handler {
+        unsafe fn beginEdit(&self, _id: u32) -> tresult {
+            kResultOk
+        }
+
+        unsafe fn performEdit(&self, _id: u32, _value: f64) -> tresult {
+            kResultOk
+        }
+
+        unsafe fn endEdit(&self, _id: u32) -> tresult {
+            kResultOk
+        }
+
+        unsafe fn restartComponent(&self, _flags: i32) -> tresult {
+            self.num_restarts.fetch_add(1, Ordering::Relaxed);
+            kResultOk
+        }
+    }
+
+    #[test]
+    fn a_host_is_called_for_a_latency_only_where_it_did_not_ask_for_it_before_the_first_block() {
+        let instance = double::instance();
+        let processor = instance.as_com_ref::<IAudioProcessor>().expect("an audio processor");
+        let component = instance.as_com_ref::<IComponent>().expect("a component");
+        let controller = instance.as_com_ref::<IEditController>().expect("a controller");
+        let handler = ComWrapper::new(Handler::default());
+        let num_restarts = || handler.num_restarts.load(Ordering::Relaxed);
+        let of_host = handler.to_com_ptr::<IComponentHandler>().expect("a handler");
+        // SAFETY: calls as a host makes them, on one thread, with memory that lives.
+        unsafe {
+            assert_eq!(controller.setComponentHandler(of_host.as_ptr()), kResultOk);
+            for (max_samples, asks, expected) in [
+                (256, true, 0),
+                (8192, false, 1),
+                (8192, false, 0),
+                (256, true, 0),
+                // What it knew before is another one all the same.
+                (8192, false, 1),
+            ] {
+                let before = num_restarts();
+                let mut setup = double::setup(PLAYS, max_samples);
+                assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
+                assert_eq!(component.setActive(1), kResultOk);
+                assert_eq!(num_restarts() - before, 0, "within the activation");
+                if asks {
+                    assert!(processor.getLatencySamples() > 0);
+                }
+                assert_eq!(processor.setProcessing(1), kResultOk);
+                for _ in 0..2 {
+                    play(&processor);
+                }
+                assert_eq!(num_restarts() - before, expected, "{max_samples}, {asks}");
+                assert_eq!(component.setActive(0), kResultOk);
+            }
+            assert_eq!(controller.setComponentHandler(std::ptr::null_mut()), kResultOk);
+        }
+    }
+
+    /// A block of silence in stereo on the main buses alone.
+    ///
+    /// # Safety
+    /// Called as a host does.
+    unsafe fn play(processor: &impl IAudioProcessorTrait) {
+        let mut memory = [[0.0_f32; 64]; 2];
+        let mut channels = memory.each_mut().map(|channel| channel.as_mut_ptr());
+        let mut input = bus_of(Bus { channels: channels.as_mut_ptr(), num_channels: 2 }, 0);
+        let mut output = input;
+        // SAFETY: plain data, whose null pointers nobody looks at.
+        let mut data: ProcessData = unsafe { std::mem::zeroed() };
+        (data.numSamples, data.numInputs, data.numOutputs) = (64, 1, 1);
+        (data.inputs, data.outputs) = (&raw mut input, &raw mut output);
+        // SAFETY: by the caller's word; the memory lives.
+        assert_eq!(unsafe { processor.process(&raw mut data) }, kResultOk);
     }
 
     /// Channels that are asked for on the inputs, and on the outputs.

@@ -14,7 +14,6 @@
 //! `createView` and three functions of the view are intercepted as `process` is; see [`super::bus_guard`]. Their tables
 //! last as long as the process: a host may keep a view longer than its plugin.
 
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -34,6 +33,7 @@ use super::backlog::Backlog;
 use super::run_loop::Frames;
 use crate::Underscore;
 use crate::params::UnderscoreParams;
+use crate::params_by_id::ParamsById;
 
 /// What is posted takes microseconds, and a block that waits for masks a second: beyond that the host's window comes first.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -57,21 +57,13 @@ pub struct WindowGuard {
     frames: Frames,
     /// Blocks that are processed just now.
     num_processing: AtomicU32,
-    /// By the id that the host knows them by. They live as long as `_params`.
-    values: HashMap<u32, ParamPtr>,
-    _params: Arc<UnderscoreParams>,
+    params: ParamsById,
     tasks: AsyncExecutor<Underscore>,
 }
-
-// SAFETY: the pointers are to params that are kept alive here, whose values are atomic.
-unsafe impl Send for WindowGuard {}
-// SAFETY: as above.
-unsafe impl Sync for WindowGuard {}
 
 impl WindowGuard {
     /// For an instance with these params, whose background thread works off `tasks`.
     pub fn new(params: Arc<UnderscoreParams>, tasks: AsyncExecutor<Underscore>) -> Self {
-        let values = params.param_map().into_iter().map(|(id, param, _)| (host_id(&id), param)).collect();
         Self {
             num_moving: AtomicU32::new(0),
             is_open: AtomicBool::new(false),
@@ -79,8 +71,7 @@ impl WindowGuard {
             backlog: Backlog::default(),
             frames: Frames::default(),
             num_processing: AtomicU32::new(0),
-            values,
-            _params: params,
+            params: ParamsById::new(params),
             tasks,
         }
     }
@@ -149,7 +140,7 @@ impl WindowGuard {
                 let (mut at, mut value) = (0, 0.0);
                 if queue.getPoint(queue.getPointCount() - 1, &raw mut at, &raw mut value) == kResultOk
                     && (value as f32).is_finite()
-                    && let Some(param) = self.values.get(&queue.getParameterId())
+                    && let Some(param) = self.params.get(queue.getParameterId())
                 {
                     param._internal_set_normalized_value(value as f32);
                     param._internal_update_smoother(rate_hz, false);
@@ -203,12 +194,6 @@ unsafe fn num_values(changes: *mut IParameterChanges) -> u32 {
         };
         (0..changes.getParameterCount()).map(num_of).fold(0, u32::saturating_add)
     }
-}
-
-/// The id by which a VST3 host knows a param: the framework's hash of its own id.
-fn host_id(id: &str) -> u32 {
-    let hash = id.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
-    hash & !(1 << 31)
 }
 
 /// Whose guard an object is to tell, by its address. An address may be another object's later: then that is noted, too.
@@ -359,6 +344,7 @@ mod tests {
     use nice_plug::wrapper::vst3::vst3::{Class, ComPtr};
 
     use super::*;
+    use crate::params_by_id::host_id;
     use crate::vst3::bus_guard::PLAYS;
     use crate::vst3::double;
 

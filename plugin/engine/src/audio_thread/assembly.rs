@@ -4,6 +4,7 @@
 //! five times what it computes (`cargo bench -p underscore-dsp -- pause`); moving a hop of samples does not. Only for frames whose
 //! masks are missing it does the worker's part: see [`StandIn`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use underscore_backend::Manner;
@@ -41,6 +42,7 @@ pub struct StepSettings {
 /// Hops in, hops of stems out.
 pub struct Assembly {
     dispatch: Dispatch,
+    status: Arc<EngineStatus>,
     schedule: Schedule,
     shape: CallShape,
     stand_in: StandIn,
@@ -50,7 +52,7 @@ pub struct Assembly {
     num_silent_hops: usize,
     hops_per_window: usize,
     /// The frame that was heard last of those that the worker made.
-    last: Option<Heard>,
+    last: Option<MadeFrame>,
     /// Whether the hop being played is that of `last`, where the worker wrote it.
     plays_last: bool,
     /// `[stem][channel][sample]`: the hop being played, where it is another one.
@@ -59,7 +61,7 @@ pub struct Assembly {
 
 /// A frame that the worker made, by its place.
 #[derive(Debug, Clone, Copy)]
-struct Heard {
+struct MadeFrame {
     /// First frame of the call.
     first_frame: u64,
     /// Frame in the call.
@@ -67,10 +69,17 @@ struct Heard {
 }
 
 impl Assembly {
-    pub fn new(dispatch: Dispatch, shape: CallShape, timing: &ModelTiming, latency: &Latency) -> Self {
+    pub fn new(
+        dispatch: Dispatch,
+        status: Arc<EngineStatus>,
+        shape: CallShape,
+        timing: &ModelTiming,
+        latency: &Latency,
+    ) -> Self {
         let grid = latency.grid;
         Self {
             dispatch,
+            status,
             schedule: Schedule::new(hold_frames(timing, shape.overlap_frames())),
             shape,
             stand_in: StandIn::new(shape),
@@ -80,7 +89,7 @@ impl Assembly {
             hops_per_window: grid.window_samples().div_ceil(grid.hop_samples()),
             last: None,
             plays_last: false,
-            own_hop: touched_zeros(shape.num_stems * shape.num_channels * grid.hop_samples()).into(),
+            own_hop: touched_zeros(shape.num_stems * shape.num_channels * grid.hop_samples()).into_boxed_slice(),
         }
     }
 
@@ -108,7 +117,7 @@ impl Assembly {
     }
 
     /// Hands the frame that the newest hop in `history`, `[channel]`, completes to the worker.
-    pub fn take_in(&mut self, history: &[History], settings: StepSettings, status: &EngineStatus) {
+    pub fn take_in(&mut self, history: &[History], settings: StepSettings) {
         let frame_index = self.next_frame;
         self.next_frame += 1;
         let shape = self.shape;
@@ -118,7 +127,7 @@ impl Assembly {
         // Before the first sample there is silence, too.
         let is_silent = self.num_silent_hops >= self.hops_per_window || self.num_silent_hops as u64 > frame_index;
         let num_mask_channels = if settings.stereo_link { 1 } else { history.len() };
-        self.dispatch.push_frame(frame_index, num_mask_channels, is_silent, settings, status, |frame_idx, call| {
+        self.dispatch.push_frame(frame_index, num_mask_channels, is_silent, settings, |frame_idx, call| {
             // What frames have in common lies there once: each brings its hop, and the first one what lies before it, too, if
             // the worker has not got that.
             let num_new = if frame_idx == 0 && !call.is_continued { hop + shape.before_samples() } else { hop };
@@ -132,13 +141,13 @@ impl Assembly {
     /// Goes on to the next [`Assembly::hop`]: with the frame that is due, which was handed over `mask_delay_frames` before the newest
     /// one. Says how far the masks are in at its beginning and at its end; where not at all, the hop is that of no mask and may not be
     /// used.
-    pub fn give_out(&mut self, history: &[History], settings: StepSettings, status: &EngineStatus) -> (f32, f32) {
+    pub fn give_out(&mut self, history: &[History], settings: StepSettings) -> (f32, f32) {
         let Some(frame_index) = self.next_frame.checked_sub(self.latency.mask_delay_frames as u64 + 1) else {
             // Output before the first input sample.
             self.silence_hop();
             return self.schedule.presence();
         };
-        let due = self.dispatch.due(frame_index, settings.longest_wait, status);
+        let due = self.dispatch.due(frame_index, settings.longest_wait);
         match due {
             Due::Mask { call_idx, frame_idx } => self.give_made(history, frame_index, call_idx, frame_idx),
             Due::Silence => self.give_silence(),
@@ -147,8 +156,16 @@ impl Assembly {
         }
         self.dispatch.release(frame_index, self.last.map(|heard| heard.first_frame));
         let presence = self.schedule.presence();
-        // What the last mask stands in for is separated; a model that looks further ahead than that is held has more to begin anew with.
-        status.count_frame(due == Due::Late, due == Due::Nothing || due == Due::Unheard && presence.1 < 1.0);
+        self.status.note_separated(self.schedule.is_at_rest() || presence.1 > 0.0);
+        let is_unmasked = match due {
+            Due::Nothing => true,
+            // What the last mask stands in for is separated; a model that looks further ahead than that is held has more to begin anew with.
+            Due::Unheard => presence.1 < 1.0,
+            // It waits for sums that are whole.
+            Due::Mask { .. } => presence.1 == 0.0,
+            Due::Late | Due::Silence | Due::Asleep => false,
+        };
+        self.status.count_frame(due == Due::Late, is_unmasked);
         presence
     }
 
@@ -169,13 +186,19 @@ impl Assembly {
     fn give_made(&mut self, history: &[History], frame_index: u64, call_idx: usize, frame_idx: usize) {
         let shape = self.shape;
         let Call { heard_from, first_frame, .. } = *self.dispatch.returned(call_idx);
-        let heard = Heard { first_frame, frame_idx };
+        let heard = MadeFrame { first_frame, frame_idx };
         // In its hop frames are heard, too, that the worker did not make. Before frame 0 there are none.
         let is_incomplete = heard_from > 0 && frame_index < heard_from + shape.overlap_frames() as u64;
         if is_incomplete {
             if self.schedule.presence() == (0.0, 0.0) && !self.schedule.is_at_rest() {
-                // Nobody has what came before. To wait until the worker's sums are whole would be to wait for ever where it is in time
-                // for every other call only.
+                // Nobody has what came before.
+                if shape.num_frames > shape.overlap_frames() {
+                    // This call or the next holds sums that are whole. A fade that has not begun can wait for them: to catch up is the work of
+                    // as many frames as overlap, in one block.
+                    self.give_missing(history, false);
+                    return;
+                }
+                // To wait until the worker's sums are whole would be to wait for ever where it is in time for every other call only.
                 for age_frames in (1..=shape.overlap_frames()).rev() {
                     self.add_to_stand_in(history, age_frames, Some(heard));
                     self.take_from_stand_in();
@@ -227,7 +250,7 @@ impl Assembly {
     }
 
     /// Has the stand-in make the frame that was due `age_frames` before the one that is due now, through the mask of `masked`.
-    fn add_to_stand_in(&mut self, history: &[History], age_frames: usize, masked: Option<Heard>) {
+    fn add_to_stand_in(&mut self, history: &[History], age_frames: usize, masked: Option<MadeFrame>) {
         let Latency { grid, synthesis_at_samples, mask_delay_frames, .. } = self.latency;
         let num_newer = (mask_delay_frames + age_frames) * grid.hop_samples() + synthesis_at_samples;
         let (last, masked) = (place_of(&self.dispatch, self.last), place_of(&self.dispatch, masked));
@@ -250,8 +273,8 @@ fn hold_frames(timing: &ModelTiming, overlap_frames: usize) -> usize {
 }
 
 /// The call that `heard` lies in, and its frame there.
-fn place_of(dispatch: &Dispatch, heard: Option<Heard>) -> Option<(&Call, usize)> {
-    let Heard { first_frame, frame_idx } = heard?;
+fn place_of(dispatch: &Dispatch, heard: Option<MadeFrame>) -> Option<(&Call, usize)> {
+    let MadeFrame { first_frame, frame_idx } = heard?;
     dispatch.kept(first_frame).map(|call| (call, frame_idx))
 }
 

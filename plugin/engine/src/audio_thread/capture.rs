@@ -6,34 +6,30 @@ use std::time::Duration;
 use super::following::Following;
 use super::memory::Memory;
 use super::patience::Patience;
-use crate::examples::{AudioExamples, Example, FOLLOWED, NUM_OF_SIDECHAIN, NUM_OF_TARGET, NUM_PLACES};
+use crate::examples::{AudioExamples, Example, NUM_OF_SIDECHAIN, NUM_OF_TARGET};
 use crate::query::{Embedding, NUM_SLOTS, Query, Question, Space};
-use crate::query_board::{QueryBoard, QueryBoards, Reading};
+use crate::query_board::{Boards, QueryBoard, Reading, Recipient};
 use crate::query_map::QueryMap;
 use crate::status::EngineStatus;
 
 /// The audio thread's side of listening to examples.
 pub struct Capture {
     end: AudioExamples,
-    /// Memory that there is no room for. There is one example more than are being filled.
-    spare: Option<Example>,
     sidechain: Memory<NUM_OF_SIDECHAIN>,
     target: Memory<NUM_OF_TARGET>,
     following: Following,
-    /// By slot.
-    boards: Arc<QueryBoards>,
-    /// This engine's own.
-    followed: Arc<QueryBoard>,
+    boards: Boards,
     map: QueryMap,
     /// That of the model which is asked.
     space: Space,
     patience: Patience,
+    status: Arc<EngineStatus>,
     /// Something was to be listened to at the last look.
     is_owed: bool,
-    /// `[place]` Of the example handed over last.
-    numbers: [u32; NUM_PLACES],
-    /// `[place]` Where the last one lies that is known.
-    known: [Option<(Embedding, Space)>; NUM_PLACES],
+    /// By [`Recipient::idx`]: ticket of the example handed over last, 0 before the first.
+    sent: [u64; Recipient::NUM],
+    /// By [`Recipient::idx`]: where the last one lies that is known.
+    known: [Option<(Embedding, Space)>; Recipient::NUM],
 }
 
 /// What is known of an example.
@@ -61,30 +57,29 @@ impl Capture {
     pub fn new(
         end: AudioExamples,
         (rate_hz, portion_samples): (f64, usize),
-        boards: Arc<QueryBoards>,
-        followed: Arc<QueryBoard>,
+        boards: Boards,
         map: QueryMap,
         space: Space,
         patience: Patience,
+        status: Arc<EngineStatus>,
     ) -> Self {
-        let settled = |place: usize| {
-            let kept = boards.get(place).unwrap_or(&*followed).kept();
+        let settled = |recipient| {
+            let kept = boards.of(recipient).kept();
             kept.map(|example| (example.embedding, Space::of(&example.model_id)))
         };
-        let known = std::array::from_fn(settled);
+        let known = Recipient::all().map(settled);
         let mut own = Self {
             end,
-            spare: None,
             sidechain: Memory::new(portion_samples, rate_hz),
             target: Memory::new(portion_samples, rate_hz),
             following: Following::new(rate_hz),
             boards,
-            followed,
             map,
             space,
             patience,
+            status,
             is_owed: false,
-            numbers: [0; NUM_PLACES],
+            sent: [0; Recipient::NUM],
             known,
         };
         own.take_back();
@@ -107,7 +102,7 @@ impl Capture {
     pub fn take(&mut self, slot: usize) {
         if slot < NUM_SLOTS {
             let example = self.sidechain.take_fullest();
-            self.send(slot, false, example);
+            self.send(Recipient::Slot(slot), false, example);
         }
     }
 
@@ -115,7 +110,7 @@ impl Capture {
     pub fn take_found(&mut self, slot: usize) {
         if slot < NUM_SLOTS {
             let example = self.target.take_fullest();
-            self.send(slot, true, example);
+            self.send(Recipient::Slot(slot), true, example);
         }
     }
 
@@ -124,12 +119,12 @@ impl Capture {
         if !is_following {
             if self.following.has_begun() {
                 // What it said then is not what it says when it is followed again.
-                self.followed.forget();
+                self.boards.followed.forget();
             }
             self.following.reset();
         } else if self.following.take_due(self.sidechain.num_kept()) {
             let example = self.sidechain.take_since_reset();
-            self.send(FOLLOWED, false, example);
+            self.send(Recipient::Followed, false, example);
         }
     }
 
@@ -139,28 +134,25 @@ impl Capture {
         self.following.num_samples_to_go().max(self.sidechain.num_samples_to_keep(num_sound)).max(1)
     }
 
-    fn send(&mut self, place: usize, is_found: bool, example: Option<Example>) {
+    fn send(&mut self, recipient: Recipient, is_found: bool, example: Option<Example>) {
         let Some(mut example) = example else { return };
-        self.numbers[place] += 1;
-        (example.place, example.number, example.is_found) = (place, self.numbers[place], is_found);
-        example.ticket = self.board(place).take_ticket();
+        let ticket = self.boards.of(recipient).take_ticket();
+        (example.recipient, example.ticket, example.is_found) = (recipient, ticket, is_found);
+        self.sent[recipient.idx()] = ticket;
         self.end.send(example);
-    }
-
-    fn board(&self, place: usize) -> &QueryBoard {
-        self.boards.get(place).unwrap_or(&self.followed)
     }
 
     /// Memory that the worker is done with hears on: each where it came from, if there is room, or what it has is more than what is there.
     fn take_back(&mut self) {
-        while let Some(example) = self.spare.take().or_else(|| self.end.take_empty()) {
+        while let Some(example) = self.end.take_empty() {
             let left = if example.is_found {
                 self.target.put(example).and_then(|example| self.sidechain.put(example))
             } else {
                 self.sidechain.put(example).and_then(|example| self.target.put(example))
             };
-            if left.is_some() {
-                self.spare = left;
+            if let Some(left) = left {
+                // There is one more than are being filled.
+                self.end.put_empty(left);
                 break;
             }
         }
@@ -172,13 +164,13 @@ impl Capture {
         self.sidechain.reset();
         self.target.reset();
         self.following.reset();
-        self.followed.forget();
+        self.boards.followed.forget();
     }
 
     /// Forgets what was heard and not taken, and what the sidechain said while it was followed.
     pub fn forget_heard(&mut self) {
         self.following.reset();
-        self.followed.forget();
+        self.boards.followed.forget();
         self.sidechain.forget();
         self.target.forget();
     }
@@ -186,20 +178,19 @@ impl Capture {
     /// Where what is asked for lies; slot A asks for what the sidechain says where that is followed. While the host renders ahead of real
     /// time examples that were taken or offered are waited for, asked for or not: the render may end before anybody asks. None where an
     /// example is asked for that another model listened to.
-    pub fn place(
+    pub fn embedding(
         &mut self,
         question: &Question,
         is_following: bool,
         longest_wait: Option<Duration>,
-        status: &EngineStatus,
     ) -> Option<Embedding> {
         if let Some(longest_wait) = longest_wait {
-            self.wait(longest_wait, status);
+            self.wait(longest_wait);
             // Memory of what was listened to meanwhile hears on from this very sample.
             self.take_back();
         }
-        let said = if is_following { self.example(FOLLOWED).here() } else { None };
-        status.set_has_followed(said.is_some());
+        let said = if is_following { self.example(Recipient::Followed).here() } else { None };
+        self.status.set_has_followed(said.is_some());
         let mut of_slot = |slot: usize| {
             if slot == 0
                 && let Some(said) = said
@@ -208,13 +199,13 @@ impl Capture {
             }
             match question.slots[slot] {
                 Query::Point(embedding) => Some(embedding),
-                Query::Example { otherwise } => match self.example(slot) {
+                Query::Example { otherwise } => match self.example(Recipient::Slot(slot)) {
                     Found::Here(embedding) => Some(embedding),
                     Found::Nowhere => Some(otherwise),
                     Found::Elsewhere => None,
                 },
                 Query::Map(at) => {
-                    let examples = std::array::from_fn(|slot| self.example(slot).here());
+                    let examples = std::array::from_fn(|slot| self.example(Recipient::Slot(slot)).here());
                     Some(self.map.between(at, examples))
                 }
             }
@@ -227,9 +218,9 @@ impl Capture {
         }
     }
 
-    fn wait(&mut self, longest_wait: Duration, status: &EngineStatus) {
+    fn wait(&mut self, longest_wait: Duration) {
         let patience = self.patience.clone();
-        patience.wait(longest_wait, status, || {
+        patience.wait(longest_wait, || {
             let is_owed = !self.is_dealt_with();
             if self.is_owed && !is_owed {
                 self.patience.renew();
@@ -241,18 +232,20 @@ impl Capture {
 
     /// Whether nothing that was taken or offered is still to be listened to.
     fn is_dealt_with(&self) -> bool {
-        (0..NUM_PLACES).all(|place| self.end.answered(place) >= self.numbers[place])
-            && !self.boards.iter().any(QueryBoard::has_offer)
+        // The worker takes them in order.
+        Recipient::all().into_iter().all(|recipient| self.end.answered(recipient) >= self.sent[recipient.idx()])
+            && !self.boards.slots.iter().any(QueryBoard::has_offer)
     }
 
-    /// Where the example of `place` lies.
-    fn example(&mut self, place: usize) -> Found {
-        match self.board(place).read() {
-            Reading::Example(embedding, space) => self.known[place] = Some((embedding, space)),
-            Reading::Empty => self.known[place] = None,
+    /// Where the example that is for this one lies.
+    fn example(&mut self, recipient: Recipient) -> Found {
+        let known = &mut self.known[recipient.idx()];
+        match self.boards.of(recipient).read() {
+            Reading::Example(embedding, space) => *known = Some((embedding, space)),
+            Reading::Empty => *known = None,
             Reading::Busy => {}
         }
-        match self.known[place] {
+        match *known {
             None => Found::Nowhere,
             Some((embedding, space)) if space.may_be(self.space) => Found::Here(embedding),
             Some(_) => Found::Elsewhere,
@@ -275,14 +268,14 @@ mod tests {
         let status = EngineStatus::for_tests(&ModelTiming::PAPER, 48_000.0, 512);
         let (audio, mut worker) = examples(1, 16, 4);
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
-        let patience = Patience::with(Waker::none());
+        let patience = Patience::with(Waker::none(), status.clone());
         let mut capture =
-            Capture::new(audio, (48_000.0, 4), Arc::default(), Arc::default(), map, Space::default(), patience.clone());
+            Capture::new(audio, (48_000.0, 4), Boards::default(), map, Space::default(), patience.clone(), status);
         let longest_wait = Duration::from_millis(500);
         let num_waits = |capture: &mut Capture| {
             let began = Instant::now();
             for _ in 0..10 {
-                capture.place(&Question::default(), false, Some(longest_wait), &status);
+                capture.embedding(&Question::default(), false, Some(longest_wait));
             }
             began.elapsed().div_duration_f32(longest_wait) as usize
         };
@@ -290,7 +283,7 @@ mod tests {
         capture.take(0);
         assert_eq!(num_waits(&mut capture), 1);
         let began = Instant::now();
-        patience.wait(longest_wait, &status, || false);
+        patience.wait(longest_wait, || false);
         assert!(began.elapsed() < longest_wait, "nobody else waits for it either");
         let example = worker.receive().expect("the example");
         worker.give_back(example);

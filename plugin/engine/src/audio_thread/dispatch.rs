@@ -1,5 +1,6 @@
 //! Frames out to the worker, calls back: the audio thread's side of the handoff.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::assembly::StepSettings;
@@ -13,6 +14,7 @@ use crate::status::{EngineStatus, State};
 pub struct Dispatch {
     end: AudioEnd,
     patience: Patience,
+    status: Arc<EngineStatus>,
     shape: CallShape,
     look_ahead_frames: usize,
     epoch: u64,
@@ -91,11 +93,19 @@ pub enum Due {
 
 impl Dispatch {
     /// `num_calls` calls are in circulation.
-    pub fn new(end: AudioEnd, patience: Patience, shape: CallShape, timing: &ModelTiming, num_calls: usize) -> Self {
+    pub fn new(
+        end: AudioEnd,
+        patience: Patience,
+        status: Arc<EngineStatus>,
+        shape: CallShape,
+        timing: &ModelTiming,
+        num_calls: usize,
+    ) -> Self {
         let reach_frames = timing.reach_frames();
         Self {
             end,
             patience,
+            status,
             shape,
             look_ahead_frames: timing.look_ahead_frames,
             epoch: 0,
@@ -145,14 +155,13 @@ impl Dispatch {
         num_mask_channels: usize,
         is_silent: bool,
         step: StepSettings,
-        status: &EngineStatus,
         fill: impl FnOnce(usize, &mut Call),
     ) {
         self.end.publish_waits(step.longest_wait.is_some());
         let num_frames = self.shape.num_frames as u64;
         let frame_idx = (frame_index % num_frames) as usize;
         if frame_idx == 0 {
-            self.begin_call(frame_index, num_mask_channels, step, status);
+            self.begin_call(frame_index, num_mask_channels, step);
         }
         let num_silent_frames = &mut self.silence.num_silent_frames;
         *num_silent_frames = if is_silent { num_silent_frames.saturating_add(1) } else { 0 };
@@ -188,8 +197,8 @@ impl Dispatch {
         self.end.send(call);
     }
 
-    fn begin_call(&mut self, first_frame: u64, num_mask_channels: usize, step: StepSettings, status: &EngineStatus) {
-        let state = status.state();
+    fn begin_call(&mut self, first_frame: u64, num_mask_channels: usize, step: StepSettings) {
+        let state = self.status.state();
         let sent = match state {
             _ if step.asleep => Sent::Asleep,
             State::Unavailable => Sent::No,
@@ -210,7 +219,7 @@ impl Dispatch {
             && let Some(longest_wait) = step.longest_wait
         {
             // Only after a reset or an overload, while the worker still holds the calls of before.
-            self.wait_until(longest_wait, status, |dispatch| {
+            self.wait_until(longest_wait, |dispatch| {
                 empty = dispatch.end.take_empty();
                 empty.is_some()
             });
@@ -218,13 +227,14 @@ impl Dispatch {
         let Some(mut call) = empty else {
             self.unbroken_from = None;
             self.sent[sent_idx] = if state == State::Running {
-                status.count_dropped_call();
+                self.status.count_dropped_call();
                 Sent::Dropped
             } else {
                 Sent::No
             };
             return;
         };
+        call.outcome = Outcome::Pending;
         call.epoch = self.epoch;
         call.first_frame = first_frame;
         call.is_continued = self.sent_last.is_some_and(|last| last + self.shape.num_frames as u64 == first_frame);
@@ -243,13 +253,13 @@ impl Dispatch {
 
     /// First frame of the call whose masks hold `frame_index`, and the place in it.
     fn call_of(&self, frame_index: u64) -> (u64, usize) {
-        let place = frame_index + self.look_ahead_frames as u64;
-        let frame_idx = place % self.shape.num_frames as u64;
-        (place - frame_idx, frame_idx as usize)
+        let mask_frame = frame_index + self.look_ahead_frames as u64;
+        let frame_idx = mask_frame % self.shape.num_frames as u64;
+        (mask_frame - frame_idx, frame_idx as usize)
     }
 
     /// What there is for `frame_index`, which is due now. Where a wait is allowed, waits for it if it is on its way.
-    pub fn due(&mut self, frame_index: u64, longest_wait: Option<Duration>, status: &EngineStatus) -> Due {
+    pub fn due(&mut self, frame_index: u64, longest_wait: Option<Duration>) -> Due {
         self.due_frame = frame_index;
         self.end.publish_waits(longest_wait.is_some());
         self.end.publish_due(self.epoch, frame_index);
@@ -268,7 +278,7 @@ impl Dispatch {
             Sent::WhileLoading | Sent::WhileRunning | Sent::Anew => (),
         }
         if let Some(longest_wait) = longest_wait {
-            self.wait_until(longest_wait, status, |dispatch| {
+            self.wait_until(longest_wait, |dispatch| {
                 dispatch.returned.iter().any(|call| call.first_frame == first_frame)
             });
         }
@@ -278,17 +288,17 @@ impl Dispatch {
                 if frame_index >= call.heard_from {
                     Due::Mask { call_idx, frame_idx }
                 } else {
-                    self.due_unheard(frame_index, first_frame, status)
+                    self.due_unheard(frame_index, first_frame)
                 }
             }
             Some((_, call)) if call.outcome == Outcome::Failed => Due::Nothing,
-            _ => self.due_missing(sent, status),
+            _ => self.due_missing(sent),
         }
     }
 
     /// What there is for a frame with sound whose mask is void, because the model has not heard all from this frame on to the call that
     /// begins with `first_frame`.
-    fn due_unheard(&self, frame_index: u64, first_frame: u64, status: &EngineStatus) -> Due {
+    fn due_unheard(&self, frame_index: u64, first_frame: u64) -> Due {
         // From the call that took the frame in to the one with its mask.
         let frames = frame_index..first_frame + self.shape.num_frames as u64;
         let calls = || frames.clone().step_by(self.shape.num_frames).map(|frame| self.sent[self.sent_idx(frame)]);
@@ -301,12 +311,12 @@ impl Dispatch {
         if calls().skip(1).any(|sent| sent == Sent::Anew) && !calls().any(|sent| sent == Sent::Dropped) {
             return Due::Unheard;
         }
-        self.due_missing(Sent::WhileRunning, status)
+        self.due_missing(Sent::WhileRunning)
     }
 
     /// What there is for a frame that got nothing from a call which should have served it, by what became of that call.
-    fn due_missing(&self, sent: Sent, status: &EngineStatus) -> Due {
-        let is_expected = match status.state() {
+    fn due_missing(&self, sent: Sent) -> Due {
+        let is_expected = match self.status.state() {
             State::Running => true,
             // A bounce waited for the model, in vain: that is to be told.
             State::Loading => self.patience.has_given_up(),
@@ -330,10 +340,10 @@ impl Dispatch {
 
     /// Gives back the calls whose last mask is that of `frame_index` or earlier, but for the one that begins with `in_use`.
     pub fn release(&mut self, frame_index: u64, in_use: Option<u64>) {
-        let last_place = frame_index + self.look_ahead_frames as u64;
+        let last_mask_frame = frame_index + self.look_ahead_frames as u64;
         let mut call_idx = 0;
         while let Some(call) = self.returned.get(call_idx) {
-            if self.shape.last_frame(call.first_frame) > last_place || in_use == Some(call.first_frame) {
+            if self.shape.last_frame(call.first_frame) > last_mask_frame || in_use == Some(call.first_frame) {
                 call_idx += 1;
             } else {
                 let call = self.returned.remove(call_idx);
@@ -356,9 +366,9 @@ impl Dispatch {
     }
 
     /// Waits for the worker, and takes in what it is done with. Only for a host that renders ahead of real time.
-    fn wait_until(&mut self, longest_wait: Duration, status: &EngineStatus, mut is_met: impl FnMut(&mut Self) -> bool) {
+    fn wait_until(&mut self, longest_wait: Duration, mut is_met: impl FnMut(&mut Self) -> bool) {
         let patience = self.patience.clone();
-        patience.wait(longest_wait, status, || {
+        patience.wait(longest_wait, || {
             self.collect();
             is_met(self)
         });

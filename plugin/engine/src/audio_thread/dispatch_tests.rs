@@ -153,8 +153,9 @@ impl Rig {
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new(), is_broken: false };
         let stream = Stream::new(worker_end, shape, status.clone(), namer).with_clock(clock::now);
+        let patience = Patience::with(Waker::none(), status.clone());
         Self {
-            dispatch: Dispatch::new(audio_end, Patience::with(Waker::none()), shape, &timing, num_calls)
+            dispatch: Dispatch::new(audio_end, patience, status.clone(), shape, &timing, num_calls)
                 .with_clock(clock::now),
             shape,
             stream,
@@ -196,22 +197,15 @@ impl Rig {
         let shape = self.shape;
         let before = violation_count();
         assert_no_alloc(|| {
-            self.dispatch.push_frame(
-                newest,
-                frame.num_mask_channels,
-                frame.is_silent,
-                step,
-                &self.status,
-                |frame_idx, call| {
-                    for (channel_idx, name) in names.into_iter().enumerate() {
-                        call.samples[name_place(&shape, channel_idx, frame_idx)] = name;
-                    }
-                },
-            );
+            self.dispatch.push_frame(newest, frame.num_mask_channels, frame.is_silent, step, |frame_idx, call| {
+                for (channel_idx, name) in names.into_iter().enumerate() {
+                    call.samples[name_place(&shape, channel_idx, frame_idx)] = name;
+                }
+            });
         });
         work(&mut self.stream);
         if let Some(due_frame) = newest.checked_sub(self.mask_delay_frames) {
-            let due = assert_no_alloc(|| self.dispatch.due(due_frame, step.longest_wait, &self.status));
+            let due = assert_no_alloc(|| self.dispatch.due(due_frame, step.longest_wait));
             self.check(due_frame, due);
             self.answers.push(due);
             if let Due::Mask { call_idx, .. } = due {
@@ -499,8 +493,8 @@ fn a_call_whose_time_is_over_is_run_where_the_audio_thread_waits_for_it() {
                 clock::advance(Duration::from_secs(10));
                 work_all(stream);
             });
-            dispatch.patience = Patience::with(Waker::of(worker.thread().clone()));
-            let due = dispatch.due(0, Some(Duration::from_mins(1)), status);
+            dispatch.patience = Patience::with(Waker::of(worker.thread().clone()), status.clone());
+            let due = dispatch.due(0, Some(Duration::from_mins(1)));
             assert!(matches!(due, Due::Mask { .. }), "{frames_per_call}, {look_ahead_frames}: {due:?}");
         });
     }

@@ -18,7 +18,7 @@ use crate::examples::{EXAMPLE_CHANNELS, examples};
 use crate::handoff::{CallShape, handoff};
 use crate::latency::{Latency, LatencyError, ModelTiming, latency};
 use crate::query::{Embedding, Question, Space};
-use crate::query_board::{QueryBoard, QueryBoards};
+use crate::query_board::{Boards, QueryBoards};
 use crate::resources::Resources;
 use crate::status::{EngineStatus, State};
 use crate::worker_thread::{Assignment, DeviceChoice, Listener, Worker};
@@ -108,7 +108,7 @@ pub struct Settings {
     pub stereo_link: bool,
     /// What the host says of its rendering.
     pub render: RenderMode,
-    /// The masks are not used (bypass): after [`SLEEP_AFTER_S`] no inference is run.
+    /// The masks are not used (bypass): after [`SLEEP_AFTER_S`] no inference is run, unless the host renders ahead of real time.
     pub asleep: bool,
     /// What a model that is asked is to look for. A change takes effect with the next call, a frame's overlap long.
     pub question: Question,
@@ -175,9 +175,9 @@ impl Engine {
         let num_calls = num_calls(&latency, &timing);
         let status = EngineStatus::register(&model.id, &timing, host_rate_hz, max_block_samples, latency);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
-        let patience = Patience::with(worker.waker());
-        let (capture, listener) = Self::ears(&config, &latency, patience.clone()).unzip();
-        let dispatch = Dispatch::new(audio_end, patience, shape, &timing, num_calls);
+        let patience = Patience::with(worker.waker(), status.clone());
+        let (capture, listener) = Self::ears(&config, &latency, patience.clone(), &status).unzip();
+        let dispatch = Dispatch::new(audio_end, patience, status.clone(), shape, &timing, num_calls);
         let engine = Self::new(&config, latency, shape, dispatch, capture, status.clone());
         match check_host_rate(host_rate_hz) {
             Err(error) => status.set_unavailable(&error.to_string()),
@@ -195,17 +195,21 @@ impl Engine {
     }
 
     /// Both sides of listening to examples, where the model is asked.
-    fn ears(config: &EngineConfig, latency: &Latency, patience: Patience) -> Option<(Capture, Listener)> {
+    fn ears(
+        config: &EngineConfig,
+        latency: &Latency,
+        patience: Patience,
+        status: &Arc<EngineStatus>,
+    ) -> Option<(Capture, Listener)> {
         let (spec, grid) = (&config.model, latency.grid);
         let map = spec.query_map()?;
         let num_hops = grid.frames_reach_hops(spec.query_frames);
         let hop = grid.hop_samples();
         let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * hop, hop);
-        let followed = Arc::<QueryBoard>::default();
+        let boards = Boards { slots: config.boards.clone(), followed: Arc::default() };
         let listener = Listener {
             examples,
-            boards: config.boards.clone(),
-            followed: followed.clone(),
+            boards: boards.clone(),
             followed_power: 0.0,
             model_id: spec.id.clone(),
             grid,
@@ -213,8 +217,8 @@ impl Engine {
             num_frames: spec.query_frames,
             embedding_size: spec.embedding_size,
         };
-        let (boards, space) = (config.boards.clone(), Space::of(&spec.id));
-        Some((Capture::new(audio, (config.host_rate_hz, hop), boards, followed, map, space, patience), listener))
+        let space = Space::of(&spec.id);
+        Some((Capture::new(audio, (config.host_rate_hz, hop), boards, map, space, patience, status.clone()), listener))
     }
 
     fn new(
@@ -232,7 +236,7 @@ impl Engine {
         // A hop at most goes in before as much of the delayed input is read.
         let history_samples = Assembly::history_samples(&latency, shape).max(latency.latency_samples + hop);
         Self {
-            assembly: Assembly::new(dispatch, shape, &config.model.timing, &latency),
+            assembly: Assembly::new(dispatch, status.clone(), shape, &config.model.timing, &latency),
             model_id: config.model.id.clone(),
             capture,
             history: (0..num_channels).map(|_| History::new(history_samples)).collect(),
@@ -354,8 +358,10 @@ impl Engine {
             RenderMode::RealTime if is_loading => Some(LONGEST_WAIT_AHEAD_LOADING),
             RenderMode::RealTime => Some(LONGEST_WAIT_AHEAD),
         };
+        // A bounce has no time to save, and what comes after a bypass would begin without masks.
+        let asleep = settings.asleep && longest_wait.is_none();
         let embedding = match &mut self.capture {
-            Some(capture) => capture.place(&settings.question, settings.is_following, longest_wait, &self.status),
+            Some(capture) => capture.embedding(&settings.question, settings.is_following, longest_wait),
             None => Some(Embedding::default()),
         };
         // What nobody here understands is not separated by.
@@ -372,7 +378,7 @@ impl Engine {
             num_replaced += self.exchange(input, done..done + take);
             done += take;
             // Counted and decided place by place, so that it does not depend on where blocks end.
-            self.num_asleep_samples = if settings.asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
+            self.num_asleep_samples = if asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
             let asleep = is_unanswerable || self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
             let Settings { strength, stereo_link, .. } = *settings;
             self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait, manner });
@@ -417,11 +423,11 @@ impl Engine {
     /// Does what is to be done at this place of the hop; see [`latency()`].
     fn work(&mut self, step: StepSettings) {
         if self.hop_fill == self.latency.synthesis_at_samples {
-            self.hop_presence = self.assembly.give_out(&self.history, step, &self.status);
+            self.hop_presence = self.assembly.give_out(&self.history, step);
         }
         if self.hop_fill == self.latency.grid.hop_samples() {
             self.hop_fill = 0;
-            self.assembly.take_in(&self.history, step, &self.status);
+            self.assembly.take_in(&self.history, step);
         }
     }
 

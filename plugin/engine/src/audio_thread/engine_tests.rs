@@ -16,11 +16,15 @@ const PAPER: ModelTiming = ModelTiming::PAPER;
 const FULL_BAND: ModelTiming = ModelTiming::FULL_BAND;
 const LIVE: ModelTiming = ModelTiming::LIVE;
 
+/// As `LIVE` is rounded at 11.025 and 176.4 kHz: three of its frames are heard at once, not two.
+const LIVE_ROUNDED_UP: ModelTiming = ModelTiming { synthesis_s: LIVE.synthesis_s + 1.0 / RATE_HZ, ..LIVE };
+
 /// What a model may be like; the last one looks ahead by no whole number of calls.
-const TIMINGS: [ModelTiming; 5] = [
+const TIMINGS: [ModelTiming; 6] = [
     PAPER,
     FULL_BAND,
     LIVE,
+    LIVE_ROUNDED_UP,
     ModelTiming { frames_per_call: 1, ..PAPER },
     ModelTiming { frames_per_call: 4, look_ahead_frames: 3, ..PAPER },
 ];
@@ -57,7 +61,8 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
     let (audio_end, worker_end) = handoff(&shape, num_calls);
     let status = EngineStatus::register("test", &timing, config.host_rate_hz, config.max_block_samples, latency);
     status.set_running("test");
-    let dispatch = Dispatch::new(audio_end, Patience::with(Waker::none()), shape, &timing, num_calls);
+    let patience = Patience::with(Waker::none(), status.clone());
+    let dispatch = Dispatch::new(audio_end, patience, status.clone(), shape, &timing, num_calls);
     let mut engine = Engine::new(config, latency, shape, dispatch, None, status);
     // Tests run faster than real time and must not be taken for a bounce unless they say so.
     engine.pace = Pace::new(f64::INFINITY, 0.0);
@@ -519,11 +524,21 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
                 }
             }
         });
-        let input = noise(5 * 48_000);
-        let out = render(&mut engine, &input, block, &Settings::default(), |_| ());
-        let error_db = error_db(&out, &input, engine.latency_samples());
-        println!("error {error_db:.1} dBFS");
-        assert!(error_db < -120.0);
+        let input = noise(8 * 48_000);
+        let latency = engine.latency_samples();
+        // For longer than it takes to fall asleep it is bypassed.
+        let mut done = 0;
+        for (seconds, asleep) in [(2, false), (4, true), (2, false)] {
+            let part = &input[done..done + seconds * 48_000];
+            let out = render(&mut engine, part, block, &Settings { asleep, ..Settings::default() }, |_| ());
+            let from = if done == 0 { latency } else { 0 };
+            let heard = &input[(done + from) - latency..];
+            let error_db = db(out.stems[0][from..].iter().zip(heard).map(|(a, b)| (a - b).abs()).fold(0.0, larger));
+            println!("error {error_db:.1} dBFS");
+            assert!(error_db < -120.0, "{timing:?}, bypassed: {asleep}");
+            assert!(out.presence[from..].iter().all(|&presence| presence == 1.0), "{timing:?}, bypassed: {asleep}");
+            done += part.len();
+        }
         assert_eq!(engine.status().snapshot().num_late_frames, 0);
         drop(engine);
         thread.join().unwrap();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::audio_thread::random::Random;
+use crate::audio_thread::stand_in::num_made;
 
 #[test]
 fn a_worker_that_stops_is_counted_heard_as_dry_and_never_as_a_click_or_a_shift() {
@@ -179,6 +180,33 @@ fn after_sleep_the_masks_fade_in_and_are_the_right_ones() {
 }
 
 #[test]
+fn masks_that_come_back_cost_no_block_more_than_one_frame_s_transforms_where_a_call_holds_a_window() {
+    let hears_far = ModelTiming { frames_per_call: 16, look_ahead_frames: 142, ..PAPER };
+    for timing in TIMINGS.into_iter().chain([hears_far]) {
+        let config = config_of(timing, 2, 256);
+        let (mut engine, mut stream) = engine_and_stream(&config, |_| 0.9);
+        let mut play = |seconds: usize, asleep: bool, is_stuck: bool| {
+            let settings = Settings { asleep, ..Settings::default() };
+            let mut most = 0;
+            let out = render(&mut engine, &noise(seconds * 48_000), 256, &settings, |_| {
+                most = most.max(num_made());
+                while !is_stuck && stream.step() {}
+            });
+            (out.presence.last().copied(), most)
+        };
+        let overlap_frames = shape_of(&config).overlap_frames();
+        let expected = if timing.frames_per_call > overlap_frames { 1 } else { overlap_frames + 1 };
+        for (what, asleep, is_stuck) in [("a bypass", true, false), ("an overload", false, true)] {
+            play(4, false, false);
+            assert_eq!(play(8, asleep, is_stuck).0, Some(0.0), "{timing:?}: they have faded out");
+            let (presence, most) = play(4, false, false);
+            assert_eq!(presence, Some(1.0), "{timing:?}: they have come back");
+            assert!(most <= expected, "{timing:?}, after {what}: {most} frames in a block");
+        }
+    }
+}
+
+#[test]
 fn whatever_is_missing_a_mask_of_one_gives_the_input_as_far_as_masks_are_in() {
     for timing in TIMINGS {
         let block = 256;
@@ -310,9 +338,9 @@ fn what_comes_after_silence_is_heard_through_its_own_mask_and_not_through_one_of
 
 /// Plays noise with masks of one, of which the calls come in time, counted from 1, for which `is_in_time` holds. Gives back what went in,
 /// what came out, and the latency.
-fn played_where(is_in_time: impl Fn(usize) -> bool) -> (Vec<f32>, Rendered, usize) {
+fn played_where(timing: ModelTiming, is_in_time: impl Fn(usize) -> bool) -> (Vec<f32>, Rendered, usize) {
     let block = 256;
-    let config = config_of(LIVE, 1, block);
+    let config = config_of(timing, 1, block);
     let (mut engine, mut worker) = engine_and_worker(&config);
     let mut answers = Answers::of(&config);
     let input = noise(4 * 48_000);
@@ -339,23 +367,30 @@ fn played_where(is_in_time: impl Fn(usize) -> bool) -> (Vec<f32>, Rendered, usiz
 
 #[test]
 fn where_every_second_call_comes_too_late_the_others_are_heard() {
-    let (input, out, latency) = played_where(|call| call <= 50 || call % 2 == 1);
-    assert!(out.presence[latency..].iter().all(|&presence| presence == 1.0), "a mask is held for longer than a call");
-    let error_db = error_db(&out, &input, latency);
-    assert!(error_db < -110.0, "{error_db} dBFS");
+    for timing in [LIVE, LIVE_ROUNDED_UP] {
+        let (input, out, latency) = played_where(timing, |call| call <= 50 || call % 2 == 1);
+        assert!(
+            out.presence[latency..].iter().all(|&presence| presence == 1.0),
+            "a mask is held for longer than a call"
+        );
+        let error_db = error_db(&out, &input, latency);
+        assert!(error_db < -110.0, "{timing:?}: {error_db} dBFS");
+    }
 }
 
 #[test]
 fn masks_that_have_faded_out_come_back_where_every_second_call_is_in_time() {
-    let (input, out, latency) = played_where(|call| call <= 50 || (call > 100 && call % 2 == 1));
-    let at = |call: usize| latency + call * 768;
-    assert_eq!(out.presence[at(90)], 0.0, "they have faded out");
-    // Four steps, each a call that is in time and one that is not.
-    assert!(out.presence[at(112)..].iter().all(|&presence| presence == 1.0), "they have come back");
-    for (sample_idx, (made, dry)) in out.stems[0][latency..].iter().zip(&input).enumerate() {
-        let presence = out.presence[latency + sample_idx];
-        let expected = (presence + 0.5 * (1.0 - presence)) * dry;
-        assert!(db((made - expected).abs()) < -110.0, "sample {sample_idx}: {made}, expected {expected}");
+    for timing in [LIVE, LIVE_ROUNDED_UP] {
+        let (input, out, latency) = played_where(timing, |call| call <= 50 || (call > 100 && call % 2 == 1));
+        let at = |call: usize| latency + call * 768;
+        assert_eq!(out.presence[at(90)], 0.0, "they have faded out");
+        // Four steps, each a call that is in time and one that is not.
+        assert!(out.presence[at(112)..].iter().all(|&presence| presence == 1.0), "they have come back");
+        for (sample_idx, (made, dry)) in out.stems[0][latency..].iter().zip(&input).enumerate() {
+            let presence = out.presence[latency + sample_idx];
+            let expected = (presence + 0.5 * (1.0 - presence)) * dry;
+            assert!(db((made - expected).abs()) < -110.0, "sample {sample_idx}: {made}, expected {expected}");
+        }
     }
 }
 
@@ -412,6 +447,30 @@ fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
     assert_eq!(out.presence.last(), Some(&1.0));
     drop(engine);
     thread.join().unwrap();
+}
+
+#[test]
+fn who_hears_nothing_separated_for_half_a_second_is_told_and_the_headroom_is_none_while_calls_are_late() {
+    for timing in TIMINGS {
+        let block = 256;
+        let config = config_of(timing, 1, block);
+        let (mut engine, mut stream) = engine_and_stream(&config, |_| 0.9);
+        let status = engine.status();
+        let told = || status.snapshot().is_unseparated;
+        let mut play = |seconds: usize, asleep: bool, is_stuck: bool| {
+            let settings = Settings { asleep, ..Settings::default() };
+            render(&mut engine, &noise(seconds * 48_000), block, &settings, |_| {
+                assert!(is_stuck || asleep || !told(), "{timing:?}: while masks come, or the first are on their way");
+                while !is_stuck && stream.step() {}
+            });
+        };
+        play(2, false, false);
+        play(3, false, true);
+        assert!(told(), "{timing:?}: no call was answered");
+        assert!(status.snapshot().headroom < 0.01, "{timing:?}: {}", status.snapshot().headroom);
+        play(4, true, false);
+        assert!(told(), "{timing:?}: it sleeps");
+    }
 }
 
 #[test]

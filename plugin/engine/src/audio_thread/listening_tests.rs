@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::clock::standing;
-use crate::examples::FOLLOWED;
 use crate::query::{NUM_SLOTS, Query};
-use crate::query_board::{KeptExample, Reading};
+use crate::query_board::{KeptExample, Reading, Recipient};
 use crate::query_map::Projection;
 use crate::recording::Recording;
 use crate::worker_thread::Urgency;
+
+fn patience_with_nobody(engine: &Engine) -> Patience {
+    Patience::with(Waker::none(), engine.status())
+}
 
 #[test]
 fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine() {
@@ -21,7 +24,8 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     let offline = Settings { render: RenderMode::Offline, question: example, ..Settings::default() };
     let listening = |config: &EngineConfig| {
         let (mut engine, worker) = engine_and_worker(config);
-        let (capture, listener) = Engine::ears(config, &engine.latency, Patience::with(Waker::none())).unzip();
+        let (capture, listener) =
+            Engine::ears(config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
         engine.capture = capture;
         let stream = stream_for(worker, config, &engine, |_| 0.0).with_listener(listener);
         (engine, stream)
@@ -77,7 +81,7 @@ fn a_recording_of_any_rate_is_listened_to_without_the_sidechain_and_a_bad_one_is
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (engine, worker) = engine_and_worker(&config);
-    let (_, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    let (_, listener) = Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     let board = &config.boards[1];
     let named = |channels, rate_hz| Recording::new("hum".into(), channels, rate_hz);
@@ -107,7 +111,8 @@ fn an_offline_host_waits_for_a_recording_that_was_offered() {
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
-    let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    let (capture, listener) =
+        Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     engine.capture = capture;
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     config.boards[0].offer(Recording::new("hum".into(), vec![tone(20_000)], 48_000.0));
@@ -125,7 +130,7 @@ fn on_air_an_example_is_listened_to_with_the_haste_of_the_call_that_may_wait_for
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
-    let (_, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    let (_, listener) = Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     assert_eq!(stream.urgency(), Urgency::Ordinary, "nobody plays yet");
     let mut play_a_call = |stream: &mut Stream| {
@@ -148,7 +153,7 @@ fn an_example_is_listened_to_though_there_is_always_a_call_that_waits() {
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
-    let (_, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    let (_, listener) = Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     let stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     let mut stream = stream.with_clock(standing::now);
     let hum = || Recording::new("hum".into(), vec![tone(20_000)], 48_000.0);
@@ -186,7 +191,8 @@ fn listening_to_frames(query_frames: usize) -> (EngineConfig, Engine, Listener) 
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, query_frames, Some(map()));
     let (mut engine, _) = engine_and_worker(&config);
-    let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    let (capture, listener) =
+        Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     engine.capture = capture;
     (config, engine, listener.unwrap())
 }
@@ -199,16 +205,15 @@ fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to
         engine.listen(&[&block]);
         engine.take_example(slot);
         let example = listener.examples.receive().unwrap();
-        assert_eq!((example.place, example.number), (slot, 1));
+        assert_eq!((example.recipient, example.ticket), (Recipient::Slot(slot), 1));
         listener.examples.give_back(example);
     }
     assert_no_alloc(|| engine.take_example(NUM_SLOTS));
     assert!(listener.examples.receive().is_none(), "there is no such slot");
     let otherwise = Embedding::new(&[-1.0]);
-    let status = engine.status();
     let mut place = |slots: [Query; 2], blend: f32| {
         let question = Question { slots, blend };
-        engine.capture.as_mut().unwrap().place(&question, false, None, &status).map(|at| at.values()[0])
+        engine.capture.as_mut().unwrap().embedding(&question, false, None).map(|at| at.values()[0])
     };
     let of_both = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
     assert_eq!(place(of_both, 0.0), Some(-1.0), "there is no example yet");
@@ -237,7 +242,7 @@ fn what_was_found_can_be_the_next_example_once_something_is() {
     }
     engine.take_found(1);
     let example = listener.examples.receive().unwrap();
-    assert_eq!((example.place, example.num_filled()), (1, 0), "without masks nothing was found");
+    assert_eq!((example.recipient, example.num_filled()), (Recipient::Slot(1), 0), "without masks nothing was found");
     listener.examples.give_back(example);
     // Memory comes back with the next block of the sidechain.
     engine.listen(&[&[0.5; 512]]);
@@ -268,7 +273,7 @@ fn while_a_bounce_waits_for_an_example_nothing_of_what_is_found_is_missed() {
     engine.process(&[&[0.25; 10]], &offline);
     engine.take_found(0);
     let example = listener.examples.receive().unwrap();
-    assert_eq!((example.number, example.num_filled()), (2, 10));
+    assert_eq!((example.ticket, example.num_filled()), (2, 10));
 }
 
 /// Plays `sidechain` in blocks of so many samples, followed, and listens to it at once. Returns where examples were taken, and how many samples they have.
@@ -279,9 +284,9 @@ fn followed((engine, listener): (&mut Engine, &mut Listener), sidechain: &[f32],
         assert_no_alloc(|| engine.follow(true));
         let end = sidechain.len().min(position + block.min(engine.num_samples_to_follow().unwrap()));
         if let Some(example) = listener.examples.receive() {
-            assert_eq!(example.place, FOLLOWED);
+            assert_eq!(example.recipient, Recipient::Followed);
             ends.push((position, example.num_filled()));
-            listener.followed.answer(example.ticket, Ok(Embedding::new(&[ends.len() as f32]).into()));
+            listener.boards.followed.answer(example.ticket, Ok(Embedding::new(&[ends.len() as f32]).into()));
             listener.examples.give_back(example);
         }
         let samples = &sidechain[position..end];
@@ -294,9 +299,8 @@ fn followed((engine, listener): (&mut Engine, &mut Listener), sidechain: &[f32],
 
 /// What slot A asks for.
 fn asked(engine: &mut Engine, is_following: bool) -> f32 {
-    let status = engine.status();
     let capture = engine.capture.as_mut().unwrap();
-    capture.place(&Question::default(), is_following, None, &status).unwrap().values()[0]
+    capture.embedding(&Question::default(), is_following, None).unwrap().values()[0]
 }
 
 #[test]
@@ -371,9 +375,10 @@ fn what_is_left_of_a_sidechain_where_it_pauses_says_nothing() {
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
-    let (capture, listener) = Engine::ears(&config, &engine.latency, Patience::with(Waker::none())).unzip();
+    let (capture, listener) =
+        Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     engine.capture = capture;
-    let followed = listener.as_ref().unwrap().followed.clone();
+    let followed = listener.as_ref().unwrap().boards.followed.clone();
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     let mut number_after = |engine: &mut Engine, level: f32| {
         // Two seconds: all that there is room for.
@@ -409,35 +414,36 @@ fn an_example_that_is_taken_while_the_sidechain_is_followed_has_heard_for_as_lon
             engine.take_example(0);
         }
         while let Some(example) = listener.examples.receive() {
-            heard.push((example.place, example.num_filled()));
+            heard.push((example.recipient, example.num_filled()));
             listener.examples.give_back(example);
         }
     }
     let room = heard.iter().map(|(_, num_filled)| *num_filled).max().expect("examples");
     println!("room for {room} samples: {heard:?}");
     assert!(room > 2 * 48_000);
-    assert_eq!(heard.iter().find(|(place, _)| *place == 0), Some(&(0, room)));
-    let followed: Vec<usize> = heard.iter().filter(|(place, _)| *place == FOLLOWED).map(|(_, len)| *len).collect();
+    let taken = Recipient::Slot(0);
+    assert_eq!(heard.iter().find(|(recipient, _)| *recipient == taken), Some(&(taken, room)));
+    let followed = heard.iter().filter(|(recipient, _)| *recipient == Recipient::Followed);
+    let followed: Vec<usize> = followed.map(|(_, len)| *len).collect();
     assert!(followed.len() >= 9 && followed[4..].iter().all(|len| *len > room - 48_000), "{followed:?}");
 }
 
 #[test]
 fn what_a_sidechain_said_is_forgotten_when_it_is_no_longer_followed() {
     let (_config, mut engine, listener) = listening_engine();
-    let status = engine.status();
     let mut said = |is_following: bool| {
         assert_no_alloc(|| engine.follow(is_following));
         let played = tone(48_000);
         engine.listen(&[&played, &played]);
-        engine.capture.as_mut().unwrap().place(&Question::default(), true, None, &status).unwrap().values()[0]
+        engine.capture.as_mut().unwrap().embedding(&Question::default(), true, None).unwrap().values()[0]
     };
     said(true);
     said(true);
-    listener.followed.answer(listener.followed.take_ticket(), Ok(Embedding::new(&[2.0]).into()));
-    let late = listener.followed.take_ticket();
+    listener.boards.followed.answer(listener.boards.followed.take_ticket(), Ok(Embedding::new(&[2.0]).into()));
+    let late = listener.boards.followed.take_ticket();
     assert_eq!(said(true), 2.0);
     said(false);
     // What was being listened to then comes too late.
-    listener.followed.answer(late, Ok(Embedding::new(&[3.0]).into()));
+    listener.boards.followed.answer(late, Ok(Embedding::new(&[3.0]).into()));
     assert_eq!(said(true), 0.0, "followed again, it has said nothing yet");
 }

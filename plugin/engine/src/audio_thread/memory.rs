@@ -1,6 +1,6 @@
 //! The last seconds of sound of a signal. Silence is left out, so that what was played can be taken once it is over, too.
 
-use crate::examples::{EXAMPLE_CHANNELS, Example, Heard, sound};
+use crate::examples::{EXAMPLE_CHANNELS, Example, Mark, sound};
 use crate::loudness::{Loudness, SILENCE_POWER};
 
 /// Of a pause no more than this is kept, seconds: what is played after it is the same sound still.
@@ -10,7 +10,7 @@ const LONGEST_PAUSE_S: f64 = 0.5;
 /// on, so that nothing depends on where blocks end.
 pub struct Memory<const N: usize> {
     /// All hear the same; those that came back from the worker after there was sound, less of it.
-    places: [Option<Place>; N],
+    fillings: [Option<Filling>; N],
     portion_samples: usize,
     /// Of the portion that is just heard, `[channel]`.
     loudness: [Loudness; EXAMPLE_CHANNELS],
@@ -18,13 +18,13 @@ pub struct Memory<const N: usize> {
     longest_pause: usize,
     /// Portions that were silent in a row, up to one more than are kept.
     num_silent: usize,
-    heard: Heard,
+    heard: Mark,
     /// Samples of whole portions that were kept since the last reset.
     num_kept: usize,
 }
 
 /// One that is being filled.
-struct Place {
+struct Filling {
     example: Example,
     /// Samples of the portion that is just heard, of which it has none: it was with the worker.
     num_missed: usize,
@@ -35,12 +35,12 @@ impl<const N: usize> Memory<N> {
     pub fn new(portion_samples: usize, rate_hz: f64) -> Self {
         let longest_pause = (LONGEST_PAUSE_S * rate_hz / portion_samples as f64).ceil() as usize;
         Self {
-            places: std::array::from_fn(|_| None),
+            fillings: std::array::from_fn(|_| None),
             portion_samples,
             loudness: Default::default(),
             longest_pause,
             num_silent: longest_pause,
-            heard: Heard { num_forgotten: 0, num_kept: 0, num_portions: 0, num_in_portion: 0 },
+            heard: Mark { num_forgotten: 0, num_kept: 0, num_portions: 0, num_in_portion: 0 },
             num_kept: 0,
         }
     }
@@ -56,7 +56,7 @@ impl<const N: usize> Memory<N> {
                 &channel[done.min(channel.len())..end.min(channel.len())]
             });
             // It is kept at once, and taken back where the portion turns out to be silence: what is taken ends with this very sample.
-            self.places.iter_mut().flatten().for_each(|place| place.example.push(&part));
+            self.fillings.iter_mut().flatten().for_each(|filling| filling.example.push(&part));
             for (loudness, channel) in self.loudness.iter_mut().zip(part) {
                 let silence = std::iter::repeat_n(0.0, end - done - channel.len());
                 channel.iter().map(|sample| sound(*sample)).chain(silence).for_each(|sample| loudness.add(sample));
@@ -75,10 +75,10 @@ impl<const N: usize> Memory<N> {
         let power = loudness.iter().map(Loudness::power).sum::<f64>() / EXAMPLE_CHANNELS as f64;
         self.num_silent = if power > SILENCE_POWER { 0 } else { self.longest_pause.min(self.num_silent) + 1 };
         let is_kept = self.num_silent <= self.longest_pause;
-        for place in self.places.iter_mut().flatten() {
-            let num_missed = std::mem::take(&mut place.num_missed);
+        for filling in self.fillings.iter_mut().flatten() {
+            let num_missed = std::mem::take(&mut filling.num_missed);
             if !is_kept {
-                place.example.take_back(num_samples - num_missed);
+                filling.example.take_back(num_samples - num_missed);
             }
         }
         self.heard.num_portions += 1;
@@ -98,7 +98,7 @@ impl<const N: usize> Memory<N> {
     pub fn forget(&mut self) {
         self.reset();
         self.heard.num_forgotten += 1;
-        self.places.iter_mut().flatten().for_each(|place| place.example.clear());
+        self.fillings.iter_mut().flatten().for_each(|filling| filling.example.clear());
     }
 
     /// Samples of whole portions that were kept since the last reset.
@@ -114,8 +114,8 @@ impl<const N: usize> Memory<N> {
 
     /// Takes out the example that has heard most.
     pub fn take_fullest(&mut self) -> Option<Example> {
-        let num_filled = |place: &&mut Option<Place>| place.as_ref().map(|place| place.example.num_filled());
-        let Place { mut example, num_missed } = self.places.iter_mut().max_by_key(num_filled)?.take()?;
+        let num_filled = |filling: &&mut Option<Filling>| filling.as_ref().map(|filling| filling.example.num_filled());
+        let Filling { mut example, num_missed } = self.fillings.iter_mut().max_by_key(num_filled)?.take()?;
         example.heard = (num_missed == 0).then_some(self.heard);
         Some(example)
     }
@@ -135,19 +135,19 @@ impl<const N: usize> Memory<N> {
         if num_missed.is_none() {
             example.clear();
         }
-        let place = Place { example, num_missed: num_missed.unwrap_or(self.heard.num_in_portion) };
-        let num_filled = |place: &Option<Place>| place.as_ref().map(|place| place.example.num_filled());
-        let Some(emptiest) = self.places.iter_mut().min_by_key(|place| num_filled(place)) else {
-            return Some(place.example);
+        let filling = Filling { example, num_missed: num_missed.unwrap_or(self.heard.num_in_portion) };
+        let num_filled = |filling: &Option<Filling>| filling.as_ref().map(|filling| filling.example.num_filled());
+        let Some(emptiest) = self.fillings.iter_mut().min_by_key(|filling| num_filled(filling)) else {
+            return Some(filling.example);
         };
         match emptiest {
-            Some(there) if there.example.num_filled() >= place.example.num_filled() => Some(place.example),
-            _ => emptiest.replace(place).map(|place| place.example),
+            Some(there) if there.example.num_filled() >= filling.example.num_filled() => Some(filling.example),
+            _ => emptiest.replace(filling).map(|filling| filling.example),
         }
     }
 
     /// How much of the portion that is just heard an example misses that was taken out at `before`; none where it misses more than that and silence.
-    fn num_missed_since(&self, before: Heard, example: &mut Example) -> Option<usize> {
+    fn num_missed_since(&self, before: Mark, example: &mut Example) -> Option<usize> {
         let now = self.heard;
         if (before.num_forgotten, before.num_kept) != (now.num_forgotten, now.num_kept) {
             return None;

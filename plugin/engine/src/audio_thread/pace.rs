@@ -12,6 +12,9 @@
 //! less a bounce, and its next masks are due at once. Nor is any wait, while the lead is a second: models that hear seconds ahead
 //! are not waited for in the first ones, and a bounce on a slow machine would be taken for playing once it had used them up. And
 //! the lead fades, slowly, so that a host which only looked ahead is found out.
+//!
+//! A host that is not ahead need not be one that keeps time. What tells it from a slow bounce is that it falls back again and again: it may
+//! hand the period of its device over in several blocks at once, but then it waits for the next one.
 
 use std::time::Instant;
 
@@ -21,8 +24,8 @@ const LONGEST_STALL_S: f64 = 0.5;
 /// Lead, seconds, that no host has which plays: what it waits for is not held against it.
 const FAR_AHEAD_S: f64 = 1.0;
 
-/// After so much audio in which it led by less than half the slack, seconds, a host is taken to play. A bounce that is a twentieth faster than the
-/// clock leads by more within a second.
+/// After so much audio in which it fell back to half the slack or less again and again, seconds, a host is taken to play. A bounce that is a
+/// twentieth faster than the clock leads by more within a second.
 const KEEPS_TIME_AFTER_S: f64 = 1.0;
 
 /// Seconds in which a lead that is not renewed fades to about a third.
@@ -39,14 +42,28 @@ pub struct Pace {
     /// Audio since the verdict was given, the last piece included.
     judged_s: f64,
     is_ahead: bool,
-    /// Audio since the host was seen to lead by more than half the slack last, or since the reset.
+    /// Whether it leads by more than half the slack.
+    is_leading: bool,
+    /// Audio since the lead was half the slack or less.
+    leading_s: f64,
+    /// Audio since the host was ahead last, or had been leading for longer than the slack; or since the reset.
     in_time_s: f64,
 }
 
 impl Pace {
     /// `slack_s`: lead that a host in real time may reach by jitter; `longest_block_s`: of the blocks that it was activated for. Seconds.
     pub fn new(slack_s: f64, longest_block_s: f64) -> Self {
-        Self { slack_s, longest_block_s, lead_s: 0.0, last_piece: None, judged_s: 0.0, is_ahead: false, in_time_s: 0.0 }
+        Self {
+            slack_s,
+            longest_block_s,
+            lead_s: 0.0,
+            last_piece: None,
+            judged_s: 0.0,
+            is_ahead: false,
+            is_leading: false,
+            leading_s: 0.0,
+            in_time_s: 0.0,
+        }
     }
 
     /// Forgets the past: what comes next may be another render.
@@ -70,8 +87,11 @@ impl Pace {
         } else {
             self.judged_s = piece_s;
             self.is_ahead = self.lead_s > self.slack_s;
+            self.is_leading = self.lead_s > 0.5 * self.slack_s;
         }
-        self.in_time_s = if self.lead_s > 0.5 * self.slack_s { 0.0 } else { self.in_time_s + piece_s };
+        self.leading_s = if self.is_leading { self.leading_s + piece_s } else { 0.0 };
+        let is_in_time = !self.is_ahead && self.leading_s <= self.slack_s;
+        self.in_time_s = if is_in_time { self.in_time_s + piece_s } else { 0.0 };
     }
 
     /// Whether it is so far ahead that it has no time to keep: a bounce may be slower than the clock, and its lead used up by our own work.
@@ -236,6 +256,32 @@ mod tests {
             pace.note_piece(now, 8192.0 / 48_000.0);
             assert!(!pace.keeps_time());
             now += Duration::from_millis(20);
+        }
+    }
+
+    #[test]
+    fn pieces_of_a_block_and_blocks_that_come_at_once_keep_time_as_whole_ones_do_and_a_bounce_in_pieces_never_does() {
+        // Of `Live 1` at 48 kHz, in blocks of up to 1024 and of up to 256: its slack is 800 samples in both.
+        let (slack_s, piece_s) = (800.0 / 48_000.0, 256.0 / 48_000.0);
+        for longest_block_s in [4.0 * piece_s, piece_s] {
+            let keeps_time_after = |num_s: f64, speed: f64| {
+                let mut pace = Pace::new(slack_s, longest_block_s);
+                let mut now = Instant::now();
+                let mut ever = false;
+                for _ in 0..(num_s / (4.0 * piece_s)) as usize {
+                    for _ in 0..4 {
+                        pace.note_piece(now, piece_s);
+                        ever |= pace.keeps_time();
+                    }
+                    now += Duration::from_secs_f64(4.0 * piece_s / speed);
+                }
+                assert_eq!(ever, pace.keeps_time(), "once it does it goes on to");
+                ever
+            };
+            assert!(keeps_time_after(1.1, 1.0) && keeps_time_after(20.0, 1.0), "{longest_block_s}");
+            for speed in [1.05, 1.2, 2.0, 50.0] {
+                assert!(!keeps_time_after(20.0, speed), "{longest_block_s}, a bounce at {speed} times the clock");
+            }
         }
     }
 

@@ -15,6 +15,8 @@ const LOOK_EVERY: Duration = Duration::from_micros(100);
 #[derive(Clone)]
 pub struct Patience {
     waker: Waker,
+    /// Of the engine.
+    status: Arc<EngineStatus>,
     /// A wait came to nothing: no further one until the worker gives a sign of life. Of the audio thread alone.
     has_given_up: Arc<AtomicBool>,
     /// How often the worker gave one. Of the audio thread alone.
@@ -23,8 +25,8 @@ pub struct Patience {
 
 impl Patience {
     /// With the worker that `waker` wakes.
-    pub fn with(waker: Waker) -> Self {
-        Self { waker, has_given_up: Arc::default(), num_signs: Arc::default() }
+    pub fn with(waker: Waker, status: Arc<EngineStatus>) -> Self {
+        Self { waker, status, has_given_up: Arc::default(), num_signs: Arc::default() }
     }
 
     /// The worker gave a sign of life.
@@ -40,10 +42,10 @@ impl Patience {
 
     /// Waits until `is_met`, or until there is nothing to be hoped for: for `longest` without a sign of life. What is waited for may be many calls
     /// away, each of which is one.
-    pub fn wait(&self, longest: Duration, status: &EngineStatus, mut is_met: impl FnMut() -> bool) {
+    pub fn wait(&self, longest: Duration, mut is_met: impl FnMut() -> bool) {
         let num_signs = || self.num_signs.load(Ordering::Relaxed);
         let mut since = (Instant::now(), num_signs());
-        while !is_met() && !self.has_given_up() && status.state() != State::Unavailable {
+        while !is_met() && !self.has_given_up() && self.status.state() != State::Unavailable {
             if num_signs() != since.1 {
                 since = (Instant::now(), num_signs());
             }
@@ -63,9 +65,9 @@ mod tests {
     fn a_worker_that_gives_signs_of_life_is_waited_for_longer_than_one_that_gives_none() {
         let status = EngineStatus::for_tests(&ModelTiming::PAPER, 48_000.0, 512);
         let longest = Duration::from_millis(100);
-        let patience = Patience::with(Waker::none());
+        let patience = Patience::with(Waker::none(), status);
         let (began, mut last_sign) = (Instant::now(), Instant::now());
-        patience.wait(longest, &status, || {
+        patience.wait(longest, || {
             if last_sign.elapsed() > longest / 4 {
                 last_sign = Instant::now();
                 patience.renew();
@@ -74,7 +76,7 @@ mod tests {
         });
         assert!(!patience.has_given_up());
         let began = Instant::now();
-        patience.wait(longest, &status, || false);
+        patience.wait(longest, || false);
         assert!(patience.has_given_up() && began.elapsed() >= longest);
     }
 }

@@ -2,11 +2,23 @@
 //!
 //! It goes on from what the last frame that the worker made and those before it add up to: through that frame's mask, for at most as
 //! many frames as [`Schedule`](super::schedule::Schedule) holds a mask and fades; or through a frame's own, where the worker made it but
-//! not all that is heard with it. Where the masks had faded out, the frames before it go through it, too.
+//! not all that is heard with it. Where the masks had faded out and no call is long enough to hold all of that, the frames before it go
+//! through it, too.
 
 use underscore_dsp::{Complex32, History, MaskedSynthesis, OverlapAdd, Stft, s_curve, touched_zeros};
 
 use crate::handoff::{Call, CallShape};
+
+#[cfg(test)]
+thread_local! {
+    static NUM_MADE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Frames that were made on this thread since it asked last.
+#[cfg(test)]
+pub fn num_made() -> usize {
+    NUM_MADE.take()
+}
 
 /// Where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +59,7 @@ impl StandIn {
             synthesis: MaskedSynthesis::new(grid, shape.num_bins),
             overlap: OverlapAdd::new(grid, shape.num_stems * shape.num_channels),
             frame: touched_zeros(grid.window_samples()),
-            spectrum: vec![Complex32::default(); grid.num_bins()],
+            spectrum: touched_zeros(grid.num_bins()),
             heard: touched_zeros(grid.synthesis_samples()),
         }
     }
@@ -85,6 +97,8 @@ impl StandIn {
         self.role = Role::Acting;
         self.num_silent_frames = 0;
         let Some((call, frame_idx)) = masked else { return };
+        #[cfg(test)]
+        NUM_MADE.set(NUM_MADE.get() + 1);
         let Self { shape, stft, synthesis, overlap, frame, spectrum, heard, .. } = self;
         for (channel_idx, history) in history.iter().enumerate() {
             history.copy(num_newer, frame);

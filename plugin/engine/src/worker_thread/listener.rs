@@ -1,15 +1,13 @@
 //! Examples in, embeddings out.
 
-use std::sync::Arc;
-
 use underscore_dsp::{Complex32, Grid, Stft, link_rms};
 
-use super::model::Model;
-use crate::examples::{Example, FOLLOWED, WorkerExamples};
+use super::model::{Model, NUM_WARM_UPS};
+use crate::examples::{Example, WorkerExamples};
 use crate::latency::ModelTiming;
 use crate::loudness::{SILENCE_POWER, power};
 use crate::query::Embedding;
-use crate::query_board::{KeptExample, QueryBoard, QueryBoards, Reading};
+use crate::query_board::{Boards, KeptExample, QueryBoard, Reading, Recipient};
 use crate::recording::Recording;
 use crate::thumbnail::Thumbnail;
 
@@ -19,17 +17,11 @@ const TRIM_DB: f64 = -50.0;
 /// What is this far below what was last heard of a sidechain that is followed is what is left of it where it pauses.
 const PAUSE_DB: f64 = -40.0;
 
-/// Calls after which a model has compiled itself.
-const NUM_WARM_UPS: usize = 3;
-
 /// What an engine gives its worker to listen to.
 pub struct Listener {
     pub examples: WorkerExamples,
-    /// By slot.
-    pub boards: Arc<QueryBoards>,
-    /// Of the sidechain that is followed.
-    pub followed: Arc<QueryBoard>,
-    /// Of the loudest hop of what is on that board.
+    pub boards: Boards,
+    /// Of the loudest hop of what is on the board of the sidechain that is followed.
     pub followed_power: f64,
     /// Of the model that listens.
     pub model_id: String,
@@ -45,18 +37,18 @@ pub struct Listener {
 impl Listener {
     /// Whether there is an example to listen to.
     pub fn is_one_waiting(&self) -> bool {
-        self.examples.is_one_waiting() || self.boards.iter().any(QueryBoard::has_offer)
+        self.examples.is_one_waiting() || self.boards.slots.iter().any(QueryBoard::has_offer)
     }
 
     /// Listens to one example, from the sidechain or from elsewhere. `false`: there was none.
     pub fn step(&mut self, model: &Model) -> bool {
         if let Some(example) = self.examples.receive() {
             let answer = self.kept(&example, model);
-            self.boards.get(example.place).unwrap_or(&self.followed).answer(example.ticket, answer);
+            self.boards.of(example.recipient).answer(example.ticket, answer);
             self.examples.give_back(example);
             return true;
         }
-        for board in self.boards.iter() {
+        for board in self.boards.slots.iter() {
             if let Some((ticket, recording)) = board.take_offer() {
                 let unanswered = Unanswered { board, ticket };
                 unanswered.answer(self.kept_of(&recording, model));
@@ -79,7 +71,7 @@ impl Listener {
     }
 
     fn kept(&mut self, example: &Example, model: &Model) -> Result<KeptExample, String> {
-        let is_followed = example.place == FOLLOWED;
+        let is_followed = example.recipient == Recipient::Followed;
         let softest = if is_followed { self.softest_followed() } else { SILENCE_POWER };
         let samples = example.in_order();
         let samples = Trimmed::of(&samples, self.grid.hop_samples(), softest);
@@ -100,7 +92,7 @@ impl Listener {
 
     /// Power at which a sidechain that is followed is silent, or pauses.
     fn softest_followed(&self) -> f64 {
-        let is_heard = !matches!(self.followed.read(), Reading::Empty);
+        let is_heard = !matches!(self.boards.followed.read(), Reading::Empty);
         let pause = if is_heard { self.followed_power * decibels(PAUSE_DB) } else { 0.0 };
         SILENCE_POWER.max(pause)
     }

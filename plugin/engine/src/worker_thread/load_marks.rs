@@ -7,6 +7,9 @@
 //!
 //! One that is killed meanwhile leaves them, and who is on air is not to be without masks for it: a driver, for which the processor stands in,
 //! is held back after the first time, anything else after the second in a row. What was loaded well in this process is never held back here.
+//!
+//! A mark says how often in a row that makes it. Marks are not counted: processes that are ended together leave one each, and a process that has
+//! this code twice, in binaries of two formats, leaves two.
 
 use std::collections::BTreeSet;
 use std::ffi::c_int;
@@ -42,8 +45,8 @@ impl Load<'_> {
         format!("{}-{what}", env!("CARGO_PKG_VERSION"))
     }
 
-    /// Hosts that it may end before it is held back.
-    fn num_allowed(&self) -> usize {
+    /// How often in a row it may end its host before it is held back.
+    fn num_allowed(&self) -> u32 {
         match self {
             Self::Cuda => 0,
             Self::Libtorch | Self::Model(_) => 1,
@@ -64,11 +67,17 @@ pub struct LoadMarks {
 }
 
 /// How often somebody wanted what is held back to be tried again, in this process. From the first time on nothing is held back in it.
-static NUM_WANTED_AGAIN: AtomicU64 = AtomicU64::new(0);
+static NUM_TRIES_AGAIN: AtomicU64 = AtomicU64::new(0);
 
-/// See [`NUM_WANTED_AGAIN`].
-pub fn num_wanted_again() -> u64 {
-    NUM_WANTED_AGAIN.load(Ordering::Relaxed)
+/// What is held back because it ended a host is loaded, from the next assignment on, whatever instance it is of.
+pub fn try_loads_again(resources: &Resources) {
+    LoadMarks::of(resources).forget();
+}
+
+/// How often [`try_loads_again`] was called in this process: whoever was held back before may be built anew.
+#[must_use]
+pub fn num_tries_again() -> u64 {
+    NUM_TRIES_AGAIN.load(Ordering::Relaxed)
 }
 
 /// What was loaded well in this process: names in their folders.
@@ -94,10 +103,11 @@ impl LoadMarks {
         if is_well() {
             return Ok(load());
         }
-        if num_wanted_again() == 0 && self.crashed(&name).count() > what.num_allowed() {
+        let num_in_a_row = self.num_crashes_in_a_row(&name);
+        if num_tries_again() == 0 && num_in_a_row > what.num_allowed() {
             return Err(self.held_back(what));
         }
-        let mark = LoadMark::write(folder, &name, matches!(what, Load::Cuda));
+        let mark = LoadMark::write(folder, &name, num_in_a_row + 1, matches!(what, Load::Cuda));
         if let Err(error) = &mark {
             tracing::debug!("no mark of a load: {error}");
         }
@@ -129,7 +139,7 @@ impl LoadMarks {
     /// Whatever crashed is to be tried again.
     pub fn forget(&self) {
         self.remove(self.crashed(""));
-        NUM_WANTED_AGAIN.fetch_add(1, Ordering::Relaxed);
+        NUM_TRIES_AGAIN.fetch_add(1, Ordering::Relaxed);
     }
 
     #[expect(clippy::unused_self, reason = "only marks of such a folder are given to it")]
@@ -139,6 +149,11 @@ impl LoadMarks {
                 tracing::warn!("{} cannot be removed: {error}", path.display());
             }
         }
+    }
+
+    /// How often in a row, up to now, a load of this name has ended its host.
+    fn num_crashes_in_a_row(&self, name: &str) -> u32 {
+        self.crashed(name).map(|mark| num_in_a_row_of(&mark)).max().unwrap_or(0)
     }
 
     /// Marks of loads of this name, or of all, whose processes are gone.
@@ -172,6 +187,16 @@ fn is_of_a_crash(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// What a mark begins with; then comes the number.
+const IN_A_ROW: &str = "In a row: ";
+
+/// How often in a row its load had ended a host once it had ended this one.
+fn num_in_a_row_of(mark: &Path) -> u32 {
+    let text = std::fs::read_to_string(mark).unwrap_or_default();
+    // One that does not say it is a mark all the same.
+    text.lines().find_map(|line| line.strip_prefix(IN_A_ROW)?.parse().ok()).unwrap_or(1)
+}
+
 /// The file of one load that is under way.
 #[derive(Debug)]
 struct LoadMark {
@@ -201,8 +226,9 @@ fn own() -> MutexGuard<'static, Vec<Own>> {
 }
 
 impl LoadMark {
-    /// `is_for_good`: to be there even if the whole machine goes.
-    fn write(folder: &Path, name: &str, is_for_good: bool) -> io::Result<Self> {
+    /// `num_in_a_row`: so often in a row the load will have ended its host, if it ends this one. `is_for_good`: to be there even if the whole
+    /// machine goes.
+    fn write(folder: &Path, name: &str, num_in_a_row: u32, is_for_good: bool) -> io::Result<Self> {
         static ONCE: Once = Once::new();
         ONCE.call_once(take_away_at_exit);
         std::fs::create_dir_all(folder)?;
@@ -210,7 +236,7 @@ impl LoadMark {
         if IS_ENDING.load(Ordering::SeqCst) {
             return Err(io::Error::other("the process ends"));
         }
-        // One for all instances, which load at once as a session is opened: what is counted are hosts.
+        // One for all instances, which load at once as a session is opened.
         if own.iter().any(|mark| mark.path.parent() == Some(folder) && is_named(&mark.path, name)) {
             return Err(io::Error::other("this process has marked it"));
         }
@@ -220,7 +246,11 @@ impl LoadMark {
         // From here on it is removed where something fails.
         let mark = |file: &mut File| {
             file.lock()?;
-            file.write_all(b"Underscore is loading this. It is not loaded again by itself while this file lies here and nothing does.\n")?;
+            writeln!(
+                file,
+                "Underscore is loading this. While this file lies here and nothing does, that has ended its host: where it did so too often in a \
+                 row, this is not loaded again by itself.\n{IN_A_ROW}{num_in_a_row}"
+            )?;
             if is_for_good { file.sync_all() } else { Ok(()) }
         };
         let marked = mark(&mut file);
@@ -289,11 +319,22 @@ mod tests {
 
     /// What a process leaves behind that ends at once.
     fn crash_while_loading(marks: &LoadMarks, load: Load<'_>) {
-        let mark = LoadMark::write(marks.folder.as_ref().expect("a folder"), &load.name(), true).expect("a mark");
-        let (path, text) = (mark.path.clone(), std::fs::read(&mark.path).unwrap());
-        drop(mark);
+        leave_behind_of(&begin_load(marks, load));
+    }
+
+    /// The mark of a load that begins, and its text.
+    fn begin_load(marks: &LoadMarks, load: Load<'_>) -> (PathBuf, String) {
+        let num_in_a_row = marks.num_crashes_in_a_row(&load.name()) + 1;
+        let folder = marks.folder.as_ref().expect("a folder");
+        let mark = LoadMark::write(folder, &load.name(), num_in_a_row, true).expect("a mark");
+        (mark.path.clone(), std::fs::read_to_string(&mark.path).unwrap())
+    }
+
+    /// What is left of a load that began when its process ends.
+    fn leave_behind_of((path, text): &(PathBuf, String)) {
+        let (name, _) = path.file_name().unwrap().to_str().unwrap().split_once('@').unwrap();
         let number = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
-        std::fs::write(path.with_file_name(format!("{}@1-{number}", load.name())), text).unwrap();
+        std::fs::write(path.with_file_name(format!("{name}@1-{number}")), text).unwrap();
     }
 
     fn is_held_back(marks: &LoadMarks, load: Load<'_>) -> bool {
@@ -345,6 +386,25 @@ mod tests {
         let elsewhere = LoadMarks::at(&marks.folder.clone().unwrap().join("../loading"));
         crash_while_loading(&elsewhere, Load::Libtorch);
         assert!(!is_held_back(&elsewhere, Load::Libtorch), "in between it was loaded");
+    }
+
+    #[test]
+    fn processes_that_are_ended_together_are_one_crash_and_the_one_that_loads_after_them_is_the_second() {
+        let (_folder, marks) = folder();
+        let (one, load) = (ModelSpec::for_tests(ModelTiming::LIVE), Load::Libtorch);
+        for load in [load, Load::Model(&one)] {
+            let together = [(); 5].map(|()| begin_load(&marks, load));
+            together.iter().for_each(leave_behind_of);
+            assert_eq!(marks.crashed(&load.name()).count(), 5);
+            assert_eq!(marks.num_crashes_in_a_row(&load.name()), 1, "{load:?}");
+            crash_while_loading(&marks, load);
+            assert!(is_held_back(&marks, load), "{load:?}: it has ended two hosts, one after the other");
+        }
+        let (_folder, marks) = folder();
+        let together = [(); 5].map(|()| begin_load(&marks, load));
+        together.iter().for_each(leave_behind_of);
+        assert!(!is_held_back(&marks, load), "somebody has ended them");
+        assert_eq!(num_files(&marks), 0, "it was loaded");
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::resources::Resources;
 /// What every message ends with.
 const REMEDY: &str = "Install Underscore again (cargo xtask install) or choose another model.";
 
+/// Calls after which a model has compiled itself.
+pub const NUM_WARM_UPS: usize = 3;
+
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {

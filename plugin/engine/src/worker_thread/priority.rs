@@ -99,9 +99,21 @@ impl Priority {
         }
     }
 
-    /// There was no call for a while: what this worker ran, others may.
+    /// There was no call for a while, or what ran was none: others may run as much, and what counts is what it runs from now on.
     pub fn rest(&mut self) {
-        self.share.publish(0);
+        self.share.restart();
+    }
+
+    /// As if it had run for so much of the time.
+    #[cfg(test)]
+    pub fn pretend_to_run(&mut self, permille: u32) {
+        self.share.publish(permille);
+    }
+
+    /// What counts for this worker among all, thousandths of one processor.
+    #[cfg(test)]
+    pub fn running_permille(&self) -> u32 {
+        self.share.permille
     }
 
     fn apply(&mut self, wanted: Urgency) -> bool {
@@ -169,6 +181,12 @@ impl Share {
         }
         self.permille <= MOST_PERMILLE
             && RUNNING_PERMILLE.load(Ordering::Relaxed) <= MOST_PERMILLE * self.num_processors
+    }
+
+    /// Nothing was run, and a window begins.
+    fn restart(&mut self) {
+        self.publish(0);
+        (self.begin, self.cpu_at_begin) = (Instant::now(), thread_cpu_time());
     }
 
     /// Wrapping sums come out right, whatever the order of the workers.
@@ -285,6 +303,21 @@ mod tests {
             assert_eq!(policy(), Some(libc::SCHED_RR));
             priority.set(Urgency::Ordinary);
         });
+    }
+
+    #[test]
+    fn what_was_run_before_a_rest_does_not_count() {
+        let mut priority = Priority::of_this_thread();
+        let (begin, much) = (thread_cpu_time(), WINDOW / 20);
+        while thread_cpu_time() < begin + much {
+            std::hint::spin_loop();
+        }
+        priority.pretend_to_run(150);
+        let before = Instant::now();
+        priority.rest();
+        assert_eq!(priority.running_permille(), 0);
+        let Share { begin: window, cpu_at_begin, .. } = priority.share;
+        assert!(window >= before && cpu_at_begin >= begin + much, "it is measured from before the rest on");
     }
 
     #[test]

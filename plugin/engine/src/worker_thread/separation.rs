@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use underscore_backend::Manner;
+use underscore_backend::{Device, Manner};
 
 use super::model::Model;
 use super::session::{Session, SessionError};
@@ -67,8 +67,14 @@ impl Separate for Separation {
         self.session.ask(&call.embedding)?;
         let features = self.spectra.analyse(call);
         let masks = &mut call.masks[..self.shape.masks_len(num_mask_channels)];
-        // A bounce is the same bit for bit, whatever else plays, also where the host says that it plays.
-        let manner = if call.deadline_from.is_some() { call.manner } else { Manner::ALONE };
+        let manner = match call.deadline_from {
+            // A bounce is the same bit for bit, whatever else plays, also where the host says that it plays.
+            None => Manner::ALONE,
+            // One after another, the calls of few streams are too many for a card: there none is held until its host was seen to play. In a
+            // batch of its own a call has the bits that it has by itself.
+            Some(_) if self.model.device() != Device::CPU => Manner::TOGETHER,
+            Some(_) => call.manner,
+        };
         self.session.run(manner, features, masks)?;
         self.spectra.shape(call);
         self.spectra.synthesise(call);
@@ -88,5 +94,36 @@ impl Separate for Separation {
 
     fn model(&self) -> Option<&Arc<Model>> {
         Some(&self.model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::latency::latency;
+    use crate::worker_thread::double;
+
+    #[test]
+    fn what_has_a_deadline_runs_with_others_on_a_card_from_the_first_call_on_and_what_has_none_by_itself() {
+        const TIMING: ModelTiming = ModelTiming::LIVE;
+        let grid = latency(&TIMING, 48_000.0, 256).unwrap().grid;
+        let (num_frames, num_bins) = (TIMING.frames_per_call, TIMING.num_bins);
+        let shape = CallShape { grid, num_channels: 1, num_frames, num_bins, num_stems: 1, embedding_size: 0 };
+        for (device, with_deadline) in [(Device::CPU, Manner::ALONE), (Device::CUDA, Manner::TOGETHER)] {
+            let model = double::model(shape, &TIMING, |_| 1.0, Vec::new());
+            let model = Arc::new(model.declaring(device, (0.0, 1.0), 0, 0.0));
+            let opener = move || Ok((model.clone(), Session::open(model.clone(), 1).unwrap()));
+            let mut separation = Separation::open(Box::new(opener), shape, &TIMING).unwrap();
+            for (deadline_from, expected) in [(Some(Instant::now()), with_deadline), (None, Manner::ALONE)] {
+                separation.reset();
+                double::manners();
+                // As the audio thread has it while it does not know yet whether the host plays.
+                let mut call = Call { deadline_from, manner: Manner::ALONE, ..shape.new_call() };
+                separation.separate(&mut call).unwrap();
+                assert_eq!(double::manners(), [expected], "{device:?}, a deadline from {deadline_from:?}");
+            }
+        }
     }
 }

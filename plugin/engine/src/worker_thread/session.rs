@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use underscore_backend::{Device, Failure, Manner};
 
-use super::model::Model;
+use super::model::{Model, NUM_WARM_UPS};
 
 /// By so much more may a model's test vector differ on a card, which sums in another order than the processor that it was made on: the query
 /// model's by 0.6 of the tolerance, measured. Rounded to ten bits (TF32) it would be 190 times the tolerance.
@@ -110,7 +110,7 @@ impl Session {
         if test.num_channels != self.num_channels || test.num_calls == 0 || model.is_seen_to_work() {
             // Another number of channels than the vector's, or no vector, or nothing to learn from it: warm up only.
             let (spectrum, mut masks) = (vec![0.0; spectrum_len], vec![0.0; masks_len]);
-            for _ in 0..3 {
+            for _ in 0..NUM_WARM_UPS {
                 self.run(Manner::ALONE, &spectrum, &mut masks)?;
             }
             self.reset();

@@ -8,15 +8,16 @@ use underscore_backend::Device;
 use super::expectation::Expectation;
 use super::listener::Listener;
 use super::model::Model;
+use super::opener;
 use super::past::Past;
 use super::priority::Urgency;
 use super::separation::{Separate, Separation};
 use super::triage::Standing;
 use super::trouble::{self, Trouble};
-use super::{Assignment, opener};
+use super::worker::Assignment;
 use crate::clock::Clock;
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
-use crate::status::EngineStatus;
+use crate::status::{EngineStatus, State};
 
 /// Sound has a deadline, an example has none; but on a machine that is too slow for the sound there is always a call. After so long an example is
 /// listened to between two of them.
@@ -42,6 +43,8 @@ pub struct Stream<S = Separation> {
     expectation: Expectation,
     /// None while calls succeed.
     trouble: Option<Trouble>,
+    /// It was opened anew, or tried to be, and nobody was told yet.
+    was_reopened: bool,
     clock: Clock,
 }
 
@@ -107,6 +110,7 @@ impl<S: Separate> Stream<S> {
             last_urgency: Urgency::Ordinary,
             expectation: Expectation::default(),
             trouble: None,
+            was_reopened: false,
             clock: Instant::now,
         }
     }
@@ -181,6 +185,11 @@ impl<S: Separate> Stream<S> {
         if call.is_waited_for { Urgency::Ordinary } else { Urgency::with_deadline(self.deadline()) }
     }
 
+    /// Whether what separates was opened anew, or tried to be, since this was asked last.
+    pub fn take_was_reopened(&mut self) -> bool {
+        std::mem::take(&mut self.was_reopened)
+    }
+
     /// Works one call off. `false`: there was none.
     pub fn step(&mut self) -> bool {
         if self.is_example_overdue() && self.listen() {
@@ -246,7 +255,6 @@ impl<S: Separate> Stream<S> {
     }
 
     fn run(&mut self, call: &mut Call) -> Outcome {
-        let began = (self.clock)();
         if call.num_mask_channels != self.num_mask_channels {
             self.num_mask_channels = call.num_mask_channels;
             if !call.is_fresh {
@@ -254,7 +262,21 @@ impl<S: Separate> Stream<S> {
                 self.heard_from = call.first_frame;
             }
         }
-        let result = self.separation.separate(call);
+        let mut began = (self.clock)();
+        let mut result = self.separation.separate(call);
+        if result.is_err() {
+            self.trouble.take_if(|trouble| trouble.is_past(began));
+            // A bounce waits, and would be through with all of it before it is given up: what failed for the first time is run once more, on
+            // what can be used now. What the model had heard is gone, as after every failure: the masks go on from this call.
+            if self.trouble.is_none() && self.end.is_waited_for() && self.reopen().is_ok() {
+                self.heard_from = call.first_frame;
+                if self.status.state() == State::Running {
+                    self.status.set_running(self.device());
+                }
+                began = (self.clock)();
+                result = self.separation.separate(call);
+            }
+        }
         let now = (self.clock)();
         match result {
             Ok(()) => {
@@ -267,16 +289,15 @@ impl<S: Separate> Stream<S> {
                 Outcome::Masked
             }
             Err(error) => {
-                self.note_failure(began, now, &error.to_string());
+                self.note_failure(now, &error.to_string());
                 Outcome::Failed
             }
         }
     }
 
-    /// A call that was begun at `began` had failed by `now`.
-    fn note_failure(&mut self, began: Instant, now: Instant, error: &str) {
+    /// A call had failed by `now`.
+    fn note_failure(&mut self, now: Instant, error: &str) {
         self.separation.reset();
-        self.trouble.take_if(|trouble| trouble.is_past(began));
         let Some(trouble) = &mut self.trouble else {
             self.trouble = Some(Trouble::begin(now));
             self.status.set_message(format!("An inference failed: {error}"));
@@ -296,10 +317,9 @@ impl<S: Separate> Stream<S> {
         if !self.is_retry_due() {
             return false;
         }
-        match self.separation.reopen() {
+        match self.reopen() {
             Ok(()) => {
                 self.trouble = None;
-                self.warm_listener_up();
                 self.status.clear_message();
                 self.status.set_running(self.device());
                 true
@@ -317,6 +337,14 @@ impl<S: Separate> Stream<S> {
                 false
             }
         }
+    }
+
+    /// What separates, on what can be used now.
+    fn reopen(&mut self) -> Result<(), String> {
+        self.was_reopened = true;
+        self.separation.reopen()?;
+        self.warm_listener_up();
+        Ok(())
     }
 
     fn is_retry_due(&self) -> bool {

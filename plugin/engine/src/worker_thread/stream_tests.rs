@@ -3,13 +3,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::super::POLL_INTERVAL;
+use super::super::desk::POLL_INTERVAL;
 use super::super::opener::on_best;
 use super::*;
 use crate::clock::standing as clock;
 use crate::handoff::{AudioEnd, handoff};
 use crate::latency::{CallTimes, ModelTiming};
-use crate::status::State;
 
 const RATE_HZ: f64 = 48_000.0;
 const HOP: Duration = Duration::from_millis(16);
@@ -281,4 +280,79 @@ fn a_card_that_goes_while_it_plays_is_left_for_the_processor_and_the_status_says
         "{}",
         snapshot.notice
     );
+}
+
+#[test]
+fn a_card_that_goes_during_a_bounce_is_left_for_the_processor_within_the_call_that_it_fails() {
+    let shape = shape_of(&AHEAD);
+    let status = EngineStatus::for_tests(&AHEAD, RATE_HZ, 256);
+    let (mut audio, worker) = handoff(&shape, 4);
+    let has_card = Rc::new(Cell::new(true));
+    let on_card = OnDevice { is_card: true, has_card: has_card.clone(), status: status.clone() };
+    let mut stream = Stream::new(worker, shape, status.clone(), on_card).with_clock(clock::now);
+    status.set_running("cuda");
+    audio.publish_waits(true);
+    for number in 0..100 {
+        has_card.set(number < 10);
+        let mut call = audio.take_empty().expect("an empty call");
+        call.first_frame = number * shape.num_frames as u64;
+        (call.is_fresh, call.is_waited_for, call.heard_from) = (number == 0, true, 0);
+        audio.send(call);
+        assert!(stream.step());
+        let call = audio.receive().expect("an answer");
+        assert_eq!(call.outcome, Outcome::Masked, "call {number}");
+        // What the card had heard is gone with it.
+        let heard_from = if number < 10 { 0 } else { 10 * shape.num_frames as u64 };
+        assert_eq!(call.heard_from, heard_from, "call {number}");
+        assert_eq!(stream.take_was_reopened(), number == 10, "once, at call {number}");
+        audio.put_empty(call);
+    }
+    let snapshot = status.snapshot();
+    assert_eq!((snapshot.state, snapshot.device.as_str(), snapshot.message.as_str()), (State::Running, "cpu", ""));
+    assert!(snapshot.notice.contains("there is none any more"), "{}", snapshot.notice);
+}
+
+/// Can be opened anew as often as one likes, and fails every call.
+struct Failing {
+    num_reopened: usize,
+}
+
+impl Separate for Failing {
+    type Error = &'static str;
+
+    fn separate(&mut self, _: &mut Call) -> Result<(), &'static str> {
+        clock::advance(HOP);
+        Err("it never works")
+    }
+
+    fn reset(&mut self) {}
+
+    fn reopen(&mut self) -> Result<(), String> {
+        self.num_reopened += 1;
+        Ok(())
+    }
+
+    fn model(&self) -> Option<&Arc<Model>> {
+        None
+    }
+}
+
+#[test]
+fn a_bounce_whose_calls_fail_whatever_they_run_on_is_not_opened_anew_for_each_of_them() {
+    let shape = shape_of(&LIVE);
+    let status = EngineStatus::for_tests(&LIVE, RATE_HZ, 256);
+    let (mut audio, worker) = handoff(&shape, 4);
+    let mut stream = Stream::new(worker, shape, status.clone(), Failing { num_reopened: 0 }).with_clock(clock::now);
+    audio.publish_waits(true);
+    for number in 0..50 {
+        let mut call = audio.take_empty().expect("an empty call");
+        (call.first_frame, call.is_waited_for) = (number, true);
+        audio.send(call);
+        stream.step();
+        let call = audio.receive().expect("an answer");
+        assert_eq!(call.outcome, Outcome::Failed);
+        audio.put_empty(call);
+    }
+    assert_eq!(stream.separation().num_reopened, 1);
+    assert!(status.snapshot().message.contains("An inference failed"));
 }

@@ -117,20 +117,20 @@ impl Approach {
 }
 
 /// The audio thread's end.
-pub struct Separation {
+pub struct Takeover {
     current: Box<Engine>,
     next: Option<Next>,
     new: HeapCons<Box<Engine>>,
     old: HeapProd<Box<Engine>>,
     crossfade_samples: usize,
     warm_up_samples: usize,
-    /// What the host said of the last block.
+    /// What the host said last of its rendering.
     render: RenderMode,
     /// What lies between two engines.
     between: StemMemory,
 }
 
-impl Separation {
+impl Takeover {
     /// Starts with `engine`, for blocks of at most `max_block_samples`. The other end is for the builder.
     #[must_use]
     pub fn new(engine: Box<Engine>, rate_hz: f64, max_block_samples: usize) -> (Self, EngineSupply) {
@@ -164,23 +164,36 @@ impl Separation {
         self.current.status().note_process_us(process_us);
     }
 
-    /// Forgets all audio but what examples may be taken of. An engine that waits takes over at once: there is nothing to be continuous with. But
-    /// while it plays, one whose model is still loading is no better than the current one. Real-time safe.
-    pub fn reset(&mut self) {
+    /// A block begins that the host renders so. A bounce is the same whatever was played before it, and some hosts tell of it with its first block, after
+    /// the reset. Real-time safe, as the others are.
+    pub fn begin(&mut self, render: RenderMode) {
+        if std::mem::replace(&mut self.render, render) != render && render == RenderMode::Offline {
+            self.forget_heard();
+        }
+    }
+
+    /// Forgets all audio; what examples may be taken of only before and after a bounce. An engine that waits takes over at once: there is nothing to be
+    /// continuous with. But where it plays on, one whose model is still loading is no better than the current one.
+    pub fn reset(&mut self, render: RenderMode) {
+        let before = std::mem::replace(&mut self.render, render);
+        if [before, render].contains(&RenderMode::Offline) {
+            // Another bounce, perhaps.
+            self.forget_heard();
+        }
         // A host that runs nothing while it stands still has taken none in.
         self.take_new();
         self.current.reset();
         if let Some(next) = &mut self.next {
             next.engine.reset();
             next.approach = Approach::after_jump(next.engine.latency_samples(), self.warm_up_samples);
-            let is_wanted = self.render == RenderMode::Offline || next.engine.status().state() != State::Loading;
+            let is_wanted = render == RenderMode::Offline || next.engine.status().state() != State::Loading;
             next.fade = Ramp::new(if is_wanted { 1.0 } else { 0.0 });
         }
         self.finish_crossfade();
     }
 
-    /// Forgets what examples may be taken of, too. Real-time safe.
-    pub fn forget_heard(&mut self) {
+    /// Forgets what examples may be taken of.
+    fn forget_heard(&mut self) {
         self.current.forget_heard();
         if let Some(next) = &mut self.next {
             next.engine.forget_heard();
@@ -240,7 +253,6 @@ impl Separation {
     ) -> StemBlock<'_> {
         self.finish_crossfade();
         self.take_new();
-        self.render = settings.render;
         let Self { current, next, between, crossfade_samples, .. } = self;
         let block = separated(current, input, settings, &question_of);
         let Some(next) = next else { return block };
