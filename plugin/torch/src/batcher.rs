@@ -7,18 +7,23 @@
 //!
 //! One thread per model, not whichever worker comes first: each thread that uses a card gets handles and working memory of cuDNN and cuBLAS
 //! there for itself. So examples are listened to on it, too.
+//!
+//! A card that fails or hangs is told to those who wait, so that they leave it for the processor: see `line`.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
 use underscore_backend::Manner;
 
+use crate::batch_limit::BatchLimit;
 use crate::error::BackendError;
 use crate::inference::Inference;
+use crate::line::{Line, Patience, Served, Unanswered, line};
 use crate::network::Network;
 use crate::queue::{Size, take_batch};
 use crate::urgency::{Follower, Urgency};
@@ -27,9 +32,8 @@ use crate::{device, recurrent};
 /// Most channels in a batch. On an H200 400 of `Music 5` take twice as long as 200: from there on one batch is no better than two.
 const MOST_CHANNELS: usize = 512;
 
-/// A batch that failed may have been too large for the card's memory: the next ones are half as large, and by so many channels larger with each
-/// that does not fail, so that it is seldom tried again.
-const REGAINED_CHANNELS: usize = 1;
+/// A batch takes milliseconds. What comes first may find its kernels on a slow disk, and on one that is slower still the processor is used.
+const PATIENCE: Patience = Patience { first: Duration::from_mins(1), later: Duration::from_secs(5) };
 
 /// Channels that the arena has room for at first. It doubles when they are taken.
 const FIRST_SLOTS: i64 = 8;
@@ -75,41 +79,40 @@ impl Job {
 
 /// A model's thread, which ends with it.
 pub(crate) struct Batcher {
-    requests: Option<Sender<Request>>,
+    line: Option<Line<Request>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Batcher {
     /// Of `network`, whose states all belong to a channel, and which has not been called.
     pub(crate) fn start(network: Arc<Network>) -> Result<Self, BackendError> {
-        let (requests, received) = channel();
+        let (line, served) = line(PATIENCE);
         let thread = std::thread::Builder::new()
             .name("underscore card".into())
-            .spawn(move || serve(&received, Arena::new(network)))
+            .spawn(move || serve(&served, Arena::new(network)))
             .map_err(|error| BackendError::RunFailed { reason: format!("no thread for the card: {error}") })?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+        Ok(Self { line: Some(line), thread: Some(thread) })
     }
 
     /// A stream of `num_channels` channels from a zero state.
     pub(crate) fn open(&self, num_channels: usize) -> Result<Slots, BackendError> {
-        let requests = self.requests.clone().ok_or_else(ended)?;
-        let slots = ask(&requests, |answer| Request::Open(num_channels, answer))?;
-        Ok(Slots { slots, requests })
+        let line = self.line.clone().ok_or_else(ended)?;
+        let slots = ask(&line, |answer| Request::Open(num_channels, answer))?;
+        Ok(Slots { slots, line })
     }
 
     /// The embedding `[1, embedding]` of an example `[1, frame, bin, 2]`, both on the processor.
     pub(crate) fn encode(&self, example: Tensor) -> Result<Tensor, BackendError> {
-        let requests = self.requests.as_ref().ok_or_else(ended)?;
-        ask(requests, |answer| Request::Encode(example, answer))
+        ask(self.line.as_ref().ok_or_else(ended)?, |answer| Request::Encode(example, answer))
     }
 }
 
 impl Drop for Batcher {
     fn drop(&mut self) {
-        // The sessions, which have senders of their own, are closed by now.
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        // The sessions, which have lines of their own, are closed by now. A thread that hangs keeps what is its own, and its code stays: the
+        // engine never closes this library.
+        if let (Some(line), Some(thread)) = (self.line.take(), self.thread.take()) {
+            line.end(thread);
         }
     }
 }
@@ -118,13 +121,13 @@ impl Drop for Batcher {
 pub(crate) struct Slots {
     /// One for each channel.
     slots: Vec<i64>,
-    requests: Sender<Request>,
+    line: Line<Request>,
 }
 
 impl Slots {
     /// Back to a zero state.
     pub(crate) fn reset(&self) -> Result<(), BackendError> {
-        self.requests.send(Request::Reset(self.slots.clone())).map_err(|_| ended())
+        if self.line.tell(Request::Reset(self.slots.clone())) { Ok(()) } else { Err(ended()) }
     }
 
     /// `spectrum` `[channel, frame, bin, 2]` and `embedding` `[channel, embedding]` -> masks `[stem, channel, frame, bin]`, all on the processor.
@@ -136,31 +139,32 @@ impl Slots {
         embedding: Option<Tensor>,
     ) -> Result<Tensor, BackendError> {
         let (slots, urgency) = (self.slots.clone(), Urgency::of_this_thread());
-        ask(&self.requests, |answer| Request::Run(Job { spectrum, slots, embedding, manner, urgency, answer }))
+        ask(&self.line, |answer| Request::Run(Job { spectrum, slots, embedding, manner, urgency, answer }))
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        let _ = self.requests.send(Request::Close(std::mem::take(&mut self.slots)));
+        self.line.tell(Request::Close(std::mem::take(&mut self.slots)));
     }
 }
 
 /// Sends a request and waits for its answer.
-fn ask<T>(requests: &Sender<Request>, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, BackendError> {
-    let (answer, answered) = sync_channel(1);
-    requests.send(request(answer)).map_err(|_| ended())?;
-    answered.recv().map_err(|_| ended())?
+fn ask<T>(line: &Line<Request>, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, BackendError> {
+    line.ask(request).map_err(|unanswered| match unanswered {
+        Unanswered::Ended => ended(),
+        Unanswered::Hangs => BackendError::RunFailed { reason: "the card does not answer any more".to_owned() },
+    })?
 }
 
-/// Of a channel that nobody answers on any more: its other end was dropped.
+/// Of a thread that is gone, or has dropped what it was asked.
 fn ended() -> BackendError {
     BackendError::RunFailed { reason: "the thread that runs the card gave up".to_owned() }
 }
 
 /// Answers requests until nobody can make one any more. Calls that may run together have a deadline, so they go first; between two batches there
 /// is one of those who are patient: a call of a bounce, or an example.
-fn serve(requests: &Receiver<Request>, mut arena: Arena) {
+fn serve(served: &Served<Request>, mut arena: Arena) {
     let mut follower = Follower::of_this_thread();
     let (mut waiting, mut patient) = (VecDeque::new(), VecDeque::new());
     device::prepare_thread();
@@ -169,25 +173,31 @@ fn serve(requests: &Receiver<Request>, mut arena: Arena) {
     }
     loop {
         if waiting.is_empty() && patient.is_empty() {
-            let Ok(request) = requests.recv() else { return };
+            let Some(request) = served.wait() else { return };
             arena.take(request, &mut waiting, &mut patient);
+            served.note_step();
         }
-        while let Ok(request) = requests.try_recv() {
+        while let Some(request) = served.next() {
             arena.take(request, &mut waiting, &mut patient);
+            served.note_step();
         }
         if let Some(most_urgent) = waiting.iter().map(|job: &Job| job.urgency).max() {
             follower.follow(most_urgent);
-            let batch = take_batch(&mut waiting, usize::MAX, arena.most_channels, Job::size);
+            let most_channels = arena.limit.num_channels(Instant::now());
+            let batch = take_batch(&mut waiting, usize::MAX, most_channels, Job::size);
             arena.run_guarded(batch);
+            served.note_step();
         }
         match patient.pop_front() {
             Some(Patient::Alone(job)) => {
                 follower.follow(job.urgency);
                 arena.run_guarded(vec![job]);
+                served.note_step();
             }
             Some(Patient::Encode(example, answer)) => {
-                let found = catch_unwind(AssertUnwindSafe(|| arena.network.encode(&example)));
+                let found = catch_unwind(AssertUnwindSafe(|| arena.network.encode(example)));
                 let _ = answer.send(found.unwrap_or_else(|_| Err(ended())));
+                served.note_step();
             }
             None => {}
         }
@@ -216,14 +226,14 @@ struct Arena {
     free: Vec<i64>,
     /// What lies in these is of no stream, or of none any more, and is to be zeroed before anything is run: it could not be when it should.
     unclean: Vec<i64>,
-    /// In a batch; see [`REGAINED_CHANNELS`].
-    most_channels: usize,
+    /// Of a batch.
+    limit: BatchLimit,
 }
 
 impl Arena {
     fn new(network: Arc<Network>) -> Self {
         let (states, free, unclean) = (Vec::new(), Vec::new(), Vec::new());
-        Self { network, states, num_slots: 0, free, unclean, most_channels: MOST_CHANNELS }
+        Self { network, states, num_slots: 0, free, unclean, limit: BatchLimit::new(MOST_CHANNELS) }
     }
 
     /// Does what is asked, but for what waits.
@@ -232,8 +242,14 @@ impl Arena {
             Request::Open(num_channels, answer) => {
                 let _ = answer.send(self.open(num_channels));
             }
-            Request::Reset(slots) => self.unclean.extend(slots),
-            Request::Close(slots) => self.free.extend(slots),
+            Request::Reset(slots) => {
+                drop_calls_of(&slots, waiting, patient);
+                self.unclean.extend(slots);
+            }
+            Request::Close(slots) => {
+                drop_calls_of(&slots, waiting, patient);
+                self.free.extend(slots);
+            }
             Request::Encode(example, answer) => patient.push_back(Patient::Encode(example, answer)),
             Request::Run(job) if job.manner == Manner::TOGETHER => waiting.push_back(job),
             Request::Run(job) => patient.push_back(Patient::Alone(job)),
@@ -293,40 +309,54 @@ impl Arena {
 
     /// Runs a batch and answers each of its jobs.
     fn run_guarded(&mut self, jobs: Vec<Job>) {
-        let slots: Vec<i64> = jobs.iter().flat_map(|job| &job.slots).copied().collect();
+        let slots = slots_of(&jobs);
         // Who waits for a batch that panicked is told by the answers that are dropped.
-        if catch_unwind(AssertUnwindSafe(|| self.run(jobs, &slots))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.run(jobs))).is_err() {
             self.unclean.extend(slots);
         }
     }
 
-    /// Runs a batch, whose channels have `slots`, and answers each of its jobs.
-    fn run(&mut self, jobs: Vec<Job>, slots: &[i64]) {
-        let masks = self.forward(&jobs, slots);
-        match &masks {
-            Ok(_) => self.most_channels = (self.most_channels + REGAINED_CHANNELS).min(MOST_CHANNELS),
-            Err(error) => {
-                // What these streams had is in no known condition.
-                self.unclean.extend(slots);
-                if jobs.len() > 1 && matches!(error, BackendError::RunFailed { .. }) {
-                    self.most_channels = (slots.len() / 2).max(1);
+    /// Runs a batch and answers each of its jobs. Whether none failed.
+    fn run(&mut self, mut jobs: Vec<Job>) -> bool {
+        let slots = slots_of(&jobs);
+        let (masks, next) = match self.forward(&jobs, &slots) {
+            Ok(found) => found,
+            // It may have been too large for the card's memory, and nobody has lost anything yet: in halves, at once.
+            Err(BackendError::RunFailed { .. }) if jobs.len() > 1 => {
+                let second = jobs.split_off(jobs.len() / 2);
+                let none_failed = self.run(jobs) & self.run(second);
+                if none_failed {
+                    self.limit.note_too_large(slots.len(), Instant::now());
                 }
+                return none_failed;
             }
+            Err(error) => return self.fail(jobs, slots, &error),
+        };
+        if let Err(error) = self.keep(&next) {
+            return self.fail(jobs, slots, &error);
         }
         let mut first = 0;
         for job in jobs {
             let num_channels = job.slots.len() as i64;
-            let answer = match &masks {
-                Ok(masks) => masks.f_narrow(1, first, num_channels).map_err(|error| BackendError::run_failed(&error)),
-                Err(error) => Err(error.for_another()),
-            };
+            let masks = masks.f_narrow(1, first, num_channels).map_err(|error| BackendError::run_failed(&error));
             first += num_channels;
-            let _ = job.answer.send(answer);
+            let _ = job.answer.send(masks);
         }
+        true
     }
 
-    /// Masks `[stem, row, frame, bin]` of a batch, on the processor: a row for each of `slots`, then some without a meaning.
-    fn forward(&mut self, jobs: &[Job], slots: &[i64]) -> Result<Tensor, BackendError> {
+    /// Tells each of `jobs`. What these streams had, in `slots`, is in no known condition.
+    fn fail(&mut self, jobs: Vec<Job>, slots: Vec<i64>, error: &BackendError) -> bool {
+        self.unclean.extend(slots);
+        for job in jobs {
+            let _ = job.answer.send(Err(error.for_another()));
+        }
+        false
+    }
+
+    /// Masks `[stem, row, frame, bin]` of a batch, on the processor: a row for each of `slots`, then some without a meaning. And what is to be
+    /// kept once they are there: the states that are kept by now stay as they are.
+    fn forward(&mut self, jobs: &[Job], slots: &[i64]) -> Result<(Tensor, Next), BackendError> {
         self.clean()?;
         let _inference = Inference::begin();
         let failed = |error| BackendError::run_failed(&error);
@@ -340,12 +370,38 @@ impl Arena {
         let asked = jobs.iter().filter_map(|job| job.embedding.as_ref());
         let embedding =
             asked.clone().next().is_some().then(|| stacked(asked, num_spare)).transpose().map_err(failed)?;
-        let (masks, state) = self.network.forward(spectrum, state, embedding)?;
-        for (kept, new) in self.states.iter_mut().zip(&state).filter(|(kept, _)| kept.numel() > 0) {
-            let _ = kept.f_index_copy_(0, &places, new).map_err(failed)?;
-        }
-        masks.f_to_device(Device::Cpu).map_err(failed)
+        let (masks, states) = self.network.forward(spectrum, state, embedding)?;
+        // A card says of much only now that it failed.
+        let masks = masks.f_to_device(Device::Cpu).map_err(failed)?;
+        Ok((masks, Next { places, states }))
     }
+
+    fn keep(&mut self, next: &Next) -> Result<(), BackendError> {
+        let _inference = Inference::begin();
+        for (kept, new) in self.states.iter_mut().zip(&next.states).filter(|(kept, _)| kept.numel() > 0) {
+            let _ = kept.f_index_copy_(0, &next.places, new).map_err(|error| BackendError::run_failed(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The states that a batch leaves.
+struct Next {
+    /// `[row]`, a slot each.
+    places: Tensor,
+    /// In the order of the metadata, `[row, ...]` each.
+    states: Vec<Tensor>,
+}
+
+fn slots_of(jobs: &[Job]) -> Vec<i64> {
+    jobs.iter().flat_map(|job| &job.slots).copied().collect()
+}
+
+/// A stream that begins anew, or ends, while a call of it waits has given that call up: the card did not answer for long. It is not to write to
+/// what is another stream's by then.
+fn drop_calls_of(slots: &[i64], waiting: &mut VecDeque<Job>, patient: &mut VecDeque<Patient>) {
+    waiting.retain(|job| job.slots != slots);
+    patient.retain(|patient| !matches!(patient, Patient::Alone(job) if job.slots == slots));
 }
 
 /// `parts` `[row, ...]` below each other, and `num_spare` rows of zeros.

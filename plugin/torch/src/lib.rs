@@ -12,11 +12,13 @@
 )]
 
 mod archive;
+mod batch_limit;
 mod batcher;
 mod convolutions;
 mod device;
 mod error;
 mod inference;
+mod line;
 mod metadata;
 mod model;
 mod network;

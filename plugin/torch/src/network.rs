@@ -42,11 +42,8 @@ impl Network {
             arguments.push(IValue::Tensor(embedding.f_to_device(self.device).map_err(failed)?));
         }
         let output = self.module.forward_is(&arguments).map_err(|error| {
-            // tch never frees what it gave to a call that failed: what lies in it is freed here, or such calls would fill the memory. What was
-            // asked for is small, and the stream's own.
-            for mut tensor in given {
-                let _ = tensor.f_set_();
-            }
+            // What was asked for is small, and the stream's own.
+            free(given);
             failed(error)
         })?;
         let (masks, state) = unpack(output)?;
@@ -59,11 +56,16 @@ impl Network {
     }
 
     /// Where an example `[1, frame, bin, 2]` lies, `[1, embedding]`, both on the processor: the mean of what the model says.
-    pub(crate) fn encode(&self, example: &Tensor) -> Result<Tensor, BackendError> {
+    pub(crate) fn encode(&self, example: Tensor) -> Result<Tensor, BackendError> {
         let _inference = Inference::begin();
         let failed = |error| BackendError::run_failed(&error);
-        let example = example.f_to_device(self.device).map_err(failed)?;
-        let output = self.module.method_is(ENCODE, &[IValue::Tensor(example)]).map_err(failed)?;
+        let on_device = example.f_to_device(self.device).map_err(failed)?;
+        drop(example);
+        let given = on_device.shallow_clone();
+        let output = self.module.method_is(ENCODE, &[IValue::Tensor(on_device)]).map_err(|error| {
+            free([given]);
+            failed(error)
+        })?;
         let wrong = |actual: &str| BackendError::WrongShape {
             what: "the model's answer to an example",
             expected: "(mean, log-variance)".to_owned(),
@@ -80,6 +82,13 @@ impl Network {
         let options = (Kind::Float, self.device);
         let zeros = self.metadata.state_shapes_for(num_channels).map(|shape| Tensor::f_zeros(shape, options));
         zeros.collect::<Result<_, _>>().map_err(|error| BackendError::run_failed(&error))
+    }
+}
+
+/// Frees what lies in tensors that were given to a call that failed: tch never does, and such calls would fill the memory.
+fn free(given: impl IntoIterator<Item = Tensor>) {
+    for mut tensor in given {
+        let _ = tensor.f_set_();
     }
 }
 

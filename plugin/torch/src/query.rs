@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use crate::device;
 use crate::error::BackendError;
+use crate::inference::Inference;
 use crate::model::{Model, Sharing};
 use crate::network::check_len;
 
@@ -21,15 +22,15 @@ pub(crate) fn encode(model: &Model, spectrum: &[f32], embedding: &mut [f32]) -> 
             actual: "one that is not".to_owned(),
         });
     }
+    device::prepare_thread();
+    // From here on: a view that is made without it holds on to what it is a view of, and `Network` could not free that after a call that failed.
+    let _inference = Inference::begin();
     let example = Tensor::f_from_slice(spectrum)
         .and_then(|example| example.f_view([1, frames as i64, bins as i64, 2]))
         .map_err(|error| BackendError::run_failed(&error))?;
     let found = match &model.sharing {
         Sharing::Card(batcher) => batcher.encode(example)?,
-        Sharing::Processors(_) | Sharing::None => {
-            device::prepare_thread();
-            network.encode(&example)?
-        }
+        Sharing::Processors(_) | Sharing::None => network.encode(example)?,
     };
     found.f_copy_data(embedding, embedding.len()).map_err(|error| BackendError::run_failed(&error))
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::common::{IDENTITY, Model, run, separators, shipped};
-use crate::edited::{self, archive, with_another_stem, with_half_the_bins};
+use crate::edited::{self, archive, deaf, with_another_stem, with_half_the_bins};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use underscore_backend::{Device, Failure, Manner, Status};
@@ -158,14 +158,39 @@ fn a_model_without_the_weights_that_it_promises_to_pack_is_none() {
     assert!(failure.text.contains("recurrent_weights"), "{}", failure.text);
 }
 
+/// Pages in memory (proc(5), the second field of `statm`), of 4 KiB.
+#[cfg(target_os = "linux")]
+fn resident_mb() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("this process");
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok()).expect("pages") * 4096.0 / 1e6
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn examples_that_fail_leave_little_in_memory() {
+    let folder = TempDir::new().expect("a folder");
+    let path = deaf(&folder, 2_000);
+    for device in [Device::CPU, Device::CPU_AS_CARD] {
+        let model = Model::load_on(device, &path).expect("a model that looks right");
+        // 8 MB.
+        let example = vec![0.5; model.count("/query_frames") * model.count("/num_bins") * 2];
+        let fail = || {
+            let failure = model.encode(&example, &mut [0.0; 4]).expect_err("it hears nothing");
+            assert_eq!(failure.status, Status::RUN_FAILED, "{failure}");
+        };
+        (0..3).for_each(|_| fail());
+        let before = resident_mb();
+        (0..200).for_each(|_| fail());
+        let gained = resident_mb() - before;
+        println!("{device:?}: {gained:.0} MB more after two hundred examples that failed");
+        // What is given to them is 1 642 MB; other tests may run beside this one.
+        assert!(gained < 800.0, "{device:?}: {gained:.0} MB");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn calls_that_fail_leave_little_in_memory() {
-    /// Pages in memory (proc(5), the second field of `statm`), of 4 KiB.
-    fn resident_mb() -> f64 {
-        let statm = std::fs::read_to_string("/proc/self/statm").expect("this process");
-        statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok()).expect("pages") * 4096.0 / 1e6
-    }
     let folder = TempDir::new().expect("a folder");
     let path = with_half_the_bins(&folder, "music-5.pt");
     for device in [Device::CPU, Device::CPU_AS_CARD] {

@@ -1,7 +1,7 @@
 //! Streams that run together: those of a card, and those for which there are too few processors.
 
 use crate::common::{IDENTITY, Model, backend, echo, run, separators, shipped};
-use crate::edited::with_another_stem;
+use crate::edited::{counting, with_another_stem};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
@@ -232,6 +232,34 @@ fn more_channels_than_a_batch_may_have_are_several_batches() {
             });
         }
     });
+}
+
+#[test]
+fn a_batch_that_is_too_large_for_the_card_is_run_in_parts_and_no_stream_loses_what_it_had() {
+    const NUM_CALLS: usize = 200;
+    let folder = TempDir::new().expect("a folder");
+    let model = Model::load_on(Device::CPU_AS_CARD, &counting(&folder, 4)).expect("a model that looks right");
+    let input = model.spectrum(1, 1);
+    let (num_in_batches, all_call) = (8, Barrier::new(8));
+    std::thread::scope(|scope| {
+        for stream in 0..num_in_batches {
+            let (mut session, input, all_call) = (model.session(1).expect("a session"), &input, &all_call);
+            scope.spawn(move || {
+                let mut masks = vec![f32::NAN; input.len() / 2];
+                for call in 1..=NUM_CALLS {
+                    all_call.wait();
+                    session.run(Manner::TOGETHER, input, &mut masks).expect("a run");
+                    let expected = call as f32;
+                    assert!(masks.iter().all(|mask| mask.to_bits() == expected.to_bits()), "{stream}: {}", masks[0]);
+                }
+            });
+        }
+    });
+    // One that is too large by itself is told so, and begins anew.
+    let mut session = model.session(5).expect("a session");
+    let mut masks = vec![f32::NAN; 5 * input.len() / 2];
+    let failure = session.run(Manner::TOGETHER, &model.spectrum(5, 1), &mut masks).expect_err("too many rows");
+    assert!(failure.status == Status::RUN_FAILED && failure.text.contains("out of memory"), "{failure}");
 }
 
 #[test]

@@ -25,8 +25,12 @@ pub fn shipped(name: &str) -> PathBuf {
 
 /// The model that echoes what it is asked; see `underscore_training.fixtures`.
 pub fn echo(device: Device) -> Model {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/echo.pt");
-    Model::load_on(device, &path).expect("a model that is asked")
+    Model::load_on(device, &echo_path()).expect("a model that is asked")
+}
+
+/// Its file.
+pub fn echo_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/echo.pt")
 }
 
 /// The names of all models in `models/weights`.
