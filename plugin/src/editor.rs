@@ -209,8 +209,7 @@ impl EditorApp {
         let window = ui.max_rect();
         ui.painter().rect_filled(window, 0, theme::BACKGROUND);
         let chosen = self.params.model.value();
-        let is_unavailable = self.look.heard.as_ref().is_some_and(|it| it.state == State::Unavailable);
-        let places = Places::of(window, chosen.is_asked(), is_unavailable);
+        let places = Places::of(window, chosen.is_asked(), self.is_unavailable());
         self.header(&mut child(ui, places.header.shrink2(vec2(GAP, 6.0))), setter);
         self.strips(ui, setter, places.strips);
         levels::draw_in_out(&mut panel(ui, places.in_out), &self.input, &self.output);
@@ -287,7 +286,8 @@ impl EditorApp {
             params.missing_model.notice(chosen),
             params.question.refusals().filter(|_| chosen.is_asked()),
             params.question.offer_notice([status, next].into_iter().flatten().any(listens)),
-            params.question.notice(chosen.id(), has_followed),
+            // Without the panel that it names there is nothing to be done about it.
+            params.question.notice(chosen.id(), has_followed).filter(|_| !self.is_unavailable()),
         ];
         let notices = notices.into_iter().flatten().collect();
         Told { is_bypassed: params.bypass.value(), waiting, notices }
@@ -297,6 +297,11 @@ impl EditorApp {
     fn heard(&self) -> Model {
         let running = self.look.heard.as_ref().and_then(|status| Model::of(&status.model));
         running.unwrap_or_else(|| self.params.model.value())
+    }
+
+    /// Nothing answers: the window has no room for what is asked, and needs none.
+    fn is_unavailable(&self) -> bool {
+        self.look.heard.as_ref().is_some_and(|it| it.state == State::Unavailable)
     }
 
     /// The engine of this model: the one that is heard, or the next one.
