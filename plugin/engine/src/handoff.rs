@@ -3,7 +3,6 @@
 //! One [`Call`] owns the memory for the sound of one inference call and, on its way back, for what is heard of its frames through
 //! their masks.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -164,7 +163,7 @@ impl CallShape {
 
 /// The audio thread's end: its side of the calls, and what it tells the worker besides.
 pub struct AudioEnd {
-    calls: AudioSide<Call>,
+    pub calls: AudioSide<Call>,
     needed: Arc<Needed>,
 }
 
@@ -177,9 +176,9 @@ struct Needed {
     waits: AtomicBool,
 }
 
-/// The worker's end.
+/// The worker's end: its side of the calls, and what it knows of the audio thread besides.
 pub struct WorkerEnd {
-    calls: WorkerSide<Call>,
+    pub calls: WorkerSide<Call>,
     needed: Arc<Needed>,
 }
 
@@ -190,35 +189,13 @@ pub fn handoff(shape: &CallShape, num_calls: usize) -> (AudioEnd, WorkerEnd) {
     (AudioEnd { calls: audio, needed: needed.clone() }, WorkerEnd { calls: worker, needed })
 }
 
-impl Deref for AudioEnd {
-    type Target = AudioSide<Call>;
-
-    fn deref(&self) -> &AudioSide<Call> {
-        &self.calls
-    }
-}
-
-impl DerefMut for AudioEnd {
-    fn deref_mut(&mut self) -> &mut AudioSide<Call> {
-        &mut self.calls
-    }
-}
-
-impl Deref for WorkerEnd {
-    type Target = WorkerSide<Call>;
-
-    fn deref(&self) -> &WorkerSide<Call> {
-        &self.calls
-    }
-}
-
-impl DerefMut for WorkerEnd {
-    fn deref_mut(&mut self) -> &mut WorkerSide<Call> {
-        &mut self.calls
-    }
-}
-
 impl AudioEnd {
+    /// Hands a filled call over, which nothing has become of yet.
+    pub fn send(&mut self, mut call: Call) {
+        call.outcome = Outcome::Pending;
+        self.calls.send(call);
+    }
+
     /// Tells the worker which frame is needed next, so that it can skip what is past.
     pub fn publish_due(&self, epoch: u64, frame_index: u64) {
         // Frame first: between the two stores the worker sees the new frame number with the old epoch, and skips too little.

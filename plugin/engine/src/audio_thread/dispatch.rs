@@ -137,10 +137,10 @@ impl Dispatch {
         self.unbroken_from = Some(0);
         self.silence.num_silent_frames = self.silence.reach_frames;
         if let Some(call) = self.filling.take() {
-            self.end.put_empty(call);
+            self.end.calls.put_empty(call);
         }
         while let Some(call) = self.returned.pop() {
-            self.end.put_empty(call);
+            self.end.calls.put_empty(call);
         }
         self.sent.fill(Sent::No);
         self.end.publish_due(self.epoch, 0);
@@ -177,7 +177,7 @@ impl Dispatch {
         let sent_idx = self.sent_idx(call.first_frame);
         if self.silence.num_silent_frames >= self.silence.reach_frames + self.shape.num_frames {
             self.sent[sent_idx] = Sent::Silent;
-            self.end.put_empty(call);
+            self.end.calls.put_empty(call);
             return;
         }
         call.is_fresh = std::mem::take(&mut self.is_fresh);
@@ -214,13 +214,13 @@ impl Dispatch {
             return;
         }
         self.collect();
-        let mut empty = self.end.take_empty();
+        let mut empty = self.end.calls.take_empty();
         if empty.is_none()
             && let Some(longest_wait) = step.longest_wait
         {
             // Only after a reset or an overload, while the worker still holds the calls of before.
             self.wait_until(longest_wait, |dispatch| {
-                empty = dispatch.end.take_empty();
+                empty = dispatch.end.calls.take_empty();
                 empty.is_some()
             });
         }
@@ -234,7 +234,6 @@ impl Dispatch {
             };
             return;
         };
-        call.outcome = Outcome::Pending;
         call.epoch = self.epoch;
         call.first_frame = first_frame;
         call.is_continued = self.sent_last.is_some_and(|last| last + self.shape.num_frames as u64 == first_frame);
@@ -347,20 +346,20 @@ impl Dispatch {
                 call_idx += 1;
             } else {
                 let call = self.returned.remove(call_idx);
-                self.end.put_empty(call);
+                self.end.calls.put_empty(call);
             }
         }
     }
 
     /// Takes in what the worker is done with; what belongs to before a reset, or has past masks only, is empty at once.
     fn collect(&mut self) {
-        while let Some(call) = self.end.receive() {
+        while let Some(call) = self.end.calls.receive() {
             self.patience.renew();
             let is_past = self.shape.last_frame(call.first_frame) < self.due_frame + self.look_ahead_frames as u64;
             if call.epoch == self.epoch && !is_past {
                 self.returned.push(call);
             } else {
-                self.end.put_empty(call);
+                self.end.calls.put_empty(call);
             }
         }
     }

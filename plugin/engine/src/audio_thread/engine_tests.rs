@@ -257,7 +257,7 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
                 let mut spectra = Spectra::new(shape, timing.look_ahead_frames, timing.scale(grid));
                 let mut past = Past::new(shape);
                 render(&mut engine, &input, 480, &settings, |_| {
-                    while let Some(mut call) = worker.receive() {
+                    while let Some(mut call) = worker.calls.receive() {
                         let num_mask_channels = call.num_mask_channels;
                         assert_eq!(num_mask_channels, if stereo_link { 1 } else { 2 });
                         past.complete(&mut call);
@@ -274,7 +274,7 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
                         // The call comes back to be filled again: nothing of this may be left in it.
                         call.samples.fill(f32::NAN);
                         call.outcome = Outcome::Failed;
-                        worker.send(call);
+                        worker.calls.send(call);
                     }
                 });
                 assert!(num_frames > 50, "{num_frames} frames in a second");
@@ -290,10 +290,10 @@ fn a_frame_whose_call_fails_is_counted_as_one_without_a_mask_and_one_that_nobody
         let (mut engine, mut worker) = engine_and_worker(&config);
         // Bypass asks for masks for two seconds more.
         render(&mut engine, &noise(4 * RATE_HZ as usize), 512, &Settings { asleep, ..Settings::default() }, |_| {
-            while let Some(mut call) = worker.receive() {
+            while let Some(mut call) = worker.calls.receive() {
                 call.masks.fill(1.0);
                 call.outcome = outcome;
-                worker.send(call);
+                worker.calls.send(call);
             }
         });
         let status = engine.status().snapshot();
@@ -459,8 +459,8 @@ fn a_result_of_before_a_reset_is_never_used_after_it() {
     render(&mut engine, &noise(8 * 768), block, &Settings::default(), |_| ());
     engine.reset();
     // The old call comes back with a mask of 1 for frame 0, the new one for the same frame is never answered.
-    let old = worker.receive().expect("a call of before the reset");
-    worker.send(Answers::of(&config).answer(old));
+    let old = worker.calls.receive().expect("a call of before the reset");
+    worker.calls.send(Answers::of(&config).answer(old));
     let input = noise(48_000);
     let out = render(&mut engine, &input, block, &Settings::default(), |_| ());
     assert!(out.presence.iter().all(|&presence| presence == 0.0));
@@ -488,10 +488,10 @@ fn an_offline_host_waits_for_the_worker_and_loses_no_frame() {
     let (mut engine, mut worker) = engine_and_worker(&config);
     let mut answers = Answers::of(&config);
     let thread = std::thread::spawn(move || {
-        while !worker.is_abandoned() {
-            if let Some(call) = worker.receive() {
+        while !worker.calls.is_abandoned() {
+            if let Some(call) = worker.calls.receive() {
                 std::thread::sleep(Duration::from_millis(5));
-                worker.send(answers.answer(call));
+                worker.calls.send(answers.answer(call));
             }
         }
     });
@@ -517,10 +517,10 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
         engine.pace = pace_of(&engine.latency, &config);
         let mut answers = Answers::of(&config);
         let thread = std::thread::spawn(move || {
-            while !worker.is_abandoned() {
-                if let Some(call) = worker.receive() {
+            while !worker.calls.is_abandoned() {
+                if let Some(call) = worker.calls.receive() {
                     std::thread::sleep(Duration::from_millis(20));
-                    worker.send(answers.answer(call));
+                    worker.calls.send(answers.answer(call));
                 }
             }
         });

@@ -109,9 +109,9 @@ fn bypass_sleeps_after_a_while_and_is_not_late() {
         let (mut num_calls, mut answers) = (0, Answers::of(&config));
         let settings = Settings { asleep: true, ..Settings::default() };
         let out = render(&mut engine, &noise(6 * 48_000), block, &settings, |_| {
-            while let Some(call) = worker.receive() {
+            while let Some(call) = worker.calls.receive() {
                 num_calls += 1;
-                worker.send(answers.answer(call));
+                worker.calls.send(answers.answer(call));
             }
         });
         println!("{num_calls} calls in 6 s asleep");
@@ -133,9 +133,9 @@ fn sleep_begins_at_the_same_sample_in_any_block_size_and_anew_after_a_reset() {
         let (mut num_calls, mut answers) = (0, Answers::of(&config));
         let mut play = |engine: &mut Engine, part: &[f32], asleep: bool, num_calls: &mut usize| {
             render(engine, part, block, &Settings { asleep, ..Settings::default() }, |_| {
-                while let Some(call) = worker.receive() {
+                while let Some(call) = worker.calls.receive() {
                     *num_calls += 1;
-                    worker.send(answers.answer(call));
+                    worker.calls.send(answers.answer(call));
                 }
             });
         };
@@ -346,7 +346,7 @@ fn played_where(timing: ModelTiming, is_in_time: impl Fn(usize) -> bool) -> (Vec
     let input = noise(4 * 48_000);
     let (mut num_calls, mut heard_from) = (0, 0);
     let out = render(&mut engine, &input, block, &Settings::default(), |_| {
-        while let Some(mut call) = worker.receive() {
+        while let Some(mut call) = worker.calls.receive() {
             num_calls += 1;
             // As the worker says of what it did not run, and of the first call after it.
             let last_frame = call.first_frame;
@@ -358,7 +358,7 @@ fn played_where(timing: ModelTiming, is_in_time: impl Fn(usize) -> bool) -> (Vec
                 call.outcome = Outcome::TooLate;
                 heard_from = last_frame + 1;
             }
-            worker.send(call);
+            worker.calls.send(call);
         }
     });
     assert!(engine.status().snapshot().num_late_frames > 70, "nothing was tested");
@@ -404,11 +404,11 @@ fn silence_costs_no_call_and_sound_after_it_is_separated_from_the_first_sample()
         let input = [&silence[..], &sound, &silence, &sound].concat();
         let (mut num_calls, mut answers) = (0, Answers::of(&config));
         let out = render(&mut engine, &input, block, &Settings::default(), |_| {
-            while let Some(call) = worker.receive() {
+            while let Some(call) = worker.calls.receive() {
                 assert_eq!(call.is_fresh, num_calls == 0, "silence keeps the state");
                 assert!(call.heard_from <= call.first_frame);
                 num_calls += 1;
-                worker.send(answers.answer(call));
+                worker.calls.send(answers.answer(call));
             }
         });
         let latency = engine.latency_samples();
@@ -433,9 +433,9 @@ fn a_bounce_after_an_overload_does_not_wait_for_calls_that_were_never_sent() {
     render(&mut engine, &noise(200 * 768), block, &Settings::default(), |_| ());
     assert!(engine.status().snapshot().num_dropped_calls > 0);
     let thread = std::thread::spawn(move || {
-        while !worker.is_abandoned() {
-            if let Some(call) = worker.receive() {
-                worker.send(answers.answer(call));
+        while !worker.calls.is_abandoned() {
+            if let Some(call) = worker.calls.receive() {
+                worker.calls.send(answers.answer(call));
             }
         }
     });

@@ -48,7 +48,7 @@ impl Desk {
         if let Some(next) = next {
             self.end_stream();
             // An engine that was made for a look is gone by now, and its host waits for this thread.
-            if !next.end.is_abandoned() {
+            if !next.end.calls.is_abandoned() {
                 self.stream = guarded(&next.status.clone(), || (self.open)(next)).flatten();
             }
             if self.stream.is_some() {
@@ -136,12 +136,12 @@ mod tests {
     }
 
     fn is_answered(audio: &mut AudioEnd, desk: &mut Desk) -> bool {
-        let call = audio.take_empty().expect("an empty call");
+        let call = audio.calls.take_empty().expect("an empty call");
         audio.send(call);
         desk.turn(None);
-        let Some(call) = audio.receive() else { return false };
+        let Some(call) = audio.calls.receive() else { return false };
         let is_answered = call.outcome == Outcome::Masked;
-        audio.put_empty(call);
+        audio.calls.put_empty(call);
         is_answered
     }
 

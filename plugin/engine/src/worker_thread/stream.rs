@@ -59,8 +59,8 @@ impl Stream {
                 // What came in meanwhile first: until the past calls are given back the audio thread has none to fill, and it
                 // would count as late what only waited for the model. But for the newest one where a host waits for its masks: it is to
                 // find the model running when they are there.
-                for num_left in (1..=stream.end.num_waiting()).rev() {
-                    if num_left == 1 && stream.end.next().is_some_and(|call| call.is_waited_for) {
+                for num_left in (1..=stream.end.calls.num_waiting()).rev() {
+                    if num_left == 1 && stream.end.calls.next().is_some_and(|call| call.is_waited_for) {
                         break;
                     }
                     stream.step();
@@ -135,7 +135,7 @@ impl<S: Separate> Stream<S> {
     /// Calls that wait.
     #[cfg(test)]
     pub(crate) fn num_waiting(&self) -> usize {
-        self.end.num_waiting()
+        self.end.calls.num_waiting()
     }
 
     fn warm_listener_up(&self) {
@@ -168,13 +168,13 @@ impl<S: Separate> Stream<S> {
 
     /// Whether the engine is gone, and nobody will ever send or receive again.
     pub fn is_abandoned(&self) -> bool {
-        self.end.is_abandoned()
+        self.end.calls.is_abandoned()
     }
 
     /// How urgent the next step is: where there is nothing to do, the pause before the next call, which is going to be like the last. So is
     /// listening to an example: a call that comes meanwhile waits for it.
     pub fn urgency(&self) -> Urgency {
-        match self.end.next() {
+        match self.end.calls.next() {
             Some(call) => self.urgency_of(call),
             None if self.is_retry_due() => Urgency::Ordinary,
             None => self.last_urgency,
@@ -195,7 +195,7 @@ impl<S: Separate> Stream<S> {
         if self.is_example_overdue() && self.listen() {
             return true;
         }
-        let Some(mut call) = self.end.receive() else {
+        let Some(mut call) = self.end.calls.receive() else {
             // Sound first: it has a deadline.
             return self.retry_where_due() || self.listen();
         };
@@ -235,7 +235,7 @@ impl<S: Separate> Stream<S> {
             let to_come = if call.outcome == Outcome::TooLate { expected } else { Duration::ZERO };
             self.status.count_delivery((self.clock)().saturating_duration_since(from) + to_come);
         }
-        self.end.send(call);
+        self.end.calls.send(call);
         true
     }
 

@@ -105,7 +105,7 @@ impl<F: FnMut() -> Duration> OnAir<F> {
                 self.num_due += 1;
                 continue;
             }
-            if let Some(mut call) = self.audio.take_empty() {
+            if let Some(mut call) = self.audio.calls.take_empty() {
                 call.first_frame = self.num_sent * self.times.num_frames as u64;
                 call.heard_from = 0;
                 call.deadline_from = Some(self.began + self.send_time());
@@ -126,7 +126,7 @@ impl<F: FnMut() -> Duration> OnAir<F> {
                 clock::advance(POLL_INTERVAL);
                 continue;
             }
-            while let Some(call) = self.audio.receive() {
+            while let Some(call) = self.audio.calls.receive() {
                 let is_there = |place: &u64| {
                     *place >= call.heard_from + look_ahead_frames as u64 && self.passed() <= self.needed_at(*place)
                 };
@@ -134,7 +134,7 @@ impl<F: FnMut() -> Duration> OnAir<F> {
                 if call.outcome == Outcome::Masked {
                     self.num_in_time += places.filter(is_there).count();
                 }
-                self.audio.put_empty(call);
+                self.audio.calls.put_empty(call);
             }
         }
         (self.num_in_time - num_before) as f32 / (num_calls as usize * num_frames) as f32
@@ -170,16 +170,16 @@ fn a_call_of_a_machine_that_stood_still_is_run_as_long_as_the_audio_thread_has_t
         let slow = Slow { takes: || Duration::from_millis(60) };
         let mut stream = Stream::new(end, shape, status, slow).with_clock(clock::now);
         let mut answer = |first_frame: u64, due_frame: u64, passed: Duration| {
-            let mut call = audio.take_empty().unwrap();
+            let mut call = audio.calls.take_empty().unwrap();
             (call.first_frame, call.is_fresh) = (first_frame, first_frame == 0);
             call.deadline_from = Some(clock::now());
             audio.send(call);
             audio.publish_due(0, due_frame);
             clock::advance(passed);
             stream.step();
-            let call = audio.receive().unwrap();
+            let call = audio.calls.receive().unwrap();
             let outcome = call.outcome;
-            audio.put_empty(call);
+            audio.calls.put_empty(call);
             outcome
         };
         for _ in 0..3 {
@@ -254,7 +254,7 @@ fn a_card_that_goes_while_it_plays_is_left_for_the_processor_and_the_status_says
             has_card.set(false);
         }
         if status.state() == State::Running
-            && let Some(mut call) = audio.take_empty()
+            && let Some(mut call) = audio.calls.take_empty()
         {
             call.first_frame = number * shape.num_frames as u64;
             audio.send(call);
@@ -263,9 +263,9 @@ fn a_card_that_goes_while_it_plays_is_left_for_the_processor_and_the_status_says
         if !stream.step() {
             clock::advance(HOP);
         }
-        while let Some(call) = audio.receive() {
+        while let Some(call) = audio.calls.receive() {
             outcomes.push(call.outcome);
-            audio.put_empty(call);
+            audio.calls.put_empty(call);
         }
     }
     let num = |outcome| outcomes.iter().filter(|it| **it == outcome).count();
@@ -294,18 +294,18 @@ fn a_card_that_goes_during_a_bounce_is_left_for_the_processor_within_the_call_th
     audio.publish_waits(true);
     for number in 0..100 {
         has_card.set(number < 10);
-        let mut call = audio.take_empty().expect("an empty call");
+        let mut call = audio.calls.take_empty().expect("an empty call");
         call.first_frame = number * shape.num_frames as u64;
         (call.is_fresh, call.is_waited_for, call.heard_from) = (number == 0, true, 0);
         audio.send(call);
         assert!(stream.step());
-        let call = audio.receive().expect("an answer");
+        let call = audio.calls.receive().expect("an answer");
         assert_eq!(call.outcome, Outcome::Masked, "call {number}");
         // What the card had heard is gone with it.
         let heard_from = if number < 10 { 0 } else { 10 * shape.num_frames as u64 };
         assert_eq!(call.heard_from, heard_from, "call {number}");
         assert_eq!(stream.take_was_reopened(), number == 10, "once, at call {number}");
-        audio.put_empty(call);
+        audio.calls.put_empty(call);
     }
     let snapshot = status.snapshot();
     assert_eq!((snapshot.state, snapshot.device.as_str(), snapshot.message.as_str()), (State::Running, "cpu", ""));
@@ -345,13 +345,13 @@ fn a_bounce_whose_calls_fail_whatever_they_run_on_is_not_opened_anew_for_each_of
     let mut stream = Stream::new(worker, shape, status.clone(), Failing { num_reopened: 0 }).with_clock(clock::now);
     audio.publish_waits(true);
     for number in 0..50 {
-        let mut call = audio.take_empty().expect("an empty call");
+        let mut call = audio.calls.take_empty().expect("an empty call");
         (call.first_frame, call.is_waited_for) = (number, true);
         audio.send(call);
         stream.step();
-        let call = audio.receive().expect("an answer");
+        let call = audio.calls.receive().expect("an answer");
         assert_eq!(call.outcome, Outcome::Failed);
-        audio.put_empty(call);
+        audio.calls.put_empty(call);
     }
     assert_eq!(stream.separation().num_reopened, 1);
     assert!(status.snapshot().message.contains("An inference failed"));
