@@ -56,6 +56,8 @@ pub struct Look {
     pub heard: Option<StatusSnapshot>,
     /// Those of the one that is made ready to take over from it.
     pub next: Option<StatusSnapshot>,
+    /// Whether the host gives the plugin sound just now.
+    pub plays: bool,
     /// See [`HostConfig::lines_up`]; `true` while the plugin is not active.
     pub lines_up: bool,
     /// Whether what is wanted waits for the host to activate the plugin again.
@@ -68,7 +70,7 @@ pub struct Look {
 impl Default for Look {
     /// While the plugin is not active.
     fn default() -> Self {
-        Self { heard: None, next: None, lines_up: true, waits_for_host: false, clock_notice: None }
+        Self { heard: None, next: None, plays: false, lines_up: true, waits_for_host: false, clock_notice: None }
     }
 }
 
@@ -92,9 +94,12 @@ struct Active {
     host: HostConfig,
     /// Of the engine that is heard.
     heard: Arc<EngineStatus>,
+    heard_key: EngineKey,
     latency_samples: usize,
-    /// None: it is to be tried again, whatever it was.
-    newest: Option<EngineKey>,
+    /// Of the engine built last.
+    newest_key: EngineKey,
+    /// Whether that is to be built once more, though nothing else is wanted.
+    is_to_be_tried_again: bool,
     /// What was wanted after that and only an activation can bring.
     left_to_activation: Option<EngineKey>,
     supply: EngineSupply,
@@ -137,13 +142,14 @@ impl Builder {
         let engine = state.build(self.catalogue, &self.boards, host, key)?;
         let (heard, latency_samples) = (engine.status(), engine.latency_samples());
         let (takeover, supply) = Takeover::new(Box::new(engine), host.rate_hz, host.max_block_samples);
-        let (newest, left_to_activation) = (Some(key), None);
         state.active = Some(Active {
             host,
             heard,
+            heard_key: key,
             latency_samples,
-            newest,
-            left_to_activation,
+            newest_key: key,
+            is_to_be_tried_again: false,
+            left_to_activation: None,
             supply,
             num_tries_again: num_tries_again(),
             is_taking_over: false,
@@ -159,40 +165,41 @@ impl Builder {
         self.played.forget();
     }
 
-    /// Frees old engines and, where `key` is not what was built last, builds it, as soon as the engine before has taken over; or,
+    /// Frees old engines and, where `key` is not what was built last, builds it, as soon as the engine before has taken over or has come back; or,
     /// where it needs another latency and the host lines up by the one there is, sees to it that the host is asked for an activation, once.
     pub fn tend(&self, key: EngineKey) {
         let mut state = self.state();
         let is_held_back = state.status.as_ref().is_some_and(|status| status.is_held_back());
-        let BuilderState { active: Some(active), status, .. } = &mut *state else { return };
-        if active.supply.free_old() > 0 {
-            active.is_taking_over = false;
-            if let Some(status) = status {
-                active.heard.clone_from(status);
-            }
-        }
+        state.free_old();
+        let BuilderState { active: Some(active), .. } = &mut *state else { return };
         let num_before = std::mem::replace(&mut active.num_tries_again, num_tries_again());
         if is_held_back && active.num_tries_again != num_before {
-            (active.newest, active.left_to_activation) = (None, None);
+            (active.is_to_be_tried_again, active.left_to_activation) = (true, None);
         }
-        if active.newest == Some(key) {
+        if active.newest_key == key && !active.is_to_be_tried_again {
             // Another wish may have been withdrawn before the host was asked.
             active.left_to_activation = None;
             self.needs_restart.store(false, Ordering::Relaxed);
             return;
         }
-        if active.is_taking_over || active.left_to_activation == Some(key) {
+        if active.is_taking_over {
+            active.supply.withdraw();
+        }
+        if active.left_to_activation == Some(key) {
             return;
         }
         let host = active.host;
-        let latency_samples = self.latency_samples(host, key);
+        let latency_samples = self.latency_samples(host.rate_hz, host.max_block_samples, key);
         if latency_samples.is_none() || (host.lines_up && latency_samples != Some(active.latency_samples)) {
             active.left_to_activation = Some(key);
             self.needs_restart.store(latency_samples.is_some(), Ordering::Release);
             return;
         }
+        if active.is_taking_over {
+            return;
+        }
         // The engine in use keeps its worker until the new one has taken over.
-        state.worker_idx = (state.worker_idx + 1) % state.workers.len();
+        state.use_other_worker();
         let Some(engine) = state.build(self.catalogue, &self.boards, host, key) else { return };
         let Some(active) = &mut state.active else { return };
         let latency_samples = engine.latency_samples();
@@ -200,16 +207,17 @@ impl Builder {
             // An earlier wish is over: it may be had anew.
             active.left_to_activation = None;
             self.needs_restart.store(false, Ordering::Relaxed);
-            active.newest = Some(key);
+            (active.newest_key, active.is_to_be_tried_again) = (key, false);
             active.latency_samples = latency_samples;
             active.is_taking_over = true;
         }
     }
 
-    /// The latency of an engine; none where there can be no such engine.
-    fn latency_samples(&self, host: HostConfig, key: EngineKey) -> Option<usize> {
+    /// The latency of an engine at `rate_hz`, in blocks of at most `max_block_samples`; none where there can be no such engine.
+    #[must_use]
+    pub fn latency_samples(&self, rate_hz: f64, max_block_samples: usize, key: EngineKey) -> Option<usize> {
         let model = self.catalogue.find(key.model)?;
-        latency(&model.timing, host.rate_hz, host.max_block_samples).ok().map(|latency| latency.latency_samples)
+        latency(&model.timing, rate_hz, max_block_samples).ok().map(|latency| latency.latency_samples)
     }
 
     /// Whether the host must be asked to activate the plugin again; says so once, and not while it bounces. Real-time safe.
@@ -244,6 +252,7 @@ impl Builder {
         Look {
             heard: Some(active.heard.snapshot()),
             next: next.map(|status| status.snapshot()),
+            plays: self.played.is_recent() || self.played.is_bounce(),
             lines_up: active.host.lines_up,
             waits_for_host: active.host.lines_up && active.left_to_activation == Some(key),
             clock_notice: self.clock_notice(active.host),
@@ -270,6 +279,29 @@ impl Builder {
 }
 
 impl BuilderState {
+    /// Frees what the audio thread has given back: the engine that another one has taken over from, or one that was withdrawn.
+    fn free_old(&mut self) {
+        while let Some(active) = &mut self.active
+            && let Some(engine) = active.supply.take_old()
+        {
+            active.is_taking_over = false;
+            if Arc::ptr_eq(&engine.status(), &active.heard) {
+                if let Some(status) = &self.status {
+                    active.heard.clone_from(status);
+                }
+                active.heard_key = active.newest_key;
+            } else {
+                active.newest_key = active.heard_key;
+                self.status = Some(active.heard.clone());
+                self.use_other_worker();
+            }
+        }
+    }
+
+    fn use_other_worker(&mut self) {
+        self.worker_idx = (self.worker_idx + 1) % self.workers.len();
+    }
+
     /// Any will do where nothing plays, but for one that a driver or a disk does not let go of.
     fn choose_worker(&mut self) {
         let is_held_up = |idx: usize| self.workers[idx].is_held_up();

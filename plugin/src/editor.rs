@@ -64,7 +64,7 @@ use levels::Levels;
 use places::{GAP, Places, SIZE};
 pub use scaled::ScaledEditor;
 use session_watch::SessionWatch;
-use status_panel::{LateCount, Told};
+use status_panel::{LateCount, ReplacedWatch, Told};
 use written_through::written_through;
 
 /// Time between two pictures while the window is open.
@@ -99,6 +99,7 @@ pub(crate) fn create(
         look: Look::default(),
         looked_at: None,
         late_count: LateCount::default(),
+        replaced_watch: ReplacedWatch::default(),
         example_file: ExampleFile::default(),
         session_watch: SessionWatch::default(),
         kept_state: Arc::default(),
@@ -123,6 +124,7 @@ pub struct EditorApp {
     look: Look,
     looked_at: Option<Instant>,
     late_count: LateCount,
+    replaced_watch: ReplacedWatch,
     example_file: ExampleFile,
     session_watch: SessionWatch,
     kept_state: Arc<Mutex<KeptState>>,
@@ -193,6 +195,9 @@ impl EditorApp {
             self.ducking.look(now);
             self.look = self.builder.look(wanted(&self.params));
             self.looked_at = Some(now);
+            if let Some(heard) = &self.look.heard {
+                self.replaced_watch.look(heard, now);
+            }
         }
         is_look_old
     }
@@ -216,7 +221,7 @@ impl EditorApp {
         let is_heard = !self.heard().is_asked();
         let ducking =
             separation_panel::DuckFigures { is_heard, has_room: !chosen.is_asked(), levels: self.ducking.levels() };
-        let figures = (self.look.heard.as_ref(), &mut self.late_count);
+        let figures = (self.look.heard.as_ref(), self.look.plays, &mut self.late_count);
         separation_panel::draw(&mut panel(ui, places.separation), setter, &self.params, &ducking, figures);
         if let Some(place) = places.question {
             self.question(&mut panel(ui, place), setter, own_window);
@@ -281,6 +286,7 @@ impl EditorApp {
             |it: &StatusSnapshot| it.state != State::Unavailable && Model::of(&it.model).is_some_and(Model::is_asked);
         let has_followed = self.engine_of(chosen).is_some_and(|it| it.has_followed);
         let notices = [
+            self.replaced_watch.notice(Instant::now()),
             clock_notice.clone(),
             params.state_version.notice(),
             params.missing_model.notice(chosen),
@@ -290,7 +296,7 @@ impl EditorApp {
             params.question.notice(chosen.id(), has_followed).filter(|_| !self.is_unavailable()),
         ];
         let notices = notices.into_iter().flatten().collect();
-        Told { is_bypassed: params.bypass.value(), waiting, notices }
+        Told { plays: self.look.plays, is_bypassed: params.bypass.value(), waiting, notices }
     }
 
     /// What plays: the model that was chosen may wait for the host, or be on its way.

@@ -91,12 +91,19 @@ struct Active {
 impl Default for Underscore {
     fn default() -> Self {
         let params = Arc::new(UnderscoreParams::default());
+        let builder = Arc::new(Builder::default().with_boards(params.question.boards().clone()));
         let told = Told::take_offered();
         if let Some(told) = &told {
             let _ = told.params.set(ParamsById::new(params.clone()));
+            let (builder, params) = (builder.clone(), params.clone());
+            let planned = move |rate_hz, max_block_samples| {
+                let latency_samples = builder.latency_samples(rate_hz, max_block_samples, wanted(&params))?;
+                u32::try_from(latency_samples).ok()
+            };
+            let _ = told.planned_latency.set(Box::new(planned));
         }
         Self {
-            builder: Arc::new(Builder::default().with_boards(params.question.boards().clone())),
+            builder,
             params,
             meters: Arc::new(Meters::default()),
             editor_state: editor::new_state(),
@@ -232,7 +239,9 @@ impl Plugin for Underscore {
         active.takeover.note_process_us(start.elapsed().as_secs_f32() * 1e6);
         self.builder.note_played(context.transport().sample_rate, buffer.samples());
 
-        let is_latency_untold = self.told.as_ref().is_some_and(|told| told.latency.take_untold());
+        // Not within a bounce: it would be of two halves.
+        let is_latency_untold =
+            render == RenderMode::RealTime && self.told.as_ref().is_some_and(|told| told.latency.take_untold());
         if is_latency_untold || self.builder.take_needs_restart() {
             context.request_restart();
         }

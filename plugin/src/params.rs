@@ -101,7 +101,7 @@ pub struct DuckParams {
     /// How far, dB, 0..=24.
     #[id = "duck_depth"]
     pub depth: FloatParam,
-    /// The dialogue is heard from this level on, dBFS of its root mean square, -60..=0.
+    /// At this level of the dialogue the music is down by half of the depth, dBFS of its root mean square, -60..=0.
     #[id = "duck_threshold"]
     pub threshold: FloatParam,
     /// Time down to the depth, ms, 5..=500.

@@ -5,6 +5,9 @@
 //! one's, or its model is known to be missing; then everything is crossfaded, of which only the stems change where both have one latency. Engines are
 //! never freed here: the old one goes back the way the new one came.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use underscore_engine::{Control, DeviceChoice, Engine, Question, Ramp, RenderMode, Settings, State};
@@ -37,6 +40,7 @@ pub struct EngineKey {
 pub struct EngineSupply {
     new: HeapProd<Box<Engine>>,
     old: HeapCons<Box<Engine>>,
+    is_withdrawn: Arc<AtomicBool>,
 }
 
 impl EngineSupply {
@@ -45,12 +49,18 @@ impl EngineSupply {
     /// # Errors
     /// The engine.
     pub fn send(&mut self, engine: Box<Engine>) -> Result<(), Box<Engine>> {
+        self.is_withdrawn.store(false, Ordering::Relaxed);
         self.new.try_push(engine)
     }
 
-    /// Frees what the audio thread has done with, and says how many engines that were.
-    pub fn free_old(&mut self) -> usize {
-        self.old.clear()
+    /// The engine that was sent last is not wanted any more: it comes back, unless the crossfade to it has begun.
+    pub fn withdraw(&self) {
+        self.is_withdrawn.store(true, Ordering::Relaxed);
+    }
+
+    /// An engine that the audio thread has done with.
+    pub fn take_old(&mut self) -> Option<Box<Engine>> {
+        self.old.try_pop()
     }
 }
 
@@ -66,6 +76,11 @@ impl Next {
     fn new(engine: Box<Engine>, warm_up_samples: usize) -> Self {
         let approach = Approach::new(engine.latency_samples(), warm_up_samples);
         Self { engine, approach, fade: Ramp::new(0.0) }
+    }
+
+    /// Whether anything of it can be heard.
+    fn is_fading(&self) -> bool {
+        !(self.fade.is_settled() && self.fade.value() == 0.0)
     }
 }
 
@@ -122,10 +137,14 @@ pub struct Takeover {
     next: Option<Next>,
     new: HeapCons<Box<Engine>>,
     old: HeapProd<Box<Engine>>,
+    /// See [`EngineSupply::withdraw`].
+    is_withdrawn: Arc<AtomicBool>,
     crossfade_samples: usize,
     warm_up_samples: usize,
     /// What the host said last of its rendering.
     render: RenderMode,
+    /// Whether a block was processed since the last reset.
+    has_played: bool,
     /// What lies between two engines.
     between: StemMemory,
 }
@@ -139,18 +158,20 @@ impl Takeover {
         let crossfade_samples = ((rate_hz * CROSSFADE_S).round() as usize).max(1);
         let warm_up_samples = (rate_hz * WARM_UP_S).round() as usize;
         let between = StemMemory::new(max_block_samples, engine.num_channels());
-        let render = RenderMode::RealTime;
+        let is_withdrawn = Arc::new(AtomicBool::new(false));
         let own = Self {
             current: engine,
             next: None,
             new: new_out,
             old: old_in,
+            is_withdrawn: is_withdrawn.clone(),
             crossfade_samples,
             warm_up_samples,
-            render,
+            render: RenderMode::RealTime,
+            has_played: false,
             between,
         };
-        (own, EngineSupply { new: new_in, old: old_out })
+        (own, EngineSupply { new: new_in, old: old_out, is_withdrawn })
     }
 
     /// The delay of everything that comes out, samples.
@@ -167,27 +188,37 @@ impl Takeover {
     /// A block begins that the host renders so. A bounce is the same whatever was played before it, and some hosts tell of it with its first block, after
     /// the reset. Real-time safe, as the others are.
     pub fn begin(&mut self, render: RenderMode) {
-        if std::mem::replace(&mut self.render, render) != render && render == RenderMode::Offline {
-            self.forget_heard();
+        if std::mem::replace(&mut self.render, render) == render || render != RenderMode::Offline {
+            return;
+        }
+        self.forget_heard();
+        if !self.has_played {
+            self.begin_with_next();
         }
     }
 
-    /// Forgets all audio; what examples may be taken of only before and after a bounce. An engine that waits takes over at once: there is nothing to be
-    /// continuous with. But where it plays on, one whose model is still loading is no better than the current one.
+    /// Forgets all audio; what examples may be taken of only before and after a bounce. An engine that waits takes over at once.
     pub fn reset(&mut self, render: RenderMode) {
         let before = std::mem::replace(&mut self.render, render);
         if [before, render].contains(&RenderMode::Offline) {
             // Another bounce, perhaps.
             self.forget_heard();
         }
+        self.has_played = false;
+        self.current.reset();
+        self.begin_with_next();
+    }
+
+    /// Nothing was played yet that would have to go on without a step: the next engine takes over at once. But where the host plays, one whose model is
+    /// still loading is no better than the current one.
+    fn begin_with_next(&mut self) {
         // A host that runs nothing while it stands still has taken none in.
         self.take_new();
-        self.current.reset();
         if let Some(next) = &mut self.next {
             next.engine.reset();
             next.approach = Approach::after_jump(next.engine.latency_samples(), self.warm_up_samples);
-            let is_wanted = render == RenderMode::Offline || next.engine.status().state() != State::Loading;
-            next.fade = Ramp::new(if is_wanted { 1.0 } else { 0.0 });
+            let takes_over = self.render == RenderMode::Offline || next.engine.status().state() != State::Loading;
+            next.fade = Ramp::new(if takes_over { 1.0 } else { 0.0 });
         }
         self.finish_crossfade();
     }
@@ -253,12 +284,13 @@ impl Takeover {
     ) -> StemBlock<'_> {
         self.finish_crossfade();
         self.take_new();
+        self.has_played = true;
         let Self { current, next, between, crossfade_samples, .. } = self;
         let block = separated(current, input, settings, &question_of);
         let Some(next) = next else { return block };
-        let other = separated(&mut next.engine, input, settings, &question_of);
         // Until its masks are in nothing of it is heard.
-        let is_fading = !(next.fade.is_settled() && next.fade.value() == 0.0);
+        let is_fading = next.is_fading();
+        let other = separated(&mut next.engine, input, settings, &question_of);
         if is_fading {
             crossfade(&block, &other, &mut next.fade, between);
         }
@@ -270,7 +302,7 @@ impl Takeover {
         if is_fading { between.block() } else { block }
     }
 
-    /// The newest engine that has arrived becomes the next one. Only as many are taken as can be given back.
+    /// The newest engine that has arrived becomes the next one, unless it was withdrawn meanwhile. Only as many are taken as can be given back.
     fn take_new(&mut self) {
         while self.old.vacant_len() >= 2 {
             let Some(engine) = self.new.try_pop() else { break };
@@ -278,6 +310,11 @@ impl Takeover {
             if let Some(before) = before {
                 self.give_back(before.engine);
             }
+        }
+        if self.is_withdrawn.swap(false, Ordering::Relaxed)
+            && let Some(withdrawn) = self.next.take_if(|next| !next.is_fading())
+        {
+            self.give_back(withdrawn.engine);
         }
     }
 

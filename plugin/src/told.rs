@@ -7,6 +7,9 @@ use crate::offered::Offered;
 use crate::params_by_id::ParamsById;
 use crate::render_told::RenderTold;
 
+/// The latency that an activation would bring now, samples, at a rate, Hz, and in blocks of up to so many samples.
+pub type PlannedLatency = Box<dyn Fn(f64, usize) -> Option<u32> + Send + Sync>;
+
 /// Of one instance.
 #[derive(Default)]
 pub struct Told {
@@ -16,6 +19,8 @@ pub struct Told {
     pub latency: LatencyTold,
     /// Those of the plugin, from when it is made.
     pub params: OnceLock<ParamsById>,
+    /// That of the plugin, from when it is made.
+    pub planned_latency: OnceLock<PlannedLatency>,
 }
 
 thread_local! {

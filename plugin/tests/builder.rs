@@ -237,9 +237,9 @@ fn what_was_chosen_while_the_host_ran_nothing_is_heard_from_the_first_block_afte
 #[test]
 fn blocks_are_played_until_none_has_come_for_half_a_second_or_the_plugin_is_not_active() {
     let (builder, _separation) = active();
-    assert!(!builder.plays());
+    assert!(!builder.plays() && !builder.look(key("a")).plays);
     builder.note_played(48_000.0, 512);
-    assert!(builder.plays());
+    assert!(builder.plays() && builder.look(key("a")).plays);
     std::thread::sleep(std::time::Duration::from_millis(600));
     assert!(!builder.plays());
     builder.note_played(48_000.0, 512);
@@ -264,6 +264,74 @@ fn a_bounce_that_begins_takes_what_was_chosen_though_it_is_still_loading_and_wha
         });
         assert_eq!(taken, Some(is_taken), "{render:?}");
     }
+}
+
+#[test]
+fn a_host_that_tells_of_its_bounce_with_the_first_block_hears_what_was_chosen_from_that_block_on() {
+    hide_libtorch();
+    let silence = vec![0.0; HOST.max_block_samples];
+    for (has_played, is_taken) in [(false, true), (true, false)] {
+        // A load that is over before it is seen says nothing.
+        let taken = (0..100).find_map(|_| {
+            let builder = Builder::of(catalogue());
+            let mut takeover = builder.activate(HostConfig { lines_up: false, ..HOST }, key("a")).expect("an engine");
+            let of_a = takeover.latency_samples();
+            takeover.reset(RenderMode::RealTime);
+            if has_played {
+                takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+            }
+            builder.tend(key("c"));
+            takeover.begin(RenderMode::Offline);
+            let is_loading = builder.status().is_some_and(|status| status.state() == State::Loading);
+            is_loading.then(|| takeover.latency_samples() != of_a)
+        });
+        assert_eq!(taken, Some(is_taken), "has played: {has_played}");
+    }
+}
+
+#[test]
+fn a_model_that_was_chosen_and_taken_back_is_never_heard() {
+    let silence = vec![0.0; HOST.max_block_samples];
+    for render in [None, Some(RenderMode::RealTime), Some(RenderMode::Offline)] {
+        let (builder, mut takeover) = active();
+        builder.tend(key("b"));
+        takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+        builder.tend(key("a"));
+        if let Some(render) = render {
+            takeover.reset(render);
+        }
+        for _ in 0..200 {
+            takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+            builder.tend(key("a"));
+            let look = builder.look(key("a"));
+            assert_eq!(look.heard.map(|status| status.model).as_deref(), Some("a"), "{render:?}");
+        }
+        assert!(builder.look(key("a")).next.is_none(), "it has come back");
+        assert_eq!(model_in_use(&builder), "a");
+        choose_all(&builder, &mut takeover, &["b", "a"]);
+    }
+}
+
+#[test]
+fn a_model_of_another_latency_is_asked_for_though_one_is_taking_over() {
+    let (builder, _takeover) = active();
+    builder.tend(key("b"));
+    builder.tend(key("c"));
+    assert!(builder.take_needs_restart());
+}
+
+#[test]
+fn a_bounce_is_over_when_no_block_has_come_for_half_a_second_but_not_within_one() {
+    let (builder, _takeover) = active();
+    builder.tend(key("c"));
+    let pause = || std::thread::sleep(std::time::Duration::from_millis(600));
+    builder.note_render(RenderMode::Offline);
+    pause();
+    assert!(!builder.take_needs_restart(), "the block waits for its model");
+    builder.note_played(48_000.0, 512);
+    assert!(!builder.take_needs_restart(), "the next block is on its way");
+    pause();
+    assert!(builder.take_needs_restart());
 }
 
 #[test]

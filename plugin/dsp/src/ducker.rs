@@ -16,9 +16,6 @@ const LEVEL_TIME_S: f64 = 0.015;
 /// A depth that is changed is there after about so long, seconds.
 const DEPTH_TIME_S: f64 = 0.050;
 
-/// From nothing to all of the depth, dB of the key's level.
-const KNEE_DB: f32 = 6.0;
-
 /// Closer than this, dB, a depth is there.
 const SETTLED_DB: f32 = 0.01;
 
@@ -27,7 +24,7 @@ const SETTLED_DB: f32 = 0.01;
 pub struct DuckerSettings {
     /// How far the gain goes down, dB, 0 and up; at 0 nothing is done.
     pub depth_db: f32,
-    /// The key is heard from this level on, dBFS of its root mean square (a full-scale sine has -3).
+    /// At this level of the key the gain goes down by half of the depth, dBFS of its root mean square (a full-scale sine has -3).
     pub threshold_db: f32,
     /// From unity down to the depth, seconds.
     pub attack_s: f32,
@@ -69,6 +66,9 @@ pub struct Ducker {
 }
 
 impl Ducker {
+    /// From nothing to all of the depth, dB of the key's level, with the threshold in the middle.
+    pub const KNEE_DB: f32 = 6.0;
+
     /// One at `rate_hz` that does nothing yet.
     #[must_use]
     pub fn new(rate_hz: f64) -> Self {
@@ -167,7 +167,7 @@ impl Ducker {
 
         let settings = self.settings;
         let over_db = level_of(self.power) - settings.threshold_db;
-        let wanted = s_curve((over_db / KNEE_DB + 0.5).clamp(0.0, 1.0));
+        let wanted = s_curve((over_db / Ducker::KNEE_DB + 0.5).clamp(0.0, 1.0));
         if wanted >= self.down {
             self.hold_s = settings.hold_s;
             self.down = wanted.min(self.down + self.share_of(settings.attack_s));
@@ -251,10 +251,10 @@ mod tests {
     #[test]
     fn a_key_below_the_threshold_ducks_nothing_and_one_within_the_knee_a_part() {
         let settled = |level_db: f32| *gains_db(SETTINGS, &[(level_db, 1.0)], 256).last().unwrap();
-        assert_eq!(settled(SETTINGS.threshold_db - KNEE_DB / 2.0 - 0.1), 0.0);
+        assert_eq!(settled(SETTINGS.threshold_db - Ducker::KNEE_DB / 2.0 - 0.1), 0.0);
         let half = settled(SETTINGS.threshold_db);
         assert!((half + 6.0).abs() < 0.1, "{half} dB");
-        assert!((settled(SETTINGS.threshold_db + KNEE_DB / 2.0) + 12.0).abs() < 0.01);
+        assert!((settled(SETTINGS.threshold_db + Ducker::KNEE_DB / 2.0) + 12.0).abs() < 0.01);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use underscore_engine::RenderMode;
 
-/// Where no block was played for so long none is: longer than any block lasts, and than a host pauses that renders ahead.
+/// Where no block was played for so long, beside what the last one lasts, none is: longer than a host pauses that renders ahead.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The last block of an activation.
@@ -15,7 +15,10 @@ pub struct Played {
     made_at: Instant,
     /// When it was, ms after `made_at`, from 1 on; 0 before the first.
     at_ms: AtomicU64,
+    /// Whether the block that began last is of a bounce.
     is_bounce: AtomicBool,
+    /// Whether that block is being played still. In a bounce it may wait for a model, for as long as that takes.
+    is_in_block: AtomicBool,
 }
 
 impl Default for Played {
@@ -25,6 +28,7 @@ impl Default for Played {
             made_at: Instant::now(),
             at_ms: AtomicU64::new(0),
             is_bounce: AtomicBool::new(false),
+            is_in_block: AtomicBool::new(false),
         }
     }
 }
@@ -35,23 +39,26 @@ impl Played {
         self.block.store(0, Ordering::Relaxed);
         self.at_ms.store(0, Ordering::Relaxed);
         self.is_bounce.store(false, Ordering::Relaxed);
+        self.is_in_block.store(false, Ordering::Relaxed);
     }
 
     /// A block begins that the host renders so. Real-time safe.
     pub fn note_render(&self, render: RenderMode) {
         self.is_bounce.store(render == RenderMode::Offline, Ordering::Relaxed);
+        self.is_in_block.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the last block, or the one that is played just now, is of a bounce.
+    /// Whether a bounce is under way. A host that has bounced and stands still says nowhere that the bounce is over.
     pub fn is_bounce(&self) -> bool {
-        self.is_bounce.load(Ordering::Relaxed)
+        self.is_bounce.load(Ordering::Relaxed) && (self.is_in_block.load(Ordering::Relaxed) || self.is_recent())
     }
 
-    /// A block was, by a clock of `rate_hz`. Real-time safe.
+    /// The block was played, by a clock of `rate_hz`. Real-time safe.
     pub fn note(&self, rate_hz: f32, num_samples: usize) {
         let num_samples = u32::try_from(num_samples).unwrap_or(u32::MAX);
         self.block.store(u64::from(rate_hz as u32) << 32 | u64::from(num_samples), Ordering::Relaxed);
         self.at_ms.store(self.now_ms() + 1, Ordering::Relaxed);
+        self.is_in_block.store(false, Ordering::Relaxed);
     }
 
     /// Rate, Hz, and length, samples, of the last block, if there was one.
@@ -63,7 +70,9 @@ impl Played {
     /// Whether blocks are played just now.
     pub fn is_recent(&self) -> bool {
         let at_ms = self.at_ms.load(Ordering::Relaxed);
-        at_ms != 0 && u128::from(self.now_ms().saturating_sub(at_ms)) < LONGEST_PAUSE.as_millis()
+        let Some((rate_hz, num_samples)) = self.last_block().filter(|_| at_ms != 0) else { return false };
+        let block = Duration::from_secs_f64(f64::from(num_samples) / f64::from(rate_hz.max(1)));
+        Duration::from_millis(self.now_ms().saturating_sub(at_ms)) < LONGEST_PAUSE + block
     }
 
     fn now_ms(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use egui::{Align, Layout, RichText, Sense, Stroke, Ui, vec2};
 use nice_plug::prelude::*;
-use underscore_engine::StatusSnapshot;
+use underscore_engine::{Ducker, StatusSnapshot};
 
 use super::ducking::DuckLevels;
 use super::status_panel::{self, LateCount};
@@ -25,7 +25,7 @@ pub fn draw(
     setter: &ParamSetter,
     params: &UnderscoreParams,
     ducking: &DuckFigures,
-    (status, late): (Option<&StatusSnapshot>, &mut LateCount),
+    (status, plays, late): (Option<&StatusSnapshot>, bool, &mut LateCount),
 ) {
     ui.label(RichText::new("SEPARATION").size(13.0).color(theme::TEXT));
     ui.add_space(4.0);
@@ -55,7 +55,7 @@ pub fn draw(
         }
         divide(ui);
     }
-    status_panel::draw_figures(ui, status, late);
+    status_panel::draw_figures(ui, status, plays, late);
 }
 
 fn divide(ui: &mut Ui) {
@@ -75,7 +75,7 @@ fn draw_duck_figures(ui: &mut Ui, setter: &ParamSetter, params: &DuckParams, lev
             "The music in the main output goes down by itself while the dialogue is heard. The buses stay as they are.",
         );
         if let Some(key_db) = levels.key_db {
-            draw_key(ui, key_db, key_db > params.threshold.value());
+            draw_key(ui, key_db, key_db > params.threshold.value() - Ducker::KNEE_DB / 2.0);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let text = if is_down(levels) { format!("-{:.1} dB", levels.down_db) } else { "0.0 dB".into() };
@@ -97,8 +97,8 @@ fn draw_key(ui: &mut Ui, key_db: f32, is_heard: bool) {
     }
     let text = if key_db > -99.0 { format!("{key_db:.0} dB") } else { "-inf".into() };
     ui.label(RichText::new(text).color(colour)).on_hover_text(
-        "Level of the dialogue that is compared with the threshold (RMS, before its strip, without rumble). The dot is filled where it is \
-         above.",
+        "Level of the dialogue that is compared with the threshold (RMS, before its strip, without rumble). The dot is filled where it ducks: from \
+         3 dB below the threshold on.",
     );
 }
 
@@ -108,8 +108,8 @@ fn draw_duck_rows(ui: &mut Ui, setter: &ParamSetter, params: &DuckParams) {
         (
             &params.threshold,
             "Threshold",
-            "From this level on the dialogue counts as heard: above what is left in it where music plays alone, below the softest \
-             speech.",
+            "At this level of the dialogue the music is down by half of the depth, 3 dB above it by all. Set it above what is left in the dialogue where \
+             music plays alone, below the softest speech.",
         ),
         (&params.attack, "Attack", "Time in which the music goes down."),
         (&params.hold, "Hold", "How long the dialogue may pause before the music comes back."),
@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn a_dialogue_that_the_ducker_hears_is_told_by_more_than_a_colour() {
-        assert!(has_filled_dot(-30.0) && !has_filled_dot(-45.0));
+        let threshold_db = DuckParams::default().threshold.value();
+        let knee_db = Ducker::KNEE_DB;
+        // As loud as these the ducker does something, and nothing.
+        assert!(has_filled_dot(threshold_db - 0.4 * knee_db) && !has_filled_dot(threshold_db - 0.6 * knee_db));
     }
 
     #[test]
@@ -161,7 +164,7 @@ mod tests {
                 let mut bottom = 0.0;
                 Hand::default().does(&[], &mut |ui, setter| {
                     let ui = &mut child(ui, panel);
-                    draw(ui, setter, &params, &ducking, (Some(&status), &mut LateCount::default()));
+                    draw(ui, setter, &params, &ducking, (Some(&status), true, &mut LateCount::default()));
                     bottom = ui.min_rect().bottom();
                 });
                 assert!(

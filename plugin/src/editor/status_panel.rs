@@ -1,5 +1,7 @@
 //! Whether the separation keeps up, and what is to be done where it does not.
 
+use std::time::{Duration, Instant};
+
 use egui::{Button, Color32, FontId, Grid, Label, RichText, ScrollArea, Sense, Ui, vec2};
 use underscore_engine::{State, StatusSnapshot};
 
@@ -24,6 +26,8 @@ const HINT: &str = "Each stem also plays on the output bus of its name, before f
 /// What is to be said besides what the engine says.
 #[derive(Default)]
 pub struct Told {
+    /// Whether the host gives the plugin sound just now.
+    pub plays: bool,
     /// The host's switch.
     pub is_bypassed: bool,
     /// What is chosen and not heard yet: the rest is to be read by it.
@@ -34,7 +38,7 @@ pub struct Told {
 
 /// Draws where the engine that is heard stands, and everything there is to say, in full. Returns whether what was held back is to be tried again.
 pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, told: &Told) -> bool {
-    let (word, colour) = state_of(status);
+    let (word, colour) = state_of(status, told.plays);
     // The button goes below the word where there is no room beside it.
     let is_wanted_again = ui
         .horizontal_wrapped(|ui| {
@@ -60,7 +64,7 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, told: &Told) -> bool {
 
 fn texts_of(status: Option<&StatusSnapshot>, told: &Told) -> Vec<String> {
     let fallback = status.map(|status| status.notice.clone());
-    let own = [told.waiting.clone(), Some(advice_for(status, told.is_bypassed)), fallback];
+    let own = [told.waiting.clone(), Some(advice_for(status, told)), fallback];
     own.into_iter().flatten().chain(told.notices.iter().cloned()).filter(|text| !text.is_empty()).collect()
 }
 
@@ -118,11 +122,43 @@ impl LateCount {
     }
 }
 
+/// How long after the last sample that was no sound it is told.
+const REPLACED_NOTICE: Duration = Duration::from_secs(10);
+
+/// Sees whether what comes in is sound.
+#[derive(Debug, Default)]
+pub struct ReplacedWatch {
+    /// Of the engine that was looked at; 0: none yet.
+    engine_id: u64,
+    /// Samples that it had replaced by silence till then.
+    num_replaced: u64,
+    grown_at: Option<Instant>,
+}
+
+impl ReplacedWatch {
+    /// Looks at the figures again.
+    pub fn look(&mut self, status: &StatusSnapshot, now: Instant) {
+        let before = if self.engine_id == status.id { self.num_replaced } else { 0 };
+        if status.num_replaced_samples > before {
+            self.grown_at = Some(now);
+        }
+        (self.engine_id, self.num_replaced) = (status.id, status.num_replaced_samples);
+    }
+
+    /// What is to be said of it.
+    pub fn notice(&self, now: Instant) -> Option<String> {
+        let grown_at = self.grown_at?;
+        (now.saturating_duration_since(grown_at) < REPLACED_NOTICE).then(|| {
+            "What comes in is no sound (NaN, infinite, or above +120 dBFS) and is replaced by silence: look at the plugin before this one.".into()
+        })
+    }
+}
+
 /// Draws the figures of the engine, one a line.
-pub fn draw_figures(ui: &mut Ui, status: Option<&StatusSnapshot>, late: &mut LateCount) {
+pub fn draw_figures(ui: &mut Ui, status: Option<&StatusSnapshot>, plays: bool, late: &mut LateCount) {
     let Some(status) = status else { return };
     Grid::new("figures").num_columns(2).min_row_height(15.0).spacing(vec2(10.0, 1.0)).show(ui, |ui| {
-        for (name, value, colour) in figures(status, late) {
+        for (name, value, colour) in figures(status, plays, late) {
             let named = ui.label(RichText::new(name).color(theme::DIM));
             let sense = if name == LATE { Sense::click() } else { Sense::hover() };
             let valued = ui.add(Label::new(RichText::new(value).color(colour)).sense(sense));
@@ -143,13 +179,14 @@ const LATE: &str = "Late";
 /// Name, value, colour.
 type Figure = (&'static str, String, Color32);
 
-fn figures(status: &StatusSnapshot, late: &LateCount) -> Vec<Figure> {
+/// Where nothing is played only what does not change: the rest would be of before, as if it were now.
+fn figures(status: &StatusSnapshot, plays: bool, late: &LateCount) -> Vec<Figure> {
     let latency_ms = status.latency_samples as f64 / status.host_rate_hz * 1e3;
     let mut figures: Vec<Figure> = vec![
         ("Latency", format!("{latency_ms:.0} ms"), theme::TEXT),
         ("", format!("{} samples", status.latency_samples), theme::DIM),
     ];
-    if status.state == State::Running {
+    if status.state == State::Running && plays {
         let load = if status.rtf > HIGH_LOAD && status.headroom < LOW_HEADROOM { theme::BAD } else { theme::TEXT };
         figures.push(("Load", format!("{:.0} %", status.rtf * 100.0), load));
         let headroom = if status.headroom < LOW_HEADROOM { theme::WARN } else { theme::TEXT };
@@ -175,10 +212,11 @@ fn about(name: &str) -> Option<&'static str> {
     }
 }
 
-fn state_of(status: Option<&StatusSnapshot>) -> (&'static str, Color32) {
+fn state_of(status: Option<&StatusSnapshot>, plays: bool) -> (&'static str, Color32) {
     match status.map(|status| (status.state, status.is_unseparated)) {
         None => ("Not active", theme::DIM),
         Some((State::Loading, _)) => ("Loading", theme::WARN),
+        Some((State::Running, _)) if !plays => ("Not playing", theme::DIM),
         Some((State::Running, false)) => ("Separating", theme::GOOD),
         Some((State::Running, true)) => ("Not separating now", theme::WARN),
         Some((State::Unavailable, _)) => ("Not separating", theme::BAD),
@@ -186,7 +224,7 @@ fn state_of(status: Option<&StatusSnapshot>) -> (&'static str, Color32) {
 }
 
 /// What the engine says, or else what its figures ask for.
-fn advice_for(status: Option<&StatusSnapshot>, is_bypassed: bool) -> String {
+fn advice_for(status: Option<&StatusSnapshot>, told: &Told) -> String {
     let Some(status) = status else {
         return "The host does not run Underscore now: switch it on, or start the audio engine.".into();
     };
@@ -196,8 +234,12 @@ fn advice_for(status: Option<&StatusSnapshot>, is_bypassed: bool) -> String {
     if status.state == State::Loading {
         return "Opening libtorch and the model. Until then the input passes, delayed.".into();
     }
+    if status.state == State::Running && !told.plays {
+        return "No sound comes from the host, or from the audio device: it has stopped, or passes Underscore by."
+            .into();
+    }
     if status.state == State::Running && status.is_unseparated {
-        return why_unseparated(status, is_bypassed);
+        return why_unseparated(status, told.is_bypassed);
     }
     if status.rtf > HIGH_LOAD && status.headroom < LOW_HEADROOM {
         return format!(
@@ -279,8 +321,37 @@ pub mod tests {
         snapshot(State::Running, "", 0.2)
     }
 
+    const PLAYS: Told = Told { plays: true, is_bypassed: false, waiting: None, notices: Vec::new() };
+
     fn advice(status: &StatusSnapshot) -> String {
-        advice_for(Some(status), false)
+        advice_for(Some(status), &PLAYS)
+    }
+
+    #[test]
+    fn where_nothing_is_played_nothing_is_said_to_be_separated_and_no_figure_is_of_now() {
+        let running = running();
+        assert_eq!(state_of(Some(&running), false), ("Not playing", theme::DIM));
+        assert!(advice_for(Some(&running), &Told::default()).contains("No sound comes"));
+        let names = |plays| figures(&running, plays, &LateCount::default()).into_iter().map(|(name, ..)| name);
+        assert_eq!(names(false).collect::<Vec<_>>(), ["Latency", ""]);
+        assert!(names(true).any(|name| name == "Headroom"));
+        let unavailable = snapshot(State::Unavailable, "libtorch is missing", 0.0);
+        assert_eq!(state_of(Some(&unavailable), false).0, "Not separating", "that holds before anything is played");
+    }
+
+    #[test]
+    fn what_is_no_sound_is_told_for_as_long_as_it_comes_and_a_while_longer() {
+        let start = Instant::now();
+        let status = |id, num_replaced_samples| StatusSnapshot { id, num_replaced_samples, ..running() };
+        let mut watch = ReplacedWatch::default();
+        watch.look(&status(1, 0), start);
+        assert_eq!(watch.notice(start), None);
+        watch.look(&status(1, 5), start);
+        assert!(watch.notice(start).is_some_and(|notice| notice.contains("NaN")));
+        watch.look(&status(1, 5), start + REPLACED_NOTICE);
+        assert_eq!(watch.notice(start + REPLACED_NOTICE), None, "it has ended");
+        watch.look(&status(2, 3), start + REPLACED_NOTICE);
+        assert!(watch.notice(start + REPLACED_NOTICE).is_some(), "another engine counts anew");
     }
 
     #[test]
@@ -291,10 +362,10 @@ pub mod tests {
     #[test]
     fn while_nothing_is_separated_the_word_is_not_that_it_is_and_the_reason_is_told() {
         let running = running();
-        assert_eq!(state_of(Some(&running)), ("Separating", theme::GOOD));
+        assert_eq!(state_of(Some(&running), true), ("Separating", theme::GOOD));
         let unseparated = StatusSnapshot { is_unseparated: true, ..running };
-        assert_eq!(state_of(Some(&unseparated)), ("Not separating now", theme::WARN));
-        assert!(advice_for(Some(&unseparated), true).contains("BYPASS"));
+        assert_eq!(state_of(Some(&unseparated), true), ("Not separating now", theme::WARN));
+        assert!(advice_for(Some(&unseparated), &Told { is_bypassed: true, ..PLAYS }).contains("BYPASS"));
         let late = StatusSnapshot { headroom: 0.0, ..unseparated.clone() };
         assert!(advice(&late).contains("No masks come in time"));
         assert!(advice(&unseparated).contains("within 256 ms"), "a model that hears far ahead has just begun");
@@ -328,17 +399,18 @@ pub mod tests {
     fn late_frames_and_a_high_load_catch_the_eye() {
         let calm = snapshot(State::Running, "", 0.9);
         let mut late = LateCount::default();
-        assert!(figures(&calm, &late).iter().all(|(_, _, colour)| [theme::TEXT, theme::DIM].contains(colour)));
+        assert!(figures(&calm, true, &late).iter().all(|(_, _, colour)| [theme::TEXT, theme::DIM].contains(colour)));
         let busy = StatusSnapshot { num_late_frames: 3, headroom: 0.25, ..calm };
-        let find =
-            |name| figures(&busy, &late).into_iter().find(|figure| figure.0 == name).expect("a figure of this name");
+        let find = |name| {
+            figures(&busy, true, &late).into_iter().find(|figure| figure.0 == name).expect("a figure of this name")
+        };
         assert_eq!(find("Late"), ("Late", "3 of 100".into(), theme::WARN));
         assert_eq!(find("Load"), ("Load", "90 %".into(), theme::BAD));
         assert_eq!(find("Headroom"), ("Headroom", "25 %".into(), theme::WARN));
         assert_eq!(find("Latency").1, "256 ms");
         late.restart(&busy);
         let find = |status: &StatusSnapshot| {
-            figures(status, &late).into_iter().find(|figure| figure.0 == LATE).expect("a figure")
+            figures(status, true, &late).into_iter().find(|figure| figure.0 == LATE).expect("a figure")
         };
         assert_eq!(find(&busy), (LATE, "0 of 0".into(), theme::TEXT), "they were seen");
         let later = StatusSnapshot { num_late_frames: 5, num_frames: 150, ..busy.clone() };
@@ -434,23 +506,23 @@ pub mod tests {
             for (message, remedy) in &messages {
                 for is_held_back in [false, true] {
                     let status = StatusSnapshot { is_held_back, ..snapshot(State::Unavailable, message, 0.0) };
-                    let picture = picture(is_asked, &status, &Told::default());
+                    let picture = picture(is_asked, &status, &PLAYS);
                     assert!(picture.shows(remedy), "{is_asked}, {is_held_back}: {message}");
                     assert!(!is_held_back || picture.shows("TRY AGAIN"), "{is_asked}: {message}");
                 }
             }
             let fallback = format!("The graphics card cannot be used, the processor is: {}", held_back("its driver"));
             let status = StatusSnapshot { notice: fallback, is_held_back: true, ..snapshot(State::Running, "", 0.2) };
-            assert!(picture(is_asked, &status, &Told::default()).shows("Press TRY AGAIN"), "{is_asked}: the fallback");
+            assert!(picture(is_asked, &status, &PLAYS).shows("Press TRY AGAIN"), "{is_asked}: the fallback");
             for is_unseparated in [false, true] {
                 let status = StatusSnapshot { is_unseparated, ..status.clone() };
-                let drawn = picture(is_asked, &status, &Told::default());
+                let drawn = picture(is_asked, &status, &PLAYS);
                 let button = drawn.texts.iter().find(|(text, ..)| text == "TRY AGAIN").expect("the button");
                 assert!(button.1.iter().all(|letter| drawn.panel.contains(*letter)), "{is_asked}: {:?}", button.1);
             }
             let [chosen, heard] = [Model::in_place_of("query-8"), Model::in_place_of("live-1")];
             let waiting = Some(restart_notice(chosen, heard));
-            let told = Told { waiting, notices: vec!["Something else. ".repeat(30)], ..Told::default() };
+            let told = Told { waiting, notices: vec!["Something else. ".repeat(30)], ..PLAYS };
             let running = running();
             assert!(picture(is_asked, &running, &told).shows("set another buffer size."), "{is_asked}");
             for (status, is_bypassed) in [
@@ -459,8 +531,8 @@ pub mod tests {
                 (StatusSnapshot { headroom: 0.1, rtf: 0.9, ..running.clone() }, false),
                 (StatusSnapshot { headroom: 0.1, ..running.clone() }, false),
             ] {
-                let advice = advice_for(Some(&status), is_bypassed);
-                let told = Told { is_bypassed, ..Told::default() };
+                let told = Told { is_bypassed, ..PLAYS };
+                let advice = advice_for(Some(&status), &told);
                 assert!(picture(is_asked, &status, &told).shows(&advice), "{is_asked}: {advice}");
             }
         }

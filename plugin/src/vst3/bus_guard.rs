@@ -10,9 +10,10 @@
 //! set up once and bounce by it (Ardour's export, JUCE's where rate and block stay as they are). Both are kept: see
 //! [`RenderTold`](crate::render_told::RenderTold).
 //!
-//! A latency that an activation brings the wrapper calls a changed one there and then, upon which a host is to activate the plugin again, though it
-//! asks for the latency in any case once an activation is over. So the host is answered here, and called only where it has not asked before the first
-//! block: see [`LatencyTold`](crate::latency_told::LatencyTold).
+//! A latency that an activation brings the wrapper calls a changed one there and then, upon which a host is to activate the plugin again. Hosts ask for
+//! it without being called, some once an activation is over, others between the setup and the activation (JUCE's), where the wrapper has that of the
+//! activation before. So the host is answered here, with what the activation will bring where it has not come yet, and called only where it has not
+//! asked before the first block: see [`LatencyTold`](crate::latency_told::LatencyTold).
 //!
 //! Where a host asks for channels, the wrapper compares each auxiliary bus with what is asked of the bus before it. A layout of which all buses have as
 //! many it finds nevertheless, if as many are asked of all. So it is asked for the layout of the main bus alone, and what the others come to by
@@ -29,7 +30,6 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-#[cfg(target_os = "linux")]
 use atomic_float::AtomicF32;
 use nice_plug::prelude::{AsyncExecutor, ProcessMode};
 use nice_plug::wrapper::vst3::Wrapper;
@@ -96,9 +96,10 @@ pub struct BusGuard {
     /// Channels of all buses, of the last activation; 0 before the first: the wrapper has nothing to process with then, and ends the host.
     num_channels: AtomicUsize,
     is_active: AtomicBool,
-    /// The rate that was set up last, Hz.
-    #[cfg(target_os = "linux")]
+    /// The rate that was set up last, Hz; 0 before that.
     rate_hz: AtomicF32,
+    /// The longest block of that setup, samples.
+    max_block_samples: AtomicUsize,
     #[cfg(target_os = "linux")]
     window: OnceLock<Arc<WindowGuard>>,
 }
@@ -135,8 +136,8 @@ impl BusGuard {
             told: Told::offer(),
             num_channels: AtomicUsize::new(0),
             is_active: AtomicBool::new(false),
-            #[cfg(target_os = "linux")]
             rate_hz: AtomicF32::new(0.0),
+            max_block_samples: AtomicUsize::new(0),
             #[cfg(target_os = "linux")]
             window: OnceLock::new(),
         };
@@ -326,8 +327,8 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
             {
                 guard.max_samples.store(max_samples, Ordering::Relaxed);
             }
-            #[cfg(target_os = "linux")]
             guard.rate_hz.store(setup.sampleRate as f32, Ordering::Relaxed);
+            guard.max_block_samples.store(max_samples, Ordering::Relaxed);
         }
         ((*guard.original.get()).setupProcessing)(this, setup)
     }
@@ -335,7 +336,16 @@ unsafe extern "system" fn setup_processing(this: *mut IAudioProcessor, setup: *m
 
 unsafe extern "system" fn latency_samples(this: *mut IAudioProcessor) -> uint32 {
     // SAFETY: only objects with a guard have this function in their table.
-    unsafe { BusGuard::of(this) }.told.latency.tell()
+    let guard = unsafe { BusGuard::of(this) };
+    let rate_hz = f64::from(guard.rate_hz.load(Ordering::Relaxed));
+    if !guard.is_active.load(Ordering::Acquire)
+        && rate_hz > 0.0
+        && let Some(planned) = guard.told.planned_latency.get()
+        && let Some(samples) = planned(rate_hz, guard.max_block_samples.load(Ordering::Relaxed).max(1))
+    {
+        guard.told.latency.set(samples);
+    }
+    guard.told.latency.tell()
 }
 
 /// `kResultOk` where all buses are as they are asked for, or where the host may treat them so. Where only the main ones are, `kResultFalse`, upon which
@@ -503,27 +513,31 @@ mod tests {
         // SAFETY: calls as a host makes them, on one thread, with memory that lives.
         unsafe {
             assert_eq!(controller.setComponentHandler(of_host.as_ptr()), kResultOk);
-            for (max_samples, asks, expected) in [
-                (256, true, 0),
-                (8192, false, 1),
-                (8192, false, 0),
-                (256, true, 0),
+            for (max_samples, [asks_before, asks_after], expected) in [
+                (256, [false, true], 0),
+                (8192, [false, false], 1),
+                (8192, [false, false], 0),
+                (256, [false, true], 0),
                 // What it knew before is another one all the same.
-                (8192, false, 1),
+                (8192, [false, false], 1),
+                // As JUCE does.
+                (256, [true, false], 0),
+                (8192, [true, true], 0),
             ] {
                 let before = num_restarts();
                 let mut setup = double::setup(PLAYS, max_samples);
                 assert_eq!(processor.setupProcessing(&raw mut setup), kResultOk);
+                let planned = asks_before.then(|| processor.getLatencySamples());
                 assert_eq!(component.setActive(1), kResultOk);
                 assert_eq!(num_restarts() - before, 0, "within the activation");
-                if asks {
-                    assert!(processor.getLatencySamples() > 0);
-                }
+                let told = asks_after.then(|| processor.getLatencySamples());
+                assert!([planned, told].into_iter().flatten().all(|samples| samples > 0));
                 assert_eq!(processor.setProcessing(1), kResultOk);
                 for _ in 0..2 {
                     play(&processor);
                 }
-                assert_eq!(num_restarts() - before, expected, "{max_samples}, {asks}");
+                assert_eq!(num_restarts() - before, expected, "{max_samples}, {asks_before}, {asks_after}");
+                assert_eq!(planned.unwrap_or_else(|| processor.getLatencySamples()), processor.getLatencySamples());
                 assert_eq!(component.setActive(0), kResultOk);
             }
             assert_eq!(controller.setComponentHandler(std::ptr::null_mut()), kResultOk);
