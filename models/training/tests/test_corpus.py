@@ -193,6 +193,22 @@ def test_what_a_command_does_not_name_stays_unless_it_prunes_and_goes_with_its_a
     assert not list(corpus.glob("arrays/*/*.i16")) and len(list(corpus.rglob("*.opus"))) == 2
 
 
+def test_what_evaluation_reads_can_be_had_alone_and_the_rest_be_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for idx in range(12):
+        write_noise(tmp_path / "pieces" / f"{idx}.wav", 4)
+    command = ["--out", str(tmp_path / "corpus"), "--music", str(tmp_path / "pieces")]
+    main([*command, "--test-only"])
+    alone = stored(tmp_path / "corpus")
+    assert alone and {row.split for row in alone} == {"test"}
+    main(command)
+    whole = stored(tmp_path / "corpus")
+    assert len(whole) == 12 and [row for row in whole if row.split == "test"] == alone
+    with pytest.raises(SystemExit):
+        main([*command, "--test-only", "--prune"])
+    assert "would remove all that is trained on" in capsys.readouterr().err
+    assert len(stored(tmp_path / "corpus")) == 12
+
+
 def test_a_piece_that_is_kept_in_one_split_is_not_put_into_another(tmp_path: Path) -> None:
     def track(name: str, split: str) -> Track:
         return Track(name, "s", "music", split, "l", 1.0, "f", lambda: sound("music", 0), "piece")

@@ -55,6 +55,10 @@ def main(argv: list[str] | None = None) -> None:
         "--prune", action="store_true",
         help="remove stored tracks that this command does not name, of the kinds that it makes: with --stems parts, else speech and music",
     )
+    parser.add_argument(
+        "--test-only", action="store_true",
+        help="only what evaluation reads: the test split and, with --stems, the classes that nothing is trained on",
+    )
     parser.add_argument("--seed", type=int, default=7, help="draws the splits and the synthetic parts")
     parser.add_argument("--pack", type=Path, metavar="DIR", help="also write the tracks as tar files below 60 MB each")
     parser.add_argument("--list", action="store_true", help="print the Debian packages of the shipped corpus and stop")
@@ -62,6 +66,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.list:
         print("\n".join([*dict.fromkeys(source.package for source in debian.SOURCES), "openttd-openmsx"]))
         return
+    if args.test_only and args.prune:
+        parser.error("--prune would remove all that is trained on: leave --test-only or --prune away")
     readers = {
         "speech": layouts.speech_folder, "music": layouts.music_folder, "musdb18": layouts.musdb18,
         "slakh": layouts.slakh, "dnr": layouts.divide_and_remaster,
@@ -86,7 +92,10 @@ def main(argv: list[str] | None = None) -> None:
                 parts.append(voices.tracks(args.seed))
             if not args.no_scores:
                 parts.append(scores.tracks(packages, args.seed))
-        built = build(args.out, chain.from_iterable(parts), args.prune)
+        named = chain.from_iterable(parts)
+        if args.test_only:
+            named = (track for track in named if track.split == "test" or track.kind in stems.UNHEARD)
+        built = build(args.out, named, args.prune)
         print(contents(args.out))
         if built.left_out:
             print(f"\n{len(built.left_out)} left out:")
