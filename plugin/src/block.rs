@@ -7,11 +7,11 @@ pub const NUM_STEMS: usize = 2;
 /// Channels of the widest main bus.
 pub const MAX_CHANNELS: usize = 2;
 
-/// What was found of a sample of a stem: without the equal share of the delayed input, `dry`, which it has as far as masks are missing, where
-/// `presence` says how far they are in.
+/// The separated part of a stem's sample: the stem without the equal share of the delayed input, `dry`, that stands in for missing masks. `presence`, 0..=1,
+/// says how far the masks are in.
 #[inline]
 #[must_use]
-pub fn found(stem: f32, dry: f32, presence: f32) -> f32 {
+pub fn wet_part(stem: f32, dry: f32, presence: f32) -> f32 {
     stem - (1.0 - presence) / NUM_STEMS as f32 * dry
 }
 

@@ -29,7 +29,7 @@ pub struct HostConfig {
     /// Channels of the main bus.
     pub num_channels: usize,
     /// Whether it lines other sound up by the latency that it was told of, which then holds for as long as the plugin is active.
-    pub lines_up: bool,
+    pub compensates_latency: bool,
 }
 
 /// The engine that the params ask for.
@@ -51,15 +51,15 @@ pub struct Builder {
 }
 
 /// What there is to see of an instance's engines at one moment.
-pub struct Look {
-    /// Figures of the engine that is heard, while the plugin is active.
-    pub heard: Option<StatusSnapshot>,
-    /// Those of the one that is made ready to take over from it.
+pub struct EngineFigures {
+    /// Figures of the audible engine, while the plugin is active.
+    pub current: Option<StatusSnapshot>,
+    /// Figures of the engine that is being made ready to take over.
     pub next: Option<StatusSnapshot>,
     /// Whether the host gives the plugin sound just now.
     pub plays: bool,
-    /// See [`HostConfig::lines_up`]; `true` while the plugin is not active.
-    pub lines_up: bool,
+    /// See [`HostConfig::compensates_latency`]; `true` while the plugin is not active.
+    pub compensates_latency: bool,
     /// Whether what is wanted waits for the host to activate the plugin again.
     pub waits_for_host: bool,
     /// What whoever has started the stand-alone program must know whose audio server has another rate or longer blocks than the program was
@@ -67,10 +67,17 @@ pub struct Look {
     pub clock_notice: Option<String>,
 }
 
-impl Default for Look {
+impl Default for EngineFigures {
     /// While the plugin is not active.
     fn default() -> Self {
-        Self { heard: None, next: None, plays: false, lines_up: true, waits_for_host: false, clock_notice: None }
+        Self {
+            current: None,
+            next: None,
+            plays: false,
+            compensates_latency: true,
+            waits_for_host: false,
+            clock_notice: None,
+        }
     }
 }
 
@@ -86,22 +93,22 @@ struct BuilderState {
     workers: [Worker; 2],
     worker_idx: usize,
     active: Option<Active>,
-    /// Of the engine built last.
+    /// Status of the engine built last.
     status: Option<Arc<EngineStatus>>,
 }
 
 struct Active {
     host: HostConfig,
-    /// Of the engine that is heard.
-    heard: Arc<EngineStatus>,
-    heard_key: EngineKey,
+    /// Status of the audible engine.
+    current: Arc<EngineStatus>,
+    current_key: EngineKey,
     latency_samples: usize,
-    /// Of the engine built last.
+    /// Key of the engine built last.
     newest_key: EngineKey,
     /// Whether that is to be built once more, though nothing else is wanted.
     is_to_be_tried_again: bool,
     /// What was wanted after that and only an activation can bring.
-    left_to_activation: Option<EngineKey>,
+    awaiting_activation: Option<EngineKey>,
     supply: EngineSupply,
     /// See [`num_tries_again`].
     num_tries_again: u64,
@@ -140,16 +147,16 @@ impl Builder {
         self.played.forget();
         state.choose_worker();
         let engine = state.build(self.catalogue, &self.boards, host, key)?;
-        let (heard, latency_samples) = (engine.status(), engine.latency_samples());
+        let (current, latency_samples) = (engine.status(), engine.latency_samples());
         let (takeover, supply) = Takeover::new(Box::new(engine), host.rate_hz, host.max_block_samples);
         state.active = Some(Active {
             host,
-            heard,
-            heard_key: key,
+            current,
+            current_key: key,
             latency_samples,
             newest_key: key,
             is_to_be_tried_again: false,
-            left_to_activation: None,
+            awaiting_activation: None,
             supply,
             num_tries_again: num_tries_again(),
             is_taking_over: false,
@@ -174,24 +181,24 @@ impl Builder {
         let BuilderState { active: Some(active), .. } = &mut *state else { return };
         let num_before = std::mem::replace(&mut active.num_tries_again, num_tries_again());
         if is_held_back && active.num_tries_again != num_before {
-            (active.is_to_be_tried_again, active.left_to_activation) = (true, None);
+            (active.is_to_be_tried_again, active.awaiting_activation) = (true, None);
         }
         if active.newest_key == key && !active.is_to_be_tried_again {
             // Another wish may have been withdrawn before the host was asked.
-            active.left_to_activation = None;
+            active.awaiting_activation = None;
             self.needs_restart.store(false, Ordering::Relaxed);
             return;
         }
         if active.is_taking_over {
             active.supply.withdraw();
         }
-        if active.left_to_activation == Some(key) {
+        if active.awaiting_activation == Some(key) {
             return;
         }
         let host = active.host;
         let latency_samples = self.latency_samples(host.rate_hz, host.max_block_samples, key);
-        if latency_samples.is_none() || (host.lines_up && latency_samples != Some(active.latency_samples)) {
-            active.left_to_activation = Some(key);
+        if latency_samples.is_none() || (host.compensates_latency && latency_samples != Some(active.latency_samples)) {
+            active.awaiting_activation = Some(key);
             self.needs_restart.store(latency_samples.is_some(), Ordering::Release);
             return;
         }
@@ -205,7 +212,7 @@ impl Builder {
         let latency_samples = engine.latency_samples();
         if active.supply.send(Box::new(engine)).is_ok() {
             // An earlier wish is over: it may be had anew.
-            active.left_to_activation = None;
+            active.awaiting_activation = None;
             self.needs_restart.store(false, Ordering::Relaxed);
             (active.newest_key, active.is_to_be_tried_again) = (key, false);
             active.latency_samples = latency_samples;
@@ -245,22 +252,22 @@ impl Builder {
 
     /// What there is to see while `key` is wanted. Not for the audio thread.
     #[must_use]
-    pub fn look(&self, key: EngineKey) -> Look {
+    pub fn figures(&self, key: EngineKey) -> EngineFigures {
         let state = self.state();
-        let Some(active) = &state.active else { return Look::default() };
+        let Some(active) = &state.active else { return EngineFigures::default() };
         let next = state.status.as_ref().filter(|_| active.is_taking_over);
-        Look {
-            heard: Some(active.heard.snapshot()),
+        EngineFigures {
+            current: Some(active.current.snapshot()),
             next: next.map(|status| status.snapshot()),
             plays: self.played.is_recent() || self.played.is_bounce(),
-            lines_up: active.host.lines_up,
-            waits_for_host: active.host.lines_up && active.left_to_activation == Some(key),
+            compensates_latency: active.host.compensates_latency,
+            waits_for_host: active.host.compensates_latency && active.awaiting_activation == Some(key),
             clock_notice: self.clock_notice(active.host),
         }
     }
 
     fn clock_notice(&self, host: HostConfig) -> Option<String> {
-        let (rate_hz, num_samples) = self.played.last_block().filter(|_| !host.lines_up)?;
+        let (rate_hz, num_samples) = self.played.last_block().filter(|_| !host.compensates_latency)?;
         let is_other = (f64::from(rate_hz) - host.rate_hz).abs() > 1.0 || num_samples as usize > host.max_block_samples;
         is_other.then(|| {
             format!(
@@ -285,14 +292,14 @@ impl BuilderState {
             && let Some(engine) = active.supply.take_old()
         {
             active.is_taking_over = false;
-            if Arc::ptr_eq(&engine.status(), &active.heard) {
+            if Arc::ptr_eq(&engine.status(), &active.current) {
                 if let Some(status) = &self.status {
-                    active.heard.clone_from(status);
+                    active.current.clone_from(status);
                 }
-                active.heard_key = active.newest_key;
+                active.current_key = active.newest_key;
             } else {
-                active.newest_key = active.heard_key;
-                self.status = Some(active.heard.clone());
+                active.newest_key = active.current_key;
+                self.status = Some(active.current.clone());
                 self.use_other_worker();
             }
         }
@@ -330,7 +337,7 @@ impl BuilderState {
             device: key.device,
             resources: Resources::of_this_binary(),
             boards: boards.clone(),
-            may_render_ahead: host.lines_up,
+            may_render_ahead: host.compensates_latency,
         };
         match Engine::activate(config, &self.workers[self.worker_idx]) {
             Ok(engine) => {

@@ -11,12 +11,12 @@ const MONO: NonZeroU32 = new_nonzero_u32(1);
 /// Names of the auxiliary outputs: music and dialogue; then what was asked for by example, and what that leaves.
 const AUX_OUTPUT_NAMES: [&str; 4] = ["Music", "Dialogue", "Target", "Residual"];
 
-/// Audio buses of one direction, the main one included.
+/// Input buses, the main one included.
 pub const NUM_INPUT_BUSES: usize = 2;
-/// Audio buses of one direction, the main one included.
+/// Output buses, the main one included.
 pub const NUM_OUTPUT_BUSES: usize = 1 + AUX_OUTPUT_NAMES.len();
 
-/// Auxiliary ports of one direction, all of them stereo or all of them mono.
+// Channels of the auxiliary buses by layout.
 const STEREO_INPUTS: &[NonZeroU32] = &[STEREO; NUM_INPUT_BUSES - 1];
 const STEREO_OUTPUTS: &[NonZeroU32] = &[STEREO; NUM_OUTPUT_BUSES - 1];
 const MONO_INPUTS: &[NonZeroU32] = &[MONO; NUM_INPUT_BUSES - 1];

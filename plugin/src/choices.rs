@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use nice_plug::prelude::*;
 
-/// What the ids of places begin with that nothing has yet.
+/// Id prefix of choices that are reserved and still unused.
 pub const FREE: &str = "free-";
 
 /// Ids that may be chosen, the default first, and how they are shown.
@@ -59,7 +59,7 @@ pub fn name_of(id: &str) -> String {
 
 /// Where choices are listed.
 pub trait List: Debug + Copy + PartialEq + 'static {
-    /// The same at every call.
+    /// Returns the same slice at every call.
     fn choices() -> &'static Choices;
 }
 

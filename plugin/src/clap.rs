@@ -1,9 +1,9 @@
 //! The CLAP side of the binary: the factory and the module's entry point.
 //!
 //! They stand in for the framework's export macro, which gives no way to reach an instance between its making and the host. That is needed because of
-//! what its wrapper does with blocks that are not as they should be, with a latency that changes and a bounce that begins, see [`block_guard`].
+//! what its wrapper does with blocks that are not as they should be, with a latency that changes and a bounce that begins, see [`plugin_shim`].
 
-mod block_guard;
+mod plugin_shim;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Arc, OnceLock};
@@ -14,10 +14,10 @@ use nice_plug::wrapper::clap::{
 };
 
 use crate::Underscore;
-use crate::told::Told;
-use block_guard::BlockGuard;
+use crate::host_link::HostLink;
+use plugin_shim::PluginShim;
 
-/// Of the one plugin there is.
+/// Index of the only plugin.
 fn descriptor() -> &'static PluginDescriptor {
     static DESCRIPTOR: OnceLock<PluginDescriptor> = OnceLock::new();
     DESCRIPTOR.get_or_init(PluginDescriptor::for_plugin::<Underscore>)
@@ -49,11 +49,11 @@ unsafe extern "C" fn create_plugin(
     if plugin_id.is_null() || unsafe { CStr::from_ptr(plugin_id) } != descriptor().clap_id() {
         return std::ptr::null();
     }
-    let told = Told::offer();
+    let host_link = HostLink::offer();
     // SAFETY: the host gives itself. The reference that the wrapper takes back when it is destroyed is this one.
     unsafe {
         let plugin = (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr();
-        BlockGuard::install(plugin, host, told)
+        PluginShim::install(plugin, host, host_link)
     }
 }
 

@@ -46,7 +46,7 @@ pub fn num_alloc_violations() -> u64 {
 struct Report {
     version: &'static str,
     alloc_violations: u64,
-    /// Of all instances since the plugin was opened.
+    /// Sum over all instances since the plugin was opened.
     offline_activations: u64,
     /// Samples that were no numbers, over the engines alive.
     process_nan_inputs: u64,

@@ -17,13 +17,11 @@ mod example_file;
 mod example_tile;
 mod fader;
 mod gesture;
-#[cfg(test)]
-mod hand;
 mod held;
 mod kept_state;
 mod keyboard;
 mod levels;
-mod places;
+mod panels;
 mod query_map;
 mod question_panel;
 mod scaled;
@@ -32,6 +30,8 @@ mod session_watch;
 mod slider;
 mod status_panel;
 mod strip;
+#[cfg(test)]
+mod test_user;
 mod theme;
 mod toggle;
 mod value_field;
@@ -50,7 +50,7 @@ use nice_plug_egui::{EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp, Repa
 use underscore_engine::{Resources, State, StatusSnapshot, try_loads_again};
 
 use crate::block::NUM_STEMS;
-use crate::builder::{Builder, Look, wanted};
+use crate::builder::{Builder, EngineFigures, wanted};
 use crate::meters::Meters;
 use crate::mixer;
 use crate::model::Model;
@@ -61,10 +61,10 @@ use held::Held;
 use kept_state::KeptState;
 use keyboard::Keyboard;
 use levels::Levels;
-use places::{GAP, Places, SIZE};
+use panels::{GAP, Panels, SIZE};
 pub use scaled::ScaledEditor;
 use session_watch::SessionWatch;
-use status_panel::{LateCount, ReplacedWatch, Told};
+use status_panel::{HostSide, LateCount, ReplacedWatch};
 use written_through::written_through;
 
 /// Time between two pictures while the window is open.
@@ -96,7 +96,7 @@ pub(crate) fn create(
         input: Levels::default(),
         output: Levels::default(),
         ducking: Ducking::default(),
-        look: Look::default(),
+        engines: EngineFigures::default(),
         looked_at: None,
         late_count: LateCount::default(),
         replaced_watch: ReplacedWatch::default(),
@@ -121,7 +121,7 @@ pub struct EditorApp {
     input: Levels,
     output: Levels,
     ducking: Ducking,
-    look: Look,
+    engines: EngineFigures,
     looked_at: Option<Instant>,
     late_count: LateCount,
     replaced_watch: ReplacedWatch,
@@ -190,16 +190,16 @@ impl EditorApp {
         self.input.update(peaks.input, now);
         self.output.update(peaks.output, now);
         self.ducking.add(&peaks);
-        let is_look_old = self.looked_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL);
-        if is_look_old {
+        let is_due = self.looked_at.is_none_or(|at| now.duration_since(at) >= STATUS_INTERVAL);
+        if is_due {
             self.ducking.look(now);
-            self.look = self.builder.look(wanted(&self.params));
+            self.engines = self.builder.figures(wanted(&self.params));
             self.looked_at = Some(now);
-            if let Some(heard) = &self.look.heard {
-                self.replaced_watch.look(heard, now);
+            if let Some(current) = &self.engines.current {
+                self.replaced_watch.look(current, now);
             }
         }
-        is_look_old
+        is_due
     }
 
     /// Moves a param of which the host knows.
@@ -214,27 +214,27 @@ impl EditorApp {
         let window = ui.max_rect();
         ui.painter().rect_filled(window, 0, theme::BACKGROUND);
         let chosen = self.params.model.value();
-        let places = Places::of(window, chosen.is_asked(), self.is_unavailable());
-        self.header(&mut child(ui, places.header.shrink2(vec2(GAP, 6.0))), setter);
-        self.strips(ui, setter, places.strips);
-        levels::draw_in_out(&mut panel(ui, places.in_out), &self.input, &self.output);
-        let is_heard = !self.heard().is_asked();
+        let panels = Panels::of(window, chosen.is_asked(), self.is_unavailable());
+        self.header(&mut child(ui, panels.header.shrink2(vec2(GAP, 6.0))), setter);
+        self.strips(ui, setter, panels.strips);
+        levels::draw_in_out(&mut panel(ui, panels.in_out), &self.input, &self.output);
+        let is_heard = !self.audible_model().is_asked();
         let ducking =
             separation_panel::DuckFigures { is_heard, has_room: !chosen.is_asked(), levels: self.ducking.levels() };
-        let figures = (self.look.heard.as_ref(), self.look.plays, &mut self.late_count);
-        separation_panel::draw(&mut panel(ui, places.separation), setter, &self.params, &ducking, figures);
-        if let Some(place) = places.question {
+        let figures = (self.engines.current.as_ref(), self.engines.plays, &mut self.late_count);
+        separation_panel::draw(&mut panel(ui, panels.separation), setter, &self.params, &ducking, figures);
+        if let Some(place) = panels.question {
             self.question(&mut panel(ui, place), setter, own_window);
         }
-        if status_panel::draw(&mut panel(ui, places.status), self.look.heard.as_ref(), &self.told()) {
+        if status_panel::draw(&mut panel(ui, panels.status), self.engines.current.as_ref(), &self.host_side()) {
             try_loads_again(&Resources::of_this_binary());
         }
     }
 
-    fn strips(&self, ui: &mut Ui, setter: &ParamSetter, places: [Rect; NUM_STEMS]) {
+    fn strips(&self, ui: &mut Ui, setter: &ParamSetter, panels: [Rect; NUM_STEMS]) {
         let params = &self.params;
-        let names = if self.heard().is_asked() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
-        let are_heard = mixer::are_heard(&params.mix().strips);
+        let names = if self.audible_model().is_asked() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
+        let audible = mixer::audible(&params.mix().strips);
         let strips = [
             strip::StripParams {
                 name: names[0],
@@ -242,7 +242,7 @@ impl EditorApp {
                 gain: &params.music_gain,
                 solo: &params.music_solo,
                 mute: &params.music_mute,
-                is_heard: are_heard[0],
+                is_heard: audible[0],
             },
             strip::StripParams {
                 name: names[1],
@@ -250,10 +250,10 @@ impl EditorApp {
                 gain: &params.dialogue_gain,
                 solo: &params.dialogue_solo,
                 mute: &params.dialogue_mute,
-                is_heard: are_heard[1],
+                is_heard: audible[1],
             },
         ];
-        for ((strip, levels), place) in strips.iter().zip(&self.strips).zip(places) {
+        for ((strip, levels), place) in strips.iter().zip(&self.strips).zip(panels) {
             strip::draw(&mut panel(ui, place), setter, strip, levels);
         }
     }
@@ -274,13 +274,13 @@ impl EditorApp {
         question_panel::draw(ui, setter, question, asked, &mut self.example_file, own_window);
     }
 
-    fn told(&self) -> Told {
-        let (params, chosen, heard) = (&self.params, self.params.model.value(), self.heard());
-        let Look { heard: status, next, waits_for_host, clock_notice, .. } = &self.look;
+    fn host_side(&self) -> HostSide {
+        let (params, chosen, audible) = (&self.params, self.params.model.value(), self.audible_model());
+        let EngineFigures { current: status, next, waits_for_host, clock_notice, .. } = &self.engines;
         let waiting = if *waits_for_host {
-            Some(status_panel::restart_notice(chosen, heard))
+            Some(status_panel::restart_notice(chosen, audible))
         } else {
-            status.as_ref().zip(next.as_ref()).map(|(heard, next)| status_panel::takeover_notice(heard, next))
+            status.as_ref().zip(next.as_ref()).map(|(current, next)| status_panel::takeover_notice(current, next))
         };
         let listens =
             |it: &StatusSnapshot| it.state != State::Unavailable && Model::of(&it.model).is_some_and(Model::is_asked);
@@ -296,30 +296,34 @@ impl EditorApp {
             params.question.notice(chosen.id(), has_followed).filter(|_| !self.is_unavailable()),
         ];
         let notices = notices.into_iter().flatten().collect();
-        Told { plays: self.look.plays, is_bypassed: params.bypass.value(), waiting, notices }
+        HostSide { plays: self.engines.plays, is_bypassed: params.bypass.value(), waiting, notices }
     }
 
     /// What plays: the model that was chosen may wait for the host, or be on its way.
-    fn heard(&self) -> Model {
-        let running = self.look.heard.as_ref().and_then(|status| Model::of(&status.model));
+    fn audible_model(&self) -> Model {
+        let running = self.engines.current.as_ref().and_then(|status| Model::of(&status.model));
         running.unwrap_or_else(|| self.params.model.value())
     }
 
     /// Nothing answers: the window has no room for what is asked, and needs none.
     fn is_unavailable(&self) -> bool {
-        self.look.heard.as_ref().is_some_and(|it| it.state == State::Unavailable)
+        self.engines.current.as_ref().is_some_and(|it| it.state == State::Unavailable)
     }
 
     /// The engine of this model: the one that is heard, or the next one.
     fn engine_of(&self, model: Model) -> Option<&StatusSnapshot> {
-        let engines = [&self.look.heard, &self.look.next];
+        let engines = [&self.engines.current, &self.engines.next];
         engines.into_iter().flatten().find(|status| Model::of(&status.model) == Some(model))
     }
 
     fn about_models(&self) -> String {
         let descriptions =
-            self.look.heard.as_ref().map(|it| Model::descriptions(it.host_rate_hz, it.max_block_samples));
-        let wait = if self.look.lines_up { " Another latency comes when the host restarts the plugin." } else { "" };
+            self.engines.current.as_ref().map(|it| Model::descriptions(it.host_rate_hz, it.max_block_samples));
+        let wait = if self.engines.compensates_latency {
+            " Another latency comes when the host restarts the plugin."
+        } else {
+            ""
+        };
         let mut lines = vec![format!(
             "What separates.{wait} Identity gives everything to the music, to check latency and routing."
         )];

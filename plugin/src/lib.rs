@@ -14,29 +14,23 @@ mod block;
 pub mod builder;
 mod buses;
 mod choices;
-mod claimed;
 mod clap;
 pub mod diagnostics;
 mod editor;
-mod latency_told;
+mod host_link;
 mod meters;
 mod mixer;
 mod model;
-mod offered;
 mod param_kinds;
 mod params;
-mod params_by_id;
 mod query;
 mod question;
-mod render_told;
-mod spare_buses;
 mod state;
 mod state_notices;
 pub mod takeover;
-mod told;
 mod vst3;
 
-pub use vst3::Marker;
+pub use vst3::QueueFence;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -49,13 +43,13 @@ use underscore_engine::{QueryBoard, RenderMode, Settings, Source, StatusSnapshot
 use block::MAX_CHANNELS;
 use builder::{Builder, HostConfig, Tender, wanted};
 use editor::ScaledEditor;
+use host_link::HostLink;
+use host_link::params_by_id::ParamsById;
 use meters::Meters;
 use mixer::Mixer;
 use params::UnderscoreParams;
-use params_by_id::ParamsById;
 use question::{QuestionParams, Switches};
 use takeover::Takeover;
-use told::Told;
 
 /// Counts allocations on the audio thread, in shipped builds too; see [`diagnostics`].
 #[global_allocator]
@@ -69,10 +63,10 @@ pub struct Underscore {
     editor_state: Arc<EguiEditorState>,
     /// From activation to deactivation.
     active: Option<Active>,
-    /// What stands between a VST3 host and the framework for this instance.
-    bus_guard: Option<Arc<vst3::BusGuard>>,
-    /// In a host: there the framework is told no latency.
-    told: Option<Arc<Told>>,
+    /// `None` in CLAP and in the stand-alone program.
+    vst3_shim: Option<Arc<vst3::ProcessorShim>>,
+    /// `None` in the stand-alone program. Where there is one, the shim reports the latency and the framework is given none.
+    host_link: Option<Arc<HostLink>>,
 }
 
 /// What an activation sizes for its largest block.
@@ -83,7 +77,7 @@ struct Active {
     mixer: Mixer,
     num_channels: usize,
     max_block_samples: usize,
-    /// What the host said when it activated the plugin, for where it says nothing besides; see [`Told`].
+    /// What the host said when it activated the plugin, for where it says nothing besides; see [`HostLink`].
     render: RenderMode,
     switches: Switches,
 }
@@ -92,15 +86,15 @@ impl Default for Underscore {
     fn default() -> Self {
         let params = Arc::new(UnderscoreParams::default());
         let builder = Arc::new(Builder::default().with_boards(params.question.boards().clone()));
-        let told = Told::take_offered();
-        if let Some(told) = &told {
-            let _ = told.params.set(ParamsById::new(params.clone()));
+        let host_link = HostLink::take();
+        if let Some(host_link) = &host_link {
+            let _ = host_link.params.set(ParamsById::new(params.clone()));
             let (builder, params) = (builder.clone(), params.clone());
             let planned = move |rate_hz, max_block_samples| {
                 let latency_samples = builder.latency_samples(rate_hz, max_block_samples, wanted(&params))?;
                 u32::try_from(latency_samples).ok()
             };
-            let _ = told.planned_latency.set(Box::new(planned));
+            let _ = host_link.planned_latency.set(Box::new(planned));
         }
         Self {
             builder,
@@ -108,8 +102,8 @@ impl Default for Underscore {
             meters: Arc::new(Meters::default()),
             editor_state: editor::new_state(),
             active: None,
-            bus_guard: vst3::BusGuard::take_offered(),
-            told,
+            vst3_shim: vst3::ProcessorShim::take(),
+            host_link,
         }
     }
 }
@@ -121,9 +115,9 @@ impl Underscore {
         self.builder.status().map(|status| status.snapshot())
     }
 
-    /// What the host has said of its rendering past the framework, if anything. Real-time safe.
-    fn render_told(&self) -> Option<ProcessMode> {
-        self.told.as_ref()?.render.get()
+    /// The render mode that the host has set after activation, if any. Real-time safe.
+    fn host_render_mode(&self) -> Option<ProcessMode> {
+        self.host_link.as_ref()?.render_mode.get()
     }
 }
 
@@ -142,7 +136,7 @@ impl Plugin for Underscore {
     type Editor = ScaledEditor;
     type SysExMessage = ();
     /// Says that its turn has come; see [`vst3`].
-    type BackgroundTask = vst3::Marker;
+    type BackgroundTask = vst3::QueueFence;
 
     fn params(&self) -> Arc<dyn Params> {
         self.params.clone()
@@ -153,8 +147,8 @@ impl Plugin for Underscore {
     }
 
     fn editor(&mut self, tasks: AsyncExecutor<Self>) -> Option<Self::Editor> {
-        if let Some(guard) = &self.bus_guard {
-            guard.watch(self.params.clone(), tasks);
+        if let Some(shim) = &self.vst3_shim {
+            shim.watch(self.params.clone(), tasks);
         }
         editor::create(self.editor_state.clone(), self.params.clone(), self.builder.clone(), self.meters.clone())
     }
@@ -175,18 +169,18 @@ impl Plugin for Underscore {
             max_block_samples: (buffer_config.max_buffer_size as usize).max(1),
             num_channels,
             // The stand-alone program has nothing else to play: there a change of model need not wait.
-            lines_up: context.plugin_api() != PluginApi::Standalone,
+            compensates_latency: context.plugin_api() != PluginApi::Standalone,
         };
-        let process_mode = self.render_told().unwrap_or(buffer_config.process_mode);
+        let process_mode = self.host_render_mode().unwrap_or(buffer_config.process_mode);
         diagnostics::note_activation(process_mode);
-        // Of a sidechain that nobody plays any more.
+        // Requests from before this activation refer to sidechain audio that is gone.
         self.params.question.boards().iter().for_each(QueryBoard::want_no_more);
         // The old engine first: two at a time would be of no use here.
         self.active = None;
         let Some(takeover) = self.builder.activate(host, wanted(&self.params)) else { return false };
         let latency_samples = u32::try_from(takeover.latency_samples()).unwrap_or(u32::MAX);
-        match &self.told {
-            Some(told) => told.latency.set(latency_samples),
+        match &self.host_link {
+            Some(host_link) => host_link.latency.set(latency_samples),
             None => context.set_latency_samples(latency_samples),
         }
         self.active = Some(Active {
@@ -198,24 +192,24 @@ impl Plugin for Underscore {
             render: render_mode(process_mode),
             switches: Switches::of(&self.params.question),
         });
-        if let Some(guard) = &self.bus_guard {
-            guard.note_activation(num_channels);
+        if let Some(shim) = &self.vst3_shim {
+            shim.note_activation(num_channels);
         }
         true
     }
 
     fn deactivate(&mut self) {
-        if let Some(guard) = &self.bus_guard {
-            guard.note_deactivation();
+        if let Some(shim) = &self.vst3_shim {
+            shim.note_deactivation();
         }
         self.active = None;
         self.builder.deactivate();
     }
 
     fn reset(&mut self) {
-        let told = self.render_told();
+        let host_mode = self.host_render_mode();
         if let Some(active) = &mut self.active {
-            let render = told.map_or(active.render, render_mode);
+            let render = host_mode.map_or(active.render, render_mode);
             diagnostics::watch_allocations(|| {
                 active.takeover.reset(render);
                 active.mixer.reset();
@@ -229,10 +223,10 @@ impl Plugin for Underscore {
         aux: &mut AuxiliaryBuffers,
         context: &mut impl ProcessContext<Self>,
     ) -> ProcessStatus {
-        let told = self.render_told();
+        let host_mode = self.host_render_mode();
         let Some(active) = &mut self.active else { return ProcessStatus::Error("process without activate") };
         let start = Instant::now();
-        let render = told.map_or(active.render, render_mode);
+        let render = host_mode.map_or(active.render, render_mode);
         self.builder.note_render(render);
         let meters = self.editor_state.is_open().then_some(&*self.meters);
         diagnostics::watch_allocations(|| active.process(&self.params, render, meters, buffer, aux));
@@ -240,8 +234,8 @@ impl Plugin for Underscore {
         self.builder.note_played(context.transport().sample_rate, buffer.samples());
 
         // Not within a bounce: it would be of two halves.
-        let is_latency_untold =
-            render == RenderMode::RealTime && self.told.as_ref().is_some_and(|told| told.latency.take_untold());
+        let is_latency_untold = render == RenderMode::RealTime
+            && self.host_link.as_ref().is_some_and(|host_link| host_link.latency.take_change());
         if is_latency_untold || self.builder.take_needs_restart() {
             context.request_restart();
         }
@@ -311,8 +305,8 @@ impl Active {
                 meters.add(&stems, self.mixer.gains(), self.mixer.ducking(), part);
             }
             buses::write_stems(&stems, done, aux.outputs);
-            // After all that may be taken of what was heard before: in a bounce the memory that was taken is back by now, and hears on from the very
-            // sample.
+            // The sidechain is pushed last: examples above end with the previous block, and offline the buffers that they took are back by now, so that
+            // capturing goes on at exactly this sample.
             if let Some(sidechain) = aux.inputs.first_mut() {
                 // A mono one is heard on both channels.
                 let channels = sidechain.as_slice_immutable();

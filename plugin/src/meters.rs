@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use atomic_float::AtomicF32;
 
-use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock, found};
+use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock, wet_part};
 use crate::mixer::Ducking;
 
 /// Stands where no block said anything, or had nothing to say: below all levels that there are.
@@ -64,7 +64,7 @@ impl Meters {
             for (stem_idx, gain) in gains.iter().enumerate() {
                 let audible = block.stems[stem_idx][from_idx].iter().zip(block.dry[from_idx]).enumerate();
                 let peak = audible.fold(0.0_f32, |peak, (sample_idx, (stem, dry))| {
-                    peak.max(found(*stem, *dry, block.presence.at(sample_idx)).abs())
+                    peak.max(wet_part(*stem, *dry, block.presence.at(sample_idx)).abs())
                 });
                 self.stems[stem_idx][channel_idx].fetch_max(peak * gain, Ordering::Relaxed);
             }

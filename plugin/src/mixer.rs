@@ -16,7 +16,7 @@ use duck::{Duck, ducked, of_music};
 use glide::Glide;
 use underscore_engine::{Control, DuckerSettings, Ramp, s_curve};
 
-use crate::block::{NUM_STEMS, StemBlock, found};
+use crate::block::{NUM_STEMS, StemBlock, wet_part};
 
 /// Duration of the bypass crossfade, seconds.
 const BYPASS_FADE_S: f64 = 0.010;
@@ -47,7 +47,7 @@ pub struct MixSettings {
 
 /// Which stems are let through: solo silences the others, mute silences even what is soloed.
 #[must_use]
-pub fn are_heard(strips: &[Strip; NUM_STEMS]) -> [bool; NUM_STEMS] {
+pub fn audible(strips: &[Strip; NUM_STEMS]) -> [bool; NUM_STEMS] {
     let any_soloed = strips.iter().any(|strip| strip.is_soloed);
     strips.map(|strip| !strip.is_muted && (strip.is_soloed || !any_soloed))
 }
@@ -55,8 +55,8 @@ pub fn are_heard(strips: &[Strip; NUM_STEMS]) -> [bool; NUM_STEMS] {
 /// The gain that each stem is heard with.
 #[must_use]
 pub fn audible_gains(strips: &[Strip; NUM_STEMS]) -> [f32; NUM_STEMS] {
-    let are_heard = are_heard(strips);
-    std::array::from_fn(|stem_idx| if are_heard[stem_idx] { strips[stem_idx].gain } else { 0.0 })
+    let audible = audible(strips);
+    std::array::from_fn(|stem_idx| if audible[stem_idx] { strips[stem_idx].gain } else { 0.0 })
 }
 
 /// The mixer of one instance.
@@ -64,7 +64,7 @@ pub fn audible_gains(strips: &[Strip; NUM_STEMS]) -> [f32; NUM_STEMS] {
 pub struct Mixer {
     controls: Controls,
     duck: Duck,
-    /// Of the last sample that was mixed.
+    /// Gains of the last sample that was mixed.
     ducking: Ducking,
     bypass_fade_samples: usize,
     /// The next settings are taken as they are, without a glide: there is no sound before them to be continuous with.
@@ -222,7 +222,7 @@ impl Shares {
             return dry_gain * dry;
         }
         let gains = ducked(self.gains, duck);
-        let mix: f32 = gains.iter().zip(stems).map(|(gain, stem)| gain * found(stem, dry, presence)).sum();
+        let mix: f32 = gains.iter().zip(stems).map(|(gain, stem)| gain * wet_part(stem, dry, presence)).sum();
         dry_gain * dry + self.separated * mix
     }
 }

@@ -28,7 +28,7 @@ fn choices_of(catalogue: &'static Catalogue) -> Choices {
     Choices::new(ids, &["none", "none-either"])
 }
 
-/// Of these ids that of the highest number in the family of `id`.
+/// The id of the highest number among those of the family of `id`.
 fn stand_in<'a>(ids: &[&'a str], id: &str) -> Option<&'a str> {
     let of_family = |id: &str| {
         id.rsplit_once('-').and_then(|(family, number)| Some((family.to_owned(), number.parse::<u32>().ok()?)))

@@ -23,7 +23,7 @@ const PLACES: [&str; 20] = [
     "lead", "pad", "drums", "ambience", "kick", "snare", "cymbals", "singing",
 ];
 
-/// Places in all, with those that are free yet. Permanent.
+/// Panels in all, with those that are free yet. Permanent.
 const NUM_PLACES: usize = 64;
 
 /// The list of these.
@@ -130,7 +130,7 @@ impl SavedQuery {
     }
 }
 
-/// As it is written into a session.
+/// An example as sessions save it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SavedExample {
     /// Empty where there never was an example.

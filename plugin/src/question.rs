@@ -84,7 +84,7 @@ impl Default for QuestionParams {
 /// One of the two that may be asked for.
 #[derive(Clone, Copy)]
 pub struct Slot<'a> {
-    /// As it is called.
+    /// Name of the slot.
     pub name: &'static str,
     /// What it asks for.
     pub preset: &'a EnumParam<Preset>,
@@ -237,7 +237,7 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// As they are now.
+    /// Switches as they are now.
     #[must_use]
     pub fn of(params: &QuestionParams) -> Self {
         Self {

@@ -67,15 +67,15 @@ impl EngineSupply {
 /// An engine that is being made ready.
 struct Next {
     engine: Box<Engine>,
-    approach: Approach,
+    readiness: Readiness,
     /// 0 (the current engine)..=1 (this one).
     fade: Ramp,
 }
 
 impl Next {
     fn new(engine: Box<Engine>, warm_up_samples: usize) -> Self {
-        let approach = Approach::new(engine.latency_samples(), warm_up_samples);
-        Self { engine, approach, fade: Ramp::new(0.0) }
+        let readiness = Readiness::new(engine.latency_samples(), warm_up_samples);
+        Self { engine, readiness, fade: Ramp::new(0.0) }
     }
 
     /// Whether anything of it can be heard.
@@ -85,7 +85,7 @@ impl Next {
 }
 
 /// How far an engine is from taking over.
-struct Approach {
+struct Readiness {
     /// Samples until it has heard as much as its latency.
     num_samples_to_fill: usize,
     /// Samples for which its masks may still be waited for, once its model runs.
@@ -94,7 +94,7 @@ struct Approach {
     warm_up_samples: usize,
 }
 
-impl Approach {
+impl Readiness {
     fn new(latency_samples: usize, warm_up_samples: usize) -> Self {
         Self {
             num_samples_to_fill: latency_samples,
@@ -110,7 +110,7 @@ impl Approach {
 
     /// Whether the engine may take over, after a block of `num_samples` in which it was in `state`; `is_in`: its masks are in as far as the
     /// current one's.
-    fn heard(&mut self, num_samples: usize, state: State, is_in: bool) -> bool {
+    fn advance(&mut self, num_samples: usize, state: State, is_in: bool) -> bool {
         self.num_samples_to_fill = self.num_samples_to_fill.saturating_sub(num_samples);
         if self.num_samples_to_fill > 0 {
             return false;
@@ -216,7 +216,7 @@ impl Takeover {
         self.take_new();
         if let Some(next) = &mut self.next {
             next.engine.reset();
-            next.approach = Approach::after_jump(next.engine.latency_samples(), self.warm_up_samples);
+            next.readiness = Readiness::after_jump(next.engine.latency_samples(), self.warm_up_samples);
             let takes_over = self.render == RenderMode::Offline || next.engine.status().state() != State::Loading;
             next.fade = Ramp::new(if takes_over { 1.0 } else { 0.0 });
         }
@@ -296,7 +296,7 @@ impl Takeover {
         }
         let last = block.num_samples.checked_sub(1);
         let is_in = last.is_some_and(|last| other.presence.at(last) >= block.presence.at(last));
-        if next.approach.heard(block.num_samples, next.engine.status().state(), is_in) {
+        if next.readiness.advance(block.num_samples, next.engine.status().state(), is_in) {
             next.fade.set_target(1.0, *crossfade_samples);
         }
         if is_fading { between.block() } else { block }
@@ -318,8 +318,7 @@ impl Takeover {
         }
     }
 
-    /// The next engine becomes the current one where the fade to it is over. In the block after it: what the one before gave back may lie
-    /// in either of them.
+    /// Promotes the next engine once the fade is over. One block late: the block just returned may borrow from either engine.
     fn finish_crossfade(&mut self) {
         let is_over = self.next.as_ref().is_some_and(|next| next.fade.is_settled() && next.fade.value() >= 1.0);
         if !is_over || self.old.is_full() {
@@ -404,25 +403,25 @@ mod tests {
 
     #[test]
     fn an_engine_takes_over_when_its_masks_are_in_and_in_silence_when_they_were_waited_for() {
-        let heard = |approach: &mut Approach, state, is_in| approach.heard(50, state, is_in);
-        let mut approach = Approach::new(100, 150);
-        assert!(!heard(&mut approach, State::Running, true), "it has heard too little");
-        assert!(!heard(&mut approach, State::Loading, true));
-        assert!(!heard(&mut approach, State::Running, false), "what it would play is the sound as it came");
+        let advance = |readiness: &mut Readiness, state, is_in| readiness.advance(50, state, is_in);
+        let mut readiness = Readiness::new(100, 150);
+        assert!(!advance(&mut readiness, State::Running, true), "it has heard too little");
+        assert!(!advance(&mut readiness, State::Loading, true));
+        assert!(!advance(&mut readiness, State::Running, false), "what it would play is the sound as it came");
         assert!(
-            !heard(&mut approach, State::Running, true) && !heard(&mut approach, State::Running, true),
+            !advance(&mut readiness, State::Running, true) && !advance(&mut readiness, State::Running, true),
             "it has just begun"
         );
-        assert!(heard(&mut approach, State::Running, true));
-        let mut in_silence = Approach::new(100, 150);
-        let blocks = (0..100).take_while(|_| !heard(&mut in_silence, State::Running, false)).count();
+        assert!(advance(&mut readiness, State::Running, true));
+        let mut in_silence = Readiness::new(100, 150);
+        let blocks = (0..100).take_while(|_| !advance(&mut in_silence, State::Running, false)).count();
         assert_eq!(blocks, 1 + 2 * LONGEST_WAIT_LATENCIES + 2);
         // A jump while it loads: its masks are waited for all the same.
-        let mut jumped = Approach::after_jump(100, 150);
-        let blocks = (0..100).take_while(|_| !heard(&mut jumped, State::Running, false)).count();
+        let mut jumped = Readiness::after_jump(100, 150);
+        let blocks = (0..100).take_while(|_| !advance(&mut jumped, State::Running, false)).count();
         assert_eq!(blocks, 2 * LONGEST_WAIT_LATENCIES + 2);
-        let mut without_model = Approach::new(50, 150);
-        assert!(heard(&mut without_model, State::Unavailable, false));
+        let mut without_model = Readiness::new(50, 150);
+        assert!(advance(&mut without_model, State::Unavailable, false));
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! The VST3 side of the binary: the factory and the module's entry points.
 //!
 //! They stand in for the framework's export macro, which gives no way to reach an instance between its making and the host.
-//! That is needed because of what its wrapper does with inactive buses, see [`bus_guard`], and, on Linux, while a window opens, see
-//! `window_guard`.
+//! That is needed because of what its wrapper does with inactive buses, see [`processor_shim`], and, on Linux, while a window opens, see
+//! `editor_shim`.
 
 #[cfg(target_os = "linux")]
 mod backlog;
-mod bus_guard;
-#[cfg(test)]
-mod double;
+#[cfg(target_os = "linux")]
+mod editor_shim;
+mod processor_shim;
 #[cfg(target_os = "linux")]
 mod run_loop;
-#[cfg(target_os = "linux")]
-mod window_guard;
+#[cfg(test)]
+mod test_instance;
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -26,25 +26,25 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::{
 use nice_plug::wrapper::vst3::vst3::{Class, ComWrapper};
 use nice_plug::wrapper::vst3::{PluginInfo, Wrapper};
 
-pub use bus_guard::BusGuard;
+pub use processor_shim::ProcessorShim;
 
 use crate::Underscore;
 
 /// A task of the framework's that does nothing but say that its turn has come. Of those that are numbered the later ones say it for the earlier
 /// ones, too: what is posted first is worked off first.
 #[derive(Debug, Clone)]
-pub struct Marker {
+pub struct QueueFence {
     number: u64,
     newest_passed: Arc<AtomicU64>,
 }
 
-impl Default for Marker {
+impl Default for QueueFence {
     fn default() -> Self {
         Self { number: 1, newest_passed: Arc::default() }
     }
 }
 
-impl Marker {
+impl QueueFence {
     /// Another one of the same row. Allocates nothing.
     #[must_use]
     pub fn numbered(&self, number: u64) -> Self {
@@ -110,9 +110,9 @@ impl IPluginFactoryTrait for Factory {
         if unsafe { &*cid.cast::<[u8; 16]>() } != self.info.cid {
             return kInvalidArgument;
         }
-        let guard = BusGuard::offer();
+        let shim = ProcessorShim::offer();
         let instance = ComWrapper::new(Wrapper::<Underscore>::new());
-        guard.install(&instance);
+        shim.install(&instance);
         let Some(unknown) = instance.as_com_ref::<FUnknown>() else { return kInvalidArgument };
         let unknown = unknown.as_ptr();
         // SAFETY: the object lives, its vtable is that of its class, and `iid` and `obj` are valid by the interface's contract.

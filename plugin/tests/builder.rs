@@ -7,7 +7,8 @@ use underscore::builder::{Builder, HostConfig};
 use underscore::takeover::{EngineKey, Takeover};
 use underscore_engine::{Catalogue, DeviceChoice, Question, RenderMode, Resources, Settings, State, try_loads_again};
 
-const HOST: HostConfig = HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1, lines_up: true };
+const HOST: HostConfig =
+    HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1, compensates_latency: true };
 
 /// Two models of one latency, `a` and `b`, and one of another, `c`.
 fn catalogue() -> &'static Catalogue {
@@ -46,7 +47,7 @@ fn a_model_of_another_latency_is_asked_for_once_and_leaves_the_one_in_use_alone(
         assert_eq!(model_in_use(&builder), "a");
     }
     assert!(builder.take_needs_restart());
-    let waits_for_host = |model| builder.look(key(model)).waits_for_host;
+    let waits_for_host = |model| builder.figures(key(model)).waits_for_host;
     assert!(waits_for_host("c") && !waits_for_host("a"));
     builder.tend(key("c"));
     assert!(!builder.take_needs_restart(), "a host that does not answer is not asked again and again");
@@ -83,7 +84,7 @@ fn a_wish_that_another_model_came_between_is_told_to_the_host_again() {
         takeover.process(&[&silence], &Settings::default(), |_| Question::default());
     }
     builder.tend(key("a"));
-    assert!(!builder.look(key("c")).waits_for_host);
+    assert!(!builder.figures(key("c")).waits_for_host);
 }
 
 /// Chooses one after the other, and processes until each is in use.
@@ -110,8 +111,8 @@ fn a_model_of_the_same_latency_takes_over_by_itself_and_makes_way_for_the_next()
 fn the_one_that_is_heard_is_seen_until_the_next_one_has_taken_over() {
     let (builder, mut takeover) = active();
     let seen = || {
-        let look = builder.look(key("b"));
-        [look.heard, look.next].map(|status| status.map(|status| status.model))
+        let figures = builder.figures(key("b"));
+        [figures.current, figures.next].map(|status| status.map(|status| status.model))
     };
     let [a, b] = ["a", "b"].map(|model| Some(model.to_owned()));
     assert_eq!(seen(), [a.clone(), None]);
@@ -170,7 +171,7 @@ fn what_is_held_back_is_built_anew_as_soon_as_somebody_wants_it() {
 fn where_nothing_is_lined_up_a_model_of_another_latency_takes_over_by_itself_too() {
     hide_libtorch();
     let builder = Builder::of(catalogue());
-    let host = HostConfig { lines_up: false, ..HOST };
+    let host = HostConfig { compensates_latency: false, ..HOST };
     let mut takeover = builder.activate(host, key("a")).expect("an engine");
     let before_samples = takeover.latency_samples();
     choose_all(&builder, &mut takeover, &["c", "a", "c", "b", "c"]);
@@ -182,7 +183,7 @@ fn where_nothing_is_lined_up_a_model_of_another_latency_takes_over_by_itself_too
         takeover.process(&[&silence], &Settings::default(), |_| Question::default());
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    assert!(!builder.look(key("c")).waits_for_host);
+    assert!(!builder.figures(key("c")).waits_for_host);
 }
 
 #[test]
@@ -197,19 +198,19 @@ fn a_model_that_is_not_in_the_catalogue_changes_nothing() {
 #[test]
 fn an_audio_server_with_a_clock_of_its_own_is_told_of_where_nobody_lines_up() {
     hide_libtorch();
-    for (lines_up, rate_hz, num_samples, is_told) in [
+    for (compensates_latency, rate_hz, num_samples, is_told) in [
         (false, 48_000.0, 512, false),
         (false, 44_100.0, 512, true),
         (false, 48_000.0, 1024, true),
         (true, 44_100.0, 1024, false),
     ] {
         let builder = Builder::of(catalogue());
-        let _separation = builder.activate(HostConfig { lines_up, ..HOST }, key("a")).expect("an engine");
-        let told = || builder.look(key("a")).clock_notice;
+        let _separation = builder.activate(HostConfig { compensates_latency, ..HOST }, key("a")).expect("an engine");
+        let told = || builder.figures(key("a")).clock_notice;
         assert_eq!(told(), None, "nothing was played yet");
         builder.note_played(rate_hz, num_samples);
         let told = told();
-        assert_eq!(told.is_some(), is_told, "{lines_up}, {rate_hz} Hz, {num_samples}: {told:?}");
+        assert_eq!(told.is_some(), is_told, "{compensates_latency}, {rate_hz} Hz, {num_samples}: {told:?}");
         if let Some(told) = told {
             assert!(told.contains(&format!("--sample-rate {rate_hz} --period-size {num_samples}")), "{told}");
         }
@@ -220,7 +221,8 @@ fn an_audio_server_with_a_clock_of_its_own_is_told_of_where_nobody_lines_up() {
 fn what_was_chosen_while_the_host_ran_nothing_is_heard_from_the_first_block_after_a_reset() {
     hide_libtorch();
     let builder = Builder::of(catalogue());
-    let mut takeover = builder.activate(HostConfig { lines_up: false, ..HOST }, key("a")).expect("an engine");
+    let mut takeover =
+        builder.activate(HostConfig { compensates_latency: false, ..HOST }, key("a")).expect("an engine");
     let of_a = takeover.latency_samples();
     builder.tend(key("c"));
     let start = std::time::Instant::now();
@@ -237,9 +239,9 @@ fn what_was_chosen_while_the_host_ran_nothing_is_heard_from_the_first_block_afte
 #[test]
 fn blocks_are_played_until_none_has_come_for_half_a_second_or_the_plugin_is_not_active() {
     let (builder, _separation) = active();
-    assert!(!builder.plays() && !builder.look(key("a")).plays);
+    assert!(!builder.plays() && !builder.figures(key("a")).plays);
     builder.note_played(48_000.0, 512);
-    assert!(builder.plays() && builder.look(key("a")).plays);
+    assert!(builder.plays() && builder.figures(key("a")).plays);
     std::thread::sleep(std::time::Duration::from_millis(600));
     assert!(!builder.plays());
     builder.note_played(48_000.0, 512);
@@ -255,7 +257,8 @@ fn a_bounce_that_begins_takes_what_was_chosen_though_it_is_still_loading_and_wha
         // A load that is over before it is seen says nothing.
         let taken = (0..100).find_map(|_| {
             let builder = Builder::of(catalogue());
-            let mut takeover = builder.activate(HostConfig { lines_up: false, ..HOST }, key("a")).expect("an engine");
+            let mut takeover =
+                builder.activate(HostConfig { compensates_latency: false, ..HOST }, key("a")).expect("an engine");
             let of_a = takeover.latency_samples();
             builder.tend(key("c"));
             takeover.reset(render);
@@ -274,7 +277,8 @@ fn a_host_that_tells_of_its_bounce_with_the_first_block_hears_what_was_chosen_fr
         // A load that is over before it is seen says nothing.
         let taken = (0..100).find_map(|_| {
             let builder = Builder::of(catalogue());
-            let mut takeover = builder.activate(HostConfig { lines_up: false, ..HOST }, key("a")).expect("an engine");
+            let mut takeover =
+                builder.activate(HostConfig { compensates_latency: false, ..HOST }, key("a")).expect("an engine");
             let of_a = takeover.latency_samples();
             takeover.reset(RenderMode::RealTime);
             if has_played {
@@ -303,10 +307,10 @@ fn a_model_that_was_chosen_and_taken_back_is_never_heard() {
         for _ in 0..200 {
             takeover.process(&[&silence], &Settings::default(), |_| Question::default());
             builder.tend(key("a"));
-            let look = builder.look(key("a"));
-            assert_eq!(look.heard.map(|status| status.model).as_deref(), Some("a"), "{render:?}");
+            let figures = builder.figures(key("a"));
+            assert_eq!(figures.current.map(|status| status.model).as_deref(), Some("a"), "{render:?}");
         }
-        assert!(builder.look(key("a")).next.is_none(), "it has come back");
+        assert!(builder.figures(key("a")).next.is_none(), "it has come back");
         assert_eq!(model_in_use(&builder), "a");
         choose_all(&builder, &mut takeover, &["b", "a"]);
     }

@@ -16,7 +16,7 @@ use underscore_engine::{Recording, keep_this_binary_loaded};
 
 use crate::query::{Preset, SavedQuery, shown};
 
-/// Of a long file so much is read, of which the loudest three seconds are the example.
+/// The longest part of a file that is read, seconds; its loudest three seconds are the example.
 const LONGEST_S: f64 = 120.0;
 
 /// Pause between two looks whether the instance is still there.
@@ -44,15 +44,15 @@ struct Waiting {
     /// The dialog is closed, and what was chosen there was read.
     is_done: Arc<AtomicBool>,
     /// Where a file was chosen and could be read.
-    offered: Arc<OnceLock<Offered>>,
+    offered: Arc<OnceLock<PickedFile>>,
 }
 
 /// A file that was offered as an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offered {
-    /// Whose example it is to be.
+pub struct PickedFile {
+    /// Slot that the file is for.
     pub slot: usize,
-    /// Of what lay on the board before.
+    /// Number of the example that the slot had before.
     pub number: u64,
     /// Sessions that were loaded till then.
     pub num_loads: u64,
@@ -87,7 +87,7 @@ impl ExampleFile {
                         && !is_over.load(Ordering::Acquire)
                     {
                         let board = query.board();
-                        let before = Offered { slot, number: board.number(), num_loads: board.num_loads(), preset };
+                        let before = PickedFile { slot, number: board.number(), num_loads: board.num_loads(), preset };
                         board.offer(recording);
                         let _ = offered.set(before);
                     }
@@ -105,7 +105,7 @@ impl ExampleFile {
     }
 
     /// A file that was chosen and read; once.
-    pub fn take_offered(&mut self) -> Option<Offered> {
+    pub fn take_offered(&mut self) -> Option<PickedFile> {
         let offered = self.waiting.as_ref()?.offered.get().copied()?;
         self.waiting = None;
         Some(offered)

@@ -8,10 +8,10 @@ use super::theme;
 /// Width and height, points: one cell of a thumbnail is a point wide.
 const SIZE: (f32, f32) = (34.0, 22.0);
 
-/// Of the picture that is shown where the hand is.
+/// Size of the picture that is shown under the pointer.
 const LARGE: f32 = 5.0;
 
-/// Draws the tile of `slot`, lit where the example is what is asked for. A click is whoever calls to answer.
+/// Draws the tile of `slot`, lit where the example is what is asked for. The caller handles a click.
 pub fn draw(ui: &mut Ui, slot: &str, example: Option<&KeptExample>, is_asked_for: bool) -> Response {
     let sense = if example.is_some() { Sense::click() } else { Sense::hover() };
     let (rect, response) = ui.allocate_exact_size(vec2(SIZE.0, SIZE.1), sense);

@@ -1,4 +1,4 @@
-//! How a param is moved by hand. A host records what lies between a gesture's begin and end, and leaves the control alone
+//! How a param is moved by user. A host records what lies between a gesture's begin and end, and leaves the control alone
 //! meanwhile: so each that begins here ends here.
 
 use egui::{Event, EventFilter, Key, MouseWheelUnit, PointerButton, Response, Ui, Vec2, vec2};
@@ -22,7 +22,7 @@ pub fn set<P: Param>(setter: &ParamSetter, param: &P, value: P::Plain) {
     setter.end_set_parameter(param);
 }
 
-/// What a hand does to a button in this picture.
+/// What a user does to a button in this picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Press {
     /// It goes down.
@@ -133,38 +133,38 @@ pub fn arrows(ui: &Ui, response: &Response) -> Vec2 {
 mod tests {
     use egui::{Pos2, Rect, Sense, pos2};
 
-    use super::super::hand::{Gesture, Hand};
+    use super::super::test_user::{Gesture, TestUser};
     use super::*;
 
     const AT: Pos2 = pos2(60.0, 20.0);
     const TRAVEL: f32 = 100.0;
 
-    fn gestures_of(what: impl FnOnce(&mut Hand, &mut dyn FnMut(&mut Ui, &ParamSetter))) -> Vec<Gesture> {
+    fn gestures_of(what: impl FnOnce(&mut TestUser, &mut dyn FnMut(&mut Ui, &ParamSetter))) -> Vec<Gesture> {
         let param = FloatParam::new("Share", 0.5, FloatRange::Linear { min: 0.0, max: 1.0 });
-        let mut hand = Hand::default();
-        what(&mut hand, &mut |ui, setter| {
+        let mut user = TestUser::default();
+        what(&mut user, &mut |ui, setter| {
             let rect = Rect::from_center_size(AT, vec2(TRAVEL, 20.0));
             let response = ui.interact(rect, ui.scope_id().with("control"), Sense::click_and_drag());
             follow(ui, setter, &param, &response, (Along::Width, TRAVEL), |from, notches| from + 0.01 * notches);
         });
-        hand.gestures()
+        user.gestures()
     }
 
     #[test]
     fn a_click_that_moves_nothing_is_no_gesture() {
-        assert!(gestures_of(|hand, draw| hand.click(AT, draw)).is_empty());
+        assert!(gestures_of(|user, draw| user.click(AT, draw)).is_empty());
     }
 
     #[test]
     fn a_drag_is_one_gesture_and_moves_by_as_much_as_the_hand_from_where_it_is_seen_to_be_one() {
-        let gestures = gestures_of(|hand, draw| {
-            hand.does(&[], draw);
-            hand.does(&Hand::press(AT, true), draw);
+        let gestures = gestures_of(|user, draw| {
+            user.does(&[], draw);
+            user.does(&TestUser::press(AT, true), draw);
             for step in 1..=4 {
-                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
+                user.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
             }
-            hand.does(&Hand::press(AT + vec2(20.0, 0.0), false), draw);
-            hand.does(&[], draw);
+            user.does(&TestUser::press(AT + vec2(20.0, 0.0), false), draw);
+            user.does(&[], draw);
         });
         assert_eq!(gestures.len(), 1);
         let last = gestures[0].values.last().copied();
@@ -183,39 +183,39 @@ mod tests {
     }
 
     /// A drag whose end the control never sees: the window closes, or another control is there instead.
-    fn gestures_of_drag_and(what: impl FnOnce(&mut Hand)) -> Vec<Gesture> {
-        gestures_of(|hand, draw| {
-            hand.does(&[], draw);
-            hand.does(&Hand::press(AT, true), draw);
+    fn gestures_of_drag_and(what: impl FnOnce(&mut TestUser)) -> Vec<Gesture> {
+        gestures_of(|user, draw| {
+            user.does(&[], draw);
+            user.does(&TestUser::press(AT, true), draw);
             for step in 1..=4 {
-                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
+                user.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
             }
-            what(hand);
+            what(user);
             for step in 5..=8 {
-                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
+                user.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
             }
         })
     }
 
     #[test]
     fn a_drag_that_the_window_or_the_control_did_not_outlive_ends() {
-        let closed = gestures_of_drag_and(Hand::close);
+        let closed = gestures_of_drag_and(TestUser::close);
         assert_eq!(closed.len(), 1);
-        let gone = gestures_of_drag_and(|hand| hand.does(&[], &mut |_, _| ()));
+        let gone = gestures_of_drag_and(|user| user.does(&[], &mut |_, _| ()));
         assert_eq!(gone, closed, "a control that comes back is not held");
     }
 
     #[test]
     fn a_wheel_that_turns_during_a_drag_is_no_gesture_within_it() {
-        let gestures = gestures_of(|hand, draw| {
-            hand.does(&[], draw);
-            hand.does(&[Event::PointerMoved(AT), notch()], draw);
-            hand.does(&Hand::press(AT, true), draw);
+        let gestures = gestures_of(|user, draw| {
+            user.does(&[], draw);
+            user.does(&[Event::PointerMoved(AT), notch()], draw);
+            user.does(&TestUser::press(AT, true), draw);
             for step in 1..=4 {
-                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0)), notch()], draw);
+                user.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0)), notch()], draw);
             }
-            hand.does(&Hand::press(AT + vec2(20.0, 0.0), false), draw);
-            hand.does(&[], draw);
+            user.does(&TestUser::press(AT + vec2(20.0, 0.0), false), draw);
+            user.does(&[], draw);
         });
         assert!(!gestures.is_empty());
     }
@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn other_buttons_of_the_mouse_move_nothing() {
         for button in [PointerButton::Secondary, PointerButton::Middle] {
-            let gestures = gestures_of(|hand, draw| {
-                hand.does(&[], draw);
-                hand.does(&Hand::press_by(button, AT, true), draw);
+            let gestures = gestures_of(|user, draw| {
+                user.does(&[], draw);
+                user.does(&TestUser::press_by(button, AT, true), draw);
                 for step in 1..=4 {
-                    hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
+                    user.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], draw);
                 }
-                hand.does(&Hand::press_by(button, AT + vec2(20.0, 0.0), false), draw);
-                hand.does(&[], draw);
+                user.does(&TestUser::press_by(button, AT + vec2(20.0, 0.0), false), draw);
+                user.does(&[], draw);
             });
             assert!(gestures.is_empty(), "{button:?}: {gestures:?}");
         }
@@ -238,22 +238,22 @@ mod tests {
 
     #[test]
     fn two_clicks_ask_for_the_default_in_one_gesture() {
-        let gestures = gestures_of(|hand, draw| {
-            hand.click(AT, draw);
-            hand.click(AT, draw);
+        let gestures = gestures_of(|user, draw| {
+            user.click(AT, draw);
+            user.click(AT, draw);
         });
         assert_eq!(gestures.iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[0.5]]);
     }
 
     #[test]
     fn a_notch_of_the_wheel_is_a_gesture_and_notches_add_up_though_the_param_has_not_moved_yet() {
-        let gestures = gestures_of(|hand, draw| {
-            hand.does(&[Event::PointerMoved(AT)], draw);
+        let gestures = gestures_of(|user, draw| {
+            user.does(&[Event::PointerMoved(AT)], draw);
             for _ in 0..4 {
-                hand.does(&[notch()], draw);
+                user.does(&[notch()], draw);
             }
             for _ in 0..40 {
-                hand.does(&[], draw);
+                user.does(&[], draw);
             }
         });
         let values: Vec<f32> = gestures.iter().map(|gesture| gesture.values[0]).collect();

@@ -8,7 +8,7 @@ use egui::{Context, Id};
 use nice_plug::params::internals::ParamPtr;
 use nice_plug::prelude::*;
 
-/// Of one editor, whose windows come and go.
+/// Parameter gestures in progress in one editor, whose windows come and go.
 #[derive(Clone, Default)]
 pub struct Held(Arc<Mutex<Vec<Hold>>>);
 

@@ -30,7 +30,7 @@ struct Look {
     is_pressed: bool,
     /// The window has the keyboard's focus, by what the framework was told.
     has_focus: bool,
-    /// Of the window's clock.
+    /// Time of the window's clock, seconds.
     time_s: f64,
 }
 
@@ -43,7 +43,7 @@ enum Step {
     GiveBack,
 }
 
-/// Of one window.
+/// Keyboard focus state of one window.
 #[derive(Debug)]
 pub struct Keyboard {
     /// As the system was asked last; a window begins with them.
@@ -105,13 +105,13 @@ fn leave_by_hand(context: &Context) {
 mod tests {
     use egui::{Button, RawInput, Rect, TextEdit, Ui, pos2, vec2};
 
-    use super::super::hand::Hand;
+    use super::super::test_user::TestUser;
     use super::*;
 
     /// Whether the control that `draw` gives the focus to has it still after a press elsewhere.
     fn is_left(text: &mut String, draw: impl Fn(&mut Ui, &mut String)) -> bool {
         let context = Context::default();
-        for events in [&[][..], &[], &Hand::press(pos2(250.0, 150.0), true)] {
+        for events in [&[][..], &[], &TestUser::press(pos2(250.0, 150.0), true)] {
             let screen_rect = Some(Rect::from_min_size(pos2(0.0, 0.0), vec2(300.0, 200.0)));
             let input = RawInput { screen_rect, events: events.to_vec(), ..RawInput::default() };
             let draw = |ui: &mut Ui| {

@@ -62,15 +62,15 @@ pub fn draw(
             earlier.push(Earlier { slot_idx, idx, at, name: format!("{} before: {}", slot.name, kept.name) });
         }
     }
-    // Of what lies together the hand is on the nearest.
+    // Of what lies together the pointer is on the nearest.
     let examples = kept.iter().flatten().map(|(place, name)| (*place, name.trim_end(), 3.5, theme::MUSIC));
     let presets = map.named().map(|(place, name)| (place, name, 2.5, theme::DIM));
     let dots: Vec<_> =
         examples.chain(presets).map(|(place, name, radius, colour)| (at(rect, place), name, radius, colour)).collect();
     let centres = earlier.iter().map(|earlier| earlier.at).chain(dots.iter().map(|dot| dot.0));
-    let pointed_at = response.hover_pos().and_then(|hand| {
-        let nearest = centres.min_by(|a, b| hand.distance(*a).total_cmp(&hand.distance(*b)));
-        nearest.filter(|centre| hand.distance(*centre) < POINTED_AT)
+    let pointed_at = response.hover_pos().and_then(|pointer| {
+        let nearest = centres.min_by(|a, b| pointer.distance(*a).total_cmp(&pointer.distance(*b)));
+        nearest.filter(|centre| pointer.distance(*centre) < POINTED_AT)
     });
     let mut taken = Vec::new();
     for (centre, name, radius, colour) in dots {
@@ -100,16 +100,16 @@ pub fn draw(
     );
 }
 
-/// Has the slot of an earlier example that is clicked ask for it. Returns whether the hand is on one that it has pressed, and has not moved yet, or
+/// Has the slot of an earlier example that is clicked ask for it. Returns whether the pointer is on one that it has pressed, and has not moved yet, or
 /// has clicked.
 fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionParams, earlier: &[Earlier]) -> bool {
-    let under = |hand: Pos2| {
-        let nearest = earlier.iter().min_by(|a, b| hand.distance(a.at).total_cmp(&hand.distance(b.at)));
-        nearest.filter(|nearest| hand.distance(nearest.at) < POINTED_AT)
+    let under = |pointer: Pos2| {
+        let nearest = earlier.iter().min_by(|a, b| pointer.distance(a.at).total_cmp(&pointer.distance(b.at)));
+        nearest.filter(|nearest| pointer.distance(nearest.at) < POINTED_AT)
     };
-    let hand = response.interact_pointer_pos();
+    let pointer = response.interact_pointer_pos();
     // A tap may be over within one picture.
-    let clicked = hand.filter(|_| response.clicked()).and_then(under);
+    let clicked = pointer.filter(|_| response.clicked()).and_then(under);
     if let Some(Earlier { slot_idx, idx, .. }) = clicked {
         let slot = params.slots()[*slot_idx];
         slot.example.board().recall(*idx);
@@ -118,7 +118,7 @@ fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionPara
     // Whether it was pressed on one, while the button is down.
     let place_of_press = response.id.with("pressed");
     let before: Option<bool> = response.ctx.data(|data| data.get_temp(place_of_press)).flatten();
-    let is_on_one = before.unwrap_or_else(|| hand.and_then(under).is_some()) && !response.dragged();
+    let is_on_one = before.unwrap_or_else(|| pointer.and_then(under).is_some()) && !response.dragged();
     let press = response.is_pointer_button_down_on().then_some(is_on_one);
     response.ctx.data_mut(|data| data.insert_temp(place_of_press, press));
     press == Some(true) || clicked.is_some()
@@ -132,8 +132,8 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
     let coordinates = [&params.map_x, &params.map_y];
     let Press { begins, lasts, ends } = press(response);
     // A key that would press a button points at no place.
-    let hand = response.interact_pointer_pos().filter(|_| lasts);
-    if begins && hand.is_some() {
+    let pointer = response.interact_pointer_pos().filter(|_| lasts);
+    if begins && pointer.is_some() {
         ask_for_place(setter, params);
         for param in coordinates {
             held::begin(&response.ctx, setter, param);
@@ -141,9 +141,9 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
     }
     for (idx, param) in coordinates.into_iter().enumerate() {
         if held::is_held(&response.ctx, param)
-            && let Some(hand) = hand
+            && let Some(pointer) = pointer
         {
-            setter.set_parameter(param, place(rect, hand)[idx]);
+            setter.set_parameter(param, place(rect, pointer)[idx]);
         }
         if ends {
             held::end(&response.ctx, setter, param);
@@ -173,7 +173,7 @@ fn ask_for_place(setter: &ParamSetter, params: &QuestionParams) {
     }
 }
 
-/// Writes the name above its place, within the map, unless that would cover another one; always where the hand is.
+/// Writes the name above its place, within the map, unless that would cover another one; always where the pointer is.
 fn label(ui: &Ui, map: Rect, at: Pos2, name: &str, colour: Color32, is_pointed_at: bool, taken: &mut Vec<Rect>) {
     let text = ui.painter().layout_no_wrap(name.to_owned(), FontId::proportional(9.0), colour);
     let place = Align2::CENTER_BOTTOM.anchor_size(at + vec2(0.0, -3.0), text.size());
@@ -205,7 +205,7 @@ fn place(rect: Rect, at: Pos2) -> Place {
 mod tests {
     use underscore_engine::{Embedding, Projection};
 
-    use super::super::hand::Hand;
+    use super::super::test_user::TestUser;
     use super::*;
 
     #[test]
@@ -222,38 +222,38 @@ mod tests {
     fn a_drag_that_the_window_did_not_outlive_ends_in_the_next() {
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let params = QuestionParams::default();
-        let mut hand = Hand::default();
+        let mut user = TestUser::default();
         let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
-        hand.does(&[], &mut picture);
-        hand.does(&Hand::press(pos2(60.0, 60.0), true), &mut picture);
-        hand.does(&[egui::Event::PointerMoved(pos2(70.0, 60.0))], &mut picture);
-        hand.close();
-        hand.does(&[], &mut picture);
+        user.does(&[], &mut picture);
+        user.does(&TestUser::press(pos2(60.0, 60.0), true), &mut picture);
+        user.does(&[egui::Event::PointerMoved(pos2(70.0, 60.0))], &mut picture);
+        user.close();
+        user.does(&[], &mut picture);
         // What is asked for, and both coordinates.
-        assert_eq!(hand.gestures().len(), 3);
+        assert_eq!(user.gestures().len(), 3);
     }
 
     #[test]
     fn other_buttons_of_the_mouse_and_keys_that_press_buttons_ask_for_no_place() {
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let params = QuestionParams::default();
-        let mut hand = Hand::default();
+        let mut user = TestUser::default();
         let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
-        hand.does(&[], &mut picture);
+        user.does(&[], &mut picture);
         for button in [egui::PointerButton::Secondary, egui::PointerButton::Middle] {
-            hand.does(&Hand::press_by(button, pos2(60.0, 60.0), true), &mut picture);
-            hand.does(&[egui::Event::PointerMoved(pos2(90.0, 60.0))], &mut picture);
-            hand.does(&Hand::press_by(button, pos2(90.0, 60.0), false), &mut picture);
+            user.does(&TestUser::press_by(button, pos2(60.0, 60.0), true), &mut picture);
+            user.does(&[egui::Event::PointerMoved(pos2(90.0, 60.0))], &mut picture);
+            user.does(&TestUser::press_by(button, pos2(90.0, 60.0), false), &mut picture);
         }
-        hand.does(&Hand::key(egui::Key::Tab), &mut picture);
-        hand.does(&[], &mut picture);
+        user.does(&TestUser::key(egui::Key::Tab), &mut picture);
+        user.does(&[], &mut picture);
         for key in [egui::Key::Space, egui::Key::Enter] {
-            hand.does(&Hand::key(key), &mut picture);
-            hand.does(&[], &mut picture);
+            user.does(&TestUser::key(key), &mut picture);
+            user.does(&[], &mut picture);
         }
-        assert!(hand.gestures().is_empty(), "{:?}", hand.gestures());
-        hand.does(&Hand::key(egui::Key::ArrowUp), &mut picture);
-        assert!(!hand.gestures().is_empty(), "it had the focus");
+        assert!(user.gestures().is_empty(), "{:?}", user.gestures());
+        user.does(&TestUser::key(egui::Key::ArrowUp), &mut picture);
+        assert!(!user.gestures().is_empty(), "it had the focus");
     }
 
     #[test]
@@ -273,15 +273,15 @@ mod tests {
     fn arrow_keys_move_the_place_while_the_map_has_the_focus() {
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
         let params = QuestionParams::default();
-        let mut hand = Hand::default();
+        let mut user = TestUser::default();
         let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
-        hand.does(&[], &mut picture);
-        hand.does(&Hand::key(egui::Key::ArrowUp), &mut picture);
-        assert!(hand.gestures().is_empty(), "something else may have it");
-        hand.does(&Hand::key(egui::Key::Tab), &mut picture);
-        hand.does(&[], &mut picture);
-        hand.does(&Hand::key(egui::Key::ArrowUp), &mut picture);
-        let values: Vec<_> = hand.gestures().into_iter().map(|gesture| gesture.values).collect();
+        user.does(&[], &mut picture);
+        user.does(&TestUser::key(egui::Key::ArrowUp), &mut picture);
+        assert!(user.gestures().is_empty(), "something else may have it");
+        user.does(&TestUser::key(egui::Key::Tab), &mut picture);
+        user.does(&[], &mut picture);
+        user.does(&TestUser::key(egui::Key::ArrowUp), &mut picture);
+        let values: Vec<_> = user.gestures().into_iter().map(|gesture| gesture.values).collect();
         let up = params.map_y.preview_normalized(STEP);
         let on_map = params.preset_a.preview_normalized(Preset::map().unwrap());
         assert_eq!(values, [vec![on_map], vec![up]], "the slot asks for the place, which goes up");
@@ -304,40 +304,40 @@ mod tests {
             };
             let example = |x: f32| KeptExample { model_id: model_id.into(), ..Embedding::new(&[x, 0.0]).into() };
             params.boards()[1].load_all(Some(example(0.9)), vec![example(-0.9), example(-0.5)]);
-            let mut hand = Hand::default();
+            let mut user = TestUser::default();
             let mut rect = Rect::NOTHING;
             let mut picture = |ui: &mut Ui, setter: &ParamSetter| {
                 rect = Rect::from_min_size(ui.cursor().min, vec2(SIZE, SIZE));
                 draw(ui, setter, &params, ("query-1", &map), false);
             };
-            hand.does(&[], &mut picture);
+            user.does(&[], &mut picture);
             let on_it = at(rect, map.place(&example(-0.5).embedding)) + vec2(0.0, hand_is_off);
             let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
             if dragged == 0.0 && hand_is_off == 0.0 {
                 // Over within a picture.
-                hand.does(&[Hand::press(on_it, true), Hand::press(on_it, false)].concat(), &mut picture);
+                user.does(&[TestUser::press(on_it, true), TestUser::press(on_it, false)].concat(), &mut picture);
             } else if dragged == 0.0 {
-                hand.click(on_it, &mut picture);
+                user.click(on_it, &mut picture);
             } else {
-                hand.does(&Hand::press(on_it, true), &mut picture);
+                user.does(&TestUser::press(on_it, true), &mut picture);
                 for step in 1..=4 {
                     let moved = egui::Event::PointerMoved(on_it + vec2(0.0, dragged * step as f32 / 4.0));
-                    hand.does(&[moved], &mut picture);
+                    user.does(&[moved], &mut picture);
                 }
-                hand.does(&Hand::press(on_it + vec2(0.0, dragged), false), &mut picture);
+                user.does(&TestUser::press(on_it + vec2(0.0, dragged), false), &mut picture);
             }
-            hand.does(&[], &mut picture);
+            user.does(&[], &mut picture);
             let kept = params.boards()[1].kept().map(|kept| kept.embedding.values()[0]);
             assert_eq!(
                 kept,
                 Some(if is_recalled { -0.5 } else { 0.9 }),
                 "{model_id}, {hand_is_off} points off, dragged by {dragged}"
             );
-            let asks_for_example = hand.gestures().iter().any(|gesture| gesture.values == [0.0]);
-            assert_eq!(asks_for_example, is_recalled, "{:?}", hand.gestures());
+            let asks_for_example = user.gestures().iter().any(|gesture| gesture.values == [0.0]);
+            assert_eq!(asks_for_example, is_recalled, "{:?}", user.gestures());
             // The slot that is asked, its preset, and both coordinates.
             let num_gestures = if is_recalled { 1 } else { 3 };
-            assert_eq!(hand.gestures().len(), num_gestures, "{:?}", hand.gestures());
+            assert_eq!(user.gestures().len(), num_gestures, "{:?}", user.gestures());
         }
     }
 }

@@ -192,13 +192,13 @@ impl Slot<'_> {
 /// What somebody who brought an example waits for.
 #[derive(Clone, Copy)]
 struct Wish {
-    /// Of what lay on the board then.
+    /// Number of the example that the slot had then.
     number: u64,
     /// Sessions that were loaded till then: what a later one brings is nobody's wish.
     num_loads: u64,
     /// What was asked for: whoever chooses something else wants that.
     preset: Preset,
-    /// Of the window's clock.
+    /// Time of the window's clock, seconds.
     until_s: f64,
 }
 
@@ -209,7 +209,7 @@ struct Standing {
     number: u64,
     num_loads: u64,
     preset: Preset,
-    /// Of the window's clock.
+    /// Time of the window's clock, seconds.
     time_s: f64,
 }
 
@@ -240,7 +240,7 @@ impl Wish {
     }
 }
 
-/// Who brings an example wants to hear it.
+/// Asks for an example that was just brought: whoever brings one wants to hear it.
 pub(super) fn ask_for_example(setter: &ParamSetter, preset: &EnumParam<Preset>) {
     if !preset.value().is_example() {
         set(setter, preset, Preset::default());
@@ -267,16 +267,16 @@ mod tests {
     use egui::{PointerButton, pos2};
     use underscore_engine::{Embedding, QueryBoard};
 
-    use super::super::hand::Hand;
+    use super::super::test_user::TestUser;
     use super::*;
     use crate::query::SavedQuery;
 
-    /// Pictures of a hand in a second.
+    /// Pictures of a user in a second.
     const PICTURES_PER_S: usize = 30;
 
     /// A slot that asks for drums, and what is done to it.
     struct Bench {
-        hand: Hand,
+        user: TestUser,
         preset: EnumParam<Preset>,
         example: SavedQuery,
         is_loading: bool,
@@ -285,7 +285,7 @@ mod tests {
     impl Default for Bench {
         fn default() -> Self {
             Self {
-                hand: Hand::default(),
+                user: TestUser::default(),
                 preset: EnumParam::new("Query A", Preset::of("drums").expect("a class")),
                 example: SavedQuery::of(&Arc::default(), 0),
                 is_loading: false,
@@ -300,10 +300,10 @@ mod tests {
 
         /// So many seconds of pictures, before each of which `draw` is done.
         fn lasts(&mut self, seconds: f64, mut draw: impl FnMut(&mut Ui, &ParamSetter, &Slot)) {
-            let Self { hand, preset, example, is_loading } = self;
+            let Self { user, preset, example, is_loading } = self;
             let slot = Slot { name: "A", preset, example };
             for _ in 0..=(seconds * PICTURES_PER_S as f64) as usize {
-                hand.does(&[], &mut |ui, setter| {
+                user.does(&[], &mut |ui, setter| {
                     draw(ui, setter, &slot);
                     slot.fulfil_wish(ui, setter, *is_loading);
                 });
@@ -322,45 +322,45 @@ mod tests {
 
         /// Whether the host was told that the example is asked for.
         fn asks_for_example(&self) -> bool {
-            self.hand.gestures().iter().any(|gesture| gesture.values == [0.0])
+            self.user.gestures().iter().any(|gesture| gesture.values == [0.0])
         }
     }
 
-    /// What a hand that does this to the button leaves wanted, and whether a host was told of anything.
+    /// What a user that does this to the button leaves wanted, and whether a host was told of anything.
     fn wanted_after(
         listens: bool,
-        what: impl FnOnce(&mut Hand, &mut dyn FnMut(&mut Ui, &ParamSetter)),
+        what: impl FnOnce(&mut TestUser, &mut dyn FnMut(&mut Ui, &ParamSetter)),
     ) -> (Option<Source>, bool) {
         let mut bench = Bench::default();
-        let Bench { hand, preset, example, .. } = &mut bench;
+        let Bench { user, preset, example, .. } = &mut bench;
         let slot = Slot { name: "A", preset, example };
-        what(hand, &mut |ui, _| {
+        what(user, &mut |ui, _| {
             taking(ui, &slot, Source::Sidechain, ("CAPTURE", CAPTURE_WIDTH), listens);
         });
-        (example.board().take_wanted(), !hand.gestures().is_empty())
+        (example.board().take_wanted(), !user.gestures().is_empty())
     }
 
     #[test]
     fn an_example_is_wanted_from_the_press_on_and_no_host_records_it() {
         let at = pos2(CAPTURE_WIDTH / 2.0, BUTTON_HEIGHT / 2.0);
-        let pressed = |hand: &mut Hand, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
-            hand.does(&[], draw);
-            hand.does(&Hand::press(at, true), draw);
+        let pressed = |user: &mut TestUser, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
+            user.does(&[], draw);
+            user.does(&TestUser::press(at, true), draw);
         };
         assert_eq!(wanted_after(true, pressed), (Some(Source::Sidechain), false));
-        assert_eq!(wanted_after(true, |hand, draw| hand.does(&[], draw)), (None, false));
+        assert_eq!(wanted_after(true, |user, draw| user.does(&[], draw)), (None, false));
         assert_eq!(wanted_after(false, pressed), (None, false), "nobody listens");
         for button in [PointerButton::Secondary, PointerButton::Middle] {
-            let pressed = |hand: &mut Hand, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
-                hand.does(&[], draw);
-                hand.does(&Hand::press_by(button, at, true), draw);
-                hand.does(&Hand::press_by(button, at, false), draw);
+            let pressed = |user: &mut TestUser, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
+                user.does(&[], draw);
+                user.does(&TestUser::press_by(button, at, true), draw);
+                user.does(&TestUser::press_by(button, at, false), draw);
             };
             assert_eq!(wanted_after(true, pressed), (None, false), "{button:?}");
         }
-        let within_a_picture = |hand: &mut Hand, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
-            hand.does(&[], draw);
-            hand.does(&[Hand::press(at, true), Hand::press(at, false)].concat(), draw);
+        let within_a_picture = |user: &mut TestUser, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)| {
+            user.does(&[], draw);
+            user.does(&[TestUser::press(at, true), TestUser::press(at, false)].concat(), draw);
         };
         assert_eq!(wanted_after(true, within_a_picture), (Some(Source::Sidechain), false));
     }
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn a_press_is_one_wish_however_long_it_lasts() {
         let mut bench = Bench::default();
-        let Bench { hand, preset, example, .. } = &mut bench;
+        let Bench { user, preset, example, .. } = &mut bench;
         let slot = Slot { name: "A", preset, example };
         let mut num_wanted = 0;
         let draw: &mut dyn FnMut(&mut Ui, &ParamSetter) = &mut |ui, _| {
@@ -376,13 +376,13 @@ mod tests {
             num_wanted += usize::from(slot.example.board().take_wanted() == Some(Source::Target));
         };
         let at = pos2(CAPTURE_WIDTH / 2.0, BUTTON_HEIGHT / 2.0);
-        hand.does(&[], draw);
-        hand.does(&Hand::press(at, true), draw);
+        user.does(&[], draw);
+        user.does(&TestUser::press(at, true), draw);
         for _ in 0..PICTURES_PER_S {
-            hand.does(&[], draw);
+            user.does(&[], draw);
         }
-        hand.does(&Hand::press(at, false), draw);
-        hand.does(&[], draw);
+        user.does(&TestUser::press(at, false), draw);
+        user.does(&[], draw);
         assert_eq!(num_wanted, 1);
     }
 

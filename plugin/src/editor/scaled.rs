@@ -20,7 +20,7 @@ use super::EditorApp;
 #[cfg(any(target_os = "linux", target_os = "windows"))]
 const UNSCALED_DPI: f64 = 96.0;
 
-/// Of one instance.
+/// Editor of one instance.
 pub struct ScaledEditor {
     inner: EguiEditor<EditorApp>,
     /// The host's window that the editor's lies in, or lay in last.

@@ -126,16 +126,16 @@ mod tests {
     use egui::{Pos2, Rect};
 
     use super::super::child;
-    use super::super::hand::Hand;
-    use super::super::places::{GAP, Places, SIZE};
+    use super::super::panels::{GAP, Panels, SIZE};
     use super::super::status_panel::tests::running;
+    use super::super::test_user::TestUser;
     use super::*;
 
     /// Whether what is drawn of this level has a dot that is filled.
     fn has_filled_dot(key_db: f32) -> bool {
         let params = DuckParams::default();
         let levels = DuckLevels { down_db: 0.0, key_db: Some(key_db) };
-        let shapes = Hand::default().sees(&mut |ui, setter| draw_duck_figures(ui, setter, &params, levels));
+        let shapes = TestUser::default().draw(&mut |ui, setter| draw_duck_figures(ui, setter, &params, levels));
         let dot = |ClippedShape { shape, .. }: &ClippedShape| match shape {
             Shape::Circle(dot) => Some(dot.fill.a() > 0),
             _ => None,
@@ -157,12 +157,12 @@ mod tests {
         let params = UnderscoreParams::default();
         let status = running();
         for is_asked in [false, true] {
-            let panel = Places::of(window, is_asked, false).separation.shrink(GAP);
+            let panel = Panels::of(window, is_asked, false).separation.shrink(GAP);
             for is_heard in [false, true] {
                 let levels = DuckLevels { down_db: 6.0, key_db: Some(-30.0) };
                 let ducking = DuckFigures { is_heard, has_room: !is_asked, levels };
                 let mut bottom = 0.0;
-                Hand::default().does(&[], &mut |ui, setter| {
+                TestUser::default().does(&[], &mut |ui, setter| {
                     let ui = &mut child(ui, panel);
                     draw(ui, setter, &params, &ducking, (Some(&status), true, &mut LateCount::default()));
                     bottom = ui.min_rect().bottom();

@@ -25,7 +25,7 @@ const HINT: &str = "Each stem also plays on the output bus of its name, before f
 
 /// What is to be said besides what the engine says.
 #[derive(Default)]
-pub struct Told {
+pub struct HostSide {
     /// Whether the host gives the plugin sound just now.
     pub plays: bool,
     /// The host's switch.
@@ -37,8 +37,8 @@ pub struct Told {
 }
 
 /// Draws where the engine that is heard stands, and everything there is to say, in full. Returns whether what was held back is to be tried again.
-pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, told: &Told) -> bool {
-    let (word, colour) = state_of(status, told.plays);
+pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, host_side: &HostSide) -> bool {
+    let (word, colour) = state_of(status, host_side.plays);
     // The button goes below the word where there is no room beside it.
     let is_wanted_again = ui
         .horizontal_wrapped(|ui| {
@@ -49,7 +49,7 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, told: &Told) -> bool {
                 && ui.add(Button::new(RichText::new("TRY AGAIN").size(11.0))).clicked()
         })
         .inner;
-    let texts = texts_of(status, told);
+    let texts = texts_of(status, host_side);
     let size = size_of(ui, &texts);
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         for text in &texts {
@@ -62,10 +62,10 @@ pub fn draw(ui: &mut Ui, status: Option<&StatusSnapshot>, told: &Told) -> bool {
     is_wanted_again
 }
 
-fn texts_of(status: Option<&StatusSnapshot>, told: &Told) -> Vec<String> {
+fn texts_of(status: Option<&StatusSnapshot>, host_side: &HostSide) -> Vec<String> {
     let fallback = status.map(|status| status.notice.clone());
-    let own = [told.waiting.clone(), Some(advice_for(status, told)), fallback];
-    own.into_iter().flatten().chain(told.notices.iter().cloned()).filter(|text| !text.is_empty()).collect()
+    let own = [host_side.waiting.clone(), Some(advice_for(status, host_side)), fallback];
+    own.into_iter().flatten().chain(host_side.notices.iter().cloned()).filter(|text| !text.is_empty()).collect()
 }
 
 /// The size in which `texts` are set in the room that is left.
@@ -104,7 +104,7 @@ pub fn restart_notice(chosen: Model, heard: Model) -> String {
 /// From where on late frames are counted: whoever has seen them may have them counted anew.
 #[derive(Debug, Default)]
 pub struct LateCount {
-    /// Of the engine that was looked at; 0: none yet.
+    /// Id of the engine that was looked at; 0: none yet.
     engine_id: u64,
     /// Late ones that were seen, and all till then.
     seen: [u64; 2],
@@ -128,7 +128,7 @@ const REPLACED_NOTICE: Duration = Duration::from_secs(10);
 /// Sees whether what comes in is sound.
 #[derive(Debug, Default)]
 pub struct ReplacedWatch {
-    /// Of the engine that was looked at; 0: none yet.
+    /// Id of the engine that was looked at; 0: none yet.
     engine_id: u64,
     /// Samples that it had replaced by silence till then.
     num_replaced: u64,
@@ -201,7 +201,7 @@ fn figures(status: &StatusSnapshot, plays: bool, late: &LateCount) -> Vec<Figure
 /// What a figure says.
 fn about(name: &str) -> Option<&'static str> {
     match name {
-        "Latency" => Some("What the host is told, fixed while the plugin is active. Delay a picture by as much."),
+        "Latency" => Some("What the host is host_side, fixed while the plugin is active. Delay a picture by as much."),
         "Load" => Some(
             "Time that a call of the model takes, waiting for those of other instances included, as a share of the time that its sound lasts.",
         ),
@@ -224,7 +224,7 @@ fn state_of(status: Option<&StatusSnapshot>, plays: bool) -> (&'static str, Colo
 }
 
 /// What the engine says, or else what its figures ask for.
-fn advice_for(status: Option<&StatusSnapshot>, told: &Told) -> String {
+fn advice_for(status: Option<&StatusSnapshot>, host_side: &HostSide) -> String {
     let Some(status) = status else {
         return "The host does not run Underscore now: switch it on, or start the audio engine.".into();
     };
@@ -234,12 +234,12 @@ fn advice_for(status: Option<&StatusSnapshot>, told: &Told) -> String {
     if status.state == State::Loading {
         return "Opening libtorch and the model. Until then the input passes, delayed.".into();
     }
-    if status.state == State::Running && !told.plays {
+    if status.state == State::Running && !host_side.plays {
         return "No sound comes from the host, or from the audio device: it has stopped, or passes Underscore by."
             .into();
     }
     if status.state == State::Running && status.is_unseparated {
-        return why_unseparated(status, told.is_bypassed);
+        return why_unseparated(status, host_side.is_bypassed);
     }
     if status.rtf > HIGH_LOAD && status.headroom < LOW_HEADROOM {
         return format!(
@@ -280,8 +280,8 @@ pub mod tests {
     use egui::{Pos2, Rect, epaint::Shape, pos2};
 
     use super::super::child;
-    use super::super::hand::Hand;
-    use super::super::places::{GAP, Places, SIZE};
+    use super::super::panels::{GAP, Panels, SIZE};
+    use super::super::test_user::TestUser;
     use super::*;
 
     fn snapshot(state: State, message: &str, rtf: f32) -> StatusSnapshot {
@@ -316,12 +316,12 @@ pub mod tests {
         }
     }
 
-    /// Of an engine that separates.
+    /// Figures of an engine that separates.
     pub fn running() -> StatusSnapshot {
         snapshot(State::Running, "", 0.2)
     }
 
-    const PLAYS: Told = Told { plays: true, is_bypassed: false, waiting: None, notices: Vec::new() };
+    const PLAYS: HostSide = HostSide { plays: true, is_bypassed: false, waiting: None, notices: Vec::new() };
 
     fn advice(status: &StatusSnapshot) -> String {
         advice_for(Some(status), &PLAYS)
@@ -331,7 +331,7 @@ pub mod tests {
     fn where_nothing_is_played_nothing_is_said_to_be_separated_and_no_figure_is_of_now() {
         let running = running();
         assert_eq!(state_of(Some(&running), false), ("Not playing", theme::DIM));
-        assert!(advice_for(Some(&running), &Told::default()).contains("No sound comes"));
+        assert!(advice_for(Some(&running), &HostSide::default()).contains("No sound comes"));
         let names = |plays| figures(&running, plays, &LateCount::default()).into_iter().map(|(name, ..)| name);
         assert_eq!(names(false).collect::<Vec<_>>(), ["Latency", ""]);
         assert!(names(true).any(|name| name == "Headroom"));
@@ -365,7 +365,7 @@ pub mod tests {
         assert_eq!(state_of(Some(&running), true), ("Separating", theme::GOOD));
         let unseparated = StatusSnapshot { is_unseparated: true, ..running };
         assert_eq!(state_of(Some(&unseparated), true), ("Not separating now", theme::WARN));
-        assert!(advice_for(Some(&unseparated), &Told { is_bypassed: true, ..PLAYS }).contains("BYPASS"));
+        assert!(advice_for(Some(&unseparated), &HostSide { is_bypassed: true, ..PLAYS }).contains("BYPASS"));
         let late = StatusSnapshot { headroom: 0.0, ..unseparated.clone() };
         assert!(advice(&late).contains("No masks come in time"));
         assert!(advice(&unseparated).contains("within 256 ms"), "a model that hears far ahead has just begun");
@@ -380,7 +380,7 @@ pub mod tests {
 
     #[test]
     fn who_sees_that_nothing_is_active_is_told_what_to_do_and_nothing_that_only_holds_while_it_plays() {
-        let texts = texts_of(None, &Told::default());
+        let texts = texts_of(None, &HostSide::default());
         assert!(texts.len() == 1 && texts[0].contains("start the audio engine"), "{texts:?}");
     }
 
@@ -439,16 +439,16 @@ pub mod tests {
         texts: Vec<(String, Vec<Pos2>, Rect)>,
     }
 
-    fn picture(is_asked: bool, status: &StatusSnapshot, told: &Told) -> Picture {
+    fn picture(is_asked: bool, status: &StatusSnapshot, host_side: &HostSide) -> Picture {
         let window = Rect::from_min_size(Pos2::ZERO, vec2(SIZE.width, SIZE.height));
-        let panel = Places::of(window, is_asked, status.state == State::Unavailable).status.shrink(GAP);
-        let mut hand = Hand::default();
+        let panel = Panels::of(window, is_asked, status.state == State::Unavailable).status.shrink(GAP);
+        let mut user = TestUser::default();
         let mut picture = |ui: &mut Ui, _: &nice_plug::prelude::ParamSetter| {
-            draw(&mut child(ui, panel), Some(status), told);
+            draw(&mut child(ui, panel), Some(status), host_side);
         };
         // A scroll bar is there from the second on.
-        hand.does(&[], &mut picture);
-        let texts = hand.sees(&mut picture).into_iter().filter_map(|clipped| {
+        user.does(&[], &mut picture);
+        let texts = user.draw(&mut picture).into_iter().filter_map(|clipped| {
             let Shape::Text(text) = clipped.shape else { return None };
             let galley = &text.galley;
             let bottom_of = |idx: usize| {
@@ -522,18 +522,18 @@ pub mod tests {
             }
             let [chosen, heard] = [Model::in_place_of("query-8"), Model::in_place_of("live-1")];
             let waiting = Some(restart_notice(chosen, heard));
-            let told = Told { waiting, notices: vec!["Something else. ".repeat(30)], ..PLAYS };
+            let host_side = HostSide { waiting, notices: vec!["Something else. ".repeat(30)], ..PLAYS };
             let running = running();
-            assert!(picture(is_asked, &running, &told).shows("set another buffer size."), "{is_asked}");
+            assert!(picture(is_asked, &running, &host_side).shows("set another buffer size."), "{is_asked}");
             for (status, is_bypassed) in [
                 (StatusSnapshot { is_unseparated: true, ..running.clone() }, true),
                 (StatusSnapshot { is_unseparated: true, headroom: 0.0, ..running.clone() }, false),
                 (StatusSnapshot { headroom: 0.1, rtf: 0.9, ..running.clone() }, false),
                 (StatusSnapshot { headroom: 0.1, ..running.clone() }, false),
             ] {
-                let told = Told { is_bypassed, ..PLAYS };
-                let advice = advice_for(Some(&status), &told);
-                assert!(picture(is_asked, &status, &told).shows(&advice), "{is_asked}: {advice}");
+                let host_side = HostSide { is_bypassed, ..PLAYS };
+                let advice = advice_for(Some(&status), &host_side);
+                assert!(picture(is_asked, &status, &host_side).shows(&advice), "{is_asked}: {advice}");
             }
         }
     }
@@ -543,7 +543,7 @@ pub mod tests {
         let size_with = |num_texts: usize| {
             let texts = vec!["A text of some words that says what is to be done about it.".to_owned(); num_texts];
             let mut size = 0.0;
-            Hand::default().does(&[], &mut |ui, _| {
+            TestUser::default().does(&[], &mut |ui, _| {
                 size = size_of(&child(ui, Rect::from_min_max(Pos2::ZERO, pos2(156.0, 126.0))), &texts);
             });
             size

@@ -68,7 +68,7 @@ pub fn draw(ui: &mut Ui, setter: &ParamSetter, strip: &StripParams, levels: &Lev
 mod tests {
     use egui::epaint::Shape;
 
-    use super::super::hand::Hand;
+    use super::super::test_user::TestUser;
     use super::*;
     use crate::params::UnderscoreParams;
 
@@ -84,7 +84,7 @@ mod tests {
                 mute: &params.music_mute,
                 is_heard,
             };
-            let shapes = Hand::default().sees(&mut |ui, setter| draw(ui, setter, &strip, &Levels::default()));
+            let shapes = TestUser::default().draw(&mut |ui, setter| draw(ui, setter, &strip, &Levels::default()));
             let name = shapes.into_iter().find_map(|clipped| match clipped.shape {
                 Shape::Text(text) if text.galley.text() == strip.name => Some(text),
                 _ => None,

@@ -90,7 +90,7 @@ pub fn apply(context: &Context) {
 mod tests {
     use super::*;
 
-    /// As the Web Content Accessibility Guidelines reckon it.
+    /// Contrast ratio by the Web Content Accessibility Guidelines.
     fn contrast(one: Color32, other: Color32) -> f32 {
         let luminance = |colour: Color32| {
             let [red, green, blue] = [colour.r(), colour.g(), colour.b()].map(egui::ecolor::linear_f32_from_gamma_u8);

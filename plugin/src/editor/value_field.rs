@@ -65,7 +65,7 @@ mod tests {
     use egui::{Event, Key, Pos2, pos2, vec2};
     use nice_plug::params::internals::ParamPtr;
 
-    use super::super::hand::Hand;
+    use super::super::test_user::TestUser;
     use super::*;
 
     const AT: Pos2 = pos2(60.0, 20.0);
@@ -73,29 +73,29 @@ mod tests {
 
     type Draw<'a> = &'a mut dyn FnMut(&mut Ui, &ParamSetter);
 
-    fn key(key: Key) -> impl FnOnce(&mut Hand, Draw) {
-        move |hand, draw| hand.does(&Hand::key(key), draw)
+    fn key(key: Key) -> impl FnOnce(&mut TestUser, Draw) {
+        move |user, draw| user.does(&TestUser::key(key), draw)
     }
 
-    /// A number at 0 dB that was clicked on; `then` goes on with the hand. Returns the gain that the host was told of, if it was.
-    fn gain_after_click_and(then: impl FnOnce(&mut Hand, Draw, &FloatParam)) -> Option<f32> {
+    /// A number at 0 dB that was clicked on; `then` goes on with the user. Returns the gain that the host was told of, if it was.
+    fn gain_after_click_and(then: impl FnOnce(&mut TestUser, Draw, &FloatParam)) -> Option<f32> {
         let param = FloatParam::new("Gain", 0.0, FloatRange::Linear { min: -60.0, max: 12.0 }).with_unit(" dB");
-        let mut hand = Hand::default();
+        let mut user = TestUser::default();
         let mut draw = |ui: &mut Ui, setter: &ParamSetter| {
             draw(ui, setter, &param, Rect::from_center_size(AT, vec2(80.0, 20.0)));
         };
-        hand.click(AT, &mut draw);
-        hand.does(&[], &mut draw);
-        then(&mut hand, &mut draw, &param);
-        hand.does(&[], &mut draw);
-        hand.gestures().last().map(|gesture| param.preview_plain(gesture.values[0]))
+        user.click(AT, &mut draw);
+        user.does(&[], &mut draw);
+        then(&mut user, &mut draw, &param);
+        user.does(&[], &mut draw);
+        user.gestures().last().map(|gesture| param.preview_plain(gesture.values[0]))
     }
 
-    /// The same after something was typed, and `then`.
-    fn gain_after(typed: &str, then: impl FnOnce(&mut Hand, Draw)) -> Option<f32> {
-        gain_after_click_and(|hand, draw, _| {
-            hand.does(&[Event::Text(typed.into())], draw);
-            then(hand, draw);
+    /// The gain after something was typed, and `then`.
+    fn gain_after(typed: &str, then: impl FnOnce(&mut TestUser, Draw)) -> Option<f32> {
+        gain_after_click_and(|user, draw, _| {
+            user.does(&[Event::Text(typed.into())], draw);
+            then(user, draw);
         })
     }
 
@@ -111,17 +111,17 @@ mod tests {
 
     #[test]
     fn it_is_taken_by_going_elsewhere_too_and_left_by_escape() {
-        assert!(is_minus_six(gain_after("-6", |hand, draw| hand.click(ELSEWHERE, draw))));
+        assert!(is_minus_six(gain_after("-6", |user, draw| user.click(ELSEWHERE, draw))));
         assert_eq!(gain_after("-6", key(Key::Escape)), None);
     }
 
     #[test]
     fn what_was_left_as_it_was_is_no_wish_though_the_param_has_moved_meanwhile() {
-        let gain = gain_after_click_and(|hand, draw, param| {
+        let gain = gain_after_click_and(|user, draw, param| {
             // As a host's automation does.
             // SAFETY: the param outlives this call.
             unsafe { ParamPtr::FloatParam(std::ptr::from_ref(param).cast_mut())._internal_set_normalized_value(0.5) };
-            hand.click(ELSEWHERE, draw);
+            user.click(ELSEWHERE, draw);
         });
         assert_eq!(gain, None, "the host was told of something");
     }

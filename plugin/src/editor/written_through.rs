@@ -1,4 +1,4 @@
-//! Writes what the hand sets where the host does not give it back.
+//! Writes what the user sets where the host does not give it back.
 //!
 //! While the host processes, the framework only tells it of a value and waits for a block that brings it. Where no block comes, though the host has
 //! not said that it stops (REAPER, while an effect is bypassed), controls would stand still. There are hosts (Ardour), too, that know nothing of a
@@ -66,7 +66,7 @@ mod tests {
     use egui::{Event, Pos2, Rect, Sense, Ui, pos2, vec2};
 
     use super::super::gesture::{Along, follow, set};
-    use super::super::hand::Hand;
+    use super::super::test_user::TestUser;
     use super::*;
 
     const AT: Pos2 = pos2(60.0, 20.0);
@@ -76,25 +76,25 @@ mod tests {
     fn what_no_host_automates_is_set_though_the_host_gives_nothing_back() {
         let (automated, unautomated) =
             (BoolParam::new("Bypass", false), BoolParam::new("Model", false).non_automatable());
-        let mut hand = Hand::default();
-        hand.does(&[], &mut |_, setter| {
+        let mut user = TestUser::default();
+        user.does(&[], &mut |_, setter| {
             set(setter, &automated, true);
             set(setter, &unautomated, true);
         });
         assert!(!automated.value() && unautomated.value());
-        assert_eq!(hand.gestures().iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[1.0], [1.0]]);
+        assert_eq!(user.gestures().iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[1.0], [1.0]]);
     }
 
     #[test]
     fn a_switch_goes_on_and_off_again_while_no_block_comes() {
         let bypass = BoolParam::new("Bypass", false);
-        let mut hand = Hand::default();
-        hand.stop();
+        let mut user = TestUser::default();
+        user.stop();
         for expected in [true, false] {
-            hand.does(&[], &mut |_, setter| set(setter, &bypass, !bypass.value()));
+            user.does(&[], &mut |_, setter| set(setter, &bypass, !bypass.value()));
             assert_eq!(bypass.value(), expected);
         }
-        assert_eq!(hand.gestures().iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[1.0], [0.0]]);
+        assert_eq!(user.gestures().iter().map(|gesture| &gesture.values[..]).collect::<Vec<_>>(), [[1.0], [0.0]]);
     }
 
     #[test]
@@ -106,16 +106,16 @@ mod tests {
                 let response = ui.interact(rect, ui.scope_id().with("control"), Sense::click_and_drag());
                 follow(ui, setter, &param, &response, (Along::Width, TRAVEL), |from, _| from);
             };
-            let mut hand = Hand::default();
+            let mut user = TestUser::default();
             if !plays {
-                hand.stop();
+                user.stop();
             }
-            hand.does(&[], &mut draw);
-            hand.does(&Hand::press(AT, true), &mut draw);
+            user.does(&[], &mut draw);
+            user.does(&TestUser::press(AT, true), &mut draw);
             for step in 1..=4 {
-                hand.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], &mut draw);
+                user.does(&[Event::PointerMoved(AT + vec2(5.0 * step as f32, 0.0))], &mut draw);
             }
-            hand.does(&Hand::press(AT + vec2(20.0, 0.0), false), &mut draw);
+            user.does(&TestUser::press(AT + vec2(20.0, 0.0), false), &mut draw);
             assert!((param.value() - expected).abs() < 1e-3, "{plays}: {}", param.value());
         }
     }

@@ -2,7 +2,7 @@
 
 use underscore_engine::{Control, ControlBuffer, Ducker, DuckerSettings};
 
-use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock, found};
+use crate::block::{MAX_CHANNELS, NUM_STEMS, StemBlock, wet_part};
 
 /// The stem that is ducked: the music.
 const DUCKED: usize = 0;
@@ -64,7 +64,7 @@ impl Duck {
         let num_channels = block.num_channels.clamp(1, MAX_CHANNELS);
         let found = |channel_idx: usize, sample_idx: usize| {
             let (stem, dry) = (block.stems[KEY][channel_idx][sample_idx], block.dry[channel_idx][sample_idx]);
-            found(stem, dry, block.presence.at(sample_idx))
+            wet_part(stem, dry, block.presence.at(sample_idx))
         };
         if ducker.level_db().is_none() && block.num_samples > 0 {
             // Nobody listened up to here. What the filter has of then would be a thump.

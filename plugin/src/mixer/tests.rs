@@ -56,12 +56,17 @@ fn mix_settled(settings: &MixSettings, block: &StemMemory) -> Vec<f32> {
     mix(&mut mixer, block)
 }
 
+/// NaN where either is.
+fn larger(a: f32, b: f32) -> f32 {
+    if a.is_nan() || b <= a { a } else { b }
+}
+
 fn peak(signal: &[f32]) -> f32 {
-    signal.iter().fold(0.0, |peak, sample| peak.max(sample.abs()))
+    signal.iter().fold(0.0, |peak, sample| larger(peak, sample.abs()))
 }
 
 fn db(value: f32) -> f32 {
-    20.0 * value.max(1e-12).log10()
+    20.0 * larger(1e-12, value).log10()
 }
 
 /// What a steady sine of this frequency cannot contain: the output of the filter that cancels it.

@@ -7,16 +7,16 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::Marker;
+use super::QueueFence;
 
 /// As many may lie before a marker and as many behind it, which leaves some of the 4096 places to what else is posted.
 const MOST_BEHIND_MARKER: u32 = 2000;
 
-/// Of one instance. One thread at a time admits.
+/// Parameter changes queued for one instance. One thread at a time admits.
 #[derive(Debug, Default)]
 pub struct Backlog {
     /// As the marker that was posted last.
-    first: Marker,
+    first: QueueFence,
     /// Number of the one that was posted last; 0 before any was.
     newest: AtomicU64,
     /// Values admitted since.
@@ -26,7 +26,7 @@ pub struct Backlog {
 impl Backlog {
     /// Whether `num_values` more find a place in the queue, to which they go then. Posts a marker ahead of them where the last one's
     /// turn has come. Real-time safe where `post` is.
-    pub fn admits(&self, num_values: u32, post: impl FnOnce(Marker)) -> bool {
+    pub fn admits(&self, num_values: u32, post: impl FnOnce(QueueFence)) -> bool {
         if num_values == 0 {
             return true;
         }
@@ -44,7 +44,7 @@ impl Backlog {
         true
     }
 
-    /// There is another queue, an empty one. Not while anything is admitted.
+    /// Notes that the framework made a new, empty queue. Must not run while anything is admitted.
     pub fn begin_anew(&self) {
         self.first.numbered(self.newest.load(Ordering::Relaxed)).pass();
     }
@@ -61,7 +61,7 @@ mod tests {
 
     /// The framework's queue; a value is none.
     #[derive(Default)]
-    struct Queue(RefCell<VecDeque<Option<Marker>>>);
+    struct Queue(RefCell<VecDeque<Option<QueueFence>>>);
 
     impl Queue {
         /// Returns whether the values were admitted.

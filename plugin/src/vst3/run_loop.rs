@@ -166,7 +166,7 @@ mod tests {
     use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{IEditController, IEditControllerTrait};
 
     use super::*;
-    use crate::vst3::double;
+    use crate::vst3::test_instance;
 
     /// What the host's run loop knows.
     #[derive(Default)]
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn windows_that_come_and_go_leave_nothing_with_the_host() {
-        let instance = double::instance();
+        let instance = test_instance::instance();
         let host = HostFrame::default();
         let frame = ComWrapper::new(host.clone());
         let frame = frame.as_com_ref::<IPlugFrame>().expect("a frame").as_ptr();

@@ -185,7 +185,7 @@ impl ActivateContext<Underscore> for &Asked {
         PluginApi::Clap
     }
 
-    fn execute(&self, _task: underscore::Marker) {
+    fn execute(&self, _task: underscore::QueueFence) {
         unreachable!("activation leaves nothing to be executed");
     }
 
@@ -203,11 +203,11 @@ impl ProcessContext<Underscore> for &Asked {
         PluginApi::Clap
     }
 
-    fn execute_background(&self, _task: underscore::Marker) {
+    fn execute_background(&self, _task: underscore::QueueFence) {
         unreachable!("the audio thread wakes nobody");
     }
 
-    fn execute_gui(&self, _task: underscore::Marker) {
+    fn execute_gui(&self, _task: underscore::QueueFence) {
         unreachable!("nothing is done on the main thread");
     }
 

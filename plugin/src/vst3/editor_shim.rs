@@ -11,7 +11,7 @@
 //! in a host without a run loop, which tasks for it would otherwise go to, and where that takes too little of what is posted; see
 //! [`Backlog`].
 //!
-//! `createView` and three functions of the view are intercepted as `process` is; see [`super::bus_guard`]. Their tables
+//! `createView` and three functions of the view are intercepted as `process` is; see [`super::vst3_shim`]. Their tables
 //! last as long as the process: a host may keep a view longer than its plugin.
 
 use std::ffi::c_void;
@@ -28,12 +28,12 @@ use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{
 use nice_plug::wrapper::vst3::vst3::Steinberg::{FIDString, IPlugFrame, IPlugView, IPlugViewVtbl, kResultOk, tresult};
 use nice_plug::wrapper::vst3::vst3::{ComRef, ComWrapper};
 
-use super::Marker;
+use super::QueueFence;
 use super::backlog::Backlog;
 use super::run_loop::Frames;
 use crate::Underscore;
+use crate::host_link::params_by_id::ParamsById;
 use crate::params::UnderscoreParams;
-use crate::params_by_id::ParamsById;
 
 /// What is posted takes microseconds, and a block that waits for masks a second: beyond that the host's window comes first.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 const BACKGROUND_THREAD: &str = "bg-worker";
 
 /// Whether the window of an instance comes or goes, and where its values go meanwhile.
-pub struct WindowGuard {
+pub struct EditorShim {
     /// Windows that come or go just now.
     num_moving: AtomicU32,
     /// Whether one is open.
@@ -61,7 +61,7 @@ pub struct WindowGuard {
     tasks: AsyncExecutor<Underscore>,
 }
 
-impl WindowGuard {
+impl EditorShim {
     /// For an instance with these params, whose background thread works off `tasks`.
     pub fn new(params: Arc<UnderscoreParams>, tasks: AsyncExecutor<Underscore>) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl WindowGuard {
         }
     }
 
-    /// Has `instance`, which nobody else has seen yet, make views that tell this guard when they come and go.
+    /// Has `instance`, which nobody else has seen yet, make views that tell this shim when they come and go.
     pub fn install(self: &Arc<Self>, instance: &ComWrapper<Wrapper<Underscore>>) {
         let Some(controller) = instance.as_com_ref::<IEditController>() else { return };
         let controller = controller.as_ptr();
@@ -173,7 +173,7 @@ impl WindowGuard {
             // after is not by waiting.
             return true;
         }
-        let marker = Marker::default();
+        let marker = QueueFence::default();
         self.tasks.execute_background(marker.clone());
         wait_for(&|| marker.has_passed());
         marker.has_passed()
@@ -196,16 +196,16 @@ unsafe fn num_values(changes: *mut IParameterChanges) -> u32 {
     }
 }
 
-/// Whose guard an object is to tell, by its address. An address may be another object's later: then that is noted, too.
-static GUARDS: Mutex<Vec<(usize, Weak<WindowGuard>)>> = Mutex::new(Vec::new());
+/// Whose shim an object is to tell, by its address. An address may be another object's later: then that is noted, too.
+static GUARDS: Mutex<Vec<(usize, Weak<EditorShim>)>> = Mutex::new(Vec::new());
 
-fn note(object: *mut c_void, guard: &Arc<WindowGuard>) {
+fn note(object: *mut c_void, shim: &Arc<EditorShim>) {
     let mut guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
-    guards.retain(|(address, guard)| *address != object as usize && guard.strong_count() > 0);
-    guards.push((object as usize, Arc::downgrade(guard)));
+    guards.retain(|(address, shim)| *address != object as usize && shim.strong_count() > 0);
+    guards.push((object as usize, Arc::downgrade(shim)));
 }
 
-fn guard_of(object: *mut c_void) -> Option<Arc<WindowGuard>> {
+fn guard_of(object: *mut c_void) -> Option<Arc<EditorShim>> {
     let guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
     guards.iter().find(|(address, _)| *address == object as usize)?.1.upgrade()
 }
@@ -261,11 +261,11 @@ unsafe extern "system" fn create_view(this: *mut IEditController, name: FIDStrin
     // else has seen yet, with a table of its class.
     unsafe {
         let view = (Tables::original((*this).vtbl).createView)(this, name);
-        if let (false, Some(guard)) = (view.is_null(), guard_of(this.cast())) {
-            note(view.cast(), &guard);
-            guard.frames.begin(view);
+        if let (false, Some(shim)) = (view.is_null(), guard_of(this.cast())) {
+            note(view.cast(), &shim);
+            shim.frames.begin(view);
             // What the host gave to a view before is not this one's.
-            guard.has_run_loop.store(false, Ordering::SeqCst);
+            shim.has_run_loop.store(false, Ordering::SeqCst);
             (*view).vtbl = Tables::of(&VIEWS, (*view).vtbl, |table| IPlugViewVtbl {
                 attached,
                 removed,
@@ -280,12 +280,12 @@ unsafe extern "system" fn create_view(this: *mut IEditController, name: FIDStrin
 unsafe extern "system" fn attached(this: *mut IPlugView, parent: *mut c_void, kind: FIDString) -> tresult {
     // SAFETY: only views with our table have this function in it, and it is called as the host calls it.
     unsafe {
-        around(this, |original, guard| {
+        around(this, |original, shim| {
             let answer = (original.attached)(this, parent, kind);
             if answer == kResultOk
-                && let Some(guard) = guard
+                && let Some(shim) = shim
             {
-                guard.is_open.store(true, Ordering::SeqCst);
+                shim.is_open.store(true, Ordering::SeqCst);
             }
             answer
         })
@@ -295,10 +295,10 @@ unsafe extern "system" fn attached(this: *mut IPlugView, parent: *mut c_void, ki
 unsafe extern "system" fn removed(this: *mut IPlugView) -> tresult {
     // SAFETY: as above.
     unsafe {
-        around(this, |original, guard| {
+        around(this, |original, shim| {
             let answer = (original.removed)(this);
-            if let Some(guard) = guard {
-                guard.is_open.store(false, Ordering::SeqCst);
+            if let Some(shim) = shim {
+                shim.is_open.store(false, Ordering::SeqCst);
             }
             answer
         })
@@ -308,13 +308,13 @@ unsafe extern "system" fn removed(this: *mut IPlugView) -> tresult {
 unsafe extern "system" fn set_frame(this: *mut IPlugView, frame: *mut IPlugFrame) -> tresult {
     // SAFETY: as above; the host gives null or a valid frame.
     unsafe {
-        around(this, |original, guard| {
-            let Some(guard) = guard else { return (original.setFrame)(this, frame) };
+        around(this, |original, shim| {
+            let Some(shim) = shim else { return (original.setFrame)(this, frame) };
             let has_run_loop = ComRef::from_raw(frame).is_some_and(|frame| frame.cast::<IRunLoop>().is_some());
-            guard.has_run_loop.store(has_run_loop, Ordering::SeqCst);
+            shim.has_run_loop.store(has_run_loop, Ordering::SeqCst);
             // The framework makes another queue for each.
-            guard.backlog.begin_anew();
-            guard.frames.set(this, frame, |frame| (original.setFrame)(this, frame))
+            shim.backlog.begin_anew();
+            shim.frames.set(this, frame, |frame| (original.setFrame)(this, frame))
         })
     }
 }
@@ -323,11 +323,11 @@ unsafe extern "system" fn set_frame(this: *mut IPlugView, frame: *mut IPlugFrame
 ///
 /// # Safety
 /// `view` is one of ours.
-unsafe fn around(view: *mut IPlugView, work: impl FnOnce(&IPlugViewVtbl, Option<&WindowGuard>) -> tresult) -> tresult {
+unsafe fn around(view: *mut IPlugView, work: impl FnOnce(&IPlugViewVtbl, Option<&EditorShim>) -> tresult) -> tresult {
     // SAFETY: by the caller's word.
     let original = unsafe { Tables::original((*view).vtbl) };
     match guard_of(view.cast()) {
-        Some(guard) => guard.around(|| work(original, Some(&guard))),
+        Some(shim) => shim.around(|| work(original, Some(&shim))),
         None => work(original, None),
     }
 }
@@ -344,9 +344,9 @@ mod tests {
     use nice_plug::wrapper::vst3::vst3::{Class, ComPtr};
 
     use super::*;
-    use crate::params_by_id::host_id;
-    use crate::vst3::bus_guard::PLAYS;
-    use crate::vst3::double;
+    use crate::host_link::params_by_id::host_id;
+    use crate::vst3::processor_shim::PLAYS;
+    use crate::vst3::test_instance;
 
     /// One value of one param, at the beginning of the block.
     struct Value {
@@ -399,21 +399,21 @@ mod tests {
     /// One instance, as the factory makes it, activated.
     struct Instance {
         wrapper: ComWrapper<Wrapper<Underscore>>,
-        guard: Arc<WindowGuard>,
+        shim: Arc<EditorShim>,
     }
 
     impl Instance {
         fn activated() -> Self {
-            let wrapper = double::instance();
+            let wrapper = test_instance::instance();
             let controller = wrapper.as_com_ref::<IEditController>().expect("a controller").as_ptr();
-            let guard = guard_of(controller.cast()).expect("a guard");
-            let mut setup = double::setup(PLAYS, 64);
+            let shim = guard_of(controller.cast()).expect("a shim");
+            let mut setup = test_instance::setup(PLAYS, 64);
             // SAFETY: calls as a host makes them, with a setup that lives.
             unsafe {
                 assert_eq!(wrapper.as_com_ref::<IAudioProcessor>().unwrap().setupProcessing(&raw mut setup), kResultOk);
                 assert_eq!(wrapper.as_com_ref::<IComponent>().unwrap().setActive(1), kResultOk);
             }
-            Self { wrapper, guard }
+            Self { wrapper, shim }
         }
 
         /// A block of 64 samples, at the beginning of which the param of this id has `value`.
@@ -474,7 +474,7 @@ mod tests {
             }
             is_over.store(true, Ordering::Release);
         });
-        assert!(instance.guard.drain(), "the thread that works tasks off has ended");
+        assert!(instance.shim.drain(), "the thread that works tasks off has ended");
     }
 
     #[test]
@@ -483,23 +483,23 @@ mod tests {
         let markers = Arc::new(Mutex::new(Vec::new()));
         let posted = markers.clone();
         let run_loop = move |marker| posted.lock().unwrap().push(marker);
-        let guard = WindowGuard::new(params.clone(), AsyncExecutor::new(Arc::new(|_| ()), Arc::new(run_loop)));
-        guard.is_open.store(true, Ordering::SeqCst);
-        guard.has_run_loop.store(true, Ordering::SeqCst);
+        let shim = EditorShim::new(params.clone(), AsyncExecutor::new(Arc::new(|_| ()), Arc::new(run_loop)));
+        shim.is_open.store(true, Ordering::SeqCst);
+        shim.has_run_loop.store(true, Ordering::SeqCst);
         // Whether the framework is given the value.
         let play = |gain: f64| {
             let queue = ComWrapper::new(Value { id: host_id("music_gain"), value: Cell::new(gain) });
             let changes = ComWrapper::new(Values(queue.to_com_ptr().unwrap()));
             // SAFETY: the changes live.
-            let left = unsafe { guard.enter(changes.as_com_ref::<IParameterChanges>().unwrap().as_ptr(), 48_000.0) };
-            guard.leave();
+            let left = unsafe { shim.enter(changes.as_com_ref::<IParameterChanges>().unwrap().as_ptr(), 48_000.0) };
+            shim.leave();
             !left.is_null()
         };
         let num_posted = (0_u32..10_000).filter(|step| play(f64::from(step % 100) / 100.0)).count();
         assert!((1000..4096).contains(&(num_posted + markers.lock().unwrap().len())), "{num_posted}");
         assert!(!play(0.25));
         assert!((params.music_gain.unmodulated_normalized_value() - 0.25).abs() < 1e-6);
-        markers.lock().unwrap().drain(..).for_each(|marker: Marker| marker.pass());
+        markers.lock().unwrap().drain(..).for_each(|marker: QueueFence| marker.pass());
         assert!(play(0.75), "the window's thread goes on");
     }
 
@@ -508,7 +508,7 @@ mod tests {
         let instance = Instance::activated();
         instance.play("music_gain", 0.25);
         assert!((instance.value("music_gain") - 0.25).abs() < 1e-6, "while none does");
-        instance.guard.around(|| instance.play("music_gain", 0.75));
+        instance.shim.around(|| instance.play("music_gain", 0.75));
         assert!((instance.value("music_gain") - 0.75).abs() < 1e-6);
     }
 }

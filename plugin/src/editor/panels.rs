@@ -15,12 +15,12 @@ const HEADER_HEIGHT: f32 = 40.0;
 const STRIP_WIDTH: f32 = 130.0;
 const IN_OUT_WIDTH: f32 = 80.0;
 const STATUS_HEIGHT: f32 = 104.0;
-/// The same where a model is asked, and the rest of the row is for what it is asked.
+/// Width of the same panel beside the panel of a query model.
 const QUESTION_HEIGHT: f32 = 164.0;
 const QUESTION_WIDTH: f32 = 424.0;
 
-/// Of all panels.
-pub struct Places {
+/// Rectangles of all panels.
+pub struct Panels {
     pub header: Rect,
     /// `[stem]`
     pub strips: [Rect; NUM_STEMS],
@@ -31,7 +31,7 @@ pub struct Places {
     pub status: Rect,
 }
 
-impl Places {
+impl Panels {
     /// In `window`. `is_asked`: the model that is chosen is. `is_unavailable`: nothing answers, and what to do is all that there is to say.
     pub fn of(window: Rect, is_asked: bool, is_unavailable: bool) -> Self {
         let (header, rest) = window.split_top_bottom_at_y(window.top() + HEADER_HEIGHT);

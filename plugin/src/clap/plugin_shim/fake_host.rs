@@ -13,9 +13,9 @@ use clap_sys::ext::render::{CLAP_EXT_RENDER, clap_plugin_render, clap_plugin_ren
 use clap_sys::process::{CLAP_PROCESS_ERROR, clap_process};
 use nice_plug::wrapper::clap::{CLAP_VERSION, Wrapper, clap_host, clap_plugin};
 
-use super::BlockGuard;
+use super::PluginShim;
 use crate::Underscore;
-use crate::told::Told;
+use crate::host_link::HostLink;
 
 /// A host's list of values at these times.
 pub struct List(pub Vec<clap_event_param_value>);
@@ -174,13 +174,13 @@ unsafe extern "C" fn no_answer(_: *const clap_host) {}
 ///
 /// # Safety
 /// The host outlives it.
-pub unsafe fn instance(host: &clap_host) -> (*const clap_plugin, *const clap_plugin, Arc<Told>) {
-    let told = Told::offer();
+pub unsafe fn instance(host: &clap_host) -> (*const clap_plugin, *const clap_plugin, Arc<HostLink>) {
+    let host_link = HostLink::offer();
     // SAFETY: the instance was just made, and the host lives as long as it.
     unsafe {
         let original = (*Arc::into_raw(Wrapper::<Underscore>::new(host))).clap_plugin.as_ptr();
-        let table = BlockGuard::install(original, host, told.clone());
+        let table = PluginShim::install(original, host, host_link.clone());
         assert!((*table).init.is_some_and(|init| init(table)));
-        (table, original, told)
+        (table, original, host_link)
     }
 }

@@ -76,7 +76,7 @@ mod tests {
 
     use clap_sys::events::{CLAP_EVENT_PARAM_VALUE, clap_event_param_value};
 
-    use super::super::double::{List, event};
+    use super::super::fake_host::{List, event};
     use super::*;
 
     #[test]

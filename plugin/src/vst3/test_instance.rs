@@ -9,12 +9,12 @@ use nice_plug::wrapper::vst3::Wrapper;
 use nice_plug::wrapper::vst3::vst3::ComWrapper;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{ProcessSetup, SymbolicSampleSizes_};
 
-use super::bus_guard::BusGuard;
+use super::processor_shim::ProcessorShim;
 use crate::Underscore;
 
 /// An instance as the factory makes it.
 pub fn instance() -> ComWrapper<Wrapper<Underscore>> {
-    let guard = BusGuard::offer();
+    let guard = ProcessorShim::offer();
     let instance = ComWrapper::new(Wrapper::<Underscore>::new());
     guard.install(&instance);
     instance

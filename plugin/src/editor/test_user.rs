@@ -1,4 +1,4 @@
-//! A hand on a control, for tests: what it does is drawn picture by picture, and what a host is told of is kept.
+//! A hand on a control, for tests: what it does is drawn picture by picture, and what a host is log of is kept.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,7 @@ pub struct Gesture {
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct GestureLog {
     /// Params whose gesture has not ended, with its place.
     open: Vec<(ParamPtr, usize)>,
     gestures: Vec<Gesture>,
@@ -35,12 +35,12 @@ struct Told {
 /// Stands for the host. A value outside a gesture of its param, and a gesture in or without another one of it, is a failure.
 #[derive(Debug, Default)]
 struct Host {
-    told: Mutex<Told>,
+    log: Mutex<GestureLog>,
 }
 
 impl Host {
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn log(&self) -> std::sync::MutexGuard<'_, GestureLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,24 +52,24 @@ impl GuiContextInner for Host {
     fn request_restart(&self) {}
 
     unsafe fn raw_begin_set_parameter(&self, param: ParamPtr) {
-        let mut told = self.told();
-        assert!(told.open.iter().all(|(open, _)| *open != param), "a gesture begins in another one");
-        let place = told.gestures.len();
-        told.open.push((param, place));
-        told.gestures.push(Gesture::default());
+        let mut log = self.log();
+        assert!(log.open.iter().all(|(open, _)| *open != param), "a gesture begins in another one");
+        let place = log.gestures.len();
+        log.open.push((param, place));
+        log.gestures.push(Gesture::default());
     }
 
     unsafe fn raw_set_parameter_normalized(&self, param: ParamPtr, normalized: f32) {
-        let mut told = self.told();
-        let open = told.open.iter().find(|(open, _)| *open == param);
+        let mut log = self.log();
+        let open = log.open.iter().find(|(open, _)| *open == param);
         let (_, place) = *open.expect("a value within a gesture");
-        told.gestures[place].values.push(normalized);
+        log.gestures[place].values.push(normalized);
     }
 
     unsafe fn raw_end_set_parameter(&self, param: ParamPtr) {
-        let mut told = self.told();
-        let open = told.open.iter().position(|(open, _)| *open == param);
-        told.open.remove(open.expect("a gesture that has begun"));
+        let mut log = self.log();
+        let open = log.open.iter().position(|(open, _)| *open == param);
+        log.open.remove(open.expect("a gesture that has begun"));
     }
 
     fn get_state(&self) -> PluginState {
@@ -80,7 +80,7 @@ impl GuiContextInner for Host {
 }
 
 /// The hand. The param that it moves stays where it is, as it does between two blocks, until no more are played.
-pub struct Hand {
+pub struct TestUser {
     context: Context,
     host: Arc<Host>,
     /// Whether blocks are played; they bring nothing.
@@ -90,7 +90,7 @@ pub struct Hand {
     now_s: f64,
 }
 
-impl Default for Hand {
+impl Default for TestUser {
     fn default() -> Self {
         let (host, plays) = (Arc::<Host>::default(), Arc::new(AtomicBool::new(true)));
         let is_playing = plays.clone();
@@ -101,7 +101,7 @@ impl Default for Hand {
     }
 }
 
-impl Hand {
+impl TestUser {
     fn open(&mut self) {
         self.context = Context::default();
         theme::apply(&self.context);
@@ -124,7 +124,7 @@ impl Hand {
     }
 
     /// What is drawn in a picture.
-    pub fn sees(&mut self, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)) -> Vec<ClippedShape> {
+    pub fn draw(&mut self, draw: &mut dyn FnMut(&mut Ui, &ParamSetter)) -> Vec<ClippedShape> {
         self.picture_after(&[], draw)
     }
 
@@ -159,7 +159,7 @@ impl Hand {
         Self::press_by(PointerButton::Primary, at, pressed)
     }
 
-    /// The same of another button.
+    /// Events of a press or release of another button.
     pub fn press_by(button: PointerButton, at: Pos2, pressed: bool) -> [Event; 2] {
         let button = Event::PointerButton { pos: at, button, pressed, modifiers: Modifiers::NONE };
         [Event::PointerMoved(at), button]
@@ -170,10 +170,10 @@ impl Hand {
         [Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers: Modifiers::NONE }]
     }
 
-    /// What the host was told of, all of it ended.
+    /// What the host was log of, all of it ended.
     pub fn gestures(&self) -> Vec<Gesture> {
-        let told = self.host.told();
-        assert!(told.open.is_empty(), "a gesture has not ended");
-        told.gestures.clone()
+        let log = self.host.log();
+        assert!(log.open.is_empty(), "a gesture has not ended");
+        log.gestures.clone()
     }
 }

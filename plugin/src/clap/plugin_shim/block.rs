@@ -9,7 +9,7 @@ use clap_sys::process::clap_process;
 
 use super::events::Events;
 use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
-use crate::spare_buses::{Bus, Fit, SpareBuses, Widths};
+use crate::host_link::spare_buses::{Bus, Fit, SpareBuses, Widths};
 
 /// What one block is completed with.
 pub struct Block {

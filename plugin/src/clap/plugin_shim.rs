@@ -4,13 +4,13 @@
 //! end it on air. What it is asked, or told, besides blocks is in [`extensions`].
 //!
 //! The host calls through a table of functions that an instance begins with, and gives the table's own address to each: the host is given a copy in
-//! which some are replaced. The copy is the head of a [`BlockGuard`], so that they find the guard of their own instance.
+//! which some are replaced. The copy is the head of a [`PluginShim`], so that they find the shim of their own instance.
 
 mod block;
-#[cfg(test)]
-mod double;
 mod events;
 mod extensions;
+#[cfg(test)]
+mod fake_host;
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -21,43 +21,47 @@ use clap_sys::process::{CLAP_PROCESS_ERROR, clap_process, clap_process_status};
 use nice_plug::wrapper::clap::{clap_host, clap_plugin};
 
 use crate::block::MAX_CHANNELS;
-use crate::claimed::Claimed;
-use crate::spare_buses::Widths;
-use crate::told::Told;
+use crate::host_link::HostLink;
+use crate::host_link::claimed::Claimed;
+use crate::host_link::spare_buses::Widths;
 use block::Block;
 use extensions::{get_extension, params_of, tell_of_latency};
 
 /// The table of one instance, and what its blocks lack.
 #[repr(C)]
-pub struct BlockGuard {
-    /// What the host calls through. First, so that a pointer to it is a pointer to the guard.
+pub struct PluginShim {
+    /// What the host calls through. First, so that a pointer to it is a pointer to the shim.
     table: clap_plugin,
     original: *const clap_plugin,
     host: *const clap_host,
-    told: Arc<Told>,
+    host_link: Arc<HostLink>,
     /// The wrapper's, with a function of its own.
     params: Option<clap_plugin_params>,
     /// Of the thread that activates, and then of the one that processes.
     block: Claimed<Block>,
 }
 
-impl BlockGuard {
+impl PluginShim {
     /// Stands between `host` and `original`, which nobody else has seen yet and which has what is `told`, until the host destroys it.
     ///
     /// # Safety
     /// `original` was just made for `host`, which outlives it.
-    pub unsafe fn install(original: *const clap_plugin, host: *const clap_host, told: Arc<Told>) -> *const clap_plugin {
+    pub unsafe fn install(
+        original: *const clap_plugin,
+        host: *const clap_host,
+        host_link: Arc<HostLink>,
+    ) -> *const clap_plugin {
         // SAFETY: by the caller's word.
         let (mut table, params) = unsafe { (*original, params_of(original)) };
         table.destroy = Some(destroy);
         table.activate = Some(activate);
         table.process = Some(process);
         table.get_extension = Some(get_extension);
-        let guard = Self { table, original, host, told, params, block: Claimed::new(Block::new()) };
-        Box::into_raw(Box::new(guard)).cast()
+        let shim = Self { table, original, host, host_link, params, block: Claimed::new(Block::new()) };
+        Box::into_raw(Box::new(shim)).cast()
     }
 
-    /// The guard that the table is the head of.
+    /// The shim that the table is the head of.
     ///
     /// # Safety
     /// `table` was given out by `install` and not destroyed.
@@ -70,9 +74,9 @@ impl BlockGuard {
 unsafe extern "C" fn destroy(table: *const clap_plugin) {
     // SAFETY: the host destroys what it was given, once.
     unsafe {
-        let guard = Box::from_raw(table.cast_mut().cast::<BlockGuard>());
-        if let Some(destroy) = (*guard.original).destroy {
-            destroy(guard.original);
+        let shim = Box::from_raw(table.cast_mut().cast::<PluginShim>());
+        if let Some(destroy) = (*shim.original).destroy {
+            destroy(shim.original);
         }
     }
 }
@@ -80,25 +84,24 @@ unsafe extern "C" fn destroy(table: *const clap_plugin) {
 unsafe extern "C" fn activate(table: *const clap_plugin, rate_hz: f64, min_samples: u32, max_samples: u32) -> bool {
     // SAFETY: the host gives what it was given.
     unsafe {
-        let guard = BlockGuard::of(table);
-        // It waits for a block that is processed meanwhile, as none should be.
-        let is_active = (*guard.original)
+        let shim = PluginShim::of(table);
+        let is_active = (*shim.original)
             .activate
-            .is_some_and(|activate| activate(guard.original, rate_hz, min_samples, max_samples));
+            .is_some_and(|activate| activate(shim.original, rate_hz, min_samples, max_samples));
         if !is_active {
             return false;
         }
-        let widths = widths(guard.original);
-        // A block that is processed meanwhile, as none should be, is waited for.
-        let prepared = guard.block.with_soon(|block| {
+        let widths = widths(shim.original);
+        // No block should be processed meanwhile; one that is, is waited for.
+        let prepared = shim.block.with_soon(|block| {
             block.spare.resize(max_samples as usize);
             block.widths = widths;
         });
         if prepared.is_none() {
             tracing::error!("a block is processed during the activation, and does not end");
         }
-        if guard.told.latency.take_untold() {
-            tell_of_latency(guard.host);
+        if shim.host_link.latency.take_change() {
+            tell_of_latency(shim.host);
         }
         true
     }
@@ -125,10 +128,10 @@ unsafe fn widths(plugin: *const clap_plugin) -> Option<Widths> {
 unsafe extern "C" fn process(table: *const clap_plugin, given: *const clap_process) -> clap_process_status {
     // SAFETY: the host gives what it was given; what it gives with it is null or valid.
     unsafe {
-        let guard = BlockGuard::of(table);
-        let Some(process) = (*guard.original).process else { return CLAP_PROCESS_ERROR };
+        let shim = PluginShim::of(table);
+        let Some(process) = (*shim.original).process else { return CLAP_PROCESS_ERROR };
         let Some(mut own) = given.as_ref().copied() else { return CLAP_PROCESS_ERROR };
-        let status = guard.block.with(|block| {
+        let status = shim.block.with(|block| {
             if !block.complete(&mut own) {
                 return CLAP_PROCESS_ERROR;
             }
@@ -136,7 +139,7 @@ unsafe extern "C" fn process(table: *const clap_plugin, given: *const clap_proce
             if !own.in_events.is_null() {
                 own.in_events = &raw const events;
             }
-            process(guard.original, &raw const own)
+            process(shim.original, &raw const own)
         });
         status.unwrap_or(CLAP_PROCESS_ERROR)
     }
@@ -155,11 +158,11 @@ mod tests {
     use nice_plug::params::enums::Enum;
     use nice_plug::prelude::ProcessMode;
 
-    use super::double::{Asked, event, give, host, instance, params, play, render};
+    use super::fake_host::{Asked, event, give, host, instance, params, play, render};
     use super::*;
     use crate::buses::{NUM_INPUT_BUSES, NUM_OUTPUT_BUSES};
+    use crate::host_link::params_by_id::host_id;
     use crate::model::Model;
-    use crate::params_by_id::host_id;
 
     #[test]
     fn a_host_hears_of_a_latency_within_the_activation_that_brings_it_and_is_asked_for_no_other() {
@@ -233,9 +236,9 @@ mod tests {
         let host = host(&asked);
         // SAFETY: calls as a host makes them, on one thread; the host lives as long as the instance.
         unsafe {
-            let (table, instance, told) = instance(&host);
-            let told = &told.render;
-            assert_eq!(told.get(), None);
+            let (table, instance, host_link) = instance(&host);
+            let render_mode = &host_link.render_mode;
+            assert_eq!(render_mode.get(), None);
             let get = (*table).get_extension.expect("a table of extensions");
             let render = get(table, CLAP_EXT_RENDER.as_ptr()).cast::<clap_plugin_render>().as_ref().expect("a mode");
             assert_eq!(render.has_hard_realtime_requirement.map(|has| has(table)), Some(false));
@@ -243,7 +246,7 @@ mod tests {
                 [(CLAP_RENDER_OFFLINE, ProcessMode::Offline), (CLAP_RENDER_REALTIME, ProcessMode::Realtime)]
             {
                 assert_eq!(render.set.map(|set| set(table, mode)), Some(true));
-                assert_eq!(told.get(), Some(expected));
+                assert_eq!(render_mode.get(), Some(expected));
             }
             let ports = get(table, CLAP_EXT_AUDIO_PORTS.as_ptr());
             assert_eq!(

@@ -1,29 +1,29 @@
-//! What one call of the host at a time has for itself. Hosts are to call one after the other; there are some that set up while they process.
+//! A mutex that never blocks, for state of host calls. Hosts should not make two calls at once, but some set up while they process.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Whoever may wait does so for so many pauses: longer than a block takes, unless that waits for a mask itself.
-const MOST_PAUSES: u32 = 200;
-const PAUSE: Duration = Duration::from_millis(1);
+/// Retries before [`Claimed::with_soon`] gives up: together longer than any block takes, unless that block waits for a mask.
+const MAX_RETRIES: u32 = 200;
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A value that is lent to one caller at a time.
+/// A value that one caller at a time has for itself.
 pub struct Claimed<T> {
     value: UnsafeCell<T>,
     is_lent: AtomicBool,
 }
 
-// SAFETY: whoever has set the mark has the value, and nobody else till it is taken back.
+// SAFETY: only the caller that has set `is_lent` accesses the value, until it clears the flag.
 unsafe impl<T: Send> Sync for Claimed<T> {}
 
 impl<T> Claimed<T> {
-    /// Lent to nobody.
+    /// A value that nobody has claimed.
     pub const fn new(value: T) -> Self {
         Self { value: UnsafeCell::new(value), is_lent: AtomicBool::new(false) }
     }
 
-    /// What `work` makes of it; none while another call has it. Real-time safe.
+    /// Runs `work` on the value. `None` while another call has it. Real-time safe.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         struct Lent<'a>(&'a AtomicBool);
         impl Drop for Lent<'_> {
@@ -33,15 +33,15 @@ impl<T> Claimed<T> {
         }
         self.is_lent.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
         let _lent = Lent(&self.is_lent);
-        // SAFETY: the mark was not set before this call set it.
+        // SAFETY: the flag was clear before this call set it, so no other reference exists.
         Some(work(unsafe { &mut *self.value.get() }))
     }
 
-    /// The same after the call that has it, which is waited for, but not for one that does not end. Not for the audio thread.
+    /// Like [`with`](Self::with), but waits for a while for the call that has the value. Not for the audio thread.
     pub fn with_soon<R>(&self, mut work: impl FnMut(&mut T) -> R) -> Option<R> {
-        (0..MOST_PAUSES).find_map(|number| {
+        (0..MAX_RETRIES).find_map(|number| {
             if number > 0 {
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(RETRY_INTERVAL);
             }
             self.with(&mut work)
         })
@@ -67,7 +67,7 @@ mod tests {
             scope.spawn(move || {
                 claimed.with(|value| {
                     is_in.send(()).expect("somebody listens");
-                    std::thread::sleep(20 * PAUSE);
+                    std::thread::sleep(20 * RETRY_INTERVAL);
                     *value = 3;
                 })
             });

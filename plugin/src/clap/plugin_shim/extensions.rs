@@ -2,10 +2,10 @@
 //!
 //! A host may say at any time how it renders. The wrapper asks it for another activation then: a host that does so at once begins anew within the file,
 //! and for one that puts it off the bounce would be live, or what plays after it would wait for every mask. So the wrapper is not told, and what the host
-//! says is kept for the activations and blocks that come: see [`RenderTold`](crate::render_told::RenderTold).
+//! says is kept for the activations and blocks that come: see [`HostRenderMode`](crate::host_link::render_mode::HostRenderMode).
 //!
 //! A latency may change within an activation alone, where the host is to hear of it. So the latency is kept here, and told in time: see
-//! [`LatencyTold`](crate::latency_told::LatencyTold).
+//! [`ReportedLatency`](crate::host_link::reported_latency::ReportedLatency).
 //!
 //! The value of a param is the one that a host set. The wrapper answers with what modulation makes of it, which the host would save, or show as set.
 
@@ -19,7 +19,7 @@ use clap_sys::id::clap_id;
 use nice_plug::prelude::{Plugin, ProcessMode};
 use nice_plug::wrapper::clap::{clap_host, clap_plugin};
 
-use super::BlockGuard;
+use super::PluginShim;
 use crate::Underscore;
 
 /// The params of the wrapper's instance, with the values that a host set; none where it has no params.
@@ -38,12 +38,12 @@ pub unsafe fn params_of(original: *const clap_plugin) -> Option<clap_plugin_para
 pub unsafe extern "C" fn get_extension(table: *const clap_plugin, id: *const c_char) -> *const c_void {
     // SAFETY: the host gives what it was given, and a name.
     unsafe {
-        let guard = BlockGuard::of(table);
-        let found = (*guard.original).get_extension.map_or(null(), |get| get(guard.original, id));
+        let shim = PluginShim::of(table);
+        let found = (*shim.original).get_extension.map_or(null(), |get| get(shim.original, id));
         if found.is_null() {
             return found;
         }
-        match (CStr::from_ptr(id), &guard.params) {
+        match (CStr::from_ptr(id), &shim.params) {
             (id, _) if id == CLAP_EXT_RENDER => (&raw const RENDER).cast(),
             (id, _) if id == CLAP_EXT_LATENCY => (&raw const LATENCY).cast(),
             (id, Some(params)) if id == CLAP_EXT_PARAMS => std::ptr::from_ref(params).cast(),
@@ -56,7 +56,7 @@ static LATENCY: clap_plugin_latency = clap_plugin_latency { get: Some(latency) }
 
 unsafe extern "C" fn latency(table: *const clap_plugin) -> u32 {
     // SAFETY: the host gives what it was given.
-    unsafe { BlockGuard::of(table) }.told.latency.tell()
+    unsafe { PluginShim::of(table) }.host_link.latency.report()
 }
 
 /// Has the host ask for the latency, where it wants to hear of another one. For the main thread, within an activation.
@@ -83,17 +83,18 @@ unsafe extern "C" fn has_hard_realtime_requirement(_table: *const clap_plugin) -
 
 unsafe extern "C" fn set_render(table: *const clap_plugin, mode: clap_plugin_render_mode) -> bool {
     // SAFETY: the host gives what it was given.
-    let guard = unsafe { BlockGuard::of(table) };
+    let shim = unsafe { PluginShim::of(table) };
     let is_offline = mode == CLAP_RENDER_OFFLINE;
-    guard.told.render.set_up(if is_offline { ProcessMode::Offline } else { ProcessMode::Realtime });
+    shim.host_link.render_mode.set_up(if is_offline { ProcessMode::Offline } else { ProcessMode::Realtime });
     true
 }
 
 unsafe extern "C" fn param_value(table: *const clap_plugin, id: clap_id, value: *mut f64) -> bool {
     // SAFETY: the host gives what it was given, and null or a place to write to; the param lives as long as what holds it.
     unsafe {
-        let guard = BlockGuard::of(table);
-        let (Some(param), Some(value)) = (guard.told.params.get().and_then(|params| params.get(id)), value.as_mut())
+        let shim = PluginShim::of(table);
+        let (Some(param), Some(value)) =
+            (shim.host_link.params.get().and_then(|params| params.get(id)), value.as_mut())
         else {
             return false;
         };

@@ -1,7 +1,7 @@
 //! Buses that a host does not pass, or not as they are declared: silence to read, and memory that nobody reads to write to.
 //!
-//! Hosts may leave auxiliary buses out, and most do until the user routes them. What nice-plug 0.4.2 makes of that is told in the guards of the two
-//! formats, which stand between it and the host.
+//! Hosts may leave auxiliary buses out, and most do until the user routes them. The shims of the two formats
+//! say what nice-plug 0.4.2 makes of that.
 //!
 //! Others pass all, and one and the same memory wherever nothing is connected (Ardour), or inputs that lie where another bus is written to. The framework
 //! writes main outputs and clears the others before the plugin has read anything: so no two outputs share memory here, and what would be written over
@@ -41,7 +41,7 @@ const NUM_OUTPUT_CHANNELS: usize = NUM_OUTPUT_BUSES * MAX_CHANNELS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Widths {
     pub main: usize,
-    /// Of all others.
+    /// Channels of every other bus.
     pub aux: usize,
 }
 
