@@ -23,7 +23,7 @@ mod keyboard;
 mod levels;
 mod panels;
 mod query_map;
-mod question_panel;
+mod query_panel;
 mod scaled;
 mod separation_panel;
 mod session_watch;
@@ -204,9 +204,9 @@ impl EditorApp {
 
     /// Moves a param of which the host knows.
     fn tell_of_examples(&mut self, setter: &ParamSetter, is_typing: bool) {
-        let question = &self.params.question;
-        if self.session_watch.is_to_be_told(question.boards(), is_typing, Instant::now()) {
-            gesture::set(setter, &question.revision, 1 - question.revision.value());
+        let query = &self.params.query;
+        if self.session_watch.is_to_be_told(query.boards(), is_typing, Instant::now()) {
+            gesture::set(setter, &query.revision, 1 - query.revision.value());
         }
     }
 
@@ -223,8 +223,8 @@ impl EditorApp {
             separation_panel::DuckFigures { is_heard, has_room: !chosen.is_asked(), levels: self.ducking.levels() };
         let figures = (self.engines.current.as_ref(), self.engines.plays, &mut self.late_count);
         separation_panel::draw(&mut panel(ui, panels.separation), setter, &self.params, &ducking, figures);
-        if let Some(place) = panels.question {
-            self.question(&mut panel(ui, place), setter, own_window);
+        if let Some(place) = panels.query {
+            self.draw_query(&mut panel(ui, place), setter, own_window);
         }
         if status_panel::draw(&mut panel(ui, panels.status), self.engines.current.as_ref(), &self.host_side()) {
             try_loads_again(&Resources::of_this_binary());
@@ -259,19 +259,19 @@ impl EditorApp {
     }
 
     /// What the model is asked that is chosen.
-    fn question(&mut self, ui: &mut Ui, setter: &ParamSetter, own_window: &WindowContext) {
+    fn draw_query(&mut self, ui: &mut Ui, setter: &ParamSetter, own_window: &WindowContext) {
         let chosen = self.params.model.value();
         let Some(map) = chosen.map() else { return };
         let engine = self.engine_of(chosen);
-        let question = &self.params.question;
-        let asked = question_panel::Asked {
+        let query = &self.params.query;
+        let asked = query_panel::Asked {
             model_id: chosen.id(),
             map: &map,
             listens: engine.is_some(),
             is_loading: engine.is_some_and(|it| it.state == State::Loading),
-            is_followed: question.is_followed(engine.is_some_and(|it| it.has_followed)),
+            is_followed: query.is_followed(engine.is_some_and(|it| it.has_followed)),
         };
-        question_panel::draw(ui, setter, question, asked, &mut self.example_file, own_window);
+        query_panel::draw(ui, setter, query, asked, &mut self.example_file, own_window);
     }
 
     fn host_side(&self) -> HostSide {
@@ -290,10 +290,10 @@ impl EditorApp {
             clock_notice.clone(),
             params.state_version.notice(),
             params.missing_model.notice(chosen),
-            params.question.refusals().filter(|_| chosen.is_asked()),
-            params.question.offer_notice([status, next].into_iter().flatten().any(listens)),
+            params.query.refusals().filter(|_| chosen.is_asked()),
+            params.query.offer_notice([status, next].into_iter().flatten().any(listens)),
             // Without the panel that it names there is nothing to be done about it.
-            params.question.notice(chosen.id(), has_followed).filter(|_| !self.is_unavailable()),
+            params.query.notice(chosen.id(), has_followed).filter(|_| !self.is_unavailable()),
         ];
         let notices = notices.into_iter().flatten().collect();
         HostSide { plays: self.engines.plays, is_bypassed: params.bypass.value(), waiting, notices }

@@ -24,7 +24,7 @@ mod model;
 mod param_kinds;
 mod params;
 mod query;
-mod question;
+mod query_params;
 mod state;
 mod state_notices;
 pub mod takeover;
@@ -48,7 +48,7 @@ use host_link::params_by_id::ParamsById;
 use meters::Meters;
 use mixer::Mixer;
 use params::UnderscoreParams;
-use question::{QuestionParams, Switches};
+use query_params::{QueryParams, Switches};
 use takeover::Takeover;
 
 /// Counts allocations on the audio thread, in shipped builds too; see [`diagnostics`].
@@ -85,7 +85,7 @@ struct Active {
 impl Default for Underscore {
     fn default() -> Self {
         let params = Arc::new(UnderscoreParams::default());
-        let builder = Arc::new(Builder::default().with_boards(params.question.boards().clone()));
+        let builder = Arc::new(Builder::default().with_boards(params.query.boards().clone()));
         let host_link = HostLink::take();
         if let Some(host_link) = &host_link {
             let _ = host_link.params.set(ParamsById::new(params.clone()));
@@ -174,7 +174,7 @@ impl Plugin for Underscore {
         let process_mode = self.host_render_mode().unwrap_or(buffer_config.process_mode);
         diagnostics::note_activation(process_mode);
         // Requests from before this activation refer to sidechain audio that is gone.
-        self.params.question.boards().iter().for_each(QueryBoard::want_no_more);
+        self.params.query.boards().iter().for_each(QueryBoard::want_no_more);
         // The old engine first: two at a time would be of no use here.
         self.active = None;
         let Some(takeover) = self.builder.activate(host, wanted(&self.params)) else { return false };
@@ -190,7 +190,7 @@ impl Plugin for Underscore {
             num_channels,
             max_block_samples: host.max_block_samples,
             render: render_mode(process_mode),
-            switches: Switches::of(&self.params.question),
+            switches: Switches::of(&self.params.query),
         });
         if let Some(shim) = &self.vst3_shim {
             shim.note_activation(num_channels);
@@ -246,7 +246,7 @@ impl Plugin for Underscore {
 
 impl Active {
     /// Blocks are split where a param changes: an example ends there, whatever their size.
-    fn take_examples(&mut self, params: &QuestionParams) {
+    fn take_examples(&mut self, params: &QueryParams) {
         for (slot, source) in self.switches.update(params).into_iter().enumerate() {
             match source {
                 Some(Source::Sidechain) => self.takeover.take_example(slot),
@@ -270,8 +270,8 @@ impl Active {
         let main = buffer.as_slice();
         let num_channels = main.len().min(self.num_channels);
         self.mixer.set(&params.mix());
-        self.take_examples(&params.question);
-        let is_following = params.question.follow.value();
+        self.take_examples(&params.query);
+        let is_following = params.query.follow.value();
         let mut done = 0;
         while done < num_samples {
             self.takeover.follow(is_following);
@@ -286,13 +286,13 @@ impl Active {
                 is_following,
                 ..Settings::default()
             };
-            let question_of = |model_id: &str| params.question.question(model_id);
+            let query_blend_of = |model_id: &str| params.query.query_blend(model_id);
             // The input's buffers are those of the main output, too: it is read before anything is written.
             let mut channels = main.iter();
             let input = std::array::from_fn::<&[f32], MAX_CHANNELS, _>(|_| {
                 channels.next().map(|channel| &channel[done..end]).unwrap_or_default()
             });
-            let stems = self.takeover.process(&input[..num_channels], &settings, question_of);
+            let stems = self.takeover.process(&input[..num_channels], &settings, query_blend_of);
 
             let mut channels = main.iter_mut();
             let mut part = std::array::from_fn::<&mut [f32], MAX_CHANNELS, _>(|_| match channels.next() {
@@ -362,16 +362,16 @@ impl ClapPlugin for Underscore {
                 page.add_param(&self.params.duck.hold);
                 page.add_param(&self.params.duck.release);
             });
-            let question = &self.params.question;
+            let query = &self.params.query;
             section.add_page("Query", |page| {
-                page.add_param(&question.blend);
-                page.add_param(&question.preset_a);
-                page.add_param(&question.preset_b);
-                page.add_param(&question.follow);
-                page.add_param(&question.map_x);
-                page.add_param(&question.map_y);
-                page.add_param(&question.capture_a);
-                page.add_param(&question.capture_b);
+                page.add_param(&query.blend);
+                page.add_param(&query.preset_a);
+                page.add_param(&query.preset_b);
+                page.add_param(&query.follow);
+                page.add_param(&query.map_x);
+                page.add_param(&query.map_y);
+                page.add_param(&query.capture_a);
+                page.add_param(&query.capture_b);
             });
         });
     }

@@ -8,7 +8,7 @@ use underscore_engine::{DeviceChoice, DuckerSettings};
 use crate::mixer::{MixSettings, Strip};
 use crate::model::Model;
 use crate::param_kinds::{decibels, decibels_of, gain, milliseconds, percentage, switch};
-use crate::question::QuestionParams;
+use crate::query_params::QueryParams;
 use crate::state_notices::{MissingModel, StateVersion};
 
 /// Top of the gain range, dB. The bottom is silence.
@@ -86,7 +86,7 @@ pub struct UnderscoreParams {
     pub device: EnumParam<Device>,
     /// What a model that is asked is to look for.
     #[nested(group = "Query")]
-    pub question: QuestionParams,
+    pub query: QueryParams,
     /// How the music goes down while the dialogue is heard.
     #[nested(group = "Duck")]
     pub duck: DuckParams,
@@ -161,7 +161,7 @@ impl Default for UnderscoreParams {
             dry_wet: percentage("Dry/Wet", 1.0, 1.0),
             bypass: switch("Bypass", false).make_bypass(),
             device: EnumParam::new("Device", Device::Auto).non_automatable(),
-            question: QuestionParams::default(),
+            query: QueryParams::default(),
             duck: DuckParams::default(),
         }
     }

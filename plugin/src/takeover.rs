@@ -274,23 +274,23 @@ impl Takeover {
         }
     }
 
-    /// Separates one block, `[channel][sample]`, of any length up to the largest. `question_of` says what a model that is asked, by its
+    /// Separates one block, `[channel][sample]`, of any length up to the largest. `query_blend_of` says what a model that is asked, by its
     /// id, is asked for: engines may have different ones.
     pub fn process(
         &mut self,
         input: &[&[f32]],
         settings: &Settings,
-        question_of: impl Fn(&str) -> Question,
+        query_blend_of: impl Fn(&str) -> Question,
     ) -> StemBlock<'_> {
         self.finish_crossfade();
         self.take_new();
         self.has_played = true;
         let Self { current, next, between, crossfade_samples, .. } = self;
-        let block = separated(current, input, settings, &question_of);
+        let block = separated(current, input, settings, &query_blend_of);
         let Some(next) = next else { return block };
         // Until its masks are in nothing of it is heard.
         let is_fading = next.is_fading();
-        let other = separated(&mut next.engine, input, settings, &question_of);
+        let other = separated(&mut next.engine, input, settings, &query_blend_of);
         if is_fading {
             crossfade(&block, &other, &mut next.fade, between);
         }
@@ -343,10 +343,10 @@ fn separated<'a>(
     engine: &'a mut Engine,
     input: &[&[f32]],
     settings: &Settings,
-    question_of: impl Fn(&str) -> Question,
+    query_blend_of: impl Fn(&str) -> Question,
 ) -> StemBlock<'a> {
     let is_asked = engine.is_asked();
-    let question = if is_asked { question_of(engine.model_id()) } else { Question::default() };
+    let question = if is_asked { query_blend_of(engine.model_id()) } else { Question::default() };
     StemBlock::of(&engine.process(input, &Settings { question, ..*settings }), is_asked)
 }
 

@@ -17,7 +17,7 @@ const IN_OUT_WIDTH: f32 = 80.0;
 const STATUS_HEIGHT: f32 = 104.0;
 /// Width of the same panel beside the panel of a query model.
 const QUESTION_HEIGHT: f32 = 164.0;
-const QUESTION_WIDTH: f32 = 424.0;
+const QUERY_WIDTH: f32 = 424.0;
 
 /// Rectangles of all panels.
 pub struct Panels {
@@ -27,7 +27,7 @@ pub struct Panels {
     pub in_out: Rect,
     pub separation: Rect,
     /// Where a model is asked.
-    pub question: Option<Rect>,
+    pub query: Option<Rect>,
     pub status: Rect,
 }
 
@@ -42,13 +42,13 @@ impl Panels {
         let (music, body) = split_off(body, STRIP_WIDTH);
         let (dialogue, body) = split_off(body, STRIP_WIDTH);
         let (in_out, separation) = split_off(body, IN_OUT_WIDTH);
-        let (question, status) = if is_asked && !is_unavailable {
-            let (question, status) = split_off(row, QUESTION_WIDTH);
-            (Some(question), status)
+        let (query, status) = if is_asked && !is_unavailable {
+            let (query, status) = split_off(row, QUERY_WIDTH);
+            (Some(query), status)
         } else {
             (None, row)
         };
-        Self { header, strips: [music, dialogue], in_out, separation, question, status }
+        Self { header, strips: [music, dialogue], in_out, separation, query, status }
     }
 }
 

@@ -6,10 +6,10 @@ use underscore_engine::{KeptExample, Place, QueryMap, Space};
 
 use super::gesture::{Press, arrows, press, set};
 use super::held;
-use super::question_panel::ask_for_example;
+use super::query_panel::ask_for_example;
 use super::theme;
 use crate::query::Preset;
-use crate::question::QuestionParams;
+use crate::query_params::QueryParams;
 
 /// Width and height, points.
 const SIZE: f32 = 148.0;
@@ -40,7 +40,7 @@ struct Earlier {
 pub fn draw(
     ui: &mut Ui,
     setter: &ParamSetter,
-    params: &QuestionParams,
+    params: &QueryParams,
     (model_id, map): (&str, &QueryMap),
     is_followed: bool,
 ) {
@@ -102,7 +102,7 @@ pub fn draw(
 
 /// Has the slot of an earlier example that is clicked ask for it. Returns whether the pointer is on one that it has pressed, and has not moved yet, or
 /// has clicked.
-fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionParams, earlier: &[Earlier]) -> bool {
+fn recall(response: &egui::Response, setter: &ParamSetter, params: &QueryParams, earlier: &[Earlier]) -> bool {
     let under = |pointer: Pos2| {
         let nearest = earlier.iter().min_by(|a, b| pointer.distance(a.at).total_cmp(&pointer.distance(b.at)));
         nearest.filter(|nearest| pointer.distance(nearest.at) < POINTED_AT)
@@ -124,11 +124,11 @@ fn recall(response: &egui::Response, setter: &ParamSetter, params: &QuestionPara
     press == Some(true) || clicked.is_some()
 }
 
-fn is_asked(params: &QuestionParams, is_followed: bool) -> bool {
+fn is_asked(params: &QueryParams, is_followed: bool) -> bool {
     params.slots().iter().skip(usize::from(is_followed)).any(|slot| Some(slot.preset.value()) == Preset::map())
 }
 
-fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &QuestionParams) {
+fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &QueryParams) {
     let coordinates = [&params.map_x, &params.map_y];
     let Press { begins, lasts, ends } = press(response);
     // A key that would press a button points at no place.
@@ -152,7 +152,7 @@ fn drag(response: &egui::Response, rect: Rect, setter: &ParamSetter, params: &Qu
 }
 
 /// Moves the place by the arrow keys.
-fn step(ui: &Ui, response: &egui::Response, setter: &ParamSetter, params: &QuestionParams) {
+fn step(ui: &Ui, response: &egui::Response, setter: &ParamSetter, params: &QueryParams) {
     let notches = arrows(ui, response);
     if notches == Vec2::ZERO {
         return;
@@ -166,7 +166,7 @@ fn step(ui: &Ui, response: &egui::Response, setter: &ParamSetter, params: &Quest
 }
 
 /// Has the slot that is nearer ask for the place on the map.
-fn ask_for_place(setter: &ParamSetter, params: &QuestionParams) {
+fn ask_for_place(setter: &ParamSetter, params: &QueryParams) {
     let preset = params.slots()[params.nearer_slot()].preset;
     if let Some(map) = Preset::map().filter(|map| preset.value() != *map) {
         set(setter, preset, map);
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_drag_that_the_window_did_not_outlive_ends_in_the_next() {
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
-        let params = QuestionParams::default();
+        let params = QueryParams::default();
         let mut user = TestUser::default();
         let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
         user.does(&[], &mut picture);
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn other_buttons_of_the_mouse_and_keys_that_press_buttons_ask_for_no_place() {
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
-        let params = QuestionParams::default();
+        let params = QueryParams::default();
         let mut user = TestUser::default();
         let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
         user.does(&[], &mut picture);
@@ -261,8 +261,8 @@ mod tests {
         let on_map = |slot: &str| {
             let map = EnumParam::new("Query", Preset::map().unwrap());
             match slot {
-                "A" => QuestionParams { preset_a: map, ..QuestionParams::default() },
-                _ => QuestionParams { preset_b: map, ..QuestionParams::default() },
+                "A" => QueryParams { preset_a: map, ..QueryParams::default() },
+                _ => QueryParams { preset_b: map, ..QueryParams::default() },
             }
         };
         let asked = ["A", "B"].map(|slot| [false, true].map(|is_followed| is_asked(&on_map(slot), is_followed)));
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn arrow_keys_move_the_place_while_the_map_has_the_focus() {
         let map = QueryMap::new(&Projection { origin: vec![0.0], axes: [vec![1.0], vec![0.0]] }, &[]);
-        let params = QuestionParams::default();
+        let params = QueryParams::default();
         let mut user = TestUser::default();
         let mut picture = |ui: &mut Ui, setter: &ParamSetter| draw(ui, setter, &params, ("query-1", &map), false);
         user.does(&[], &mut picture);
@@ -298,9 +298,9 @@ mod tests {
             ("query-1", 0.0, 30.0, false),
         ];
         for (model_id, hand_is_off, dragged, is_recalled) in cases {
-            let params = QuestionParams {
+            let params = QueryParams {
                 preset_b: EnumParam::new("Query B", Preset::of("drums").unwrap()),
-                ..QuestionParams::default()
+                ..QueryParams::default()
             };
             let example = |x: f32| KeptExample { model_id: model_id.into(), ..Embedding::new(&[x, 0.0]).into() };
             params.boards()[1].load_all(Some(example(0.9)), vec![example(-0.9), example(-0.5)]);

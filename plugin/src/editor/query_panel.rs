@@ -9,7 +9,7 @@ use super::example_file::ExampleFile;
 use super::gesture::{press, set};
 use super::{choice, example_tile, query_map, slider, theme, toggle};
 use crate::query::{MAX_NAME_CHARS, Preset};
-use crate::question::{QuestionParams, Slot};
+use crate::query_params::{QueryParams, Slot};
 
 const BUTTON_HEIGHT: f32 = 22.0;
 const CAPTURE_WIDTH: f32 = 62.0;
@@ -41,7 +41,7 @@ pub struct Asked<'a> {
 pub fn draw(
     ui: &mut Ui,
     setter: &ParamSetter,
-    params: &QuestionParams,
+    params: &QueryParams,
     asked: Asked,
     file: &mut ExampleFile,
     window: &WindowContext,
@@ -91,7 +91,7 @@ pub fn draw(
 }
 
 /// What the example of the nearer slot is called, where that slot asks for it.
-fn name_of_nearer(ui: &mut Ui, params: &QuestionParams, is_followed: bool) {
+fn name_of_nearer(ui: &mut Ui, params: &QueryParams, is_followed: bool) {
     let slot_idx = params.nearer_slot();
     let Slot { name: letter, preset, example } = params.slots()[slot_idx];
     let place = ui.make_persistent_id(("name", letter));

@@ -13,7 +13,7 @@ use crate::query::{Preset, SavedQuery};
 
 /// What is asked for.
 #[derive(Params)]
-pub struct QuestionParams {
+pub struct QueryParams {
     /// The example of slot A.
     #[persist = "query"]
     pub saved_a: SavedQuery,
@@ -54,7 +54,7 @@ pub struct QuestionParams {
     pub revision: IntParam,
 }
 
-impl Default for QuestionParams {
+impl Default for QueryParams {
     fn default() -> Self {
         let boards = Arc::default();
         let switch = |name| param_kinds::switch(name, false);
@@ -92,7 +92,7 @@ pub struct Slot<'a> {
     pub example: &'a SavedQuery,
 }
 
-impl QuestionParams {
+impl QueryParams {
     /// Both, A first.
     #[must_use]
     pub fn slots(&self) -> [Slot<'_>; NUM_SLOTS] {
@@ -110,7 +110,7 @@ impl QuestionParams {
 
     /// What the model of this id is asked for. Real-time safe.
     #[must_use]
-    pub fn question(&self, model_id: &str) -> Question {
+    pub fn query_blend(&self, model_id: &str) -> Question {
         let at = [self.map_x.value(), self.map_y.value()];
         let slots = [self.preset_a.value().query(model_id, 0, at), self.preset_b.value().query(model_id, 1, at)];
         Question { slots, blend: self.blend.value() }
@@ -230,7 +230,7 @@ impl QuestionParams {
 pub struct Switches {
     /// `[slot]`
     pub capture: [bool; NUM_SLOTS],
-    /// See [`QuestionParams::refine`].
+    /// See [`QueryParams::refine`].
     pub refine: bool,
     /// `[slot]` Sessions that were loaded till then.
     num_loads: [u64; NUM_SLOTS],
@@ -239,7 +239,7 @@ pub struct Switches {
 impl Switches {
     /// Switches as they are now.
     #[must_use]
-    pub fn of(params: &QuestionParams) -> Self {
+    pub fn of(params: &QueryParams) -> Self {
         Self {
             capture: [params.capture_a.value(), params.capture_b.value()],
             refine: params.refine.value(),
@@ -251,7 +251,7 @@ impl Switches {
     /// it. A switch that goes on because a session is loaded in which it was on takes none: it would be taken over the one that is loaded. Real-time
     /// safe.
     #[must_use]
-    pub fn update(&mut self, params: &QuestionParams) -> [Option<Source>; NUM_SLOTS] {
+    pub fn update(&mut self, params: &QueryParams) -> [Option<Source>; NUM_SLOTS] {
         let before = std::mem::replace(self, Self::of(params));
         std::array::from_fn(|slot| {
             let wanted = params.boards()[slot].take_wanted();
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn an_example_of_another_model_is_told_as_one_and_none_at_all_too() {
         let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
-        let params = QuestionParams::default();
+        let params = QueryParams::default();
         let notice = || params.notice(&model.id, false);
         assert!(notice().is_some_and(|notice| notice.contains("no example yet")));
         let board = &params.boards()[0];
@@ -295,10 +295,10 @@ mod tests {
         let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
         let ask_for = |id: &str| {
             let preset = Preset::of(id).or_else(Preset::map).expect("a choice");
-            QuestionParams { preset_a: EnumParam::new("Query A", preset), ..QuestionParams::default() }
+            QueryParams { preset_a: EnumParam::new("Query A", preset), ..QueryParams::default() }
         };
         let free = Preset::from_index(Preset::variants().len() - 1);
-        let strange = QuestionParams { preset_a: EnumParam::new("Query A", free), ..QuestionParams::default() };
+        let strange = QueryParams { preset_a: EnumParam::new("Query A", free), ..QueryParams::default() };
         assert!(strange.notice(&model.id, false).is_some_and(|told| told.contains(&name_of(free.id()))));
         assert_eq!(ask_for("drums").notice(&model.id, false), None);
         let on_map = ask_for("map");
@@ -313,8 +313,7 @@ mod tests {
         let notice = |a: &str, b: &str, blend: f32| {
             let preset = |id| EnumParam::new("Query", Preset::of(id).expect("a choice"));
             let blend = percentage("Query A/B", blend, 1.0);
-            let params =
-                QuestionParams { preset_a: preset(a), preset_b: preset(b), blend, ..QuestionParams::default() };
+            let params = QueryParams { preset_a: preset(a), preset_b: preset(b), blend, ..QueryParams::default() };
             params.notice(&model.id, false)
         };
         assert!(notice("map", "map", 0.5).is_some_and(|told| told.contains("the map")));
@@ -327,10 +326,10 @@ mod tests {
     fn who_follows_a_silent_sidechain_is_told_what_is_asked_for_instead() {
         let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
         let voice = Preset::of("voice").expect("a choice");
-        let params = QuestionParams {
+        let params = QueryParams {
             preset_a: EnumParam::new("Query A", voice),
             follow: BoolParam::new("Follow Sidechain", true),
-            ..QuestionParams::default()
+            ..QueryParams::default()
         };
         assert!(params.notice(&model.id, false).is_some_and(|told| told.contains("heard nothing")));
         assert!(!params.is_followed(false) && params.is_followed(true));
@@ -340,11 +339,11 @@ mod tests {
     fn who_sets_a_slot_over_which_the_sidechain_decides_is_told_so() {
         let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
         let notice = |blend: f32, b: &str| {
-            let params = QuestionParams {
+            let params = QueryParams {
                 preset_b: EnumParam::new("Query B", Preset::of(b).expect("a choice")),
                 blend: percentage("Query A/B", blend, 1.0),
                 follow: BoolParam::new("Follow Sidechain", true),
-                ..QuestionParams::default()
+                ..QueryParams::default()
             };
             params.notice(&model.id, true)
         };
@@ -359,11 +358,11 @@ mod tests {
 
     #[test]
     fn an_example_is_taken_once_when_a_switch_goes_on_or_the_window_asks_for_it() {
-        let with = |capture_b: bool, refine: bool, blend: f32| QuestionParams {
+        let with = |capture_b: bool, refine: bool, blend: f32| QueryParams {
             capture_b: BoolParam::new("Capture B", capture_b),
             refine: BoolParam::new("Refine Query", refine),
             blend: percentage("Query A/B", blend, 1.0),
-            ..QuestionParams::default()
+            ..QueryParams::default()
         };
         let off = with(false, false, 0.0);
         let mut switches = Switches::of(&off);
@@ -387,7 +386,7 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_told_of_both_slots() {
-        let params = QuestionParams::default();
+        let params = QueryParams::default();
         assert_eq!(params.refusals(), None);
         params.boards()[0].refuse_offer("It is silent.".into());
         params.boards()[1].refuse_offer("It is torn.".into());
@@ -396,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_file_that_nobody_listens_to_is_told_as_long_as_it_waits() {
-        let params = QuestionParams::default();
+        let params = QueryParams::default();
         assert_eq!(params.offer_notice(false), None);
         let recording = underscore_engine::Recording::new("hum".into(), vec![vec![0.5; 100]], 48_000.0);
         params.boards()[1].offer(recording);
