@@ -249,8 +249,8 @@ impl Active {
     fn take_examples(&mut self, params: &QueryParams) {
         for (slot, source) in self.switches.update(params).into_iter().enumerate() {
             match source {
-                Some(Source::Sidechain) => self.takeover.take_example(slot),
-                Some(Source::Target) => self.takeover.take_found(slot),
+                Some(Source::Sidechain) => self.takeover.take_sidechain_example(slot),
+                Some(Source::Target) => self.takeover.take_target_example(slot),
                 None => {}
             }
         }

@@ -191,7 +191,7 @@ impl Takeover {
         if std::mem::replace(&mut self.render, render) == render || render != RenderMode::Offline {
             return;
         }
-        self.forget_heard();
+        self.clear_captured();
         if !self.has_played {
             self.begin_with_next();
         }
@@ -202,7 +202,7 @@ impl Takeover {
         let before = std::mem::replace(&mut self.render, render);
         if [before, render].contains(&RenderMode::Offline) {
             // Another bounce, perhaps.
-            self.forget_heard();
+            self.clear_captured();
         }
         self.has_played = false;
         self.current.reset();
@@ -224,10 +224,10 @@ impl Takeover {
     }
 
     /// Forgets what examples may be taken of.
-    fn forget_heard(&mut self) {
-        self.current.forget_heard();
+    fn clear_captured(&mut self) {
+        self.current.clear_captured();
         if let Some(next) = &mut self.next {
-            next.engine.forget_heard();
+            next.engine.clear_captured();
         }
     }
 
@@ -240,13 +240,13 @@ impl Takeover {
     }
 
     /// The last seconds of sound in the sidechain are the example of `slot`.
-    pub fn take_example(&mut self, slot: usize) {
-        self.asked().take_example(slot);
+    pub fn take_sidechain_example(&mut self, slot: usize) {
+        self.asked().take_sidechain_example(slot);
     }
 
     /// The last seconds of sound in the target are the example of `slot`.
-    pub fn take_found(&mut self, slot: usize) {
-        self.asked().take_found(slot);
+    pub fn take_target_example(&mut self, slot: usize) {
+        self.asked().take_target_example(slot);
     }
 
     /// Before a block is listened to: takes an example where one is due of a sidechain that is followed.

@@ -14,10 +14,10 @@ fn hop(criterion: &mut Criterion) {
         let (mut history, mut overlap) = (History::new(grid.window_samples()), OverlapAdd::new(grid, 1));
         let frame: Vec<f32> = (0..grid.window_samples()).map(|n| (n as f32 * 0.37).sin()).collect();
         let mut spectrum = vec![Complex32::default(); grid.num_bins()];
-        let (mut masked, mut heard) = (spectrum.clone(), vec![0.0; grid.synthesis_samples()]);
+        let (mut masked, mut segment) = (spectrum.clone(), vec![0.0; grid.synthesis_samples()]);
         let mask = vec![0.5; grid.num_bins()];
         let (hop, mut hop_out) = (&frame[..grid.hop_samples()], vec![0.0; grid.hop_samples()]);
-        let mut sums = heard.clone();
+        let mut sums = segment.clone();
 
         group.bench_function(BenchmarkId::new("analyse", rate_hz), |bencher| {
             bencher.iter(|| stft.analyse(black_box(&frame), &mut spectrum));
@@ -28,12 +28,12 @@ fn hop(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("synthesise", rate_hz), |bencher| {
             bencher.iter(|| {
                 masked.copy_from_slice(&spectrum);
-                istft.synthesise(black_box(&mut masked), &mut heard);
+                istft.synthesise(black_box(&mut masked), &mut segment);
             });
         });
         group.bench_function(BenchmarkId::new("add up", rate_hz), |bencher| {
             bencher.iter(|| {
-                overlap.add(0, black_box(&heard));
+                overlap.add(0, black_box(&segment));
                 overlap.copy_sums(0, &mut sums);
                 overlap.drop_hop(0);
             });

@@ -22,7 +22,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Places a grid at `host_rate_hz`: frames of `window_s` seconds every `hop_s`, of which the last `synthesis_s` are heard.
+    /// Places a grid at `host_rate_hz`: frames of `window_s` seconds every `hop_s`, of which the last `synthesis_s`, the segment, are synthesised.
     ///
     /// # Errors
     /// If a value is not finite and positive, if window or hop round to nothing, if the hop is longer than the synthesis window or
@@ -73,7 +73,7 @@ impl Grid {
         self.hop_samples
     }
 
-    /// Samples at a frame's end that are heard of it; so long a sample waits for its last frame.
+    /// Samples of a segment, the end of a frame that is synthesised; a sample waits that long for its last frame.
     #[must_use]
     pub fn synthesis_samples(self) -> usize {
         self.synthesis_samples
@@ -122,7 +122,7 @@ pub enum GridError {
         /// Hop after rounding.
         hop_samples: usize,
     },
-    /// Samples between frames would be lost, or more of a frame be heard than there is.
+    /// Samples between frames would be lost, or a segment be longer than its frame.
     #[error(
         "the hop is {hop_s} s, the synthesis window {synthesis_s} s and the window {window_s} s, expected each to be at most as \
          long as the next: correct the model's metadata"
@@ -226,7 +226,7 @@ mod tests {
         assert!(matches!(Grid::new(48e3, 0.064, 0.016, 0.015).unwrap_err(), GridError::OutOfOrder { .. }));
         // A synthesis window of a single sample is zero there.
         assert!(matches!(Grid::new(40.0, 0.064, 0.016, 0.032).unwrap_err(), GridError::Nola { .. }));
-        // What is heard of a frame must overlap with the next, however long the frame is.
+        // Segments must overlap with the next, however long the frame is.
         assert!(matches!(Grid::new(48e3, 0.064, 0.016, 0.016).unwrap_err(), GridError::Nola { .. }));
         assert!(matches!(refusal(48e3, 10.0, 1.0), GridError::TooLong { .. }));
         assert!(matches!(refusal(f64::MAX, 0.064, 0.016), GridError::TooLong { .. }));

@@ -1,4 +1,4 @@
-//! Synthesis: the spectrum of a frame in, what is heard of it out.
+//! Synthesis: the spectrum of a frame in, its synthesised segment out.
 
 use std::sync::Arc;
 
@@ -40,15 +40,15 @@ impl Istft {
         }
     }
 
-    /// Writes what is heard of the frame of `spectrum` (`num_bins` long, destroyed).
+    /// Writes the synthesised segment of the frame of `spectrum` (`num_bins` long, destroyed).
     ///
     /// The imaginary parts of the DC bin and, where the window is even, of the Nyquist bin are ignored: a real signal has
     /// none.
     ///
     /// # Panics
-    /// If `spectrum` is not `num_bins` long or `heard` not `synthesis_samples`.
-    pub fn synthesise(&mut self, spectrum: &mut [Complex32], heard: &mut [f32]) {
-        assert_eq!(heard.len(), self.window.len(), "heard must be one synthesis window long");
+    /// If `spectrum` is not `num_bins` long or `segment` not `synthesis_samples`.
+    pub fn synthesise(&mut self, spectrum: &mut [Complex32], segment: &mut [f32]) {
+        assert_eq!(segment.len(), self.window.len(), "segment must be one synthesis window long");
         if let Some(dc) = spectrum.first_mut() {
             dc.im = 0.0;
         }
@@ -61,7 +61,7 @@ impl Istft {
             .process_with_scratch(spectrum, &mut self.frame, &mut self.scratch)
             .expect("spectrum must be num_bins long");
         let frame = &self.frame[self.frame.len() - self.window.len()..];
-        for ((out, sample), gain) in heard.iter_mut().zip(frame).zip(&self.window) {
+        for ((out, sample), gain) in segment.iter_mut().zip(frame).zip(&self.window) {
             *out = sample * gain;
         }
     }

@@ -15,7 +15,7 @@
 //! let (mut history, mut stft) = (History::new(grid.window_samples()), Stft::new(grid));
 //! let (mut istft, mut overlap) = (Istft::new(grid), OverlapAdd::new(grid, 1));
 //! let mut frame = vec![0.0; grid.window_samples()];
-//! let mut heard = vec![0.0; grid.synthesis_samples()];
+//! let mut segment = vec![0.0; grid.synthesis_samples()];
 //! let mut spectrum = vec![Complex32::default(); grid.num_bins()];
 //! let mut stem = spectrum.clone();
 //! let mask = vec![0.5; grid.num_bins()];
@@ -25,8 +25,8 @@
 //!     history.copy(0, &mut frame);
 //!     stft.analyse(&frame, &mut spectrum);
 //!     apply(&mask, &spectrum, &mut stem);
-//!     istft.synthesise(&mut stem, &mut heard);
-//!     overlap.add(0, &heard);
+//!     istft.synthesise(&mut stem, &mut segment);
+//!     overlap.add(0, &segment);
 //!     overlap.take_hop(0, &mut hop_out);
 //! }
 //! assert!(hop_out.iter().all(|sample| (sample - 0.125).abs() < 1e-6));

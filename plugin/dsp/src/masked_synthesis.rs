@@ -1,4 +1,4 @@
-//! From a mask at the model's bins and a spectrum at the host's to what is heard of the frame.
+//! From a mask at the model's bins and a spectrum at the host's to the synthesised segment of the frame.
 
 use realfft::num_complex::Complex32;
 
@@ -36,12 +36,12 @@ impl MaskedSynthesis {
         self.extender.extend(mask, &mut self.host_mask);
     }
 
-    /// Writes what is heard of the frame of `spectrum` through the mask; see [`Istft::synthesise`].
+    /// Writes the synthesised segment of the frame of `spectrum` through the mask; see [`Istft::synthesise`].
     ///
     /// # Panics
-    /// If `spectrum` is not `num_bins` long or `heard` not `synthesis_samples`.
-    pub fn synthesise(&mut self, spectrum: &[Complex32], heard: &mut [f32]) {
+    /// If `spectrum` is not `num_bins` long or `segment` not `synthesis_samples`.
+    pub fn synthesise(&mut self, spectrum: &[Complex32], segment: &mut [f32]) {
         mask::apply(&self.host_mask, spectrum, &mut self.masked);
-        self.istft.synthesise(&mut self.masked, heard);
+        self.istft.synthesise(&mut self.masked, segment);
     }
 }

@@ -3,13 +3,13 @@
 use crate::grid::Grid;
 use crate::memory::touched_zeros;
 
-/// Overlap-add of some signals, each a channel of a stem: what is heard of each frame in, the hop of samples that no later frame
+/// Overlap-add of some signals, each a channel of a stem: the segment of each frame in, the hop of samples that no later frame
 /// reaches out.
 ///
 /// The sums are divided by [`WindowPair::overlap_gain`](crate::WindowPair::overlap_gain), so that unchanged frames give the input
 /// back at any hop, also one that does not divide the window.
 ///
-/// Hop number `t` of a signal holds the first samples of what is heard of frame `t`: input samples
+/// Hop number `t` of a signal holds the first samples of the segment of frame `t`: input samples
 /// `[(t+1)·hop − synthesis, (t+1)·hop − synthesis + hop)`. What follows it in the sums is to be added to by later frames.
 pub struct OverlapAdd {
     hop_samples: usize,
@@ -57,13 +57,13 @@ impl OverlapAdd {
         }
     }
 
-    /// Adds what is heard of a frame.
+    /// Adds the segment of a frame.
     ///
     /// # Panics
-    /// If there is no such signal or `heard` is not `synthesis_samples` long.
-    pub fn add(&mut self, signal_idx: usize, heard: &[f32]) {
-        assert_eq!(heard.len(), self.inverse_gain.len(), "heard must be one synthesis window long");
-        let mut rest = heard.iter().zip(&self.inverse_gain);
+    /// If there is no such signal or `segment` is not `synthesis_samples` long.
+    pub fn add(&mut self, signal_idx: usize, segment: &[f32]) {
+        assert_eq!(segment.len(), self.inverse_gain.len(), "segment must be one synthesis window long");
+        let mut rest = segment.iter().zip(&self.inverse_gain);
         for piece in self.signals[signal_idx].pieces() {
             for (sum, (sample, gain)) in piece.iter_mut().zip(&mut rest) {
                 *sum += sample * gain;

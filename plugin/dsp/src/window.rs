@@ -15,7 +15,7 @@ use std::f64::consts::{PI, TAU};
 pub struct WindowPair {
     /// For the whole frame.
     pub analysis: Vec<f32>,
-    /// For the last samples of it, all that is heard of a frame.
+    /// For the last samples of it, which are its segment.
     pub synthesis: Vec<f32>,
 }
 
@@ -50,8 +50,8 @@ impl WindowPair {
     }
 
     fn products(&self) -> impl Iterator<Item = f64> {
-        let heard = &self.analysis[self.analysis.len() - self.synthesis.len()..];
-        heard.iter().zip(&self.synthesis).map(|(&a, &s)| f64::from(a) * f64::from(s))
+        let segment = &self.analysis[self.analysis.len() - self.synthesis.len()..];
+        segment.iter().zip(&self.synthesis).map(|(&a, &s)| f64::from(a) * f64::from(s))
     }
 }
 

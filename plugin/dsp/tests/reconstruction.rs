@@ -53,10 +53,10 @@ fn the_input_comes_back_what_is_heard_of_a_frame_minus_hop_later_at_each_rate() 
         let input = common::noise(40 * grid.hop_samples(), 1);
         let output = run(&mut Hops::new(grid), grid, &input, 1.0);
 
-        let (window, heard) = (grid.window_samples(), grid.synthesis_samples());
-        let delay = heard - grid.hop_samples();
+        let (window, segment) = (grid.window_samples(), grid.synthesis_samples());
+        let delay = segment - grid.hop_samples();
         let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
-        println!("{rate_hz:>8} Hz, window {window:>5}, heard {heard:>5}: error {error_db:.1} dB");
+        println!("{rate_hz:>8} Hz, window {window:>5}, segment {segment:>5}: error {error_db:.1} dB");
         assert!(error_db < tolerance_db(grid), "at {rate_hz} Hz: {error_db} dB");
         // Before the first input sample there is silence.
         assert!(output[..delay].iter().all(|sample| sample.abs() < 1e-6));
@@ -77,10 +77,10 @@ fn hops_that_do_not_divide_the_window_are_as_exact() {
         let input = common::noise(40 * grid.hop_samples() + 8 * grid.window_samples(), 2);
         let input = &input[..input.len() / grid.hop_samples() * grid.hop_samples()];
         let output = run(&mut Hops::new(grid), grid, input, 1.0);
-        let (window, heard, hop) = (grid.window_samples(), grid.synthesis_samples(), grid.hop_samples());
-        let delay = heard - hop;
+        let (window, segment, hop) = (grid.window_samples(), grid.synthesis_samples(), grid.hop_samples());
+        let delay = segment - hop;
         let error_db = error_db(&output[delay..], &input[..input.len() - delay]);
-        println!("window {window}, heard {heard}, hop {hop}: error {error_db:.1} dB");
+        println!("window {window}, segment {segment}, hop {hop}: error {error_db:.1} dB");
         assert!(error_db < tolerance_db(grid), "{error_db} dB");
     }
 }
@@ -134,15 +134,15 @@ fn an_overlap_that_goes_on_from_the_sums_of_another_goes_on_with_its_signal() {
         let frames = common::noise(12 * num_heard, 6);
         let (mut whole, mut second) = (OverlapAdd::new(grid, 1), OverlapAdd::new(grid, 2));
         let (mut sums, mut expected, mut found) = (vec![0.0; num_heard], vec![0.0; hop], vec![0.0; hop]);
-        for (frame_idx, heard) in frames.chunks_exact(num_heard).enumerate() {
-            whole.add(0, heard);
+        for (frame_idx, segment) in frames.chunks_exact(num_heard).enumerate() {
+            whole.add(0, segment);
             if frame_idx < 6 {
                 whole.copy_sums(0, &mut sums);
             } else {
                 if frame_idx == 6 {
                     second.go_on_from(1, &sums);
                 }
-                second.add(1, heard);
+                second.add(1, segment);
                 second.take_hop(1, &mut found);
             }
             whole.take_hop(0, &mut expected);

@@ -1,17 +1,17 @@
 //! Everything that runs inside the host's `process`.
 
-mod assembly;
 mod capture;
+mod capture_buffer;
 mod dispatch;
 mod engine;
+mod fallback_synthesis;
 mod following;
-mod memory;
+mod hop_player;
+mod mask_fade;
 mod pace;
 mod patience;
 #[cfg(test)]
 mod random;
-mod schedule;
-mod stand_in;
 mod stems;
 
 pub use engine::{ActivateError, Engine, EngineConfig, RenderMode, Settings};

@@ -1,8 +1,8 @@
-//! What tells the time to whoever decides by it, so that tests can tell another one.
+//! Injectable clock.
 
 use std::time::Instant;
 
-/// Says what time it is.
+/// Returns the time.
 pub type Clock = fn() -> Instant;
 
 /// A clock that stands still until a test moves it on, for each test's thread another one.

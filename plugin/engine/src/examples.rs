@@ -1,12 +1,12 @@
-//! Examples on their way from the audio thread to the worker: memory that goes [`round`], as calls do.
+//! Examples on their way from the audio thread to the worker: memory that goes to and fro ([`exchange`]), as calls do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use underscore_dsp::{is_garbage, touched_zeros};
 
+use crate::exchange::{AudioSide, WorkerSide, exchange};
 use crate::query_board::Recipient;
-use crate::round::{AudioSide, WorkerSide, round};
 
 /// Channels of an example: as many as the sidechain has.
 pub const EXAMPLE_CHANNELS: usize = 2;
@@ -42,7 +42,7 @@ pub struct Example {
     /// Its number on that one's board: of two, the later one has the higher.
     pub ticket: u64,
     /// What was found, and no sidechain.
-    pub is_found: bool,
+    pub is_from_target: bool,
     /// From where it may go on in the memory that it was taken out of; none where it is to begin anew.
     pub heard: Option<Mark>,
     /// `[channel][sample]`, written round and round.
@@ -60,7 +60,7 @@ impl Example {
         Self {
             recipient: Recipient::Slot(0),
             ticket: 0,
-            is_found: false,
+            is_from_target: false,
             heard: None,
             samples: (0..num_channels).map(|_| touched_zeros(num_samples + num_spare)).collect(),
             num_spare,
@@ -151,7 +151,7 @@ pub struct WorkerExamples {
 /// the audio thread.
 pub fn examples(num_channels: usize, num_samples: usize, num_spare: usize) -> (AudioExamples, WorkerExamples) {
     let memory = (0..NUM_EXAMPLES).map(|_| Example::new(num_channels, num_samples, num_spare));
-    let (audio, worker) = round(memory.collect());
+    let (audio, worker) = exchange(memory.collect());
     let answered = Arc::<Answered>::default();
     (AudioExamples { side: audio, answered: answered.clone() }, WorkerExamples { side: worker, answered })
 }

@@ -1,4 +1,4 @@
-//! The way between the audio thread and the worker, on which the same few calls go [`round`].
+//! The way between the audio thread and the worker, on which the same few calls go to and fro ([`exchange`]).
 //!
 //! One [`Call`] owns the memory for the sound of one inference call and, on its way back, for what is heard of its frames through
 //! their masks.
@@ -10,7 +10,7 @@ use std::time::Instant;
 use underscore_backend::Manner;
 use underscore_dsp::{Grid, touched_zeros};
 
-use crate::round::{AudioSide, WorkerSide, round};
+use crate::exchange::{AudioSide, WorkerSide, exchange};
 
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Call {
     pub is_fresh: bool,
     /// First of the frames that the model has heard without a gap up to this call's last one; masks of earlier frames are void.
     /// The audio thread says what it handed over, the worker what of it was run.
-    pub heard_from: u64,
+    pub valid_from: u64,
     /// The host renders ahead of real time, and the audio thread waits for the masks. Set by the audio thread.
     pub is_waited_for: bool,
     /// How it may be run. Set by the audio thread.
@@ -145,7 +145,7 @@ impl CallShape {
             epoch: 0,
             first_frame: 0,
             is_fresh: true,
-            heard_from: 0,
+            valid_from: 0,
             is_waited_for: false,
             manner: Manner::ALONE,
             deadline_from: None,
@@ -184,7 +184,7 @@ pub struct WorkerEnd {
 
 /// Makes both ends and `num_calls` calls, all of them empty and with the audio thread.
 pub fn handoff(shape: &CallShape, num_calls: usize) -> (AudioEnd, WorkerEnd) {
-    let (audio, worker) = round((0..num_calls).map(|_| shape.new_call()).collect());
+    let (audio, worker) = exchange((0..num_calls).map(|_| shape.new_call()).collect());
     let needed = Arc::new(Needed::default());
     (AudioEnd { calls: audio, needed: needed.clone() }, WorkerEnd { calls: worker, needed })
 }

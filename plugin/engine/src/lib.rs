@@ -7,7 +7,7 @@
 //!
 //! The folders are named after the thread that runs them. What lies in `audio_thread` never allocates, locks, waits (but for a
 //! host that renders ahead of real time), logs or frees once [`Engine::activate`] has returned; what lies in `worker_thread`
-//! may do all of it. Between them lies [`handoff`], on which the same few calls go [`round`] in two lock-free rings,
+//! may do all of it. Between them lies [`handoff`], on which the same few calls go to and fro ([`exchange`]) in two lock-free rings,
 //! and [`examples`], which does so with what a model that is asked is to listen to.
 //!
 //! Axis order everywhere: spectra `[channel][frame][bin]`, masks `[stem][channel][frame][bin]`, audio `[stem][channel][sample]`.
@@ -16,6 +16,7 @@ mod audio_thread;
 mod catalogue;
 mod clock;
 mod examples;
+mod exchange;
 mod handoff;
 mod latency;
 mod loudness;
@@ -24,7 +25,6 @@ mod query_board;
 mod query_map;
 mod recording;
 mod resources;
-mod round;
 mod status;
 mod thumbnail;
 mod worker_thread;

@@ -77,7 +77,7 @@ struct Text {
     device: String,
     /// A fallback that was taken: holds as long as the device.
     notice: String,
-    /// Trouble: holds until it is over.
+    /// FailureStreak: holds until it is over.
     message: String,
 }
 

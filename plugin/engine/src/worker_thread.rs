@@ -8,17 +8,17 @@
 //! where no processor is free, once the host was seen to play. A call of a bounce goes by itself, as its masks are to be the same bit for bit
 //! whatever else plays.
 
-mod desk;
-#[cfg(test)]
-pub mod double;
+mod carried_samples;
+mod example_encoder;
 mod expectation;
+mod failure_streak;
+#[cfg(test)]
+pub mod fake_backend;
 mod fine_ticks;
 mod library;
-mod listener;
 mod load_marks;
 mod model;
 mod opener;
-mod past;
 mod priority;
 mod separation;
 mod session;
@@ -27,15 +27,15 @@ mod spectra;
 mod store;
 mod stream;
 mod triage;
-mod trouble;
 mod worker;
+mod worker_loop;
 
-pub use listener::Listener;
+#[cfg(test)]
+pub use carried_samples::CarriedSamples;
+pub use example_encoder::ExampleEncoder;
 pub use load_marks::{num_tries_again, try_loads_again};
 #[cfg(test)]
 pub use model::Model;
-#[cfg(test)]
-pub use past::Past;
 #[cfg(test)]
 pub use priority::Urgency;
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub struct Hops {
     istft: Istft,
     overlap: OverlapAdd,
     frame: Vec<f32>,
-    heard: Vec<f32>,
+    segment: Vec<f32>,
 }
 
 impl Hops {
@@ -39,7 +39,7 @@ impl Hops {
             istft: Istft::new(grid),
             overlap: OverlapAdd::new(grid, 1),
             frame: vec![0.0; grid.window_samples()],
-            heard: vec![0.0; grid.synthesis_samples()],
+            segment: vec![0.0; grid.synthesis_samples()],
         }
     }
 
@@ -52,8 +52,8 @@ impl Hops {
 
     /// The hop that the frame of `spectrum`, which is destroyed, completes.
     pub fn synthesise(&mut self, spectrum: &mut [Complex32], hop_out: &mut [f32]) {
-        self.istft.synthesise(spectrum, &mut self.heard);
-        self.overlap.add(0, &self.heard);
+        self.istft.synthesise(spectrum, &mut self.segment);
+        self.overlap.add(0, &self.segment);
         self.overlap.take_hop(0, hop_out);
     }
 

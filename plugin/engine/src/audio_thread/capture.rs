@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::capture_buffer::CaptureBuffer;
 use super::following::Following;
-use super::memory::Memory;
 use super::patience::Patience;
 use crate::examples::{AudioExamples, Example, NUM_OF_SIDECHAIN, NUM_OF_TARGET};
 use crate::query::{Embedding, NUM_SLOTS, Query, Question, Space};
@@ -15,8 +15,8 @@ use crate::status::EngineStatus;
 /// The audio thread's side of listening to examples.
 pub struct Capture {
     end: AudioExamples,
-    sidechain: Memory<NUM_OF_SIDECHAIN>,
-    target: Memory<NUM_OF_TARGET>,
+    sidechain: CaptureBuffer<NUM_OF_SIDECHAIN>,
+    target: CaptureBuffer<NUM_OF_TARGET>,
     following: Following,
     boards: Boards,
     map: QueryMap,
@@ -34,7 +34,7 @@ pub struct Capture {
 
 /// What is known of an example.
 #[derive(Debug, Clone, Copy)]
-enum Found {
+enum Lookup {
     /// There is none.
     Nowhere,
     /// It lies here.
@@ -43,7 +43,7 @@ enum Found {
     Elsewhere,
 }
 
-impl Found {
+impl Lookup {
     fn here(self) -> Option<Embedding> {
         match self {
             Self::Here(embedding) => Some(embedding),
@@ -70,8 +70,8 @@ impl Capture {
         let known = Recipient::all().map(settled);
         let mut own = Self {
             end,
-            sidechain: Memory::new(portion_samples, rate_hz),
-            target: Memory::new(portion_samples, rate_hz),
+            sidechain: CaptureBuffer::new(portion_samples, rate_hz),
+            target: CaptureBuffer::new(portion_samples, rate_hz),
             following: Following::new(rate_hz),
             boards,
             map,
@@ -94,7 +94,7 @@ impl Capture {
     }
 
     /// Takes in a block of what was found, `[channel][sample]`.
-    pub fn note_found(&mut self, target: &[&[f32]]) {
+    pub fn capture_target(&mut self, target: &[&[f32]]) {
         self.target.push(target);
     }
 
@@ -107,7 +107,7 @@ impl Capture {
     }
 
     /// What was found up to now is the example of `slot`.
-    pub fn take_found(&mut self, slot: usize) {
+    pub fn take_target_example(&mut self, slot: usize) {
         if slot < NUM_SLOTS {
             let example = self.target.take_fullest();
             self.send(Recipient::Slot(slot), true, example);
@@ -134,18 +134,18 @@ impl Capture {
         self.following.num_samples_to_go().max(self.sidechain.num_samples_to_keep(num_sound)).max(1)
     }
 
-    fn send(&mut self, recipient: Recipient, is_found: bool, example: Option<Example>) {
+    fn send(&mut self, recipient: Recipient, is_from_target: bool, example: Option<Example>) {
         let Some(mut example) = example else { return };
         let ticket = self.boards.of(recipient).take_ticket();
-        (example.recipient, example.ticket, example.is_found) = (recipient, ticket, is_found);
+        (example.recipient, example.ticket, example.is_from_target) = (recipient, ticket, is_from_target);
         self.sent[recipient.idx()] = ticket;
         self.end.send(example);
     }
 
-    /// Memory that the worker is done with hears on: each where it came from, if there is room, or what it has is more than what is there.
+    /// CaptureBuffer that the worker is done with hears on: each where it came from, if there is room, or what it has is more than what is there.
     fn take_back(&mut self) {
         while let Some(example) = self.end.take_empty() {
-            let left = if example.is_found {
+            let left = if example.is_from_target {
                 self.target.put(example).and_then(|example| self.sidechain.put(example))
             } else {
                 self.sidechain.put(example).and_then(|example| self.target.put(example))
@@ -168,7 +168,7 @@ impl Capture {
     }
 
     /// Forgets what was heard and not taken, and what the sidechain said while it was followed.
-    pub fn forget_heard(&mut self) {
+    pub fn clear_captured(&mut self) {
         self.following.reset();
         self.boards.followed.forget();
         self.sidechain.forget();
@@ -186,7 +186,7 @@ impl Capture {
     ) -> Option<Embedding> {
         if let Some(longest_wait) = longest_wait {
             self.wait(longest_wait);
-            // Memory of what was listened to meanwhile hears on from this very sample.
+            // CaptureBuffer of what was listened to meanwhile hears on from this very sample.
             self.take_back();
         }
         let said = if is_following { self.example(Recipient::Followed).here() } else { None };
@@ -200,9 +200,9 @@ impl Capture {
             match question.slots[slot] {
                 Query::Point(embedding) => Some(embedding),
                 Query::Example { otherwise } => match self.example(Recipient::Slot(slot)) {
-                    Found::Here(embedding) => Some(embedding),
-                    Found::Nowhere => Some(otherwise),
-                    Found::Elsewhere => None,
+                    Lookup::Here(embedding) => Some(embedding),
+                    Lookup::Nowhere => Some(otherwise),
+                    Lookup::Elsewhere => None,
                 },
                 Query::Map(at) => {
                     let examples = std::array::from_fn(|slot| self.example(Recipient::Slot(slot)).here());
@@ -238,7 +238,7 @@ impl Capture {
     }
 
     /// Where the example that is for this one lies.
-    fn example(&mut self, recipient: Recipient) -> Found {
+    fn example(&mut self, recipient: Recipient) -> Lookup {
         let known = &mut self.known[recipient.idx()];
         match self.boards.of(recipient).read() {
             Reading::Example(embedding, space) => *known = Some((embedding, space)),
@@ -246,9 +246,9 @@ impl Capture {
             Reading::Busy => {}
         }
         match *known {
-            None => Found::Nowhere,
-            Some((embedding, space)) if space.may_be(self.space) => Found::Here(embedding),
-            Some(_) => Found::Elsewhere,
+            None => Lookup::Nowhere,
+            Some((embedding, space)) if space.may_be(self.space) => Lookup::Here(embedding),
+            Some(_) => Lookup::Elsewhere,
         }
     }
 }

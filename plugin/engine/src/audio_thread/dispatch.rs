@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::assembly::StepSettings;
+use super::hop_player::StepSettings;
 use super::patience::Patience;
 use crate::clock::Clock;
 use crate::handoff::{AudioEnd, Call, CallShape, Outcome};
@@ -192,7 +192,7 @@ impl Dispatch {
         }
         let has_deadline = matches!(self.sent[sent_idx], Sent::WhileRunning | Sent::Anew) && !call.is_waited_for;
         call.deadline_from = has_deadline.then(self.clock);
-        call.heard_from = *self.unbroken_from.get_or_insert(call.first_frame);
+        call.valid_from = *self.unbroken_from.get_or_insert(call.first_frame);
         self.sent_last = Some(call.first_frame);
         self.end.send(call);
     }
@@ -284,7 +284,7 @@ impl Dispatch {
         let call_idx = self.returned.iter().position(|call| call.first_frame == first_frame);
         match call_idx.map(|call_idx| (call_idx, &self.returned[call_idx])) {
             Some((call_idx, call)) if call.outcome == Outcome::Masked => {
-                if frame_index >= call.heard_from {
+                if frame_index >= call.valid_from {
                     Due::Mask { call_idx, frame_idx }
                 } else {
                     self.due_unheard(frame_index, first_frame)

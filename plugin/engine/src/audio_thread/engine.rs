@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use underscore_backend::Manner;
 use underscore_dsp::{Control, ControlBuffer, History, s_curve, touched_zeros};
 
-use super::assembly::{Assembly, StepSettings};
 use super::capture::Capture;
 use super::dispatch::Dispatch;
+use super::hop_player::{HopPlayer, StepSettings};
 use super::pace::Pace;
 use super::patience::Patience;
 use super::stems::Stems;
@@ -21,7 +21,7 @@ use crate::query::{Embedding, Question, Space};
 use crate::query_board::{Boards, QueryBoards};
 use crate::resources::Resources;
 use crate::status::{EngineStatus, State};
-use crate::worker_thread::{Assignment, DeviceChoice, Listener, Worker};
+use crate::worker_thread::{Assignment, DeviceChoice, ExampleEncoder, Worker};
 
 /// Seconds of `asleep` after which inference stops. Below it the masks keep coming, so that switching bypass back and forth
 /// compares at once.
@@ -131,7 +131,7 @@ impl Default for Settings {
 
 /// From host blocks to stems. Made in the host's `activate`, used on its audio thread.
 pub struct Engine {
-    assembly: Assembly,
+    hops: HopPlayer,
     model_id: String,
     /// Where the model is asked by example.
     capture: Option<Capture>,
@@ -176,7 +176,7 @@ impl Engine {
         let status = EngineStatus::register(&model.id, &timing, host_rate_hz, max_block_samples, latency);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let patience = Patience::with(worker.waker(), status.clone());
-        let (capture, listener) = Self::ears(&config, &latency, patience.clone(), &status).unzip();
+        let (capture, example_encoder) = Self::example_path(&config, &latency, patience.clone(), &status).unzip();
         let dispatch = Dispatch::new(audio_end, patience, status.clone(), shape, &timing, num_calls);
         let engine = Self::new(&config, latency, shape, dispatch, capture, status.clone());
         match check_host_rate(host_rate_hz) {
@@ -185,7 +185,7 @@ impl Engine {
                 end: worker_end,
                 shape,
                 status,
-                listener,
+                example_encoder,
                 model: config.model,
                 device: config.device,
                 resources: config.resources,
@@ -195,19 +195,19 @@ impl Engine {
     }
 
     /// Both sides of listening to examples, where the model is asked.
-    fn ears(
+    fn example_path(
         config: &EngineConfig,
         latency: &Latency,
         patience: Patience,
         status: &Arc<EngineStatus>,
-    ) -> Option<(Capture, Listener)> {
+    ) -> Option<(Capture, ExampleEncoder)> {
         let (spec, grid) = (&config.model, latency.grid);
         let map = spec.query_map()?;
         let num_hops = grid.frames_reach_hops(spec.query_frames);
         let hop = grid.hop_samples();
         let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * hop, hop);
         let boards = Boards { slots: config.boards.clone(), followed: Arc::default() };
-        let listener = Listener {
+        let example_encoder = ExampleEncoder {
             examples,
             boards: boards.clone(),
             followed_power: 0.0,
@@ -218,7 +218,10 @@ impl Engine {
             embedding_size: spec.embedding_size,
         };
         let space = Space::of(&spec.id);
-        Some((Capture::new(audio, (config.host_rate_hz, hop), boards, map, space, patience, status.clone()), listener))
+        Some((
+            Capture::new(audio, (config.host_rate_hz, hop), boards, map, space, patience, status.clone()),
+            example_encoder,
+        ))
     }
 
     fn new(
@@ -234,9 +237,9 @@ impl Engine {
         let hop = latency.grid.hop_samples();
         let block = || (0..num_channels).map(|_| touched_zeros(max_block_samples)).collect::<Vec<_>>();
         // A hop at most goes in before as much of the delayed input is read.
-        let history_samples = Assembly::history_samples(&latency, shape).max(latency.latency_samples + hop);
+        let history_samples = HopPlayer::history_samples(&latency, shape).max(latency.latency_samples + hop);
         Self {
-            assembly: Assembly::new(dispatch, status.clone(), shape, &config.model.timing, &latency),
+            hops: HopPlayer::new(dispatch, status.clone(), shape, &config.model.timing, &latency),
             model_id: config.model.id.clone(),
             capture,
             history: (0..num_channels).map(|_| History::new(history_samples)).collect(),
@@ -281,7 +284,7 @@ impl Engine {
 
     /// Forgets all audio but what examples may be taken of: the next sample is sample 0. Real-time safe.
     pub fn reset(&mut self) {
-        self.assembly.reset();
+        self.hops.reset();
         if let Some(capture) = &mut self.capture {
             capture.reset();
         }
@@ -293,9 +296,9 @@ impl Engine {
     }
 
     /// Forgets what examples may be taken of, too: what is bounced is not to depend on what was played before. Real-time safe.
-    pub fn forget_heard(&mut self) {
+    pub fn clear_captured(&mut self) {
         if let Some(capture) = &mut self.capture {
-            capture.forget_heard();
+            capture.clear_captured();
         }
     }
 
@@ -327,16 +330,16 @@ impl Engine {
     }
 
     /// The last seconds of sound in the sidechain are the example of `slot`: the worker listens to it and writes on its board where it lies.
-    pub fn take_example(&mut self, slot: usize) {
+    pub fn take_sidechain_example(&mut self, slot: usize) {
         if let Some(capture) = &mut self.capture {
             capture.take(slot);
         }
     }
 
     /// The last seconds of sound in the target are the example of `slot`: what was found is asked for in its turn.
-    pub fn take_found(&mut self, slot: usize) {
+    pub fn take_target_example(&mut self, slot: usize) {
         if let Some(capture) = &mut self.capture {
-            capture.take_found(slot);
+            capture.take_target_example(slot);
         }
     }
 
@@ -389,20 +392,20 @@ impl Engine {
         if is_forgiven {
             self.pace.forgive_until(Instant::now());
         }
-        self.note_found(num_samples);
+        self.capture_target(num_samples);
         self.compute_residual(num_samples);
         Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: self.presence.get() }
     }
 
     /// The target of a model that is asked may be the next example.
-    fn note_found(&mut self, num_samples: usize) {
+    fn capture_target(&mut self, num_samples: usize) {
         let (Some(capture), Some(target)) = (&mut self.capture, self.stems.first()) else { return };
         let mut note = |range: Range<usize>| {
             let mut channels = target.iter();
             let found = std::array::from_fn::<&[f32], EXAMPLE_CHANNELS, _>(|_| {
                 channels.next().map(|channel| &channel[range.clone()]).unwrap_or_default()
             });
-            capture.note_found(&found);
+            capture.capture_target(&found);
         };
         // Where masks are missing the target is a share of what went in.
         match self.presence.get() {
@@ -423,11 +426,11 @@ impl Engine {
     /// Does what is to be done at this place of the hop; see [`latency()`].
     fn work(&mut self, step: StepSettings) {
         if self.hop_fill == self.latency.synthesis_at_samples {
-            self.hop_presence = self.assembly.give_out(&self.history, step);
+            self.hop_presence = self.hops.next_hop(&self.history, step);
         }
         if self.hop_fill == self.latency.grid.hop_samples() {
             self.hop_fill = 0;
-            self.assembly.take_in(&self.history, step);
+            self.hops.push_hop(&self.history, step);
         }
     }
 
@@ -460,7 +463,7 @@ impl Engine {
                     channel.iter_mut().zip(dry).for_each(|(out, dry)| *out = share * dry);
                     continue;
                 }
-                let made = &self.assembly.hop(stem_idx, channel_idx)[num_played..][..range.len()];
+                let made = &self.hops.hop(stem_idx, channel_idx)[num_played..][..range.len()];
                 if (from, to) == (1.0, 1.0) {
                     channel.copy_from_slice(made);
                     continue;

@@ -5,7 +5,7 @@ use underscore_dsp::{Complex32, History, Stft, linking};
 
 use super::*;
 use crate::handoff::{Call, Outcome, WorkerEnd};
-use crate::worker_thread::{Past, Spectra, Stream, Waker, double};
+use crate::worker_thread::{CarriedSamples, Spectra, Stream, Waker, fake_backend};
 
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
@@ -70,12 +70,12 @@ fn engine_and_worker(config: &EngineConfig) -> (Engine, WorkerEnd) {
 }
 
 /// The real worker for an engine, with a model that makes its masks by `mask_of` and looks ahead as `config` says.
-fn stream_for(worker: WorkerEnd, config: &EngineConfig, engine: &Engine, mask_of: double::MaskOf) -> Stream {
-    double::stream(worker, shape_of(config), &config.model.timing, engine.status(), mask_of)
+fn stream_for(worker: WorkerEnd, config: &EngineConfig, engine: &Engine, mask_of: fake_backend::MaskOf) -> Stream {
+    fake_backend::stream(worker, shape_of(config), &config.model.timing, engine.status(), mask_of)
 }
 
 /// An engine and its real worker, with a model that makes its masks by `mask_of`.
-fn engine_and_stream(config: &EngineConfig, mask_of: double::MaskOf) -> (Engine, Stream) {
+fn engine_and_stream(config: &EngineConfig, mask_of: fake_backend::MaskOf) -> (Engine, Stream) {
     let (engine, worker) = engine_and_worker(config);
     let stream = stream_for(worker, config, &engine, mask_of);
     (engine, stream)
@@ -89,14 +89,14 @@ fn call_s(timing: &ModelTiming) -> f64 {
 /// Answers calls without a model: with a mask of one everywhere.
 struct Answers {
     spectra: Spectra,
-    past: Past,
+    past: CarriedSamples,
 }
 
 impl Answers {
     fn of(config: &EngineConfig) -> Self {
         let (timing, shape) = (&config.model.timing, shape_of(config));
         let spectra = Spectra::new(shape, timing.look_ahead_frames, timing.scale(shape.grid));
-        Self { spectra, past: Past::new(shape) }
+        Self { spectra, past: CarriedSamples::new(shape) }
     }
 
     fn answer(&mut self, mut call: Call) -> Call {
@@ -255,7 +255,7 @@ fn at_every_rate_the_model_hears_the_host_s_bins_and_zeros_above_them() {
                 let mut num_frames = 0;
                 let settings = Settings { stereo_link, ..Settings::default() };
                 let mut spectra = Spectra::new(shape, timing.look_ahead_frames, timing.scale(grid));
-                let mut past = Past::new(shape);
+                let mut past = CarriedSamples::new(shape);
                 render(&mut engine, &input, 480, &settings, |_| {
                     while let Some(mut call) = worker.calls.receive() {
                         let num_mask_channels = call.num_mask_channels;
@@ -387,7 +387,7 @@ fn an_offline_render_has_the_same_bits_at_any_block_size_and_whenever_the_worker
             let (mut engine, worker) = engine_and_worker(&config);
             let (status, shape) = (engine.status(), shape_of(&config));
             let thread = std::thread::spawn(move || {
-                let mut stream = double::stream(worker, shape, &timing, status, mask_by_spectrum);
+                let mut stream = fake_backend::stream(worker, shape, &timing, status, mask_by_spectrum);
                 let mut num_steps = 0_u64;
                 while !stream.is_abandoned() {
                     if stream.step() {
@@ -551,9 +551,9 @@ fn calls_run_by_themselves_until_the_host_was_seen_to_keep_time_for_a_second_and
         let config = config_of(timing, 1, 256);
         // By its pace every host keeps time, whatever the clock says.
         let (mut engine, mut stream) = engine_and_stream(&config, |_| 1.0);
-        double::manners();
+        fake_backend::manners();
         render(&mut engine, &noise(5 * 48_000), 256, &Settings::default(), |_| while stream.step() {});
-        let manners = double::manners();
+        let manners = fake_backend::manners();
         let num_alone = manners.iter().take_while(|&&manner| manner == Manner::ALONE).count();
         let alone_s = num_alone as f64 * call_s(&timing);
         assert!((alone_s - 1.0).abs() <= call_s(&timing), "{timing:?}: {alone_s} s by themselves");
@@ -572,11 +572,11 @@ fn every_call_of_a_bounce_runs_by_itself_whatever_the_clocks_say() {
             let config = config_of(timing, 1, 256);
             let (mut engine, mut stream) = engine_and_stream(&config, |_| 1.0);
             engine.pace = Pace::new(slack_s, 0.0);
-            double::manners();
+            fake_backend::manners();
             let settings = Settings { render: mode, ..Settings::default() };
             render(&mut engine, &noise(4 * 48_000), 256, &settings, |_| while stream.step() {});
             assert_eq!(engine.pace.keeps_time(), mode == RenderMode::Offline);
-            let manners = double::manners();
+            let manners = fake_backend::manners();
             assert!(manners.len() as f64 * call_s(&timing) > 3.5, "{timing:?}: {} calls", manners.len());
             let first = manners.iter().position(|&manner| manner != Manner::ALONE);
             assert_eq!(first, None, "{timing:?}, {mode:?}: the first call of {} that others may join", manners.len());
@@ -598,17 +598,17 @@ fn a_call_of_a_host_that_played_runs_by_itself_where_a_bounce_waits_for_it() {
     while stream.num_waiting() == 0 {
         play_hop(&mut engine, &playing);
     }
-    double::manners();
+    fake_backend::manners();
     play_hop(&mut engine, &bouncing);
-    assert!(stream.step() && double::manners() == [Manner::ALONE]);
+    assert!(stream.step() && fake_backend::manners() == [Manner::ALONE]);
     // The same, where it plays on.
     render(&mut engine, &noise(2 * 48_000), 256, &playing, |_| while stream.step() {});
     while stream.num_waiting() == 0 {
         play_hop(&mut engine, &playing);
     }
-    double::manners();
+    fake_backend::manners();
     play_hop(&mut engine, &playing);
-    assert!(stream.step() && double::manners() == [Manner::TOGETHER]);
+    assert!(stream.step() && fake_backend::manners() == [Manner::TOGETHER]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What is heard where masks are missing: of late frames, asleep, in silence and after it, and where a model begins anew.
 
 use super::*;
+use crate::audio_thread::fallback_synthesis::num_made;
 use crate::audio_thread::random::Random;
-use crate::audio_thread::stand_in::num_made;
 
 #[test]
 fn a_worker_that_stops_is_counted_heard_as_dry_and_never_as_a_click_or_a_shift() {
@@ -344,7 +344,7 @@ fn played_where(timing: ModelTiming, is_in_time: impl Fn(usize) -> bool) -> (Vec
     let (mut engine, mut worker) = engine_and_worker(&config);
     let mut answers = Answers::of(&config);
     let input = noise(4 * 48_000);
-    let (mut num_calls, mut heard_from) = (0, 0);
+    let (mut num_calls, mut valid_from) = (0, 0);
     let out = render(&mut engine, &input, block, &Settings::default(), |_| {
         while let Some(mut call) = worker.calls.receive() {
             num_calls += 1;
@@ -352,11 +352,11 @@ fn played_where(timing: ModelTiming, is_in_time: impl Fn(usize) -> bool) -> (Vec
             let last_frame = call.first_frame;
             if is_in_time(num_calls) {
                 call = answers.answer(call);
-                call.heard_from = call.heard_from.max(heard_from);
+                call.valid_from = call.valid_from.max(valid_from);
             } else {
                 answers.past.complete(&mut call);
                 call.outcome = Outcome::TooLate;
-                heard_from = last_frame + 1;
+                valid_from = last_frame + 1;
             }
             worker.calls.send(call);
         }
@@ -406,7 +406,7 @@ fn silence_costs_no_call_and_sound_after_it_is_separated_from_the_first_sample()
         let out = render(&mut engine, &input, block, &Settings::default(), |_| {
             while let Some(call) = worker.calls.receive() {
                 assert_eq!(call.is_fresh, num_calls == 0, "silence keeps the state");
-                assert!(call.heard_from <= call.first_frame);
+                assert!(call.valid_from <= call.first_frame);
                 num_calls += 1;
                 worker.calls.send(answers.answer(call));
             }

@@ -25,7 +25,7 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     let listening = |config: &EngineConfig| {
         let (mut engine, worker) = engine_and_worker(config);
         let (capture, listener) =
-            Engine::ears(config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
+            Engine::example_path(config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
         engine.capture = capture;
         let stream = stream_for(worker, config, &engine, |_| 0.0).with_listener(listener);
         (engine, stream)
@@ -43,14 +43,14 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     let (mut engine, mut stream) = listening(&config);
     assert!(gain_of(&mut engine, &mut stream) < 1e-3, "nothing was asked for");
     // Silence is no example, and nobody waits for one that was dealt with.
-    assert_no_alloc(|| engine.take_example(0));
+    assert_no_alloc(|| engine.take_sidechain_example(0));
     while stream.step() {}
     assert_eq!(config.boards[0].read(), Reading::Empty);
     assert!(config.boards[0].refusal().is_some_and(|why| why.contains("silent")));
     for _ in 0..10 {
         assert_no_alloc(|| engine.listen(&[&tone, &tone]));
     }
-    assert_no_alloc(|| engine.take_example(0));
+    assert_no_alloc(|| engine.take_sidechain_example(0));
     // An offline host waits for its answer.
     let worker = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
@@ -58,11 +58,11 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
         stream
     });
     engine.process(&[&tone], &offline);
-    assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[double::EXAMPLE])));
+    assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[fake_backend::EXAMPLE])));
     assert_eq!(config.boards[0].refusal(), None);
     let mut stream = worker.join().unwrap();
     let found = gain_of(&mut engine, &mut stream);
-    assert!((found - double::EXAMPLE).abs() < 0.02, "{found}");
+    assert!((found - fake_backend::EXAMPLE).abs() < 0.02, "{found}");
     // What another model heard says nothing to this one, which separates nothing rather than anything.
     let heard = config.boards[0].kept();
     config.boards[0].load(Some(KeptExample { model_id: "another".into(), ..heard.clone().unwrap() }));
@@ -70,10 +70,13 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     assert!((found - 0.5).abs() < 1e-6, "every stem gets an equal share of the input, and not {found}");
     config.boards[0].load(heard);
     let found = gain_of(&mut engine, &mut stream);
-    assert!((found - double::EXAMPLE).abs() < 0.02, "{found}");
+    assert!((found - fake_backend::EXAMPLE).abs() < 0.02, "{found}");
     drop((engine, stream));
     let (mut next, mut stream) = listening(&config);
-    assert!((gain_of(&mut next, &mut stream) - double::EXAMPLE).abs() < 0.02, "another activation has forgotten it");
+    assert!(
+        (gain_of(&mut next, &mut stream) - fake_backend::EXAMPLE).abs() < 0.02,
+        "another activation has forgotten it"
+    );
 }
 
 #[test]
@@ -81,7 +84,8 @@ fn a_recording_of_any_rate_is_listened_to_without_the_sidechain_and_a_bad_one_is
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (engine, worker) = engine_and_worker(&config);
-    let (_, listener) = Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
+    let (_, listener) =
+        Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     let board = &config.boards[1];
     let named = |channels, rate_hz| Recording::new("hum".into(), channels, rate_hz);
@@ -90,7 +94,7 @@ fn a_recording_of_any_rate_is_listened_to_without_the_sidechain_and_a_bad_one_is
     assert!(board.has_offer() && board.kept().is_none());
     while stream.step() {}
     let kept = board.kept().unwrap();
-    assert_eq!((kept.embedding, kept.name.as_str()), (Embedding::new(&[double::EXAMPLE]), "hum"));
+    assert_eq!((kept.embedding, kept.name.as_str()), (Embedding::new(&[fake_backend::EXAMPLE]), "hum"));
     assert!(kept.thumbnail.is_some() && kept.model_id == config.model.id && !board.has_offer());
 
     let [silent, no_numbers] = [0.0, f32::NAN].map(|sample| named(vec![vec![sample; 20_000]], 48_000.0));
@@ -112,7 +116,7 @@ fn an_offline_host_waits_for_a_recording_that_was_offered() {
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
     let (capture, listener) =
-        Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
+        Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     engine.capture = capture;
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     config.boards[0].offer(Recording::new("hum".into(), vec![tone(20_000)], 48_000.0));
@@ -121,7 +125,7 @@ fn an_offline_host_waits_for_a_recording_that_was_offered() {
         while stream.step() {}
     });
     engine.process(&[&[0.1; 512]], &Settings { render: RenderMode::Offline, ..Settings::default() });
-    assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[double::EXAMPLE])));
+    assert_eq!(config.boards[0].settled(), Some(Embedding::new(&[fake_backend::EXAMPLE])));
     worker.join().unwrap();
 }
 
@@ -130,7 +134,8 @@ fn on_air_an_example_is_listened_to_with_the_haste_of_the_call_that_may_wait_for
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
-    let (_, listener) = Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
+    let (_, listener) =
+        Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     assert_eq!(stream.urgency(), Urgency::Ordinary, "nobody plays yet");
     let mut play_a_call = |stream: &mut Stream| {
@@ -153,7 +158,8 @@ fn an_example_is_listened_to_though_there_is_always_a_call_that_waits() {
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
-    let (_, listener) = Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
+    let (_, listener) =
+        Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     let stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
     let mut stream = stream.with_clock(standing::now);
     let hum = || Recording::new("hum".into(), vec![tone(20_000)], 48_000.0);
@@ -182,17 +188,17 @@ fn map() -> Projection {
 }
 
 /// An engine that listens, with nobody on the other side of its examples but the test.
-fn listening_engine() -> (EngineConfig, Engine, Listener) {
+fn listening_engine() -> (EngineConfig, Engine, ExampleEncoder) {
     listening_to_frames(60)
 }
 
 /// The same, whose examples have room for so many frames.
-fn listening_to_frames(query_frames: usize) -> (EngineConfig, Engine, Listener) {
+fn listening_to_frames(query_frames: usize) -> (EngineConfig, Engine, ExampleEncoder) {
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, query_frames, Some(map()));
     let (mut engine, _) = engine_and_worker(&config);
     let (capture, listener) =
-        Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
+        Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     engine.capture = capture;
     (config, engine, listener.unwrap())
 }
@@ -203,12 +209,12 @@ fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to
     let block = [1.0; 512];
     for slot in 0..NUM_SLOTS {
         engine.listen(&[&block]);
-        engine.take_example(slot);
+        engine.take_sidechain_example(slot);
         let example = listener.examples.receive().unwrap();
         assert_eq!((example.recipient, example.ticket), (Recipient::Slot(slot), 1));
         listener.examples.give_back(example);
     }
-    assert_no_alloc(|| engine.take_example(NUM_SLOTS));
+    assert_no_alloc(|| engine.take_sidechain_example(NUM_SLOTS));
     assert!(listener.examples.receive().is_none(), "there is no such slot");
     let otherwise = Embedding::new(&[-1.0]);
     let mut place = |slots: [Query; 2], blend: f32| {
@@ -240,7 +246,7 @@ fn what_was_found_can_be_the_next_example_once_something_is() {
     for _ in 0..3 {
         engine.process(&[&[0.25; 512]], &Settings::default());
     }
-    engine.take_found(1);
+    engine.take_target_example(1);
     let example = listener.examples.receive().unwrap();
     assert_eq!((example.recipient, example.num_filled()), (Recipient::Slot(1), 0), "without masks nothing was found");
     listener.examples.give_back(example);
@@ -250,9 +256,9 @@ fn what_was_found_can_be_the_next_example_once_something_is() {
     engine.reset();
     engine.hop_presence = (1.0, 1.0);
     assert_no_alloc(|| engine.process(&[&[0.25; 10]], &Settings::default()).num_samples());
-    assert_no_alloc(|| engine.take_found(0));
+    assert_no_alloc(|| engine.take_target_example(0));
     let example = listener.examples.receive().unwrap();
-    assert!(example.is_found);
+    assert!(example.is_from_target);
     assert_eq!(
         example.in_order(),
         vec![vec![0.0; 10]; EXAMPLE_CHANNELS],
@@ -266,18 +272,22 @@ fn while_a_bounce_waits_for_an_example_nothing_of_what_is_found_is_missed() {
     let offline = Settings { render: RenderMode::Offline, ..Settings::default() };
     engine.reset();
     engine.hop_presence = (1.0, 1.0);
-    assert_no_alloc(|| engine.take_found(0));
+    assert_no_alloc(|| engine.take_target_example(0));
     let example = listener.examples.receive().unwrap();
     listener.examples.give_back(example);
     // No block of the sidechain comes before.
     engine.process(&[&[0.25; 10]], &offline);
-    engine.take_found(0);
+    engine.take_target_example(0);
     let example = listener.examples.receive().unwrap();
     assert_eq!((example.ticket, example.num_filled()), (2, 10));
 }
 
 /// Plays `sidechain` in blocks of so many samples, followed, and listens to it at once. Returns where examples were taken, and how many samples they have.
-fn followed((engine, listener): (&mut Engine, &mut Listener), sidechain: &[f32], block: usize) -> Vec<(usize, usize)> {
+fn followed(
+    (engine, listener): (&mut Engine, &mut ExampleEncoder),
+    sidechain: &[f32],
+    block: usize,
+) -> Vec<(usize, usize)> {
     let mut ends = Vec::new();
     let mut position = 0;
     while position < sidechain.len() {
@@ -330,7 +340,7 @@ fn a_bounce_that_begins_without_a_reset_hears_what_it_follows_from_its_beginning
     let (_config, mut engine, mut listener) = listening_engine();
     let first = followed((&mut engine, &mut listener), &tone(10 * 48_000), 512)[0];
     assert!(asked(&mut engine, true) > 0.0);
-    assert_no_alloc(|| engine.forget_heard());
+    assert_no_alloc(|| engine.clear_captured());
     assert_eq!(asked(&mut engine, true), 0.0, "what the sidechain said live");
     assert_eq!(followed((&mut engine, &mut listener), &tone(10 * 48_000), 512)[0], first);
 }
@@ -358,16 +368,16 @@ fn what_was_played_can_be_taken_after_it_stopped_until_it_is_forgotten() {
     (0..10_000).for_each(|_| engine.listen(&[&[0.0; 512], &[0.0; 512]]));
     assert_no_alloc(|| engine.reset());
     (0..100).for_each(|_| engine.listen(&[&[0.0; 512], &[0.0; 512]]));
-    let heard = taken(&mut engine, |engine| engine.take_example(0));
+    let heard = taken(&mut engine, |engine| engine.take_sidechain_example(0));
     let last = heard.iter().rposition(|sample| *sample != 0.0).expect("sound");
     assert!(heard.len() == 63 * 768 && heard[..=last].ends_with(&played[20_000..]));
     // The target is kept likewise.
     engine.hop_presence = (1.0, 1.0);
-    engine.capture.as_mut().unwrap().note_found(&[&played, &played]);
+    engine.capture.as_mut().unwrap().capture_target(&[&played, &played]);
     engine.reset();
-    assert_eq!(taken(&mut engine, |engine| engine.take_found(1)), played);
-    assert_no_alloc(|| engine.forget_heard());
-    assert!(taken(&mut engine, |engine| engine.take_example(0)).is_empty());
+    assert_eq!(taken(&mut engine, |engine| engine.take_target_example(1)), played);
+    assert_no_alloc(|| engine.clear_captured());
+    assert!(taken(&mut engine, |engine| engine.take_sidechain_example(0)).is_empty());
 }
 
 #[test]
@@ -376,7 +386,7 @@ fn what_is_left_of_a_sidechain_where_it_pauses_says_nothing() {
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
     let (capture, listener) =
-        Engine::ears(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
+        Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     engine.capture = capture;
     let followed = listener.as_ref().unwrap().boards.followed.clone();
     let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
@@ -411,7 +421,7 @@ fn an_example_that_is_taken_while_the_sidechain_is_followed_has_heard_for_as_lon
         engine.listen(&[block]);
         // Between two turns, of which each second has one.
         if block_idx == 750 {
-            engine.take_example(0);
+            engine.take_sidechain_example(0);
         }
         while let Some(example) = listener.examples.receive() {
             heard.push((example.recipient, example.num_filled()));

@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::latency::latency;
-    use crate::worker_thread::double;
+    use crate::worker_thread::fake_backend;
 
     #[test]
     fn what_has_a_deadline_runs_with_others_on_a_card_from_the_first_call_on_and_what_has_none_by_itself() {
@@ -112,17 +112,17 @@ mod tests {
         let (num_frames, num_bins) = (TIMING.frames_per_call, TIMING.num_bins);
         let shape = CallShape { grid, num_channels: 1, num_frames, num_bins, num_stems: 1, embedding_size: 0 };
         for (device, with_deadline) in [(Device::CPU, Manner::ALONE), (Device::CUDA, Manner::TOGETHER)] {
-            let model = double::model(shape, &TIMING, |_| 1.0, Vec::new());
+            let model = fake_backend::model(shape, &TIMING, |_| 1.0, Vec::new());
             let model = Arc::new(model.declaring(device, (0.0, 1.0), 0, 0.0));
             let opener = move || Ok((model.clone(), Session::open(model.clone(), 1).unwrap()));
             let mut separation = Separation::open(Box::new(opener), shape, &TIMING).unwrap();
             for (deadline_from, expected) in [(Some(Instant::now()), with_deadline), (None, Manner::ALONE)] {
                 separation.reset();
-                double::manners();
+                fake_backend::manners();
                 // As the audio thread has it while it does not know yet whether the host plays.
                 let mut call = Call { deadline_from, manner: Manner::ALONE, ..shape.new_call() };
                 separation.separate(&mut call).unwrap();
-                assert_eq!(double::manners(), [expected], "{device:?}, a deadline from {deadline_from:?}");
+                assert_eq!(fake_backend::manners(), [expected], "{device:?}, a deadline from {deadline_from:?}");
             }
         }
     }

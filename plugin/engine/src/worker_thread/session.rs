@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::handoff::CallShape;
     use crate::latency::{ModelTiming, latency};
-    use crate::worker_thread::double;
+    use crate::worker_thread::fake_backend;
 
     /// What is heard of a frame is known two frames later: what is left of an earlier pass would be seen.
     const TIMING: ModelTiming =
@@ -175,14 +175,14 @@ mod tests {
         let num_frames = NUM_CALLS * TIMING.frames_per_call;
         let heard: Vec<f32> = (0..num_frames).map(|frame_idx| (frame_idx as f32).sin()).collect();
         let spectra = heard.iter().flat_map(|first| [*first, 5.0, 5.0, 5.0, 5.0, 5.0]);
-        let unheard = std::iter::repeat_n(&double::UNHEARD, TIMING.look_ahead_frames);
+        let unheard = std::iter::repeat_n(&fake_backend::UNHEARD, TIMING.look_ahead_frames);
         let masks = unheard.chain(&heard).take(num_frames).flat_map(|mask| [mask + ASKED[0]; TIMING.num_bins]);
         ASKED.into_iter().chain(spectra).chain(masks).collect()
     }
 
     /// The stand-in with this test vector, its masks in -2..2, on `device`.
     fn model_on(device: Device, test_vector: Vec<f32>) -> Arc<Model> {
-        let model = double::model(shape(), &TIMING, first_value, test_vector);
+        let model = fake_backend::model(shape(), &TIMING, first_value, test_vector);
         Arc::new(model.declaring(device, (-2.0, 2.0), NUM_CALLS, TOLERANCE))
     }
 
@@ -213,7 +213,7 @@ mod tests {
         session.ask(&[0.0, 0.0]).unwrap();
         session.run(Manner::ALONE, &spectrum, &mut masks).unwrap();
         let by_frame: Vec<f32> = masks.chunks_exact(TIMING.num_bins).map(|masks| masks[0]).collect();
-        assert_eq!(by_frame, [double::UNHEARD, double::UNHEARD, 0.5, 0.5]);
+        assert_eq!(by_frame, [fake_backend::UNHEARD, fake_backend::UNHEARD, 0.5, 0.5]);
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         let right = model(right_vector());
         check(&right, 2).unwrap();
         assert!(!right.is_seen_to_work());
-        let broken = double::model(shape(), &TIMING, |_| f32::NAN, right_vector());
+        let broken = fake_backend::model(shape(), &TIMING, |_| f32::NAN, right_vector());
         let broken = Arc::new(broken.declaring(Device::CPU, (-2.0, 2.0), NUM_CALLS, TOLERANCE));
         assert!(matches!(check(&broken, 2), Err(SessionError::NotFinite { .. })), "it was not even run");
     }

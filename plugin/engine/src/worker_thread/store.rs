@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::handoff::CallShape;
     use crate::latency::{ModelTiming, latency};
-    use crate::worker_thread::double;
+    use crate::worker_thread::fake_backend;
 
     fn key(name: &str) -> Key {
         (PathBuf::from(name), String::new(), 0)
@@ -72,7 +72,7 @@ mod tests {
         let grid = latency(&timing, 48_000.0, 512).unwrap().grid;
         let (num_frames, num_bins) = (timing.frames_per_call, timing.num_bins);
         let shape = CallShape { grid, num_channels: 2, num_frames, num_bins, num_stems: 1, embedding_size: 0 };
-        double::model(shape, &timing, |_| 1.0, Vec::new())
+        fake_backend::model(shape, &timing, |_| 1.0, Vec::new())
     }
 
     #[test]

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use underscore_backend::Device;
 
+use super::carried_samples::CarriedSamples;
+use super::example_encoder::ExampleEncoder;
 use super::expectation::Expectation;
-use super::listener::Listener;
+use super::failure_streak::{self, FailureStreak};
 use super::model::Model;
 use super::opener;
-use super::past::Past;
 use super::priority::Urgency;
 use super::separation::{Separate, Separation};
 use super::triage::Standing;
-use super::trouble::{self, Trouble};
 use super::worker::Assignment;
 use crate::clock::Clock;
 use crate::handoff::{Call, CallShape, Outcome, WorkerEnd};
@@ -29,20 +29,20 @@ pub struct Stream<S = Separation> {
     shape: CallShape,
     status: Arc<EngineStatus>,
     separation: S,
-    past: Past,
-    listener: Option<Listener>,
+    past: CarriedSamples,
+    example_encoder: Option<ExampleEncoder>,
     /// Since when an example was seen to wait; none where none does.
     example_waits_since: Option<Instant>,
     /// Channels with a mask of their own in the call that was run last; none at first.
     num_mask_channels: usize,
     /// First of the frames that the model has heard without a gap. After a gap it goes on with what it knows and takes what
     /// comes for the continuation, so that its masks fit the frames from the gap on and none before.
-    heard_from: u64,
+    valid_from: u64,
     /// Of the last call.
     last_urgency: Urgency,
     expectation: Expectation,
     /// None while calls succeed.
-    trouble: Option<Trouble>,
+    failures: Option<FailureStreak>,
     /// It was opened anew, or tried to be, and nobody was told yet.
     was_reopened: bool,
     clock: Clock,
@@ -79,11 +79,11 @@ impl Stream {
     }
 
     fn try_open(assignment: Assignment) -> Result<Self, String> {
-        let Assignment { end, shape, status, listener, model: spec, device, resources } = assignment;
+        let Assignment { end, shape, status, example_encoder, model: spec, device, resources } = assignment;
         let timing = spec.timing;
         let opener = opener::opener(spec, device, resources, shape, status.clone())?;
         let separation = Separation::open(opener, shape, &timing)?;
-        let stream = Self::new(end, shape, status, separation).with_listener(listener);
+        let stream = Self::new(end, shape, status, separation).with_listener(example_encoder);
         stream.warm_listener_up();
         Ok(stream)
     }
@@ -102,22 +102,22 @@ impl<S: Separate> Stream<S> {
             shape,
             status,
             separation,
-            past: Past::new(shape),
-            listener: None,
+            past: CarriedSamples::new(shape),
+            example_encoder: None,
             example_waits_since: None,
             num_mask_channels: 0,
-            heard_from: 0,
+            valid_from: 0,
             last_urgency: Urgency::Ordinary,
             expectation: Expectation::default(),
-            trouble: None,
+            failures: None,
             was_reopened: false,
             clock: Instant::now,
         }
     }
 
     /// Listens to examples, too.
-    pub(crate) fn with_listener(self, listener: Option<Listener>) -> Self {
-        Self { listener, ..self }
+    pub(crate) fn with_listener(self, example_encoder: Option<ExampleEncoder>) -> Self {
+        Self { example_encoder, ..self }
     }
 
     /// Goes by another clock.
@@ -139,8 +139,8 @@ impl<S: Separate> Stream<S> {
     }
 
     fn warm_listener_up(&self) {
-        if let (Some(listener), Some(model)) = (&self.listener, self.separation.model()) {
-            listener.warm_up(model);
+        if let (Some(example_encoder), Some(model)) = (&self.example_encoder, self.separation.model()) {
+            example_encoder.warm_up(model);
         }
     }
 
@@ -153,7 +153,7 @@ impl<S: Separate> Stream<S> {
 
     /// Whether calls are tried.
     fn has_prospects(&self) -> bool {
-        !self.trouble.as_ref().is_some_and(Trouble::has_given_up)
+        !self.failures.as_ref().is_some_and(FailureStreak::has_given_up)
     }
 
     /// Where the engine's figures are written.
@@ -207,7 +207,7 @@ impl<S: Separate> Stream<S> {
         }
         if call.is_fresh {
             self.separation.reset();
-            self.heard_from = call.heard_from;
+            self.valid_from = call.valid_from;
         }
         // Its masks are those of the frames `look_ahead_frames` earlier, and may be past already. But its own frames get none
         // unless the model hears them, so it is worth running until they are past, too.
@@ -224,9 +224,9 @@ impl<S: Separate> Stream<S> {
             Outcome::Failed
         };
         if call.outcome == Outcome::Masked {
-            call.heard_from = call.heard_from.max(self.heard_from);
+            call.valid_from = call.valid_from.max(self.valid_from);
         } else {
-            self.heard_from = last_frame + 1;
+            self.valid_from = last_frame + 1;
         }
         if let Some(from) = call.deadline_from
             && matches!(call.outcome, Outcome::Masked | Outcome::TooLate)
@@ -259,17 +259,17 @@ impl<S: Separate> Stream<S> {
             self.num_mask_channels = call.num_mask_channels;
             if !call.is_fresh {
                 // The model begins anew.
-                self.heard_from = call.first_frame;
+                self.valid_from = call.first_frame;
             }
         }
         let mut began = (self.clock)();
         let mut result = self.separation.separate(call);
         if result.is_err() {
-            self.trouble.take_if(|trouble| trouble.is_past(began));
+            self.failures.take_if(|failures| failures.is_past(began));
             // A bounce waits, and would be through with all of it before it is given up: what failed for the first time is run once more, on
             // what can be used now. What the model had heard is gone, as after every failure: the masks go on from this call.
-            if self.trouble.is_none() && self.end.is_waited_for() && self.reopen().is_ok() {
-                self.heard_from = call.first_frame;
+            if self.failures.is_none() && self.end.is_waited_for() && self.reopen().is_ok() {
+                self.valid_from = call.first_frame;
                 if self.status.state() == State::Running {
                     self.status.set_running(self.device());
                 }
@@ -280,7 +280,7 @@ impl<S: Separate> Stream<S> {
         let now = (self.clock)();
         match result {
             Ok(()) => {
-                if self.trouble.take().is_some() {
+                if self.failures.take().is_some() {
                     self.status.clear_message();
                 }
                 let taken = now.saturating_duration_since(began);
@@ -298,13 +298,13 @@ impl<S: Separate> Stream<S> {
     /// A call had failed by `now`.
     fn note_failure(&mut self, now: Instant, error: &str) {
         self.separation.reset();
-        let Some(trouble) = &mut self.trouble else {
-            self.trouble = Some(Trouble::begin(now));
+        let Some(failures) = &mut self.failures else {
+            self.failures = Some(FailureStreak::begin(now));
             self.status.set_message(format!("An inference failed: {error}"));
             return;
         };
-        if trouble.goes_on(now) {
-            let failing_s = trouble::LONGEST.as_secs();
+        if failures.note_failure(now) {
+            let failing_s = failure_streak::GIVE_UP_AFTER.as_secs();
             self.status.set_unavailable(&format!(
                 "The inference has been failing for {failing_s} seconds: {error}. It is tried again from time to time."
             ));
@@ -319,7 +319,7 @@ impl<S: Separate> Stream<S> {
         }
         match self.reopen() {
             Ok(()) => {
-                self.trouble = None;
+                self.failures = None;
                 self.status.clear_message();
                 self.status.set_running(self.device());
                 true
@@ -331,8 +331,8 @@ impl<S: Separate> Stream<S> {
                 } else {
                     tracing::debug!("in vain: {message}");
                 }
-                if let Some(trouble) = &mut self.trouble {
-                    trouble.note_retry((self.clock)());
+                if let Some(failures) = &mut self.failures {
+                    failures.note_retry((self.clock)());
                 }
                 false
             }
@@ -348,11 +348,11 @@ impl<S: Separate> Stream<S> {
     }
 
     fn is_retry_due(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.is_retry_due((self.clock)()))
+        self.failures.as_ref().is_some_and(|failures| failures.is_retry_due((self.clock)()))
     }
 
     fn is_example_overdue(&mut self) -> bool {
-        if !self.listener.as_ref().is_some_and(Listener::is_one_waiting) {
+        if !self.example_encoder.as_ref().is_some_and(ExampleEncoder::is_one_waiting) {
             self.example_waits_since = None;
             return false;
         }
@@ -364,8 +364,8 @@ impl<S: Separate> Stream<S> {
     fn listen(&mut self) -> bool {
         // The next one waits for its own turn.
         self.example_waits_since = None;
-        match (&mut self.listener, self.separation.model()) {
-            (Some(listener), Some(model)) => listener.step(model),
+        match (&mut self.example_encoder, self.separation.model()) {
+            (Some(example_encoder), Some(model)) => example_encoder.step(model),
             _ => false,
         }
     }

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::super::desk::POLL_INTERVAL;
 use super::super::opener::on_best;
+use super::super::worker_loop::POLL_INTERVAL;
 use super::*;
 use crate::clock::standing as clock;
 use crate::handoff::{AudioEnd, handoff};
@@ -107,7 +107,7 @@ impl<F: FnMut() -> Duration> OnAir<F> {
             }
             if let Some(mut call) = self.audio.calls.take_empty() {
                 call.first_frame = self.num_sent * self.times.num_frames as u64;
-                call.heard_from = 0;
+                call.valid_from = 0;
                 call.deadline_from = Some(self.began + self.send_time());
                 call.is_fresh = self.num_sent == 0;
                 self.audio.send(call);
@@ -128,7 +128,7 @@ impl<F: FnMut() -> Duration> OnAir<F> {
             }
             while let Some(call) = self.audio.calls.receive() {
                 let is_there = |place: &u64| {
-                    *place >= call.heard_from + look_ahead_frames as u64 && self.passed() <= self.needed_at(*place)
+                    *place >= call.valid_from + look_ahead_frames as u64 && self.passed() <= self.needed_at(*place)
                 };
                 let places = call.first_frame..call.first_frame + num_frames as u64;
                 if call.outcome == Outcome::Masked {
@@ -296,14 +296,14 @@ fn a_card_that_goes_during_a_bounce_is_left_for_the_processor_within_the_call_th
         has_card.set(number < 10);
         let mut call = audio.calls.take_empty().expect("an empty call");
         call.first_frame = number * shape.num_frames as u64;
-        (call.is_fresh, call.is_waited_for, call.heard_from) = (number == 0, true, 0);
+        (call.is_fresh, call.is_waited_for, call.valid_from) = (number == 0, true, 0);
         audio.send(call);
         assert!(stream.step());
         let call = audio.calls.receive().expect("an answer");
         assert_eq!(call.outcome, Outcome::Masked, "call {number}");
         // What the card had heard is gone with it.
-        let heard_from = if number < 10 { 0 } else { 10 * shape.num_frames as u64 };
-        assert_eq!(call.heard_from, heard_from, "call {number}");
+        let valid_from = if number < 10 { 0 } else { 10 * shape.num_frames as u64 };
+        assert_eq!(call.valid_from, valid_from, "call {number}");
         assert_eq!(stream.take_was_reopened(), number == 10, "once, at call {number}");
         audio.calls.put_empty(call);
     }

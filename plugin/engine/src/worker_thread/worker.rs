@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use super::desk::Desk;
+use super::example_encoder::ExampleEncoder;
 use super::fine_ticks::FineTicks;
-use super::listener::Listener;
 use super::load_marks;
 use super::stream::Stream;
+use super::worker_loop::WorkerLoop;
 use crate::catalogue::ModelSpec;
 use crate::handoff::{CallShape, WorkerEnd};
 use crate::resources::{Resources, keep_this_binary_loaded};
@@ -42,7 +42,7 @@ pub struct Assignment {
     /// Where progress and trouble are written.
     pub status: Arc<EngineStatus>,
     /// Where its model is asked by example.
-    pub listener: Option<Listener>,
+    pub example_encoder: Option<ExampleEncoder>,
     /// The model.
     pub model: ModelSpec,
     /// Where it is to run.
@@ -206,9 +206,9 @@ fn work(mailbox: &Mailbox) {
     static KEPT: Once = Once::new();
     KEPT.call_once(keep_this_binary_loaded);
     let _fine_ticks = FineTicks::hold();
-    let mut desk = Desk::new(Stream::open, Instant::now);
+    let mut worker_loop = WorkerLoop::new(Stream::open, Instant::now);
     while !mailbox.is_over.load(Ordering::Acquire) {
-        if let Some(pause) = mailbox.turn(|next| desk.turn(next)) {
+        if let Some(pause) = mailbox.turn(|next| worker_loop.run_once(next)) {
             std::thread::park_timeout(pause);
         }
     }
@@ -243,7 +243,7 @@ pub mod tests {
         let status = EngineStatus::register(&model.id, &model.timing, RATE_HZ, max_block_samples, latency);
         let (audio_end, end) = handoff(&shape, 4);
         let (device, resources) = (DeviceChoice::Cpu, Resources::at("/nowhere"));
-        (audio_end, Assignment { end, shape, status, listener: None, model, device, resources })
+        (audio_end, Assignment { end, shape, status, example_encoder: None, model, device, resources })
     }
 
     #[test]

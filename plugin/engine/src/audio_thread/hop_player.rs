@@ -1,8 +1,8 @@
-//! Frame by frame: the newest hop goes out to the worker, and what is heard of the frame that is due comes in.
+//! Sends the newest hop of the input to the worker and plays the hop of stems that is due, frame by frame.
 //!
 //! The transforms and the adding up are the worker's. After every block an audio thread finds its caches cold, and then an FFT costs
 //! five times what it computes (`cargo bench -p underscore-dsp -- pause`); moving a hop of samples does not. Only for frames whose
-//! masks are missing it does the worker's part: see [`StandIn`].
+//! masks are missing it does the worker's part: see [`FallbackSynthesis`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use underscore_backend::Manner;
 use underscore_dsp::{History, touched_zeros};
 
 use super::dispatch::{Dispatch, Due};
-use super::schedule::Schedule;
-use super::stand_in::StandIn;
+use super::fallback_synthesis::FallbackSynthesis;
+use super::mask_fade::MaskFade;
 use crate::handoff::{Call, CallShape};
 use crate::latency::{Latency, ModelTiming};
 use crate::query::Embedding;
@@ -22,30 +22,30 @@ use crate::status::EngineStatus;
 /// seconds.
 const LONGEST_HOLD_S: f64 = 0.32;
 
-/// What a step needs to know of the moment.
+/// Settings of one hop.
 #[derive(Debug, Clone, Copy)]
 pub struct StepSettings {
     /// Mask exponent.
     pub strength: f32,
     /// One mask for all channels.
     pub stereo_link: bool,
-    /// No inference wanted.
+    /// No inference is wanted.
     pub asleep: bool,
-    /// What is asked for.
+    /// What a query model is asked for.
     pub embedding: Embedding,
     /// How long `process` may wait for the worker: not at all, unless the host renders ahead of real time.
     pub longest_wait: Option<Duration>,
-    /// How calls may be run: with others once the host was seen to play, for what it hears need not be the same bit for bit as another time.
+    /// Whether calls may share a batch. They may once the host was seen to play: only a bounce has to be the same bit for bit each time.
     pub manner: Manner,
 }
 
-/// Hops in, hops of stems out.
-pub struct Assembly {
+/// Takes hops of the input and gives hops of the stems.
+pub struct HopPlayer {
     dispatch: Dispatch,
     status: Arc<EngineStatus>,
-    schedule: Schedule,
+    mask_fade: MaskFade,
     shape: CallShape,
-    stand_in: StandIn,
+    fallback: FallbackSynthesis,
     latency: Latency,
     next_frame: u64,
     /// Hops without sound up to the newest, and how many of them make a silent frame.
@@ -68,7 +68,7 @@ struct MadeFrame {
     frame_idx: usize,
 }
 
-impl Assembly {
+impl HopPlayer {
     pub fn new(
         dispatch: Dispatch,
         status: Arc<EngineStatus>,
@@ -80,9 +80,9 @@ impl Assembly {
         Self {
             dispatch,
             status,
-            schedule: Schedule::new(hold_frames(timing, shape.overlap_frames())),
+            mask_fade: MaskFade::new(hold_frames(timing, shape.overlap_frames())),
             shape,
-            stand_in: StandIn::new(shape),
+            fallback: FallbackSynthesis::new(shape),
             latency: *latency,
             next_frame: 0,
             num_silent_hops: 0,
@@ -103,8 +103,8 @@ impl Assembly {
     /// Back to before the first sample.
     pub fn reset(&mut self) {
         self.dispatch.reset();
-        self.schedule.reset();
-        self.stand_in.rest();
+        self.mask_fade.reset();
+        self.fallback.rest();
         self.next_frame = 0;
         self.num_silent_hops = 0;
         self.last = None;
@@ -117,7 +117,7 @@ impl Assembly {
     }
 
     /// Hands the frame that the newest hop in `history`, `[channel]`, completes to the worker.
-    pub fn take_in(&mut self, history: &[History], settings: StepSettings) {
+    pub fn push_hop(&mut self, history: &[History], settings: StepSettings) {
         let frame_index = self.next_frame;
         self.next_frame += 1;
         let shape = self.shape;
@@ -138,14 +138,14 @@ impl Assembly {
         });
     }
 
-    /// Goes on to the next [`Assembly::hop`]: with the frame that is due, which was handed over `mask_delay_frames` before the newest
+    /// Goes on to the next [`HopPlayer::hop`]: with the frame that is due, which was handed over `mask_delay_frames` before the newest
     /// one. Says how far the masks are in at its beginning and at its end; where not at all, the hop is that of no mask and may not be
     /// used.
-    pub fn give_out(&mut self, history: &[History], settings: StepSettings) -> (f32, f32) {
+    pub fn next_hop(&mut self, history: &[History], settings: StepSettings) -> (f32, f32) {
         let Some(frame_index) = self.next_frame.checked_sub(self.latency.mask_delay_frames as u64 + 1) else {
             // Output before the first input sample.
             self.silence_hop();
-            return self.schedule.presence();
+            return self.mask_fade.presence();
         };
         let due = self.dispatch.due(frame_index, settings.longest_wait);
         match due {
@@ -155,8 +155,8 @@ impl Assembly {
             Due::Asleep | Due::Nothing => self.give_missing(history, false),
         }
         self.dispatch.release(frame_index, self.last.map(|heard| heard.first_frame));
-        let presence = self.schedule.presence();
-        self.status.note_separated(self.schedule.is_at_rest() || presence.1 > 0.0);
+        let presence = self.mask_fade.presence();
+        self.status.note_separated(self.mask_fade.is_at_rest() || presence.1 > 0.0);
         let is_unmasked = match due {
             Due::Nothing => true,
             // What the last mask stands in for is separated; a model that looks further ahead than that is held has more to begin anew with.
@@ -185,12 +185,12 @@ impl Assembly {
     /// The frame that is due as the worker made it.
     fn give_made(&mut self, history: &[History], frame_index: u64, call_idx: usize, frame_idx: usize) {
         let shape = self.shape;
-        let Call { heard_from, first_frame, .. } = *self.dispatch.returned(call_idx);
+        let Call { valid_from, first_frame, .. } = *self.dispatch.returned(call_idx);
         let heard = MadeFrame { first_frame, frame_idx };
         // In its hop frames are heard, too, that the worker did not make. Before frame 0 there are none.
-        let is_incomplete = heard_from > 0 && frame_index < heard_from + shape.overlap_frames() as u64;
+        let is_incomplete = valid_from > 0 && frame_index < valid_from + shape.overlap_frames() as u64;
         if is_incomplete {
-            if self.schedule.presence() == (0.0, 0.0) && !self.schedule.is_at_rest() {
+            if self.mask_fade.presence() == (0.0, 0.0) && !self.mask_fade.is_at_rest() {
                 // Nobody has what came before.
                 if shape.num_frames > shape.overlap_frames() {
                     // This call or the next holds sums that are whole. A fade that has not begun can wait for them: to catch up is the work of
@@ -205,17 +205,17 @@ impl Assembly {
                 }
             }
             self.add_to_stand_in(history, 0, Some(heard));
-            self.schedule.take();
+            self.mask_fade.mask_arrived();
             self.last = Some(heard);
             self.take_from_stand_in();
             return;
         }
-        let is_handed_over = self.stand_in.is_acting() && self.schedule.presence().1 > 0.0;
+        let is_handed_over = self.fallback.is_acting() && self.mask_fade.presence().1 > 0.0;
         if is_handed_over {
             self.add_to_stand_in(history, 0, self.last);
         }
-        self.stand_in.rest();
-        self.schedule.take();
+        self.fallback.rest();
+        self.mask_fade.mask_arrived();
         self.last = Some(heard);
         self.plays_last = !is_handed_over;
         if is_handed_over {
@@ -225,23 +225,23 @@ impl Assembly {
                 let (stem_idx, channel_idx) = (signal_idx / shape.num_channels, signal_idx % shape.num_channels);
                 let offset = shape.sums_offset(stem_idx, channel_idx, frame_idx);
                 hop.copy_from_slice(&call.sums[offset..offset + hop.len()]);
-                self.stand_in.hand_over(signal_idx, hop);
+                self.fallback.hand_over(signal_idx, hop);
             }
         }
     }
 
     /// A frame without sound: what is left of those before it.
     fn give_silence(&mut self) {
-        self.schedule.rest();
-        self.stand_in.add_silence(place_of(&self.dispatch, self.last));
+        self.mask_fade.silence();
+        self.fallback.add_silence(place_of(&self.dispatch, self.last));
         self.take_from_stand_in();
     }
 
     /// The frame that is due through the last mask, as far as it is still held. `is_awaited`: its own was to come.
     fn give_missing(&mut self, history: &[History], is_awaited: bool) {
-        self.schedule.miss(is_awaited);
-        if self.schedule.presence() == (0.0, 0.0) {
-            self.stand_in.rest();
+        self.mask_fade.mask_missing(is_awaited);
+        if self.mask_fade.presence() == (0.0, 0.0) {
+            self.fallback.rest();
             self.last = None;
             return;
         }
@@ -254,13 +254,13 @@ impl Assembly {
         let Latency { grid, synthesis_at_samples, mask_delay_frames, .. } = self.latency;
         let num_newer = (mask_delay_frames + age_frames) * grid.hop_samples() + synthesis_at_samples;
         let (last, masked) = (place_of(&self.dispatch, self.last), place_of(&self.dispatch, masked));
-        self.stand_in.add_frame(last, masked, history, num_newer);
+        self.fallback.add_frame(last, masked, history, num_newer);
     }
 
     fn take_from_stand_in(&mut self) {
         self.plays_last = false;
         for (signal_idx, hop) in self.own_hop.chunks_exact_mut(self.shape.grid.hop_samples()).enumerate() {
-            self.stand_in.take_hop(signal_idx, hop);
+            self.fallback.take_hop(signal_idx, hop);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What goes round between the audio thread and the worker: two lock-free rings that carry the same few things to and fro.
+//! Two lock-free rings that carry the same few items to and fro between the audio thread and the worker.
 //!
-//! All of them are made in `activate`. Whoever holds one owns it, so nothing is shared, copied or freed on the way; the audio thread keeps
-//! the empty ones.
+//! All items are made in `activate`. Whoever holds one owns it, so nothing is shared, copied or freed on the way. The audio thread keeps
+//! those that are empty.
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
@@ -20,24 +20,24 @@ pub struct WorkerSide<T> {
 }
 
 /// Makes both sides; `items` are all there is, empty and with the audio thread.
-pub fn round<T>(items: Vec<T>) -> (AudioSide<T>, WorkerSide<T>) {
+pub fn exchange<T>(items: Vec<T>) -> (AudioSide<T>, WorkerSide<T>) {
     let (to_worker, from_audio) = HeapRb::new(items.len()).split();
     let (to_audio, from_worker) = HeapRb::new(items.len()).split();
     (AudioSide { to_worker, from_worker, empty: items }, WorkerSide { from_audio, to_audio })
 }
 
 impl<T> AudioSide<T> {
-    /// An empty one, if there is any here.
+    /// Takes an empty item, if there is one.
     pub fn take_empty(&mut self) -> Option<T> {
         self.empty.pop()
     }
 
-    /// Puts one back among the empty ones. Never grows: there are no more than at the start.
+    /// Puts an item back among the empty ones. Never grows: there are no more than at the start.
     pub fn put_empty(&mut self, item: T) {
         self.empty.push(item);
     }
 
-    /// Hands a filled one over.
+    /// Sends a filled item to the worker.
     pub fn send(&mut self, item: T) {
         // The ring has room for all there are, so this cannot fail; if it did, the item would go back among the empty.
         if let Err(item) = self.to_worker.try_push(item) {
@@ -45,7 +45,7 @@ impl<T> AudioSide<T> {
         }
     }
 
-    /// The next one that the worker is done with.
+    /// Takes the next item that the worker is done with.
     pub fn receive(&mut self) -> Option<T> {
         self.from_worker.try_pop()
     }
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_goes_round_stays_in_order_and_nothing_is_lost() {
-        let (mut audio, mut worker) = round(vec![(0_u64, 0_u64); 3]);
+        let (mut audio, mut worker) = exchange(vec![(0_u64, 0_u64); 3]);
         let thread = std::thread::spawn(move || {
             let mut seen = 0;
             while seen < 1000 {

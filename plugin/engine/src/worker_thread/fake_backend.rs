@@ -1,4 +1,4 @@
-//! A stand-in for a model with look-ahead: it gives each frame a mask by which the frame can be known again, once it has heard
+//! A fake backend and a fake model with look-ahead: it gives each frame a mask by which the frame can be known again, once it has heard
 //! `look_ahead_frames` more, and like a real one it knows the frames by their order only.
 
 use std::cell::RefCell;
@@ -48,7 +48,7 @@ pub fn stream(
     Stream::new(end, shape, status, separation(shape, timing, mask_of))
 }
 
-/// What a call goes through with the stand-in for a model.
+/// A separation by the fake model.
 pub fn separation(shape: CallShape, timing: &ModelTiming, mask_of: MaskOf) -> Separation {
     let model = Arc::new(model(shape, timing, mask_of, Vec::new()));
     let opener = move || {
@@ -58,15 +58,15 @@ pub fn separation(shape: CallShape, timing: &ModelTiming, mask_of: MaskOf) -> Se
     Separation::open(Box::new(opener), shape, timing).expect("the double refuses nothing")
 }
 
-/// The stand-in for a model by itself, with the values of its test vector.
+/// The fake model by itself, with the values of its test vector.
 pub fn model(shape: CallShape, timing: &ModelTiming, mask_of: MaskOf, test_vector: Vec<f32>) -> Model {
-    let double = Box::new(Double { shape, look_ahead_frames: timing.look_ahead_frames, mask_of, test_vector });
+    let double = Box::new(FakeModel { shape, look_ahead_frames: timing.look_ahead_frames, mask_of, test_vector });
     // SAFETY: the table is static, and the handle is that of a box which nobody else has.
     let loaded = unsafe { Backend::enter(entry).expect("a table").adopt(Box::into_raw(double).cast()) };
     Model::of(loaded)
 }
 
-struct Double {
+struct FakeModel {
     shape: CallShape,
     look_ahead_frames: usize,
     mask_of: MaskOf,
@@ -74,7 +74,7 @@ struct Double {
 }
 
 struct DoubleSession {
-    model: *const Double,
+    model: *const FakeModel,
     /// `[channel]`, the masks that are not given yet, oldest first.
     pending: Vec<VecDeque<f32>>,
     /// What is asked for. Its first value, where there is one, is added to every mask that is given.
@@ -82,7 +82,7 @@ struct DoubleSession {
 }
 
 impl DoubleSession {
-    fn model(&self) -> &Double {
+    fn model(&self) -> &FakeModel {
         // SAFETY: a session holds an `Arc` of its model, which frees the double when it is dropped.
         unsafe { &*self.model }
     }
@@ -158,7 +158,7 @@ unsafe extern "C" fn metadata(_: ModelHandle) -> View<u8> {
 
 unsafe extern "C" fn test_vector(model: ModelHandle) -> View<f32> {
     // SAFETY: the handle is the box that `model` made, which is not given back yet.
-    let values = unsafe { &(*model.cast::<Double>()).test_vector };
+    let values = unsafe { &(*model.cast::<FakeModel>()).test_vector };
     View { ptr: values.as_ptr(), len: values.len() }
 }
 
@@ -178,7 +178,7 @@ unsafe extern "C" fn encode(
 
 unsafe extern "C" fn free_model(model: ModelHandle) {
     // SAFETY: the handle is the box that `model` made, given back once.
-    drop(unsafe { Box::from_raw(model.cast::<Double>()) });
+    drop(unsafe { Box::from_raw(model.cast::<FakeModel>()) });
 }
 
 unsafe extern "C" fn open_session(

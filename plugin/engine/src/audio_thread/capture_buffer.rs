@@ -1,37 +1,37 @@
-//! The last seconds of sound of a signal. Silence is left out, so that what was played can be taken once it is over, too.
+//! Keeps the last seconds of sound of a signal. Silence is left out, so that a sound can be taken after it is over, too.
 
 use crate::examples::{EXAMPLE_CHANNELS, Example, Mark, sound};
 use crate::loudness::{Loudness, SILENCE_POWER};
 
-/// Of a pause no more than this is kept, seconds: what is played after it is the same sound still.
+/// The longest part of a pause that is kept, seconds: what is played after it belongs to the same sound still.
 const LONGEST_PAUSE_S: f64 = 0.5;
 
-/// Of one signal, in `N` examples that are being filled at a time. Whether there is sound is decided of portions that are counted from the last reset
-/// on, so that nothing depends on where blocks end.
-pub struct Memory<const N: usize> {
-    /// All hear the same; those that came back from the worker after there was sound, less of it.
+/// Fills `N` examples with one signal at the same time. Sound is told from silence by portions that are counted from the last reset, so that nothing
+/// depends on where blocks end.
+pub struct CaptureBuffer<const N: usize> {
+    /// All are given the same sound; one that came back from the worker lacks what was played meanwhile.
     fillings: [Option<Filling>; N],
     portion_samples: usize,
-    /// Of the portion that is just heard, `[channel]`.
+    /// Loudness of the present portion, `[channel]`.
     loudness: [Loudness; EXAMPLE_CHANNELS],
     /// Portions of a pause that are kept.
     longest_pause: usize,
     /// Portions that were silent in a row, up to one more than are kept.
     num_silent: usize,
-    heard: Mark,
+    position: Mark,
     /// Samples of whole portions that were kept since the last reset.
     num_kept: usize,
 }
 
-/// One that is being filled.
+/// An example that is being filled.
 struct Filling {
     example: Example,
-    /// Samples of the portion that is just heard, of which it has none: it was with the worker.
+    /// Samples of the present portion that it lacks, because it was with the worker.
     num_missed: usize,
 }
 
-impl<const N: usize> Memory<N> {
-    /// Of a signal of this rate. The examples have room for a portion to be taken back.
+impl<const N: usize> CaptureBuffer<N> {
+    /// A buffer for a signal of this rate. The examples have room for a portion to be taken back.
     pub fn new(portion_samples: usize, rate_hz: f64) -> Self {
         let longest_pause = (LONGEST_PAUSE_S * rate_hz / portion_samples as f64).ceil() as usize;
         Self {
@@ -40,7 +40,7 @@ impl<const N: usize> Memory<N> {
             loudness: Default::default(),
             longest_pause,
             num_silent: longest_pause,
-            heard: Mark { num_forgotten: 0, num_kept: 0, num_portions: 0, num_in_portion: 0 },
+            position: Mark { num_forgotten: 0, num_kept: 0, num_portions: 0, num_in_portion: 0 },
             num_kept: 0,
         }
     }
@@ -50,7 +50,7 @@ impl<const N: usize> Memory<N> {
         let num_samples = block.first().map_or(0, |channel| channel.len());
         let mut done = 0;
         while done < num_samples {
-            let end = num_samples.min(done + self.portion_samples - self.heard.num_in_portion);
+            let end = num_samples.min(done + self.portion_samples - self.position.num_in_portion);
             let part = std::array::from_fn::<&[f32], EXAMPLE_CHANNELS, _>(|channel_idx| {
                 let channel = block.get(channel_idx).copied().unwrap_or_default();
                 &channel[done.min(channel.len())..end.min(channel.len())]
@@ -61,8 +61,8 @@ impl<const N: usize> Memory<N> {
                 let silence = std::iter::repeat_n(0.0, end - done - channel.len());
                 channel.iter().map(|sample| sound(*sample)).chain(silence).for_each(|sample| loudness.add(sample));
             }
-            self.heard.num_in_portion += end - done;
-            if self.heard.num_in_portion == self.portion_samples {
+            self.position.num_in_portion += end - done;
+            if self.position.num_in_portion == self.portion_samples {
                 self.end_portion();
             }
             done = end;
@@ -70,7 +70,7 @@ impl<const N: usize> Memory<N> {
     }
 
     fn end_portion(&mut self) {
-        let num_samples = std::mem::take(&mut self.heard.num_in_portion);
+        let num_samples = std::mem::take(&mut self.position.num_in_portion);
         let loudness = std::mem::take(&mut self.loudness);
         let power = loudness.iter().map(Loudness::power).sum::<f64>() / EXAMPLE_CHANNELS as f64;
         self.num_silent = if power > SILENCE_POWER { 0 } else { self.longest_pause.min(self.num_silent) + 1 };
@@ -81,9 +81,9 @@ impl<const N: usize> Memory<N> {
                 filling.example.take_back(num_samples - num_missed);
             }
         }
-        self.heard.num_portions += 1;
+        self.position.num_portions += 1;
         if is_kept {
-            self.heard.num_kept += 1;
+            self.position.num_kept += 1;
             self.num_kept += num_samples;
         }
     }
@@ -97,7 +97,7 @@ impl<const N: usize> Memory<N> {
     /// Forgets what was kept.
     pub fn forget(&mut self) {
         self.reset();
-        self.heard.num_forgotten += 1;
+        self.position.num_forgotten += 1;
         self.fillings.iter_mut().flatten().for_each(|filling| filling.example.clear());
     }
 
@@ -109,21 +109,21 @@ impl<const N: usize> Memory<N> {
     /// After how many samples at the earliest so many more of whole portions are kept.
     pub fn num_samples_to_keep(&self, num_samples: usize) -> usize {
         let num_portions = num_samples.div_ceil(self.portion_samples);
-        (num_portions * self.portion_samples).saturating_sub(self.heard.num_in_portion)
+        (num_portions * self.portion_samples).saturating_sub(self.position.num_in_portion)
     }
 
     /// Takes out the example that has heard most.
     pub fn take_fullest(&mut self) -> Option<Example> {
         let num_filled = |filling: &&mut Option<Filling>| filling.as_ref().map(|filling| filling.example.num_filled());
         let Filling { mut example, num_missed } = self.fillings.iter_mut().max_by_key(num_filled)?.take()?;
-        example.heard = (num_missed == 0).then_some(self.heard);
+        example.heard = (num_missed == 0).then_some(self.position);
         Some(example)
     }
 
     /// The same, of what was heard since the last reset.
     pub fn take_since_reset(&mut self) -> Option<Example> {
         let mut example = self.take_fullest()?;
-        example.keep_newest(self.num_kept + self.heard.num_in_portion);
+        example.keep_newest(self.num_kept + self.position.num_in_portion);
         Some(example)
     }
 
@@ -135,7 +135,7 @@ impl<const N: usize> Memory<N> {
         if num_missed.is_none() {
             example.clear();
         }
-        let filling = Filling { example, num_missed: num_missed.unwrap_or(self.heard.num_in_portion) };
+        let filling = Filling { example, num_missed: num_missed.unwrap_or(self.position.num_in_portion) };
         let num_filled = |filling: &Option<Filling>| filling.as_ref().map(|filling| filling.example.num_filled());
         let Some(emptiest) = self.fillings.iter_mut().min_by_key(|filling| num_filled(filling)) else {
             return Some(filling.example);
@@ -148,7 +148,7 @@ impl<const N: usize> Memory<N> {
 
     /// How much of the portion that is just heard an example misses that was taken out at `before`; none where it misses more than that and silence.
     fn num_missed_since(&self, before: Mark, example: &mut Example) -> Option<usize> {
-        let now = self.heard;
+        let now = self.position;
         if (before.num_forgotten, before.num_kept) != (now.num_forgotten, now.num_kept) {
             return None;
         }
@@ -171,9 +171,9 @@ mod tests {
     /// Samples of an example.
     const ROOM: usize = 1_000;
 
-    fn memory() -> Memory<2> {
+    fn memory() -> CaptureBuffer<2> {
         let (mut audio, _) = examples(EXAMPLE_CHANNELS, ROOM, PORTION);
-        let mut memory = Memory::new(PORTION, RATE_HZ);
+        let mut memory = CaptureBuffer::new(PORTION, RATE_HZ);
         (0..2).for_each(|_| assert!(memory.put(audio.take_empty().expect("memory")).is_none()));
         memory
     }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     /// What is kept of `signal`, heard in blocks of this length.
-    fn kept(memory: &mut Memory<2>, signal: &[f32], block: usize) -> Vec<f32> {
+    fn kept(memory: &mut CaptureBuffer<2>, signal: &[f32], block: usize) -> Vec<f32> {
         signal.chunks(block).for_each(|block| memory.push(&[block, block]));
         samples(&memory.take_fullest().expect("an example"))
     }
@@ -237,7 +237,7 @@ mod tests {
         let expected = &expected[..expected.len().min(ROOM)];
         for block in [1, 5, 16, 100] {
             let mut memory = memory();
-            let silence = |memory: &mut Memory<2>, num_samples: usize| {
+            let silence = |memory: &mut CaptureBuffer<2>, num_samples: usize| {
                 vec![0.0; num_samples].chunks(block).for_each(|block| memory.push(&[block]));
             };
             played.chunks(block).for_each(|block| memory.push(&[block]));
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn of_more_memory_than_there_is_room_for_that_stays_which_has_heard_most() {
         let (mut audio, _) = examples(EXAMPLE_CHANNELS, ROOM, PORTION);
-        let mut memory = Memory::<1>::new(PORTION, RATE_HZ);
+        let mut memory = CaptureBuffer::<1>::new(PORTION, RATE_HZ);
         assert!(memory.put(audio.take_empty().expect("memory")).is_none());
         memory.push(&[&tone(96)]);
         let full = memory.take_fullest().expect("the example");
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn what_begins_anew_within_a_portion_loses_no_more_of_it_than_it_has_heard() {
         let (mut audio, _) = examples(EXAMPLE_CHANNELS, ROOM, PORTION);
-        let mut memory = Memory::<1>::new(PORTION, RATE_HZ);
+        let mut memory = CaptureBuffer::<1>::new(PORTION, RATE_HZ);
         memory.push(&[&tone(10)]);
         assert!(memory.put(audio.take_empty().expect("memory")).is_none());
         memory.push(&[&[0.0; 6]]);

@@ -1,4 +1,4 @@
-//! The worker's thread: one engine at a time, turn by turn.
+//! The worker's loop: it serves one engine at a time, call by call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,8 +27,8 @@ const KEEP_WEIGHTS: Duration = Duration::from_secs(10);
 /// Pause while there is nothing to poll.
 const IDLE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the worker has before it.
-pub struct Desk {
+/// State of the loop between two calls.
+pub struct WorkerLoop {
     open: fn(Assignment) -> Option<Stream>,
     stream: Option<Stream>,
     /// The weights of the stream that was open last, and when it ended.
@@ -38,13 +38,13 @@ pub struct Desk {
     clock: Clock,
 }
 
-impl Desk {
+impl WorkerLoop {
     pub fn new(open: fn(Assignment) -> Option<Stream>, clock: Clock) -> Self {
         Self { open, stream: None, kept: None, priority: Priority::of_this_thread(), last_call: clock(), clock }
     }
 
-    /// Begins what is `next`, where there is something, and works one call off. Returns how long to pause, if at all.
-    pub fn turn(&mut self, next: Option<Assignment>) -> Option<Duration> {
+    /// Begins the `next` assignment, if there is one, and works off one call. Returns how long to pause, if at all.
+    pub fn run_once(&mut self, next: Option<Assignment>) -> Option<Duration> {
         if let Some(next) = next {
             self.end_stream();
             // An engine that was made for a look is gone by now, and its host waits for this thread.
@@ -100,7 +100,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for WorkerLoop {
     fn drop(&mut self) {
         self.end_stream();
     }
@@ -119,7 +119,7 @@ fn guarded<T>(status: &EngineStatus, work: impl FnOnce() -> T) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::double;
+    use super::super::fake_backend;
     use super::super::separation::Separate;
     use super::super::worker::tests::{assignment, assignment_of};
     use super::*;
@@ -128,17 +128,17 @@ mod tests {
 
     fn open_double(assignment: Assignment) -> Stream {
         let Assignment { end, shape, status, model, .. } = assignment;
-        double::stream(end, shape, &model.timing, status, |_| 1.0)
+        fake_backend::stream(end, shape, &model.timing, status, |_| 1.0)
     }
 
-    fn desk() -> Desk {
-        Desk::new(|assignment| Some(open_double(assignment)), clock::now)
+    fn worker_loop() -> WorkerLoop {
+        WorkerLoop::new(|assignment| Some(open_double(assignment)), clock::now)
     }
 
-    fn is_answered(audio: &mut AudioEnd, desk: &mut Desk) -> bool {
+    fn is_answered(audio: &mut AudioEnd, worker_loop: &mut WorkerLoop) -> bool {
         let call = audio.calls.take_empty().expect("an empty call");
         audio.send(call);
-        desk.turn(None);
+        worker_loop.run_once(None);
         let Some(call) = audio.calls.receive() else { return false };
         let is_answered = call.outcome == Outcome::Masked;
         audio.calls.put_empty(call);
@@ -147,27 +147,27 @@ mod tests {
 
     #[test]
     fn an_engine_is_served_however_often_nothing_new_is_found_and_until_another_takes_its_place() {
-        let mut desk = desk();
+        let mut worker_loop = worker_loop();
         let (mut first_end, first) = assignment();
-        desk.turn(Some(first));
+        worker_loop.run_once(Some(first));
         for _ in 0..10 {
-            desk.turn(None);
-            assert!(is_answered(&mut first_end, &mut desk));
+            worker_loop.run_once(None);
+            assert!(is_answered(&mut first_end, &mut worker_loop));
         }
         let (mut second_end, second) = assignment();
-        desk.turn(Some(second));
-        assert!(is_answered(&mut second_end, &mut desk) && !is_answered(&mut first_end, &mut desk));
+        worker_loop.run_once(Some(second));
+        assert!(is_answered(&mut second_end, &mut worker_loop) && !is_answered(&mut first_end, &mut worker_loop));
     }
 
     #[test]
     fn a_worker_that_rests_leaves_the_first_call_most_of_its_deadline() {
         for max_block_samples in [64, 256, 512, 2048, 8192] {
-            let mut desk = desk();
+            let mut worker_loop = worker_loop();
             let (_end, assignment) = assignment_of(max_block_samples);
             let deadline = assignment.status.deadline();
-            assert_eq!(desk.turn(Some(assignment)), Some(POLL_INTERVAL));
+            assert_eq!(worker_loop.run_once(Some(assignment)), Some(POLL_INTERVAL));
             clock::advance(2 * IDLE_AFTER);
-            let pause = desk.turn(None).expect("a pause");
+            let pause = worker_loop.run_once(None).expect("a pause");
             println!("deadline {deadline:?}, pause {pause:?}");
             assert!(pause > POLL_INTERVAL && pause <= IDLE_POLL_INTERVAL && pause <= deadline / 4, "{pause:?}");
         }
@@ -175,41 +175,42 @@ mod tests {
 
     #[test]
     fn the_weights_outlive_an_engine_until_the_next_one_has_its_own_or_nobody_has_wanted_them_for_a_while() {
-        let mut desk = desk();
-        let weights_of_an_engine_that_is_gone = |desk: &mut Desk| {
+        let mut worker_loop = worker_loop();
+        let weights_of_an_engine_that_is_gone = |worker_loop: &mut WorkerLoop| {
             let (end, assignment) = assignment();
-            desk.turn(Some(assignment));
-            let weights =
-                Arc::downgrade(desk.stream.as_mut().and_then(|stream| stream.separation().model()).expect("a model"));
+            worker_loop.run_once(Some(assignment));
+            let weights = Arc::downgrade(
+                worker_loop.stream.as_mut().and_then(|stream| stream.separation().model()).expect("a model"),
+            );
             drop(end);
-            desk.turn(None);
-            assert!(desk.stream.is_none());
+            worker_loop.run_once(None);
+            assert!(worker_loop.stream.is_none());
             weights
         };
-        let first = weights_of_an_engine_that_is_gone(&mut desk);
+        let first = weights_of_an_engine_that_is_gone(&mut worker_loop);
         clock::advance(KEEP_WEIGHTS / 2);
-        desk.turn(None);
+        worker_loop.run_once(None);
         assert!(first.strong_count() > 0, "it may come again");
-        let second = weights_of_an_engine_that_is_gone(&mut desk);
+        let second = weights_of_an_engine_that_is_gone(&mut worker_loop);
         assert_eq!(first.strong_count(), 0, "the next one has its own");
         clock::advance(KEEP_WEIGHTS / 2);
-        desk.turn(None);
+        worker_loop.run_once(None);
         assert!(second.strong_count() > 0);
         clock::advance(KEEP_WEIGHTS / 2);
-        desk.turn(None);
+        worker_loop.run_once(None);
         assert_eq!(second.strong_count(), 0);
     }
 
     #[test]
     fn a_worker_whose_engine_is_gone_has_no_share_of_what_the_processors_have() {
-        let mut desk = desk();
+        let mut worker_loop = worker_loop();
         let (end, assignment) = assignment();
-        desk.turn(Some(assignment));
-        desk.priority.pretend_to_run(150);
-        assert_eq!(desk.priority.running_permille(), 150);
+        worker_loop.run_once(Some(assignment));
+        worker_loop.priority.pretend_to_run(150);
+        assert_eq!(worker_loop.priority.running_permille(), 150);
         drop(end);
-        desk.turn(None);
-        assert!(desk.stream.is_none());
-        assert_eq!(desk.priority.running_permille(), 0);
+        worker_loop.run_once(None);
+        assert!(worker_loop.stream.is_none());
+        assert_eq!(worker_loop.priority.running_permille(), 0);
     }
 }

@@ -1,8 +1,8 @@
 //! Does the worker's part for frames whose masks are missing, on the audio thread.
 //!
 //! It goes on from what the last frame that the worker made and those before it add up to: through that frame's mask, for at most as
-//! many frames as [`Schedule`](super::schedule::Schedule) holds a mask and fades; or through a frame's own, where the worker made it but
-//! not all that is heard with it. Where the masks had faded out and no call is long enough to hold all of that, the frames before it go
+//! many frames as [`MaskFade`](super::mask_fade::MaskFade) holds a mask and fades; or through a frame's own, where the worker made it but
+//! not all that overlaps with it. Where the masks had faded out and no call is long enough to hold all of that, the frames before it go
 //! through it, too.
 
 use underscore_dsp::{Complex32, History, MaskedSynthesis, OverlapAdd, Stft, s_curve, touched_zeros};
@@ -20,22 +20,22 @@ pub fn num_made() -> usize {
     NUM_MADE.take()
 }
 
-/// Where it stands.
+/// State of the fallback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// The worker's sums are heard.
+    /// The worker's sums are played.
     Idle,
-    /// What the last frames left is heard to its end: nothing was missing since.
+    /// The overlap of the last frames is played to its end: nothing was missing since.
     Ending,
     /// A frame was missing.
     Acting,
 }
 
-/// Transforms and sums of its own.
-pub struct StandIn {
+/// Synthesises frames on the audio thread.
+pub struct FallbackSynthesis {
     shape: CallShape,
     role: Role,
-    /// Without a frame of sound in between.
+    /// Silent frames in a row.
     num_silent_frames: usize,
     stft: Stft,
     synthesis: MaskedSynthesis,
@@ -44,10 +44,10 @@ pub struct StandIn {
     /// The frame's samples.
     frame: Vec<f32>,
     spectrum: Vec<Complex32>,
-    heard: Vec<f32>,
+    segment: Vec<f32>,
 }
 
-impl StandIn {
+impl FallbackSynthesis {
     /// Plans the transforms and allocates everything.
     pub fn new(shape: CallShape) -> Self {
         let grid = shape.grid;
@@ -60,21 +60,21 @@ impl StandIn {
             overlap: OverlapAdd::new(grid, shape.num_stems * shape.num_channels),
             frame: touched_zeros(grid.window_samples()),
             spectrum: touched_zeros(grid.num_bins()),
-            heard: touched_zeros(grid.synthesis_samples()),
+            segment: touched_zeros(grid.synthesis_samples()),
         }
     }
 
-    /// Whether what is heard of it differs from what the worker would have made.
+    /// Whether its output differs from what the worker would have made.
     pub fn is_acting(&self) -> bool {
         self.role == Role::Acting
     }
 
-    /// The worker's sums are heard from now on.
+    /// The worker's sums are played from now on.
     pub fn rest(&mut self) {
         self.role = Role::Idle;
     }
 
-    /// The frame is silent: nothing is added to what `last`, the call and the frame in it that were heard last, left.
+    /// The frame is silent: nothing is added to what `last`, the call and the frame in it that were played last, left.
     pub fn add_silence(&mut self, last: Option<(&Call, usize)>) {
         self.begin(last);
         self.num_silent_frames = self.num_silent_frames.saturating_add(1);
@@ -85,7 +85,7 @@ impl StandIn {
     }
 
     /// Adds a frame of the samples in `history`, `[channel]`, that ends `num_newer` samples before the newest, through the mask of
-    /// `masked`, a call and a frame in it; `last` are those that were heard last.
+    /// `masked`, a call and a frame in it; `last` are those that were played last.
     pub fn add_frame(
         &mut self,
         last: Option<(&Call, usize)>,
@@ -99,7 +99,7 @@ impl StandIn {
         let Some((call, frame_idx)) = masked else { return };
         #[cfg(test)]
         NUM_MADE.set(NUM_MADE.get() + 1);
-        let Self { shape, stft, synthesis, overlap, frame, spectrum, heard, .. } = self;
+        let Self { shape, stft, synthesis, overlap, frame, spectrum, segment, .. } = self;
         for (channel_idx, history) in history.iter().enumerate() {
             history.copy(num_newer, frame);
             stft.analyse(frame, spectrum);
@@ -108,8 +108,8 @@ impl StandIn {
             for stem_idx in 0..shape.num_stems {
                 let offset = shape.mask_offset(call.num_mask_channels, stem_idx, mask_channel_idx, frame_idx);
                 synthesis.set_mask(&call.masks[offset..offset + shape.num_bins]);
-                synthesis.synthesise(spectrum, heard);
-                overlap.add(stem_idx * shape.num_channels + channel_idx, heard);
+                synthesis.synthesise(spectrum, segment);
+                overlap.add(stem_idx * shape.num_channels + channel_idx, segment);
             }
         }
     }
@@ -122,7 +122,7 @@ impl StandIn {
     /// Moves `hop_out`, the hop of a signal as the worker made it, along the hop from its own to that, and goes on to the next one.
     pub fn hand_over(&mut self, signal_idx: usize, hop_out: &mut [f32]) {
         let num_samples = hop_out.len();
-        let own = &mut self.heard[..num_samples];
+        let own = &mut self.segment[..num_samples];
         self.overlap.take_hop(signal_idx, own);
         for (sample_idx, (out, own)) in hop_out.iter_mut().zip(own).enumerate() {
             let share = s_curve((sample_idx + 1) as f32 / num_samples as f32);
@@ -160,7 +160,7 @@ mod tests {
     fn what_it_did_is_over_once_nothing_of_it_is_heard() {
         let grid = Grid::new(1000.0, 0.004, 0.001, 0.004).unwrap();
         let shape = CallShape { grid, num_channels: 1, num_frames: 1, num_bins: 3, num_stems: 1, embedding_size: 0 };
-        let mut stand_in = StandIn::new(shape);
+        let mut stand_in = FallbackSynthesis::new(shape);
         for num_silent_frames in 0..6 {
             stand_in.add_frame(None, None, &[], 0);
             (0..num_silent_frames).for_each(|_| stand_in.add_silence(None));

@@ -1,28 +1,28 @@
-//! How long inference has been failing, and when that is reason enough to stop.
+//! Decides when inference that keeps failing is given up, and when it is tried again.
 
 use std::time::{Duration, Instant};
 
-/// After failing for so long no further call is tried: the audio thread does without, and a host that bounces does not wait.
+/// Calls that keep failing for this long are given up: the audio thread does without, and a host that bounces does not wait.
 /// Counted in time, because calls may last 16 ms or 128, and what passes by itself (a driver that resets, memory that is short) takes
 /// seconds.
-pub const LONGEST: Duration = Duration::from_secs(2);
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 
-/// A call that begins so long after the one before it failed, and fails, too, is another trouble: in between, in silence or asleep,
+/// A call that begins so long after the one before it failed, and fails, too, begins a new streak: in between, in silence or asleep,
 /// nothing was tried. Far longer than calls are apart that follow on one another.
 pub const LONGEST_GAP: Duration = Duration::from_secs(1);
 
-/// From then on so long until it is opened anew, and twice as long from each attempt to the next, up to [`LONGEST_RETRY`]: each may cost as
+/// Pause before the model is opened anew; it doubles with each attempt, up to [`LONGEST_RETRY`]: each attempt may cost as
 /// much as loading, and libtorch's binding does not free what it gave to a call that failed.
 pub const FIRST_RETRY: Duration = Duration::from_secs(2);
 
-/// Between attempts at most.
+/// Longest pause between attempts.
 pub const LONGEST_RETRY: Duration = Duration::from_mins(2);
 
-/// Calls that failed one after another, and none that did not since the first of them.
+/// Calls that failed one after another.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct FailureStreak {
     since: Instant,
-    /// When the last of them had failed.
+    /// When the last of them failed.
     last: Instant,
     /// When it was given up or tried anew last; none while calls are still tried.
     tried: Option<Instant>,
@@ -30,16 +30,16 @@ pub struct Trouble {
     retry_after: Duration,
 }
 
-impl Trouble {
-    /// A call failed.
+impl FailureStreak {
+    /// Begins with a call that failed.
     pub fn begin(now: Instant) -> Self {
         Self { since: now, last: now, tried: None, retry_after: FIRST_RETRY }
     }
 
-    /// A call failed again. Whether this is the one with which to give up.
-    pub fn goes_on(&mut self, now: Instant) -> bool {
+    /// Notes another failed call. Returns whether this is the one with which to give up.
+    pub fn note_failure(&mut self, now: Instant) -> bool {
         self.last = now;
-        let is_over = self.tried.is_none() && now.saturating_duration_since(self.since) >= LONGEST;
+        let is_over = self.tried.is_none() && now.saturating_duration_since(self.since) >= GIVE_UP_AFTER;
         if is_over {
             self.tried = Some(now);
         }
@@ -75,17 +75,17 @@ mod tests {
     #[test]
     fn from_attempt_to_attempt_it_takes_twice_as_long_up_to_the_longest_pause() {
         let begin = Instant::now();
-        let mut trouble = Trouble::begin(begin);
-        let mut now = begin + LONGEST;
-        assert!(trouble.goes_on(now), "it is given up");
+        let mut failures = FailureStreak::begin(begin);
+        let mut now = begin + GIVE_UP_AFTER;
+        assert!(failures.note_failure(now), "it is given up");
         let mut pauses = Vec::new();
         for _ in 0..9 {
             let tried = now;
-            while !trouble.is_retry_due(now) {
+            while !failures.is_retry_due(now) {
                 now += Duration::from_secs(1);
             }
             pauses.push((now - tried).as_secs());
-            trouble.note_retry(now);
+            failures.note_retry(now);
         }
         assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 120, 120, 120]);
     }

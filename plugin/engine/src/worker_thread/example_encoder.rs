@@ -1,4 +1,4 @@
-//! Examples in, embeddings out.
+//! Makes embeddings of examples.
 
 use underscore_dsp::{Complex32, Grid, Stft, link_rms};
 
@@ -17,30 +17,30 @@ const TRIM_DB: f64 = -50.0;
 /// What is this far below what was last heard of a sidechain that is followed is what is left of it where it pauses.
 const PAUSE_DB: f64 = -40.0;
 
-/// What an engine gives its worker to listen to.
-pub struct Listener {
+/// What an engine gives its worker to encode examples with.
+pub struct ExampleEncoder {
     pub examples: WorkerExamples,
     pub boards: Boards,
-    /// Of the loudest hop of what is on the board of the sidechain that is followed.
+    /// Power of the loudest hop of the example of the sidechain that is followed.
     pub followed_power: f64,
-    /// Of the model that listens.
+    /// Id of the model that encodes.
     pub model_id: String,
-    /// Of the host's rate, which the sidechain comes at.
+    /// Grid at the host's rate, which the sidechain comes at.
     pub grid: Grid,
-    /// Of the model.
+    /// Timing of the model.
     pub timing: ModelTiming,
     /// Frames of an example.
     pub num_frames: usize,
     pub embedding_size: usize,
 }
 
-impl Listener {
-    /// Whether there is an example to listen to.
+impl ExampleEncoder {
+    /// Whether an example waits to be encoded.
     pub fn is_one_waiting(&self) -> bool {
         self.examples.is_one_waiting() || self.boards.slots.iter().any(QueryBoard::has_offer)
     }
 
-    /// Listens to one example, from the sidechain or from elsewhere. `false`: there was none.
+    /// Encodes one example, from the sidechain or from a file. Returns `false` where there was none.
     pub fn step(&mut self, model: &Model) -> bool {
         if let Some(example) = self.examples.receive() {
             let answer = self.kept(&example, model);
@@ -81,7 +81,7 @@ impl Listener {
             self.followed_power = power;
         }
         found.ok_or_else(|| {
-            if example.is_found {
+            if example.is_from_target {
                 "Nothing was found in the last seconds that could be refined: ask for something that plays first."
             } else {
                 "The example is silent: play into the sidechain what is to be found, then capture it."

@@ -1,20 +1,20 @@
-//! What a call has in common with the one before it.
+//! Samples that a call shares with the call before it.
 
 use crate::handoff::{Call, CallShape};
 
-/// The end of the last call's samples, which a call that follows on it begins with.
-pub struct Past {
+/// The end of the last call's samples, which a continued call begins with.
+pub struct CarriedSamples {
     shape: CallShape,
     /// `[channel][sample]`
     samples: Box<[f32]>,
 }
 
-impl Past {
+impl CarriedSamples {
     pub fn new(shape: CallShape) -> Self {
         Self { shape, samples: vec![0.0; shape.num_channels * shape.before_samples()].into() }
     }
 
-    /// Fills in what the audio thread left out of `call`. To be told of every call, in order.
+    /// Fills in the samples that the audio thread left out of `call`. Must see every call, in order.
     pub fn complete(&mut self, call: &mut Call) {
         let num_before = self.shape.before_samples();
         // A window of a single hop has nothing in common with the one before.
