@@ -7,6 +7,7 @@ use std::sync::{Once, OnceLock};
 use tch::{Kind, Tensor};
 use underscore_backend::Device;
 
+use crate::card;
 use crate::error::{BackendError, cause};
 
 unsafe extern "C" {
@@ -54,7 +55,7 @@ pub(crate) fn prepare_thread() {
     });
 }
 
-/// The libtorch device, on which something was done: a card may have gone since it was found.
+/// The libtorch device, on which something was done: a card may have gone since it was found, or hang in this. See [`card::open`].
 pub(crate) fn open(device: Device) -> Result<tch::Device, BackendError> {
     let device = find(device)?;
     if device.is_cuda() {
@@ -66,8 +67,11 @@ pub(crate) fn open(device: Device) -> Result<tch::Device, BackendError> {
     Ok(device)
 }
 
-/// The name of a device that is there.
+/// The name of a device that is there. Of a card that hangs by now it is told, too: whoever opens it is told why not.
 pub(crate) fn probe(device: Device) -> Result<&'static str, BackendError> {
+    if device == Device::CUDA && FOUND_CUDA.get().is_none() {
+        card::open(move || find(device))?;
+    }
     find(device).map(|device| if device.is_cuda() { "first CUDA device" } else { "processor, one thread" })
 }
 
@@ -81,10 +85,12 @@ fn find(device: Device) -> Result<tch::Device, BackendError> {
     }
 }
 
+/// Whether there is CUDA; nothing while nobody has looked for it.
+static FOUND_CUDA: OnceLock<Result<(), String>> = OnceLock::new();
+
 /// Opens the NVIDIA driver and libtorch's CUDA half, once per process; afterwards libtorch knows CUDA devices.
 fn cuda() -> &'static Result<(), String> {
-    static CUDA: OnceLock<Result<(), String>> = OnceLock::new();
-    CUDA.get_or_init(|| {
+    FOUND_CUDA.get_or_init(|| {
         open_cuda_libraries()?;
         underscore_multiply_exactly();
         if tch::Cuda::is_available() {

@@ -4,7 +4,7 @@
 //! needed. This file is the boundary: it turns pointers into references, errors into a status and a message, and lets no panic
 //! through. The work is in `model` (a file on its device), `network` (what goes in and comes
 //! out), `session` (one stream), `pool` and `batcher` (streams that share the processors, or
-//! a card) and `query` (examples).
+//! a card), `card` (whether that answers) and `query` (examples).
 
 #![allow(
     clippy::cast_possible_wrap,
@@ -12,8 +12,10 @@
 )]
 
 mod archive;
+mod arena;
 mod batch_limit;
 mod batcher;
+mod card;
 mod convolutions;
 mod device;
 mod error;
@@ -22,6 +24,7 @@ mod line;
 mod metadata;
 mod model;
 mod network;
+mod own_states;
 mod pool;
 mod query;
 mod queue;

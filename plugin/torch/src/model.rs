@@ -1,10 +1,10 @@
 //! A loaded model: weights and what they say about themselves, shared by every stream through them.
 
-use std::fs::File;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use tch::CModule;
+use tch::{CModule, TchError};
 use underscore_backend::Device;
 
 use crate::batcher::Batcher;
@@ -12,7 +12,7 @@ use crate::error::{BackendError, cause};
 use crate::metadata::Metadata;
 use crate::network::Network;
 use crate::pool::Company;
-use crate::{archive, convolutions, device, recurrent};
+use crate::{archive, card, convolutions, device, recurrent};
 
 /// A model on its device.
 pub(crate) struct Model {
@@ -27,11 +27,9 @@ pub(crate) struct Model {
 
 /// How streams through a model share its device.
 pub(crate) enum Sharing {
-    /// Not at all: each call runs by itself, on the thread that makes it.
-    None,
     /// Calls that find no processor free wait for one.
     Processors(Company),
-    /// All that waits runs together.
+    /// One thread runs all calls, together where that is possible.
     Card(Batcher),
 }
 
@@ -42,28 +40,43 @@ impl Model {
         let extras = archive::read(path)?;
         let metadata = Metadata::parse(&extras.metadata, path)?;
         metadata.check_test_vector(extras.test_vector.len(), path)?;
+        // Read here: libtorch opens a path by the bytes of its name, which Windows takes for those of the user's code page. And a card is not to
+        // be taken for one that hangs because a disk does.
+        let file = fs::read(path).map_err(|source| BackendError::CannotRead { path: path.to_owned(), source })?;
         let is_card = device != Device::CPU;
-        let device = device::open(device)?;
-        let not_a_model = |error| BackendError::NotAModel { path: path.to_owned(), reason: cause(&error) };
-        // Opened here: libtorch opens a path by the bytes of its name, which Windows takes for those of the user's code page.
-        let mut file = File::open(path).map_err(|source| BackendError::CannotRead { path: path.to_owned(), source })?;
-        let mut module = CModule::load_data_on_device(&mut file, device).map_err(not_a_model)?;
+        let (mut module, device) = if is_card {
+            let path = path.to_owned();
+            card::open(move || load(&file, &path, device))?
+        } else {
+            load(&file, path, device)?
+        };
         module.set_eval();
         if device == tch::Device::Cpu {
             convolutions::pack(&mut module);
             if metadata.packs_recurrent_weights {
-                recurrent::pack(&module).map_err(not_a_model)?;
+                recurrent::pack(&module).map_err(|error| not_a_model(path, &error))?;
             }
         }
         let network = Arc::new(Network { module, device, metadata });
-        // What belongs to no channel cannot lie beside another stream's.
-        let has_state_by_channel = network.metadata.has_state_by_channel();
-        let sharing = match (is_card, has_state_by_channel) {
-            (true, true) => Sharing::Card(Batcher::start(network.clone())?),
-            (true, false) => Sharing::None,
-            (false, true) => Sharing::Processors(Company::OfItsModel),
-            (false, false) => Sharing::Processors(Company::None),
+        let sharing = if is_card {
+            Sharing::Card(Batcher::start(network.clone())?)
+        } else if network.metadata.has_state_by_channel() {
+            Sharing::Processors(Company::OfItsModel)
+        } else {
+            Sharing::Processors(Company::None)
         };
         Ok(Self { network, sharing, metadata_json: extras.metadata, test_vector: extras.test_vector })
     }
+}
+
+/// The module in `file`, which was read from `path`, on its device.
+fn load(file: &[u8], path: &Path, device: Device) -> Result<(CModule, tch::Device), BackendError> {
+    device::prepare_thread();
+    let device = device::open(device)?;
+    let module = CModule::load_data_on_device(&mut &*file, device).map_err(|error| not_a_model(path, &error))?;
+    Ok((module, device))
+}
+
+fn not_a_model(path: &Path, error: &TchError) -> BackendError {
+    BackendError::NotAModel { path: path.to_owned(), reason: cause(error) }
 }

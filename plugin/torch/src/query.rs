@@ -30,7 +30,7 @@ pub(crate) fn encode(model: &Model, spectrum: &[f32], embedding: &mut [f32]) -> 
         .map_err(|error| BackendError::run_failed(&error))?;
     let found = match &model.sharing {
         Sharing::Card(batcher) => batcher.encode(example)?,
-        Sharing::Processors(_) | Sharing::None => network.encode(example)?,
+        Sharing::Processors(_) => network.encode(example)?,
     };
     found.f_copy_data(embedding, embedding.len()).map_err(|error| BackendError::run_failed(&error))
 }

@@ -27,7 +27,7 @@ pub(crate) struct Session {
 enum State {
     /// Here, in the order and shapes of the metadata: handed to the model, and replaced by what it returns.
     Own(Vec<Tensor>),
-    /// Beside that of other streams on a card.
+    /// On a card, with the thread that runs the calls there.
     OnCard(Slots),
 }
 
@@ -45,7 +45,7 @@ impl Session {
         device::prepare_thread();
         let state = match &model.sharing {
             Sharing::Card(batcher) => State::OnCard(batcher.open(num_channels)?),
-            Sharing::Processors(_) | Sharing::None => State::Own(model.network.zero_state(num_channels)?),
+            Sharing::Processors(_) => State::Own(model.network.zero_state(num_channels)?),
         };
         let mut session = Self { state, model, num_channels, embedding: None };
         session.ask(&vec![0.0; session.model.network.metadata.embedding_size])?;

@@ -53,7 +53,8 @@ impl Follower {
     }
 }
 
-/// Processor time of the calling thread; none, where the system does not say.
+/// Processor time of the calling thread; none, where the system does not say. The engine measures its workers in the same way, in
+/// `worker_thread/priority.rs`: between the two lies the C boundary.
 fn thread_cpu_time() -> Duration {
     ThreadTime::try_now().map_or(Duration::ZERO, |time| time.as_duration())
 }

@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
-use crate::common::{IDENTITY, Model, run, separators, shipped};
+use crate::common::{IDENTITY, MEMORY, Model, run, separators, shipped};
 use crate::edited::{self, archive, deaf, with_another_stem, with_half_the_bins};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -168,6 +169,7 @@ fn resident_mb() -> f64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn examples_that_fail_leave_little_in_memory() {
+    let _memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = TempDir::new().expect("a folder");
     let path = deaf(&folder, 2_000);
     for device in [Device::CPU, Device::CPU_AS_CARD] {
@@ -191,6 +193,7 @@ fn examples_that_fail_leave_little_in_memory() {
 #[cfg(target_os = "linux")]
 #[test]
 fn calls_that_fail_leave_little_in_memory() {
+    let _memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = TempDir::new().expect("a folder");
     let path = with_half_the_bins(&folder, "music-5.pt");
     for device in [Device::CPU, Device::CPU_AS_CARD] {

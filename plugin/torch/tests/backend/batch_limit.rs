@@ -41,6 +41,22 @@ fn a_batch_may_be_half_as_large_as_one_that_was_too_large_and_is_tried_larger_mo
 }
 
 #[test]
+fn a_batch_that_was_too_large_long_ago_makes_the_next_pause_no_longer() {
+    let mut limit = BatchLimit::new(MOST);
+    let began = Instant::now();
+    for day in 0..7 {
+        let event = began + day * Duration::from_hours(24);
+        assert_eq!(limit.num_channels(event), MOST, "day {day}");
+        limit.note_too_large(MOST, event);
+        let after = |minutes: u64| event + Duration::from_mins(minutes);
+        // Batches come on until the evening.
+        let back_after = (0..600).find(|minutes| limit.num_channels(after(*minutes)) == MOST);
+        assert_eq!(back_after, Some(1), "day {day}: minutes until the limit is back");
+        (1..600).for_each(|minutes| assert_eq!(limit.num_channels(after(minutes)), MOST));
+    }
+}
+
+#[test]
 fn once_there_is_room_again_batches_are_as_large_as_before() {
     let mut limit = BatchLimit::new(MOST);
     let began = Instant::now();

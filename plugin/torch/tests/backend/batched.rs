@@ -1,7 +1,7 @@
 //! Streams that run together: those of a card, and those for which there are too few processors.
 
 use crate::common::{IDENTITY, Model, backend, echo, run, separators, shipped};
-use crate::edited::{counting, with_another_stem};
+use crate::edited::{counting, counting_failures, with_another_stem};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
@@ -260,6 +260,36 @@ fn a_batch_that_is_too_large_for_the_card_is_run_in_parts_and_no_stream_loses_wh
     let mut masks = vec![f32::NAN; 5 * input.len() / 2];
     let failure = session.run(Manner::TOGETHER, &model.spectrum(5, 1), &mut masks).expect_err("too many rows");
     assert!(failure.status == Status::RUN_FAILED && failure.text.contains("out of memory"), "{failure}");
+}
+
+#[test]
+fn of_a_batch_in_which_one_stream_is_too_large_the_others_are_not_tried_with_it_again_and_again() {
+    const NUM_CALLS: usize = 100;
+    let folder = TempDir::new().expect("a folder");
+    let num_failed = folder.path().join("num_failed");
+    std::fs::write(&num_failed, 0.0_f32.to_ne_bytes()).expect("a number");
+    let path = counting_failures(&folder, 4, &num_failed);
+    let model = Model::load_on(Device::CPU_AS_CARD, &path).expect("a model that looks right");
+    let all_call = Barrier::new(4);
+    std::thread::scope(|scope| {
+        for num_channels in [5, 1, 1, 1] {
+            let (mut session, all_call) = (model.session(num_channels).expect("a session"), &all_call);
+            let input = model.spectrum(num_channels, 1);
+            scope.spawn(move || {
+                let mut masks = vec![f32::NAN; input.len() / 2];
+                for call in 1..=NUM_CALLS {
+                    all_call.wait();
+                    let result = session.run(Manner::TOGETHER, &input, &mut masks);
+                    assert_eq!(result.is_ok(), num_channels < 5, "{call}: {result:?}");
+                }
+            });
+        }
+    });
+    let bytes = std::fs::read(&num_failed).expect("a number");
+    let num_failed = f32::from_ne_bytes(bytes.try_into().expect("four bytes"));
+    println!("{num_failed} attempts failed in {NUM_CALLS} rounds");
+    // Each time the stream that is too large by itself, and with others until that is known.
+    assert!(num_failed >= NUM_CALLS as f32 && num_failed < 1.2 * NUM_CALLS as f32, "{num_failed}");
 }
 
 #[test]

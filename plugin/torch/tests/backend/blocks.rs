@@ -4,8 +4,10 @@
 #[path = "../../src/inference.rs"]
 mod tested;
 
+use std::sync::PoisonError;
 use std::thread;
 
+use crate::common::MEMORY;
 use tch::{Device, Kind, Tensor};
 use tested::Inference;
 
@@ -64,6 +66,7 @@ fn blocks_hold_what_was_asked_for_and_are_aligned() {
 #[test]
 fn what_lies_idle_is_bounded() {
     const MOST_BYTES: usize = 256 << 20;
+    let _memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     underscore_keep_blocks();
     let _inference = Inference::begin();
     // 870 MB.

@@ -51,7 +51,7 @@ fn with_entries(folder: &TempDir, model: &Path, edit: impl Fn(&str, Vec<u8>) -> 
 }
 
 /// A copy of the model that runs other code, and says so in its metadata: each text in either is replaced, once.
-fn with_code(folder: &TempDir, model: &Path, replaced: &[(&str, &str)]) -> PathBuf {
+pub fn with_code(folder: &TempDir, model: &Path, replaced: &[(&str, &str)]) -> PathBuf {
     with_entries(folder, model, |name, content| {
         // It says of each piece of code where it was written.
         if name.ends_with(".debug_pkl") {
@@ -80,6 +80,20 @@ pub fn counting(folder: &TempDir, most_rows: usize) -> PathBuf {
             ("    return (mask, state)\n", counted),
         ],
     )
+}
+
+/// The same, which adds one to the number in the file `num_failed` at each call that fails.
+pub fn counting_failures(folder: &TempDir, most_rows: usize, num_failed: &Path) -> PathBuf {
+    // What comes of the sum is used, or libtorch would leave it out.
+    let text = format!("torch.format(\"out of memory: {{}}\", torch.add_({}, 1))", number_in(num_failed));
+    let unlike_its_copy = TempDir::new().expect("a folder");
+    let counting = counting(&unlike_its_copy, most_rows);
+    with_code(folder, &counting, &[("\"out of memory\"", &text)])
+}
+
+/// The number in a file, in a model's code: what is written there is seen on both sides at once.
+pub fn number_in(file: &Path) -> String {
+    format!("torch.from_file({:?}, True, 1)", file.to_str().expect("UTF-8"))
 }
 
 /// The echo, of so many frames, that fails at every example.

@@ -60,6 +60,31 @@ fn a_thread_that_gives_signs_of_life_is_waited_for_however_many_others_are_first
 }
 
 #[test]
+fn a_thread_that_hangs_in_a_request_is_waited_for_no_longer_than_the_patience_says() {
+    let (line, served) = line::<Request>(patience(5 * SHORT));
+    let watch = line.watch();
+    let (come_back, is_to_come_back) = channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let _request = served.wait().expect("a request");
+        // It is done with something else before.
+        served.note_step();
+        let _ = is_to_come_back.recv();
+    });
+    let began = Instant::now();
+    assert_eq!(line.ask(|answer| answer), Err(Unanswered::Hangs));
+    let waited = began.elapsed();
+    assert!(waited >= 5 * SHORT && waited < 8 * SHORT, "{waited:?}");
+    assert!(!line.end(thread));
+    assert!(watch.hangs() && !watch.is_over(), "nobody asks it any more, and it hangs still");
+    drop(come_back);
+    while !watch.is_over() {
+        assert!(began.elapsed() < LONG, "it has ended");
+        std::thread::sleep(SHORT / 10);
+    }
+    assert!(!watch.hangs());
+}
+
+#[test]
 fn what_comes_first_may_take_longer() {
     let (line, served) = line::<Request>(Patience { first: LONG, later: SHORT });
     let began = Instant::now();

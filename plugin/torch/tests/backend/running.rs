@@ -228,9 +228,10 @@ fn several_calls_at_once_are_the_same_calls_one_by_one() {
         let mut at_once = model.session(1).expect("a session");
         let first = run(&mut at_once, &calls[0]);
         let actual = [first, run(&mut at_once, &calls[1..].concat())].concat();
-        let worst = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        println!("{name}: largest difference {worst:.1e}");
-        assert!(actual.len() == expected.len() && worst < 1e-4);
+        assert_eq!(actual.len(), expected.len());
+        for (at, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
+            assert!((actual - expected).abs() < 1e-4, "{name}: expected {expected} at {at}, got {actual}");
+        }
     }
 }
 
