@@ -35,7 +35,7 @@ pub use locate::{bundle_path, bundled_folder};
 pub use main_thread::params::{Param, stable_id_hash};
 pub use main_thread::ports::{NotePort, Port, Ports};
 pub use main_thread::{Asked, Config, Instance};
-pub use measure::{delay_samples, peak_db, residual_db, sum_of};
+pub use measure::{delay_samples, largest, peak_db, residual_db, sum_of};
 pub use process_memory::{mapped_files, resident_bytes, started_threads};
 pub use rendering::blocks::BlockSizes;
 pub use rendering::tape::{Recorder, Stem, Tape};

@@ -66,6 +66,11 @@ pub fn residual_db(expected: &[Vec<f32>], actual: &[Vec<f32>]) -> f64 {
     20.0 * peak.log10()
 }
 
+/// Largest of magnitudes; 0 of none, NaN where one of them is.
+pub fn largest(magnitudes: impl IntoIterator<Item = f32>) -> f32 {
+    magnitudes.into_iter().fold(0.0, |largest, x| if largest.is_nan() || x <= largest { largest } else { x })
+}
+
 /// Sum of signals of the same shape, in double precision. `[channel][sample]`.
 #[must_use]
 pub fn sum_of(signals: &[&[Vec<f32>]]) -> Vec<Vec<f32>> {
@@ -105,6 +110,12 @@ mod tests {
         let reference = noise(1, 5_000, 0.5, 1).remove(0);
         assert_eq!(delay_samples(&reference, &vec![0.0; 6_000], 1_000), None);
         assert_eq!(delay_samples(&reference, &noise(1, 6_000, 0.5, 2).remove(0), 1_000), None);
+    }
+
+    #[test]
+    fn of_magnitudes_of_which_one_is_no_number_none_is_the_largest() {
+        assert_eq!([largest([0.5, 2.0, 1.0]), largest([])], [2.0, 0.0]);
+        assert!([[f32::NAN, 1.0], [1.0, f32::NAN]].into_iter().all(|magnitudes| largest(magnitudes).is_nan()));
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub struct Outcome {
     pub separation_db: f64,
     /// Late frames.
     pub num_late_frames: u64,
+    /// Frames with sound that no mask could be had for.
+    pub num_unmasked_frames: u64,
     /// Allocations in `process`.
     pub alloc_violations: u64,
     /// Resident memory after each instance was activated and loaded, MB.

@@ -40,15 +40,13 @@ fn thread_names() -> Option<Vec<String>> {
     Some(names)
 }
 
-/// Files mapped into this process whose path contains `part`, each once.
+/// Files mapped into this process whose name contains `part`, each once, with their paths.
 #[must_use]
 pub fn mapped_files(part: &str) -> Option<Vec<String>> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    let mut files: Vec<String> = maps
-        .lines()
-        .filter_map(|line| line.find('/').map(|at| line[at..].to_owned()))
-        .filter(|file| file.contains(part))
-        .collect();
+    let paths = maps.lines().filter_map(|line| line.find('/').map(|at| line[at..].to_owned()));
+    let is_wanted = |path: &String| path.rsplit('/').next().is_some_and(|name| name.contains(part));
+    let mut files: Vec<String> = paths.filter(is_wanted).collect();
     files.sort();
     files.dedup();
     Some(files)
@@ -61,6 +59,7 @@ mod tests {
     #[test]
     fn the_c_library_is_mapped_and_something_is_resident() {
         assert!(!mapped_files("libc.so").unwrap().is_empty());
+        assert_eq!(mapped_files("lib/").unwrap(), [""; 0], "a folder is no name");
         assert!(resident_bytes().unwrap() > 1024 * 1024);
     }
 

@@ -159,10 +159,14 @@ mod libraries {
     /// Replaces a library by one that is compiled from `code`.
     fn compile(home: &Home, library: &str, code: &str, options: &[&str]) {
         home.remove(library);
-        let source = home.path("library.c");
+        compile_to(&home.path(library), code, options);
+    }
+
+    fn compile_to(library: &Path, code: &str, options: &[&str]) {
+        let source = library.with_extension("c");
         std::fs::write(&source, code).unwrap();
         let mut cc = Command::new("cc");
-        let status = cc.args(["-shared", "-fPIC", "-o"]).arg(home.path(library)).arg(&source).args(options).status();
+        let status = cc.args(["-shared", "-fPIC", "-o"]).arg(library).arg(&source).args(options).status();
         assert!(status.as_ref().is_ok_and(ExitStatus::success), "cc: {status:?}");
     }
 
@@ -295,6 +299,21 @@ mod libraries {
         let soname = format!("-Wl,-soname,{TORCH_CPU}");
         compile(&home, &format!("lib/libtorch/{TORCH_CPU}"), "int nothing_of_torch = 1;", &[&soname]);
         check("another libtorch", &home, &["libtorch"]);
+    }
+
+    #[test]
+    fn another_plugin_has_opened_a_libtorch_of_another_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let theirs = folder.path().join(TORCH_CPU);
+        compile_to(&theirs, "int nothing_of_torch = 1;", &[&format!("-Wl,-soname,{TORCH_CPU}")]);
+        let home = Home::new();
+        for host in [HostKind::Offline, HostKind::RealTime] {
+            let scenario = Scenario { host, others: vec![theirs.clone()], ..Scenario::new(bundle_file()) };
+            let outcome = home.probe(&scenario);
+            let words = ["libtorch that the host or another plugin opened before", "Remove the other plugin"];
+            assert_dry(&format!("another plugin's libtorch, {host:?}"), &outcome, &words);
+            assert_eq!(outcome.libtorch_at_scan, [theirs.to_str().unwrap()], "theirs was open before");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{EXACT_DB, for_offline_work, open, separators};
+use common::{EXACT_DB, End, for_offline_work, open, separators};
 use host_tests::signals::programme;
 use host_tests::{
     BlockSizes, Bundle, Config, Instance, Pace, Processor, Rendered, Rendering, render, residual_db, wait_until_loaded,
@@ -77,15 +77,6 @@ fn play_on(processor: &mut Processor, sound: &[Vec<f32>], is_over: &AtomicBool) 
     }
 }
 
-/// Says that it is over when it is dropped.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// RMS of what differs in the last seconds of two signals.
 fn difference_at_the_end(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
     let from = ((PLAYED_S - JUDGED_S) * RATE_HZ) as usize;
@@ -113,8 +104,8 @@ fn gives_way(bundle: &Bundle, model: &str) {
     let mut played = instance(bundle, model, "auto", false);
     let (has_failed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let rendered = std::thread::scope(|scope| {
-        scope.spawn(|| play_on(&mut its_processor, &input, &is_over));
         let _end = End(&is_over);
+        scope.spawn(|| play_on(&mut its_processor, &input, &is_over));
         scope.spawn(|| {
             std::thread::sleep(FAULT_AT);
             let engines = bundle.diagnostics().unwrap().instances;

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{EXACT_DB, RATES_HZ, asked, open};
+use common::{APART_DB, EXACT_DB, RATES_HZ, asked, fail_as_late, open};
 use host_tests::signals::programme;
 use host_tests::{
-    Bundle, Buses, Config, HostError, Instance, ParamChange, Processor, Recorder, Rendering, peak_db, render,
-    render_onto, resident_bytes, residual_db, sum_of, wait_until_loaded,
+    Bundle, Buses, Config, HostError, Instance, ParamChange, Processor, Recorder, Rendering, peak_db,
+    raise_to_real_time, render, render_onto, resident_bytes, residual_db, sum_of, wait_until_loaded,
 };
 use std::time::Duration;
 
@@ -35,8 +35,51 @@ impl Heard {
     }
 }
 
-/// Plays whole blocks of `input` in real time.
+/// What is tried again where frames were late: it is the machine's doing, and of what is late only the sum is known.
+const MAX_ATTEMPTS: usize = 4;
+
+/// Makes sure of what is known of what was heard of `sound`: that the stems sum to it, delayed; and where no frame was late or without masks,
+/// that `Identity` gives all of it to the first stem, and any other model another part than an equal share. Whether no frame was.
+#[track_caller]
+fn judge(what: &str, bundle: &Bundle, heard: &Heard, sound: &[Vec<f32>], latency_samples: usize) -> bool {
+    let aligned = |tracks: &[Vec<f32>]| -> Vec<Vec<f32>> {
+        tracks.iter().map(|channel| channel[latency_samples..].to_vec()).collect()
+    };
+    let (sum, first) = (aligned(&heard.sum), aligned(&heard.first));
+    let delayed: Vec<Vec<f32>> = sound.iter().map(|channel| channel[..sum[0].len()].to_vec()).collect();
+    let share: Vec<Vec<f32>> = delayed.iter().map(|channel| channel.iter().map(|x| 0.5 * x).collect()).collect();
+    let [sum_db, first_db] = [&sum, &first].map(|signal| residual_db(&delayed, signal));
+    let apart_db = residual_db(&share, &first);
+    let diagnostics = bundle.diagnostics().unwrap();
+    let engine = diagnostics.newest().unwrap();
+    let (num_late, num_unmasked) = (engine.num_late_frames, engine.num_unmasked_frames);
+    let what = format!("{}, {what}", engine.model);
+    println!(
+        "{what}: the sum is {sum_db:.1} dBFS from the delayed input, the first stem {first_db:.1}, and {apart_db:.1} from half of it; {num_late} \
+         frames late, {num_unmasked} without masks"
+    );
+    assert_eq!((engine.state.as_str(), diagnostics.alloc_violations), ("running", 0), "{what}: {}", engine.message);
+    assert!(sum_db <= EXACT_DB, "{what}: the stems do not sum to the delayed input");
+    let is_in_time = num_late == 0 && num_unmasked == 0;
+    if is_in_time && engine.model == "identity" {
+        assert!(first_db <= EXACT_DB, "{what}: the first stem is not the delayed input");
+    } else if is_in_time {
+        assert!((APART_DB..f64::INFINITY).contains(&apart_db), "{what}: nothing was separated");
+    }
+    is_in_time
+}
+
+/// Plays whole blocks of `input` in real time, on a thread with an audio thread's priority, where the system grants it: the worker then goes ahead
+/// of other programs, too.
 fn play(processor: &mut Processor, input: &[Vec<f32>]) -> Heard {
+    let play = || {
+        let _ = raise_to_real_time();
+        play_here(processor, input)
+    };
+    std::thread::scope(|scope| scope.spawn(play).join().unwrap())
+}
+
+fn play_here(processor: &mut Processor, input: &[Vec<f32>]) -> Heard {
     let mut heard = Heard::default();
     for begin in (0..input[0].len()).step_by(BLOCK_SAMPLES) {
         let bus = processor.inputs_mut(BLOCK_SAMPLES).main_mut().unwrap();
@@ -64,13 +107,15 @@ fn blocks(seconds: f64) -> usize {
 #[test]
 fn a_pause_shifts_nothing_and_a_jump_forgets() {
     let bundle = open();
-    // What Identity separates is known to the sample; of the default model only what its stems add up to is.
     for model in ["music-5", "identity"] {
-        pause_and_jump(&bundle, model);
+        if !(0..MAX_ATTEMPTS).any(|_| pause_and_jump(&bundle, model)) {
+            fail_as_late(&format!("{model}: in every attempt frames were late: only the sum was tested"));
+        }
     }
 }
 
-fn pause_and_jump(bundle: &Bundle, model: &str) {
+/// Whether no frame was late.
+fn pause_and_jump(bundle: &Bundle, model: &str) -> bool {
     let mut instance = bundle.create(None).unwrap();
     instance.configure(LIVE).unwrap();
     instance.set("model", model).unwrap();
@@ -87,24 +132,7 @@ fn pause_and_jump(bundle: &Bundle, model: &str) {
     let mut heard = play(&mut processor, &part(0, middle));
     std::thread::sleep(Duration::from_secs(4));
     heard.extend(play(&mut processor, &part(middle, sound[0].len())));
-    let late = |bundle: &Bundle| bundle.diagnostics().unwrap().newest().unwrap().num_late_frames;
-    let check = |what: &str, heard: &Heard| {
-        for (name, tracks) in [("sum", &heard.sum), ("first stem", &heard.first)] {
-            let aligned: Vec<Vec<f32>> = tracks.iter().map(|channel| channel[latency_samples..].to_vec()).collect();
-            let residual = residual_db(&part(0, aligned[0].len()), &aligned);
-            println!(
-                "{model}, {what}: the {name} {residual:.1} dBFS from the delayed input, {} frames late",
-                late(bundle)
-            );
-            // Where masks are missing the first stem is half of it.
-            let is_known = name == "sum" || (model == "identity" && late(bundle) == 0);
-            assert!(
-                !is_known || residual <= EXACT_DB,
-                "{model}, {what}: the {name} is {residual} dBFS from the delayed input"
-            );
-        }
-    };
-    check("across a pause of 4 s", &heard);
+    let mut is_in_time = judge("across a pause of 4 s", bundle, &heard, &sound, latency_samples);
 
     // A jump or a loop: the host resets, and what was on its way is gone.
     for pass in 0..3 {
@@ -112,12 +140,11 @@ fn pause_and_jump(bundle: &Bundle, model: &str) {
         let heard = play(&mut processor, &part(0, middle));
         let before: Vec<Vec<f32>> = heard.sum.iter().map(|channel| channel[..latency_samples].to_vec()).collect();
         assert_eq!(peak_db(&before), f64::NEG_INFINITY, "something of before the jump is left");
-        check(&format!("jump {pass}"), &heard);
+        is_in_time = judge(&format!("jump {pass}"), bundle, &heard, &sound, latency_samples);
     }
-    let diagnostics = bundle.diagnostics().unwrap();
-    assert_eq!((diagnostics.newest().unwrap().state.as_str(), diagnostics.alloc_violations), ("running", 0));
     processor.stop().unwrap();
     instance.deactivate(processor);
+    is_in_time
 }
 
 #[test]
@@ -149,8 +176,11 @@ fn nine_activations_leave_nothing_behind() {
     }
 }
 
-/// What the main output plays of `input` where `each` sees to every block first; samples of a port that is not passed are not looked at.
+/// What the main output plays of `input` where `each` sees to every block first; samples of a port that is not passed are not looked at. All of it is
+/// separated: where nothing is, all of them play the same.
+#[track_caller]
 fn main_of(
+    bundle: &Bundle,
     instance: &mut Instance,
     input: &[Vec<f32>],
     mut each: impl FnMut(usize, &mut Processor) -> Vec<ParamChange>,
@@ -170,6 +200,10 @@ fn main_of(
             track.extend_from_slice(&bus.channel(channel_idx)[..BLOCK_SAMPLES]);
         }
     }
+    let diagnostics = bundle.diagnostics().unwrap();
+    let engine = diagnostics.newest().unwrap();
+    assert_eq!(engine.state, "running", "{}", engine.message);
+    assert_eq!([engine.num_late_frames, engine.num_unmasked_frames], [0, 0], "frames late, and frames without masks");
     processor.stop().unwrap();
     instance.deactivate(processor);
     heard
@@ -187,11 +221,14 @@ fn a_host_that_passes_the_main_ports_alone_hears_them_and_may_add_the_others_lat
     let input = programme(2, blocks(2.0), RATE_HZ, 14);
     let mut instance = offline(&bundle);
     // So that stems are in the main output, too.
+    let at_unity = main_of(&bundle, &mut instance, &input, |_, _| Vec::new());
     instance.set("music_gain", "-12").unwrap();
-    let expected = main_of(&mut instance, &input, |_, _| Vec::new());
+    let expected = main_of(&bundle, &mut instance, &input, |_, _| Vec::new());
+    let apart_db = residual_db(&at_unity, &expected);
+    assert!((APART_DB..f64::INFINITY).contains(&apart_db), "12 dB less music make {apart_db:.1} dBFS of difference");
     let middle = input[0].len() / BLOCK_SAMPLES / 2;
     for ports in [[1, 1], [2, 1], [1, 5], [1, 3]] {
-        let actual = main_of(&mut instance, &input, |block_idx, processor| {
+        let actual = main_of(&bundle, &mut instance, &input, |block_idx, processor| {
             let [num_inputs, num_outputs] = if block_idx < middle { ports } else { [usize::MAX; 2] };
             processor.pass_ports(num_inputs, num_outputs);
             Vec::new()
@@ -201,7 +238,7 @@ fn a_host_that_passes_the_main_ports_alone_hears_them_and_may_add_the_others_lat
     }
     // Without a main port nothing is heard, or silence: the others come back all the same.
     for ports in [[1, 0], [0, 0], [2, 0], [0, 1], [0, 5]] {
-        let actual = main_of(&mut instance, &input, |block_idx, processor| {
+        let actual = main_of(&bundle, &mut instance, &input, |block_idx, processor| {
             let [num_inputs, num_outputs] = if block_idx < 20 { ports } else { [usize::MAX; 2] };
             processor.pass_ports(num_inputs, num_outputs);
             Vec::new()
@@ -224,7 +261,7 @@ fn a_sidechain_that_is_connected_later_can_be_captured_and_so_can_one_that_is_go
     let captured = |connected: std::ops::Range<usize>, at: usize| {
         let mut instance = offline(&bundle);
         instance.load_state(&no_example).unwrap();
-        main_of(&mut instance, &sound, |block_idx, processor| {
+        main_of(&bundle, &mut instance, &sound, |block_idx, processor| {
             let is_connected = connected.contains(&block_idx);
             processor.pass_ports(if is_connected { 2 } else { 1 }, usize::MAX);
             if is_connected {
@@ -254,7 +291,7 @@ fn an_event_beyond_its_block_comes_with_the_end_of_it() {
     let mut instance = offline(&bundle);
     let (muted, heard) = (instance.change("music_mute", "on").unwrap(), instance.change("music_mute", "off").unwrap());
     let mut play = |offset_samples: usize| {
-        main_of(&mut instance, &input, |block_idx, _| match block_idx {
+        main_of(&bundle, &mut instance, &input, |block_idx, _| match block_idx {
             0 => vec![heard],
             100 => vec![ParamChange { offset_samples, ..muted }],
             _ => Vec::new(),
@@ -272,31 +309,34 @@ fn an_instance_that_plays_is_activated_anew_and_called_by_one_thread_after_the_o
     let bundle = open();
     let sound = programme(2, blocks(0.6), RATE_HZ, 17);
     let mut instance = bundle.create(None).unwrap();
-    instance.set("model", "live-1").unwrap();
     for activation in 0..9 {
+        // What the one separates is known to the sample, the other has the least time for it.
+        instance.set("model", if activation % 2 == 0 { "live-1" } else { "identity" }).unwrap();
         instance.configure(Config { max_block_samples: BLOCK_SAMPLES << (activation % 3), ..LIVE }).unwrap();
-        let mut processor = instance.activate().unwrap();
-        processor.start().unwrap();
-        wait_until_loaded(&bundle, &mut instance, &mut processor, Duration::from_mins(1)).unwrap();
-        processor.reset();
-        let latency_samples = instance.latency_samples();
-        let mut heard = Heard::default();
-        // A thread for each part, as hosts with a pool of them have it.
-        for begin in (0..sound[0].len()).step_by(8 * BLOCK_SAMPLES) {
-            let end = (begin + 8 * BLOCK_SAMPLES).min(sound[0].len());
-            let part: Vec<Vec<f32>> = sound.iter().map(|channel| channel[begin..end].to_vec()).collect();
-            heard.extend(std::thread::scope(|scope| scope.spawn(|| play(&mut processor, &part)).join().unwrap()));
+        let what = format!("activation {activation}");
+        if !(0..MAX_ATTEMPTS).any(|_| play_from_many_threads(&what, &bundle, &mut instance, &sound)) {
+            fail_as_late(&format!("{what}: in every attempt frames were late: only the sum was tested"));
         }
-        let sum: Vec<Vec<f32>> = heard.sum.iter().map(|channel| channel[latency_samples..].to_vec()).collect();
-        let delayed: Vec<Vec<f32>> = sound.iter().map(|channel| channel[..sum[0].len()].to_vec()).collect();
-        let residual = residual_db(&delayed, &sum);
-        let diagnostics = bundle.diagnostics().unwrap();
-        println!("activation {activation}: {residual:.1} dBFS, {} late", diagnostics.newest().unwrap().num_late_frames);
-        assert!(residual <= EXACT_DB, "activation {activation}: {residual} dBFS");
-        assert_eq!((diagnostics.newest().unwrap().state.as_str(), diagnostics.alloc_violations), ("running", 0));
-        processor.stop().unwrap();
-        instance.deactivate(processor);
     }
+}
+
+/// Whether no frame was late.
+fn play_from_many_threads(what: &str, bundle: &Bundle, instance: &mut Instance, sound: &[Vec<f32>]) -> bool {
+    let mut processor = instance.activate().unwrap();
+    processor.start().unwrap();
+    wait_until_loaded(bundle, instance, &mut processor, Duration::from_mins(1)).unwrap();
+    processor.reset();
+    let mut heard = Heard::default();
+    // A thread for each part, as hosts with a pool of them have it.
+    for begin in (0..sound[0].len()).step_by(8 * BLOCK_SAMPLES) {
+        let end = (begin + 8 * BLOCK_SAMPLES).min(sound[0].len());
+        let part: Vec<Vec<f32>> = sound.iter().map(|channel| channel[begin..end].to_vec()).collect();
+        heard.extend(play(&mut processor, &part));
+    }
+    let is_in_time = judge(what, bundle, &heard, sound, instance.latency_samples());
+    processor.stop().unwrap();
+    instance.deactivate(processor);
+    is_in_time
 }
 
 /// A disk that is full after some blocks.

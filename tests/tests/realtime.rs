@@ -82,7 +82,7 @@ fn a_minute_is_never_late(model: &str, max_rtf: f64) {
     for _ in 0..MAX_MINUTES {
         match minute_at_48_khz_in_blocks_of_256(model, max_rtf) {
             Ok(()) => return,
-            Err(Fault::Stolen(fault)) => println!("{fault}, while other machines had the processor"),
+            Err(Fault::Foreign(fault)) => println!("{fault}, while others had the processor"),
             Err(Fault::Own(fault)) => {
                 println!("{fault}");
                 num_own_faults += 1;
@@ -95,14 +95,15 @@ fn a_minute_is_never_late(model: &str, max_rtf: f64) {
     }
     assert_eq!(num_own_faults, 0, "the only minute that was the machine's own was faulty; it is printed above");
     println!(
-        "{model} NOT judged by the clock: other machines took the processor all the time. Run this on a machine of your own"
+        "{model} NOT judged by the clock: other machines took the processor all the time, or other programs, for want of real-time \
+         priority. Run this on a machine of your own, as a user who may have it"
     );
 }
 
 /// What was late or slow in a minute.
 enum Fault {
-    /// While the processor was somebody else's.
-    Stolen(String),
+    /// While the processor was another machine's, or that of programs which the worker may not go ahead of.
+    Foreign(String),
     Own(String),
 }
 
@@ -167,19 +168,22 @@ fn minute_at_48_khz_in_blocks_of_256(model: &str, max_rtf: f64) -> Result<(), Fa
     }
     let max_cpu_us = MAX_CPU_SHARE * block_us;
     assert!(cpu.p99_us < max_cpu_us, "expected p99 of process below {max_cpu_us:.0} us, got {:.0} us", cpu.p99_us);
-    let fault = if stolen_share > MAX_STOLEN_SHARE { Fault::Stolen } else { Fault::Own };
+    let is_raised = rendered.priority == Priority::RealTime;
+    let is_stolen = stolen_share > MAX_STOLEN_SHARE;
+    let of_worker = if is_stolen || !is_raised { Fault::Foreign } else { Fault::Own };
     let late_share = rendered.frames.num_late as f64 / rendered.frames.num as f64;
     assert!(late_share < MAX_LATE_SHARE_WHEN_STOLEN, "{:.0} % of all frames were late", 100.0 * late_share);
     if rendered.frames.num_late > 0 {
-        return Err(fault(format!("expected no late frame, got {}", rendered.frames.num_late)));
+        return Err(of_worker(format!("expected no late frame, got {}", rendered.frames.num_late)));
     }
     if engine.rtf > max_rtf {
-        return Err(fault(format!("expected an RTF of at most {max_rtf}, got {:.3}", engine.rtf)));
+        return Err(of_worker(format!("expected an RTF of at most {max_rtf}, got {:.3}", engine.rtf)));
     }
+    let fault = if is_stolen { Fault::Foreign } else { Fault::Own };
     // Without an audio thread's priority the clock also counts whatever else ran on the machine.
-    let p999_us = if rendered.priority == Priority::RealTime { wall.p999_us } else { cpu.p999_us };
+    let p999_us = if is_raised { wall.p999_us } else { cpu.p999_us };
     let max_us = (MAX_PROCESS_SHARE * block_us * (wall.p10_us / QUIET_P10_US).max(1.0)).min(max_cpu_us);
-    let often_us = if rendered.priority == Priority::RealTime { wall.p99_us } else { cpu.p99_us };
+    let often_us = if is_raised { wall.p99_us } else { cpu.p99_us };
     let max_often_us = MAX_P99_SHARE * block_us;
     if often_us >= max_often_us {
         return Err(fault(format!("expected p99 of process below {max_often_us:.0} us, got {often_us:.0} us")));

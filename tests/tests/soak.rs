@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{EXACT_DB, open};
+use common::{EXACT_DB, End, open};
 use host_tests::signals::{Random, programme};
 use host_tests::{
-    Bundle, Config, Instance, Priority, Processor, StolenTime, raise_to_real_time, resident_bytes, wait_until_loaded,
+    Bundle, Config, Instance, Priority, Processor, StolenTime, largest, raise_to_real_time, resident_bytes,
+    wait_until_loaded,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -87,7 +88,7 @@ fn play(
                 let first = processor.outputs().aux().next().map_or(0.0, |bus| bus.channel(channel_idx)[idx]);
                 let expected = (begin + idx).checked_sub(latency_samples).map_or(0.0, |at| input(loop_of, at));
                 let difference = (sum - expected).abs();
-                heard.worst = heard.worst.max(if difference.is_nan() { f32::INFINITY } else { difference });
+                heard.worst = largest([heard.worst, difference]);
                 let is_impulse = (begin + idx)
                     .checked_sub(latency_samples)
                     .is_some_and(|at| at.is_multiple_of(IMPULSE_EVERY_SAMPLES));
@@ -139,6 +140,8 @@ fn soak(bundle: &Bundle, instances: &mut [Instance], processors: &mut [Processor
     };
     let (is_over, is_calm) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
+        // Whatever fails below, the threads come to an end.
+        let _ends = [End(&is_over), End(&is_calm)];
         for _ in 0..num_hogs() {
             scope.spawn(|| {
                 let mut random = Random::new(9);
@@ -156,8 +159,6 @@ fn soak(bundle: &Bundle, instances: &mut [Instance], processors: &mut [Processor
                 scope.spawn(move || play(processor, latency_samples, seed, sound, is_over))
             })
             .collect();
-        // Whatever fails below, the threads come to an end.
-        let _end = End(&is_over, &is_calm);
         let late_before = late();
         let warm_s = (seconds / 3.0).min(60.0);
         pump(warm_s);
@@ -176,16 +177,6 @@ fn soak(bundle: &Bundle, instances: &mut [Instance], processors: &mut [Processor
         let growth_mb = warm_bytes.zip(end_bytes).map(|(warm, end)| (end as f64 - warm as f64) / 1e6);
         Soaked { heard, late_while_busy, late_when_calm, stolen_share, num_raised, growth_mb }
     })
-}
-
-/// Ends the play when it is dropped.
-struct End<'a>(&'a AtomicBool, &'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-        self.1.store(true, Ordering::Relaxed);
-    }
 }
 
 fn num_hogs() -> usize {
@@ -221,8 +212,8 @@ fn instances_in_blocks_of_any_size_beside_busy_processors() {
         instance.deactivate(processor);
     }
 
-    let worst = soaked.heard.iter().map(|heard| heard.worst).fold(0.0, f32::max);
-    let worst_db = 20.0 * f64::from(worst.max(1e-10)).log10();
+    let worst = largest(soaked.heard.iter().map(|heard| heard.worst));
+    let worst_db = 20.0 * f64::from(largest([1e-10, worst])).log10();
     println!("{} of the workers ahead of ordinary threads", soaked.num_raised);
     println!(
         "{minutes} minutes, {NUM_INSTANCES} instances beside {} busy threads: {} frames late, {} in {CALM_S} s without them; \
@@ -267,11 +258,15 @@ fn instances_in_blocks_of_any_size_beside_busy_processors() {
     }
     assert!(worst_db <= EXACT_DB, "the stems do not sum to the delayed input");
     assert_eq!(diagnostics.alloc_violations, 0);
-    if soaked.stolen_share < MAX_STOLEN_SHARE {
+    let is_raised = soaked.heard.iter().all(|heard| heard.is_raised);
+    if soaked.stolen_share < MAX_STOLEN_SHARE && is_raised {
         assert_eq!(soaked.late_when_calm, 0, "it did not recover");
-        if soaked.heard.iter().all(|heard| heard.is_raised) && cfg!(target_os = "linux") {
+        if cfg!(target_os = "linux") {
             assert_eq!(soaked.num_raised, NUM_INSTANCES, "workers wait behind ordinary threads");
         }
+    } else {
+        let stolen_percent = 100.0 * soaked.stolen_share;
+        println!("late frames NOT judged: real-time priority {is_raised}, {stolen_percent:.2} % of the time stolen");
     }
     if let Some(growth_mb) = soaked.growth_mb {
         assert!(growth_mb < MAX_GROWTH_MB, "{growth_mb:.1} MB more than after the beginning");

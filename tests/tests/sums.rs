@@ -2,22 +2,41 @@
 
 mod common;
 
-use common::{EXACT_DB, RATES_HZ, asked, bundle_file, offline_stereo, open, probe};
-use host_tests::probe::{HostKind, Scenario};
+use common::{APART_DB, EXACT_DB, End, RATES_HZ, asked, bundle_file, fail_as_late, offline_stereo, open, probe};
+use host_tests::probe::{HostKind, Outcome, Scenario};
 use host_tests::signals::programme;
 use host_tests::{
     Bundle, Buses, Config, Instance, InstanceDiagnostics, Pace, ParamChange, Rendering, forbid_restless_threads,
-    peak_db, raise_to_real_time, render, residual_db, wait_until_loaded,
+    largest, peak_db, raise_to_real_time, render, residual_db, wait_until_loaded,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-fn check(what: &str, scenario: &Scenario) -> host_tests::probe::Outcome {
+fn check(what: &str, scenario: &Scenario) -> Outcome {
     let outcome = probe(scenario, &[]);
     println!("{what}: {} ({}), residual {:.1} dBFS", outcome.state, outcome.model, outcome.sum_residual_db);
     assert!(outcome.is_finite, "{what}: samples that are not finite, or not written");
     assert!(outcome.sum_residual_db <= EXACT_DB, "{what}: {} dBFS", outcome.sum_residual_db);
     assert_eq!(outcome.alloc_violations, 0, "{what}");
+    outcome
+}
+
+/// The same where a model has all the time that it takes: of equal shares the sum is right, too, and nothing was tested.
+fn check_with_masks(what: &str, scenario: &Scenario) -> Outcome {
+    let outcome = check(what, scenario);
+    assert_eq!(outcome.state, "running", "{what}: {}", outcome.message);
+    assert_eq!(
+        [outcome.num_late_frames, outcome.num_unmasked_frames],
+        [0, 0],
+        "{what}: frames late, and without masks"
+    );
+    outcome
+}
+
+/// The same where the masks are of use.
+fn check_separated(what: &str, scenario: &Scenario) -> Outcome {
+    let outcome = check_with_masks(what, scenario);
+    assert!(outcome.separation_db > APART_DB, "{what}: nothing was separated: {outcome:?}");
     outcome
 }
 
@@ -29,29 +48,27 @@ fn with(params: &[(&str, &str)]) -> Scenario {
 #[test]
 fn while_it_separates_at_every_rate() {
     for rate_hz in RATES_HZ {
-        let outcome = check(&format!("running at {rate_hz} Hz"), &Scenario { rate_hz, ..with(&[]) });
-        assert_eq!(outcome.state, "running", "{}", outcome.message);
-        assert!(outcome.separation_db > -40.0, "nothing was separated: {outcome:?}");
+        check_separated(&format!("running at {rate_hz} Hz"), &Scenario { rate_hz, ..with(&[]) });
     }
 }
 
 #[test]
 fn in_mono_and_with_every_setting() {
-    check("mono", &Scenario { num_channels: 1, ..with(&[]) });
-    check("unlinked", &with(&[("stereo_link", "off")]));
-    check("strength 0 %", &with(&[("strength", "0")]));
-    check("strength 200 %", &with(&[("strength", "200")]));
+    check_separated("mono", &Scenario { num_channels: 1, ..with(&[]) });
+    check_separated("unlinked", &with(&[("stereo_link", "off")]));
+    check_with_masks("strength 0 %", &with(&[("strength", "0")]));
+    check_separated("strength 200 %", &with(&[("strength", "200")]));
     // Stem buses are pre-fader: what the main mix does is no matter to them.
-    check("music muted", &with(&[("music_mute", "on")]));
+    check_separated("music muted", &with(&[("music_mute", "on")]));
 }
 
 #[test]
 fn bypassed_and_dry_the_main_output_is_the_delayed_input() {
     for (what, params) in [("bypassed", ("bypass", "on")), ("dry", ("dry_wet", "0"))] {
-        let outcome = check(what, &with(&[params]));
+        let outcome = check_separated(what, &with(&[params]));
         assert_eq!(outcome.main_residual_db, -400.0, "{what}: main differs from the delayed input");
     }
-    let outcome = check("faders at 0 dB", &with(&[]));
+    let outcome = check_separated("faders at 0 dB", &with(&[]));
     assert!(outcome.main_residual_db <= EXACT_DB, "main at 0 dB: {} dBFS", outcome.main_residual_db);
 }
 
@@ -97,11 +114,11 @@ fn while_bypass_and_faders_move() {
     assert!(residual <= EXACT_DB, "the stems, which are before the faders: {residual} dBFS");
 
     let begin = latency_samples + 4_800;
-    let peak = |range: std::ops::Range<usize>| main[range].iter().fold(0.0_f32, |peak, x| peak.max(x.abs()));
+    let peak = |range: std::ops::Range<usize>| largest(main[range].iter().map(|x| x.abs()));
     let levels = [begin..96_000, 120_000..144_000, 168_000..NUM_SAMPLES].map(peak);
     println!("before, with the faders down, bypassed: peaks of {levels:.3?}");
     assert!((levels[0] - 0.5).abs() < 1e-3 && (levels[1] - 0.1256).abs() < 1e-2 && (levels[2] - 0.5).abs() < 1e-3);
-    let bend = main[begin..].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs()).fold(0.0, f32::max);
+    let bend = largest(main[begin..].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs()));
     let of_tone = 0.5 * (std::f32::consts::TAU * 220.0 / 48_000.0).powi(2);
     println!("second difference {bend:.2e}, of the tone {of_tone:.2e}");
     assert!(bend < 1.5 * of_tone + 1e-3, "a step of {:.1} dBFS", 20.0 * bend.log10());
@@ -122,12 +139,14 @@ fn while_the_worker_is_late() {
     let bundle = open();
     let input = programme(2, 4 * 48_000, 48_000.0, 5);
     let num_processors = std::thread::available_parallelism().map_or(1, usize::from);
-    // More work than the machine has processors for: the worker gets a share of one, then next to nothing.
-    for num_rivals in [2 * num_processors, 64 * num_processors] {
+    // More work than the machine has processors for: the worker gets a share of one, then next to nothing. Not every user may have more
+    // threads.
+    for num_rivals in [2 * num_processors, (64 * num_processors).min(256)] {
         let mut instance = live(&bundle);
         let rendering = Rendering { pace: Pace::RealTime, wait_for_model: true, ..Rendering::new(&input, 256) };
         let is_over = AtomicBool::new(false);
         let rendered = std::thread::scope(|scope| {
+            let _end = End(&is_over);
             for _ in 0..num_rivals {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Relaxed) {
@@ -135,14 +154,13 @@ fn while_the_worker_is_late() {
                     }
                 });
             }
-            let rendered = render(&bundle, &mut instance, &rendering);
-            is_over.store(true, Ordering::Relaxed);
-            rendered.unwrap()
+            render(&bundle, &mut instance, &rendering).unwrap()
         });
         let residual = residual_db(&input, &rendered.aligned_sum());
         let (num, num_late) = (rendered.frames.num, rendered.frames.num_late);
         println!("beside {num_rivals} busy threads: {num_late} of {num} frames late, residual {residual:.1} dBFS");
-        assert!(num_rivals == 2 * num_processors || num_late > 0, "the worker kept up: nothing was tested");
+        // Beside fewer it may keep up.
+        assert!(num_rivals < 64 * num_processors || num_late > 0, "the worker kept up: nothing was tested");
         assert!(residual <= EXACT_DB, "{residual} dBFS");
         assert!(residual_db(&input, &rendered.aligned_main()) <= EXACT_DB);
         assert_eq!(rendered.diagnostics.unwrap().alloc_violations, 0);
@@ -258,7 +276,7 @@ fn heard_around_a_change_of_device(bundle: &Bundle, muted: &str) -> Option<(Vec<
     let is_in_time = engines.iter().all(|engine| engine.state == "running" && engine.num_late_frames == 0);
     let levels = main.chunks(4_800).map(|tenth| peak_db(&[tenth.to_vec()])).collect();
     let steps = main[48_000..].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs());
-    is_in_time.then(|| (levels, steps.fold(0.0, f32::max)))
+    is_in_time.then(|| (levels, largest(steps)))
 }
 
 #[test]
@@ -278,7 +296,7 @@ fn another_device_lets_nothing_through_that_is_mute() {
         assert!(after < before.max(-60.0) + 6.0, "{after:.1} dBFS while an engine takes over, {before:.1} dBFS before");
         return;
     }
-    panic!("in every attempt frames were late or a model did not run: nothing was tested");
+    fail_as_late("in every attempt frames were late or a model did not run: nothing was tested");
 }
 
 /// What all stem buses carried, `[bus][sample]`, while a tone was played and a model of the same latency took over and gave way again; and
@@ -321,8 +339,7 @@ fn another_model_of_the_same_latency_takes_over_without_a_step_on_any_bus() {
         assert_eq!(newest, ["music-5", &asked, "music-5"], "the models did not take over while it played");
         for (bus_idx, stem) in stems.iter().enumerate() {
             // Of a steady tone the second difference is as small as the tone is slow; a step would stand out of it. A second is left to the start.
-            let seconds = stem[48_000..].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs());
-            let worst = seconds.fold(0.0, f32::max);
+            let worst = largest(stem[48_000..].windows(3).map(|x| (x[0] - 2.0 * x[1] + x[2]).abs()));
             let tone = 0.5 * (std::f64::consts::TAU * 220.0 / 48_000.0).powi(2) as f32;
             println!("bus {bus_idx}: second difference {worst:.2e}, of the whole tone {tone:.2e}");
             assert!(worst < 1.5 * tone + 1e-3, "bus {bus_idx}: a step of {:.1} dBFS", 20.0 * worst.log10());
@@ -337,5 +354,5 @@ fn another_model_of_the_same_latency_takes_over_without_a_step_on_any_bus() {
             return;
         }
     }
-    panic!("a model played on the other's buses in every attempt");
+    fail_as_late("a model played on the other's buses in every attempt");
 }

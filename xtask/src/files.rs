@@ -16,6 +16,8 @@ pub struct Part {
     destination: PathBuf,
     /// Locked. Where locks keep others from writing, they keep this process from it, too, but through this.
     file: File,
+    /// What another process left there is still there.
+    is_foreign: bool,
     /// It has its own name.
     is_finished: bool,
 }
@@ -37,13 +39,28 @@ impl Part {
     /// # Errors
     /// [`PartHeld`], where another process is at it.
     pub fn of(destination: &Path) -> Result<Self> {
+        let mut part = Self::hold(destination)?;
+        part.empty()?;
+        Ok(part)
+    }
+
+    /// The same, with what another process left there, which stays until this is emptied: given up before, it is not removed.
+    ///
+    /// # Errors
+    /// [`PartHeld`], where another process is at it.
+    pub fn hold(destination: &Path) -> Result<Self> {
         make_parent(destination)?;
         let path = part_of(destination);
         let file = open_locked(&path)?;
-        let part = Self { path, destination: destination.to_path_buf(), file, is_finished: false };
-        // What an interrupted process left.
-        part.file.set_len(0).with_context(|| format!("cannot write {}", part.path.display()))?;
-        Ok(part)
+        let is_foreign = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+        Ok(Self { path, destination: destination.to_path_buf(), file, is_foreign, is_finished: false })
+    }
+
+    /// Removes what another process left in it.
+    pub fn empty(&mut self) -> Result<()> {
+        self.file.set_len(0).with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.is_foreign = false;
+        Ok(())
     }
 
     /// Where it is written.
@@ -93,7 +110,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         // Once it has its name the other one is free, and may be another process's by now.
-        if !self.is_finished {
+        if !self.is_finished && !self.is_foreign {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -140,6 +157,17 @@ pub fn remove_part(destination: &Path) -> Result<bool> {
         drop(Part::of(destination)?);
     }
     Ok(is_there)
+}
+
+/// Makes sure that no other process is writing `destination`, and changes nothing.
+///
+/// # Errors
+/// [`PartHeld`], where one is.
+pub fn require_not_held(destination: &Path) -> Result<()> {
+    if part_of(destination).symlink_metadata().is_ok() {
+        Part::hold(destination)?;
+    }
+    Ok(())
 }
 
 /// The turn of one of several commands that would be in each other's way; the next one's, when it is dropped or the command ends.
@@ -335,6 +363,25 @@ mod tests {
         fs::write(part_of(&to), "left half written").expect("half a file");
         assert!(remove_part(&to).expect("it is removed"));
         assert_eq!(list(folder.path(), |_| true).expect("a list"), [to]);
+    }
+
+    #[test]
+    fn a_part_that_is_only_held_keeps_what_another_command_left_in_it_and_an_empty_one_does_not_stay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let to = folder.path().join("to");
+        require_not_held(&to).expect("nobody has it");
+        drop(Part::hold(&to).expect("a part"));
+        assert_eq!(list(folder.path(), |_| true).expect("a list").len(), 0);
+        fs::write(part_of(&to), "whole").expect("a file");
+        let held = Part::hold(&to).expect("a part");
+        assert!(require_not_held(&to).expect_err("somebody has it").is::<PartHeld>());
+        drop(held);
+        require_not_held(&to).expect("nobody has it");
+        assert_eq!(fs::read_to_string(part_of(&to)).expect("the part"), "whole");
+        let mut emptied = Part::hold(&to).expect("a part");
+        emptied.empty().expect("an empty part");
+        drop(emptied);
+        assert_eq!(list(folder.path(), |_| true).expect("a list").len(), 0);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const LONG_WAVES: [(&[u8], &str); 3] = [(b"RF64", "RF64"), (b"BW64", "BW64"), (b
 /// Finds out what is in a file, and how long it says that it is.
 ///
 /// The probe takes whatever looks like a beginning, anywhere in the first megabyte, and in samples something looks like that of an MPEG sooner or
-/// later: what it would stumble into is told by its own beginning, and what it found by its name.
+/// later: what it would stumble into is told by its own beginning, and what it found by its name or its beginning.
 ///
 /// Of an MP3 without a count in its header the reader estimates one, out of the size of the first frames, and leaves out what comes
 /// after that: a part of a file whose bit rate rises or falls. It does so only where it can seek, and nothing here seeks, so an MP3 is
@@ -53,13 +53,18 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn FormatReader>, ReadError> {
     let format = probe(Box::new(open()?))?;
     let kind = format.format_info().format;
     let is_mpeg = [FORMAT_ID_MP1, FORMAT_ID_MP2, FORMAT_ID_MP3].contains(&kind);
-    if is_mpeg && has_audio_extension(path) && extension(path) != MP3 {
+    if is_mpeg && has_audio_extension(path) && extension(path) != MP3 && !begins_as_mpeg(&beginning) {
         return Err(unsupported("an MPEG, or what looks like one, under the name of another kind"));
     }
     if kind == FORMAT_ID_MP3 {
         return probe(Box::new(ReadOnlySource::new(open()?)));
     }
     Ok(format)
+}
+
+/// Whether the first bytes are those of an MPEG: of the tags before it (ID3), or of the sync word of its first frame.
+fn begins_as_mpeg(beginning: &[u8]) -> bool {
+    beginning.starts_with(b"ID3") || matches!(beginning, [0xff, second, ..] if second & 0xe0 == 0xe0)
 }
 
 /// Whether much more lies behind the end that a WAV or an AIFF declares, and behind the `num_bytes` of sound that were read: its sizes are 32-bit

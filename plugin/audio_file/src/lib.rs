@@ -478,6 +478,20 @@ mod tests {
     }
 
     #[test]
+    fn an_mp3_under_another_name_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        // Ten bytes of an empty tag.
+        let tag = b"ID3\x04\0\0\0\0\0\0";
+        for name in ["a.wav", "a.ogg", "a.aif"] {
+            let path = folder.path().join(name);
+            for bytes in [mp3(&[9; 10]), [&tag[..], &mp3(&[9; 10])].concat()] {
+                std::fs::write(&path, bytes).unwrap();
+                assert_eq!(read(&path).unwrap().num_samples(), 10 * SAMPLES_PER_FRAME, "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn files_of_every_extension_that_is_taken_for_audio_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let wav = folder.path().join("a.wav");

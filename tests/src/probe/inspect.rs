@@ -42,6 +42,7 @@ pub fn inspect(scenario: &Scenario) -> Result<Outcome, HostError> {
         main_residual_db: RANGE_DB.0,
         separation_db: RANGE_DB.0,
         num_late_frames: 0,
+        num_unmasked_frames: 0,
         alloc_violations: 0,
         resident_mb: Vec::new(),
     };
@@ -151,6 +152,7 @@ fn note_diagnostics(outcome: &mut Outcome, diagnostics: &Diagnostics) {
         outcome.notice.clone_from(&engine.notice);
         outcome.model.clone_from(&engine.model);
         outcome.num_late_frames = engine.num_late_frames;
+        outcome.num_unmasked_frames = engine.num_unmasked_frames;
     }
 }
 

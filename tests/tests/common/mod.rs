@@ -2,13 +2,19 @@
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
 use host_tests::probe::{Outcome, ProbeError, Scenario, run_in_child};
-use host_tests::{Bundle, Config, Instance, bundle_path};
+use host_tests::{
+    Bundle, Config, Diagnostics, Instance, Priority, Rendered, bundle_path, raise_to_real_time, residual_db,
+};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Buses and stems sum up to the delayed input to this, dBFS.
 pub const EXACT_DB: f64 = -120.0;
+
+/// What is in one stem and not in the other is louder, dBFS, where something is separated.
+pub const APART_DB: f64 = -40.0;
 
 /// Host rates of the latency and rate tests, Hz.
 pub const RATES_HZ: [f64; 11] =
@@ -72,6 +78,36 @@ fn models(bundle: &Bundle) -> Vec<String> {
     let mut instance = bundle.create(None).unwrap();
     let param = instance.param("model").unwrap();
     instance.choices(&param).unwrap()
+}
+
+/// Makes sure that all of a render was separated, and in time: of equal shares everything is in its place, too, and sums up.
+#[track_caller]
+pub fn assert_separated(case: &str, rendered: &Rendered) {
+    let engine = rendered.diagnostics.as_ref().and_then(Diagnostics::newest).expect("an engine");
+    assert_eq!(engine.state, "running", "{case}: {}", engine.message);
+    let num_dry = [rendered.frames.num_late, rendered.frames.num_unmasked];
+    assert_eq!(num_dry, [0, 0], "{case}: frames late, and frames without masks");
+    let [music, dialogue] = ["Music", "Dialogue"].map(|name| rendered.aligned_stem(name).expect("a stem"));
+    let apart_db = residual_db(&music, &dialogue);
+    assert!((APART_DB..f64::INFINITY).contains(&apart_db), "{case}: the stems differ by {apart_db:.1} dBFS");
+}
+
+/// Fails because of frames that were late. Where the system grants no audio thread's priority the worker waits for other programs, and that
+/// is only told.
+#[track_caller]
+pub fn fail_as_late(what: &str) {
+    let priority = std::thread::spawn(raise_to_real_time).join().expect("a thread");
+    assert_ne!(priority, Priority::RealTime, "{what}");
+    println!("NOT judged by the clock, for want of real-time priority: {what}");
+}
+
+/// Tells threads that it is over when it is dropped, whatever failed.
+pub struct End<'a>(pub &'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Plays a scenario in a child; a crash or a hang fails the test with what the child wrote.

@@ -71,9 +71,7 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<R
     let files = parts.iter().filter_map(|part| part.destination().file_name());
     let files = files.map(|name| name.to_string_lossy().into_owned()).collect();
     let report = Report { latency_samples_measured, params, files, ..report };
-    // At the pace of the clock it is what a machine came to, whatever that was.
-    let flawed = if args.realtime { Ok(()) } else { report.require_separated() };
-    prepared.publish(parts, &(serde_json::to_string_pretty(&report)? + "\n"), flawed)?;
+    prepared.publish(parts, &report)?;
     Ok(report)
 }
 

@@ -1,5 +1,6 @@
 //! Where a render's files go: looked at before the render, changed when all of them are whole.
 
+use super::report::{Report, Separation};
 use crate::files::{self, Part};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -12,6 +13,8 @@ pub struct OutDir {
     folder: PathBuf,
     /// What the report of an earlier render says that it left here, and the report itself.
     earlier: Vec<PathBuf>,
+    /// How many of the earlier render's frames were not separated, where there is one.
+    num_dry_before: Option<u64>,
     /// The report on its way. Held from beginning to end, it keeps every other render out of the folder.
     report: Part,
     /// Dropped last: what is in them goes first.
@@ -49,13 +52,15 @@ pub struct Unpublished {
     pub files: Vec<PathBuf>,
 }
 
-/// As much of an earlier render's report as tells that it is one, and what else it left.
+/// As much of an earlier render's report as tells that it is one, what else it left, and how good that is.
 #[derive(Deserialize)]
 struct Earlier {
     #[serde(rename = "latency_samples_reported")]
     _latency_samples: usize,
     #[serde(default)]
     files: Vec<PathBuf>,
+    #[serde(flatten)]
+    separation: Separation,
 }
 
 impl OutDir {
@@ -64,14 +69,16 @@ impl OutDir {
     pub fn prepare(folder: &Path) -> Result<Self> {
         let made =
             MadeFolders::up_to(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let report = Part::of(&folder.join(REPORT)).with_context(|| format!("cannot write to {}", folder.display()))?;
+        let report =
+            Part::hold(&folder.join(REPORT)).with_context(|| format!("cannot write to {}", folder.display()))?;
         let earlier: Option<Earlier> =
             std::fs::read(folder.join(REPORT)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         // A name alone leads nowhere else.
         let is_name = |path: &PathBuf| matches!(path.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
+        let num_dry_before = earlier.as_ref().map(|earlier| earlier.separation.num_dry_frames());
         let earlier = earlier.into_iter().flat_map(|earlier| earlier.files.into_iter().chain([REPORT.into()]));
         let earlier = earlier.filter(is_name).map(|name| folder.join(name)).collect();
-        Ok(Self { folder: folder.to_path_buf(), earlier, report, _made: made })
+        Ok(Self { folder: folder.to_path_buf(), earlier, num_dry_before, report, _made: made })
     }
 
     /// The path of a file in it.
@@ -80,8 +87,8 @@ impl OutDir {
     }
 
     /// Refuses where a file that may be replaced or removed is one that is read: the input of a render, its sidechain, or what is
-    /// rendered after it. So where one would be replaced that no earlier render left: whose it is nobody here knows. Then removes what an
-    /// interrupted render left half written, of buses that may stay silent this time, too.
+    /// rendered after it. So where one would be replaced that no earlier render left, for nobody here knows whose it is, and where another
+    /// program is writing one. Changes nothing.
     pub fn claim(&self, names: &[String], sources: &[&Path]) -> Result<()> {
         let own = names.iter().map(|name| self.path(name));
         for file in own.chain(self.earlier.iter().cloned()) {
@@ -105,22 +112,26 @@ impl OutDir {
                 foreign.display()
             );
         }
-        names.iter().try_for_each(|name| files::remove_part(&self.path(name)).map(drop))
+        names.iter().try_for_each(|name| files::require_not_held(&self.path(name)))
     }
 
     /// Puts whole files and their report in the place of what an earlier render left. The report goes first and comes last: while there is
-    /// one, it is that of the files beside it. What is `flawed`, and says why, takes the place of nothing.
+    /// one, it is that of the files beside it. A render takes the place of none that has fewer frames which were not separated.
     ///
     /// # Errors
     /// [`Unpublished`]: a file of the earlier render that is not replaced is no reason to lose this one. Where this one cannot be brought to the
     /// disk it is lost, and the earlier one is not.
-    pub fn publish(self, mut parts: Vec<Part>, report: &str, flawed: Result<()>) -> Result<()> {
+    pub fn publish(mut self, mut parts: Vec<Part>, report: &Report) -> Result<()> {
+        let text = serde_json::to_string_pretty(report)? + "\n";
+        self.report.empty()?;
         let mut own = self.report.file();
-        own.write_all(report.as_bytes()).with_context(|| format!("cannot write {}", self.report.path().display()))?;
+        own.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", self.report.path().display()))?;
         parts.push(self.report);
         parts.iter().try_for_each(Part::sync)?;
-        let flawed = if self.earlier.is_empty() { Ok(()) } else { flawed.context("an earlier render keeps its place") };
-        flawed.and_then(|()| replace(&self.earlier, &mut parts)).map_err(|error| {
+        let was_better = self.num_dry_before.is_some_and(|before| before < report.separation().num_dry_frames());
+        let worse =
+            if was_better { report.require_separated().context("an earlier render keeps its place") } else { Ok(()) };
+        worse.and_then(|()| replace(&self.earlier, &mut parts)).map_err(|error| {
             let files = parts.into_iter().map(Part::keep).collect();
             error.context(Unpublished { files })
         })
@@ -160,10 +171,15 @@ mod tests {
     }
 
     fn try_render(folder: &Path, names: &[&str], text: &str) -> Result<()> {
-        render_with_flaws(folder, names, text, Ok(()))
+        render_reported(folder, names, text, separated())
     }
 
-    fn render_with_flaws(folder: &Path, names: &[&str], text: &str, flawed: Result<()>) -> Result<()> {
+    /// Of a render without flaws.
+    fn separated() -> Report {
+        Report { state: "running".into(), frames: 100, ..Report::default() }
+    }
+
+    fn render_reported(folder: &Path, names: &[&str], text: &str, report: Report) -> Result<()> {
         let out_dir = OutDir::prepare(folder).unwrap();
         let parts = names.iter().map(|name| {
             let part = Part::of(&out_dir.path(name)).unwrap();
@@ -171,8 +187,8 @@ mod tests {
             part
         });
         let parts = parts.collect();
-        let report = serde_json::json!({ "latency_samples_reported": 1, "files": names });
-        out_dir.publish(parts, &report.to_string(), flawed)
+        let files = names.iter().map(|name| (*name).to_owned()).collect();
+        out_dir.publish(parts, &Report { files, ..report })
     }
 
     #[test]
@@ -257,15 +273,21 @@ mod tests {
     }
 
     #[test]
-    fn what_an_interrupted_render_left_half_written_is_removed_and_what_is_whole_stays_until_there_is_more() {
+    fn a_command_that_renders_nothing_leaves_what_was_kept_beside_an_earlier_render() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        render(folder, &["main.wav"], "one");
-        for name in ["music.wav.part", "others.wav.part"] {
-            fs::write(folder.join(name), "half").unwrap();
-        }
-        OutDir::prepare(folder).unwrap().claim(&names(), &[]).unwrap();
-        assert_eq!(listed(folder), ["main.wav", "others.wav.part", "report.json"]);
+        let contents = || listed(folder).into_iter().map(|name| (fs::read(folder.join(&name)).unwrap(), name));
+        render(folder, &STEMS, "whole");
+        render_reported(folder, &STEMS, "flawed", Report { unmasked_frames: 3, ..separated() }).unwrap_err();
+        let before: Vec<_> = contents().collect();
+        assert_eq!(before.len(), 2 * (STEMS.len() + 1));
+        let out_dir = OutDir::prepare(folder).unwrap();
+        out_dir.claim(&names(), &[]).unwrap();
+        drop(out_dir);
+        assert!(contents().eq(before));
+        render(folder, &STEMS, "whole again");
+        let report: Earlier = serde_json::from_slice(&fs::read(folder.join(REPORT)).unwrap()).unwrap();
+        assert_eq!(report.separation.num_dry_frames(), 0, "of what was kept nothing is in it");
     }
 
     #[test]
@@ -275,7 +297,7 @@ mod tests {
         let first = OutDir::prepare(folder).unwrap();
         let error = OutDir::prepare(folder).unwrap_err();
         assert!(error.is::<files::PartHeld>() && format!("{error:#}").contains("another place"), "{error:#}");
-        first.publish(Vec::new(), r#"{"latency_samples_reported": 1}"#, Ok(())).unwrap();
+        first.publish(Vec::new(), &separated()).unwrap();
         // Another program's: whatever holds a file that would be written is not disturbed.
         let music = Part::of(&folder.join("music.wav")).unwrap();
         let error = OutDir::prepare(folder).unwrap().claim(&names(), &[]).unwrap_err();
@@ -308,13 +330,13 @@ mod tests {
     }
 
     #[test]
-    fn a_render_with_flaws_takes_no_other_ones_place_and_is_kept_beside_it() {
+    fn a_render_with_flaws_takes_no_better_ones_place_and_is_kept_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let flawed = || bail!("3 of 100 frames were not separated");
-        render_with_flaws(folder, &STEMS, "flawed", flawed()).expect("there is none whose place it would take");
+        let flawed = || Report { unmasked_frames: 3, ..separated() };
+        render_reported(folder, &STEMS, "flawed", flawed()).expect("there is none whose place it would take");
         render(folder, &STEMS, "whole");
-        let error = render_with_flaws(folder, &STEMS, "flawed again", flawed()).unwrap_err();
+        let error = render_reported(folder, &STEMS, "flawed again", flawed()).unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("an earlier render keeps its place: 3 of 100 frames were not separated"), "{text}");
         for name in STEMS {
@@ -324,6 +346,44 @@ mod tests {
             assert!(text.contains(&beside.display().to_string()), "{text}");
         }
         assert_eq!(error.downcast::<Unpublished>().unwrap().files.len(), STEMS.len() + 1);
+    }
+
+    #[test]
+    fn of_two_renders_the_one_of_which_more_was_separated_has_the_place_and_of_equals_the_later_one() {
+        let dry = |late_frames, unmasked_frames| Report { late_frames, unmasked_frames, ..separated() };
+        let live = |late_frames, unmasked_frames| Report { realtime: true, ..dry(late_frames, unmasked_frames) };
+        let none = || Report { state: "unavailable".into(), ..separated() };
+        for (first, second, is_replaced) in [
+            (dry(50, 10), dry(0, 3), true),
+            (dry(0, 3), dry(50, 10), false),
+            (dry(3, 0), dry(0, 3), true),
+            (dry(0, 0), live(0, 3), false),
+            // What is late at the pace of the clock is what the machine came to.
+            (dry(0, 0), live(40, 0), true),
+            (live(40, 0), dry(1, 0), false),
+            (none(), dry(0, 99), true),
+            (none(), none(), true),
+            (dry(0, 99), none(), false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let case = format!("{first:?}, then {second:?}");
+            render_reported(folder.path(), &STEMS, "first", first).unwrap();
+            let published = render_reported(folder.path(), &STEMS, "second", second);
+            let expected = if is_replaced { "second" } else { "first" };
+            assert_eq!(fs::read_to_string(folder.path().join("main.wav")).unwrap(), expected, "{case}");
+            assert_eq!(published.is_ok(), is_replaced, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_render_whose_report_does_not_say_how_good_it_is_keeps_its_place_against_one_with_flaws() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        fs::write(folder.join(REPORT), r#"{"latency_samples_reported": 1, "files": ["main.wav"]}"#).unwrap();
+        fs::write(folder.join("main.wav"), "old").unwrap();
+        render_reported(folder, &STEMS, "flawed", Report { late_frames: 1, ..separated() }).unwrap_err();
+        assert_eq!(fs::read_to_string(folder.join("main.wav")).unwrap(), "old");
+        render(folder, &STEMS, "whole");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a render came to.
 
 use anyhow::{Result, ensure};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -65,15 +65,56 @@ fn shown<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error
     path.as_ref().map(|path| path.display().to_string()).serialize(to)
 }
 
+/// As much of a report as tells how much of the render was separated. What an older report does not say was as it should be.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub struct Separation {
+    state: String,
+    late_frames: u64,
+    unmasked_frames: u64,
+    realtime: bool,
+}
+
+impl Default for Separation {
+    fn default() -> Self {
+        Self { state: RUNNING.into(), late_frames: 0, unmasked_frames: 0, realtime: false }
+    }
+}
+
+impl Separation {
+    /// Frames that were not separated, of which every stem has an equal share; [`u64::MAX`] where nothing was. At the pace of the clock
+    /// late ones do not count: they are what a machine came to.
+    pub fn num_dry_frames(&self) -> u64 {
+        if self.state == RUNNING {
+            self.unmasked_frames + if self.realtime { 0 } else { self.late_frames }
+        } else {
+            u64::MAX
+        }
+    }
+}
+
+/// The state of a plugin that separates.
+const RUNNING: &str = "running";
+
 impl Report {
+    /// How much was separated.
+    pub fn separation(&self) -> Separation {
+        Separation {
+            state: self.state.clone(),
+            late_frames: self.late_frames,
+            unmasked_frames: self.unmasked_frames,
+            realtime: self.realtime,
+        }
+    }
+
     /// An error where the plugin passed the sound unchanged: whoever renders a folder overnight looks at the exit status.
     pub fn require_separated(&self) -> Result<()> {
         ensure!(
-            self.state == "running",
+            self.state == RUNNING,
             "nothing was separated, every stem is an equal share of the input: {}",
             self.message
         );
-        let num_dry = self.unmasked_frames + if self.realtime { 0 } else { self.late_frames };
+        let num_dry = self.separation().num_dry_frames();
         ensure!(
             num_dry == 0,
             "{num_dry} of {} frames were not separated, and every stem has an equal share of them: the model failed or hung for a while, \

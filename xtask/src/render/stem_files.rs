@@ -2,7 +2,7 @@
 
 use super::audio_file::{self, Writer};
 use super::sought::Sought;
-use crate::files::Part;
+use crate::files::{self, Part};
 use anyhow::{Context, Result, anyhow};
 use host_tests::{Buses, HostError, Port, Recorder};
 use std::collections::BTreeSet;
@@ -159,6 +159,10 @@ impl Recorder for StemFiles {
         for track in &mut tracks {
             track.num_samples = num_samples - latency_samples;
         }
+        // Whole files that could not take their names lie there until there is something to write in their stead; of buses that may stay
+        // silent this time, too.
+        let mut parts = tracks.iter().map(|track| files::remove_part(&track.destination));
+        parts.try_for_each(|removed| removed.map(drop)).map_err(|error| HostError::Recorder(error.into()))?;
         // The main output is written in any case: that the disk or the format cannot take it shows before the first block.
         let main = tracks.iter_mut().find(|track| track.is_main);
         main.map_or(Ok(()), Track::open).map_err(|error| HostError::Recorder(error.into()))?;
@@ -381,6 +385,21 @@ mod tests {
         }
         drop(files);
         assert_eq!(files_in(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn what_an_earlier_render_left_beside_its_place_is_removed_when_this_one_begins_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["main.wav.part", "music.wav.part", "others.wav.part"] {
+            std::fs::write(folder.path().join(name), "earlier").unwrap();
+        }
+        let silence = vec![vec![0.0; 3_000]; 2];
+        let mut files = StemFiles::new(folder.path(), &outputs(), 2, RATE_HZ, None);
+        assert_eq!(files_in(folder.path()), ["main.wav.part", "music.wav.part", "others.wav.part"]);
+        play(&mut files, &[(0, &silence)], 512).unwrap();
+        assert_eq!(files_in(folder.path()), ["main.wav.part", "others.wav.part"]);
+        drop(files);
+        assert_eq!(files_in(folder.path()), ["others.wav.part"]);
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub fn run() -> Result<Tally> {
     }
     let mut check = Command::new(&python);
     check.arg(folder.join("check.py")).arg(paths::bundled().join("Underscore.vst3")).env("PYTHONPATH", &packages);
+    check.env("XDG_DATA_HOME", super::empty_data_folder()?);
     tally::counted(&mut check)
 }
 
