@@ -23,7 +23,7 @@ const PLACES: [&str; 20] = [
     "lead", "pad", "drums", "ambience", "kick", "snare", "cymbals", "singing",
 ];
 
-/// Panels in all, with those that are free yet. Permanent.
+/// Choices in all, with those that are still free. Permanent.
 const NUM_PLACES: usize = 64;
 
 /// The list of these.

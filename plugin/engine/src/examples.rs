@@ -53,6 +53,8 @@ pub struct Example {
     next: usize,
     /// Samples that were written, up to all.
     num_written: usize,
+    /// The newest samples that are the example; what was kept before them is another sound.
+    newest: usize,
 }
 
 impl Example {
@@ -66,6 +68,7 @@ impl Example {
             num_spare,
             next: 0,
             num_written: 0,
+            newest: usize::MAX,
         }
     }
 
@@ -105,9 +108,14 @@ impl Example {
         }
     }
 
+    /// Leaves all but the newest samples out of the example, and keeps them: what goes on in it may want them.
+    pub fn limit_to_newest(&mut self, num_samples: usize) {
+        self.newest = num_samples;
+    }
+
     /// Forgets what was written.
     pub fn clear(&mut self) {
-        (self.next, self.num_written, self.heard) = (0, 0, None);
+        (self.next, self.num_written, self.newest, self.heard) = (0, 0, usize::MAX, None);
     }
 
     /// Samples that it tells of: what was written, up to as many as an example has.
@@ -116,12 +124,13 @@ impl Example {
         self.num_written.min(len - self.num_spare.min(len))
     }
 
-    /// These samples, oldest first, `[channel][sample]`. Allocates.
+    /// The samples of the example, oldest first, `[channel][sample]`. Allocates.
     pub fn in_order(&self) -> Vec<Vec<f32>> {
+        let num_samples = self.num_filled().min(self.newest);
         let ordered = |channel: &Vec<f32>| {
             let (newer, older) = channel.split_at(self.next);
             let all = older.iter().chain(newer).copied();
-            all.skip(channel.len() - self.num_filled()).collect()
+            all.skip(channel.len() - num_samples).collect()
         };
         self.samples.iter().map(ordered).collect()
     }

@@ -140,9 +140,17 @@ struct About {
 }
 
 impl About {
-    /// This is the example now, and what it replaces an earlier one.
-    fn replace(&mut self, example: KeptExample) {
+    /// Makes `example` the present one and what it replaces an earlier one. Each sound is kept once: one that is captured again is no other.
+    fn replace(&mut self, mut example: KeptExample) {
         self.refusal = None;
+        let is_same = |it: &KeptExample| (&it.embedding, &it.model_id) == (&example.embedding, &example.model_id);
+        if let Some(kept) = self.kept.take_if(|kept| is_same(kept))
+            && example.name.is_empty()
+        {
+            example.name = kept.name;
+        }
+        self.earlier
+            .retain(|earlier| (&earlier.embedding, &earlier.model_id) != (&example.embedding, &example.model_id));
         if let Some(before) = self.kept.replace(example) {
             self.earlier.insert(0, before);
             self.earlier.truncate(MAX_EARLIER);
@@ -199,9 +207,23 @@ impl QueryBoard {
         }
     }
 
+    /// The same, unless a session was loaded since `num_loads` were: that one's example is not to be replaced by what was chosen before it.
+    /// Returns whether it was offered.
+    pub fn offer_unless_loaded(&self, num_loads: u64, recording: Recording) -> bool {
+        let about = self.about();
+        let is_still_wanted = self.num_loads() == num_loads;
+        if is_still_wanted {
+            self.offer_to(about, recording);
+        }
+        is_still_wanted
+    }
+
     /// Has the next worker that listens listen to this, instead of what was offered before. Not for the audio thread.
     pub fn offer(&self, recording: Recording) {
-        let mut about = self.about();
+        self.offer_to(self.about(), recording);
+    }
+
+    fn offer_to(&self, mut about: MutexGuard<'_, About>, recording: Recording) {
         (about.offered, about.refusal) = (Some((self.take_ticket(), recording)), None);
         self.is_offered.store(true, Ordering::Release);
     }
@@ -431,6 +453,37 @@ mod tests {
 
     fn hum() -> Recording {
         Recording::new("hum".into(), vec![vec![0.5; 4_800]], 48_000.0)
+    }
+
+    #[test]
+    fn a_sound_that_is_captured_again_takes_no_earlier_example_s_place() {
+        let board = QueryBoard::default();
+        let example = |value: f32, name: &str| KeptExample { name: name.into(), ..Embedding::new(&[value]).into() };
+        for number in 1..=7_u8 {
+            board.answer(board.take_ticket(), Ok(example(number.into(), &number.to_string())));
+        }
+        let names = |board: &QueryBoard| {
+            let (kept, earlier) = board.all();
+            kept.into_iter().chain(earlier).map(|example| example.name).collect::<Vec<_>>()
+        };
+        let before = names(&board);
+        assert_eq!(before, ["7", "6", "5", "4", "3", "2", "1"]);
+        for _ in 0..7 {
+            post(&board, 7.0);
+        }
+        assert_eq!((names(&board), value(&board)), (before, Some(7.0)));
+        post(&board, 3.0);
+        assert_eq!(names(&board), ["", "7", "6", "5", "4", "2", "1"], "an earlier one is the example again");
+    }
+
+    #[test]
+    fn what_was_chosen_before_a_session_was_loaded_does_not_change_it() {
+        let board = QueryBoard::default();
+        let num_loads = board.num_loads();
+        board.load(Some(Embedding::new(&[2.0]).into()));
+        assert!(!board.offer_unless_loaded(num_loads, hum()) && !board.has_offer());
+        assert_eq!(value(&board), Some(2.0));
+        assert!(board.offer_unless_loaded(board.num_loads(), hum()) && board.has_offer());
     }
 
     #[test]

@@ -77,7 +77,7 @@ struct Text {
     device: String,
     /// A fallback that was taken: holds as long as the device.
     notice: String,
-    /// FailureStreak: holds until it is over.
+    /// Why nothing is separated, until that is over.
     message: String,
 }
 

@@ -83,13 +83,16 @@ impl ExampleFile {
         let wait = move || {
             match answer(dialog, &is_over) {
                 Some(Some(file)) => {
+                    // Before it is read, which may take long.
+                    let num_loads = query.board().num_loads();
                     if let Some(recording) = recording(&query, file.path())
                         && !is_over.load(Ordering::Acquire)
                     {
                         let board = query.board();
-                        let before = PickedFile { slot, number: board.number(), num_loads: board.num_loads(), preset };
-                        board.offer(recording);
-                        let _ = offered.set(before);
+                        let before = PickedFile { slot, number: board.number(), num_loads, preset };
+                        if board.offer_unless_loaded(num_loads, recording) {
+                            let _ = offered.set(before);
+                        }
                     }
                 }
                 // Nobody closes a dialog as fast as that.

@@ -1,4 +1,4 @@
-//! How a param is moved by user. A host records what lies between a gesture's begin and end, and leaves the control alone
+//! How a param is moved by hand. A host records what lies between a gesture's begin and end, and leaves the control alone
 //! meanwhile: so each that begins here ends here.
 
 use egui::{Event, EventFilter, Key, MouseWheelUnit, PointerButton, Response, Ui, Vec2, vec2};

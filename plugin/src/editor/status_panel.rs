@@ -201,7 +201,7 @@ fn figures(status: &StatusSnapshot, plays: bool, late: &LateCount) -> Vec<Figure
 /// What a figure says.
 fn about(name: &str) -> Option<&'static str> {
     match name {
-        "Latency" => Some("What the host is host_side, fixed while the plugin is active. Delay a picture by as much."),
+        "Latency" => Some("What the host is told, fixed while the plugin is active. Delay a picture by as much."),
         "Load" => Some(
             "Time that a call of the model takes, waiting for those of other instances included, as a share of the time that its sound lasts.",
         ),

@@ -1,4 +1,4 @@
-//! The sound of the sidechain and of what was found, kept for as long as an example lasts, and handed to the worker when one is to be taken.
+//! Captures the sidechain and the target, and hands examples of them to the worker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::query_board::{Boards, QueryBoard, Reading, Recipient};
 use crate::query_map::QueryMap;
 use crate::status::EngineStatus;
 
-/// The audio thread's side of listening to examples.
+/// The audio thread's side of examples.
 pub struct Capture {
     end: AudioExamples,
     sidechain: CaptureBuffer<NUM_OF_SIDECHAIN>,
@@ -32,22 +32,22 @@ pub struct Capture {
     known: [Option<(Embedding, Space)>; Recipient::NUM],
 }
 
-/// What is known of an example.
+/// What a slot holds for this model.
 #[derive(Debug, Clone, Copy)]
 enum Lookup {
-    /// There is none.
-    Nowhere,
-    /// It lies here.
-    Here(Embedding),
-    /// It lies in the space of another model, where it says something that this one would not understand.
-    Elsewhere,
+    /// No example.
+    Empty,
+    /// An example of this model.
+    Known(Embedding),
+    /// An example of another model, whose embedding means nothing to this one.
+    OtherModel,
 }
 
 impl Lookup {
-    fn here(self) -> Option<Embedding> {
+    fn known(self) -> Option<Embedding> {
         match self {
-            Self::Here(embedding) => Some(embedding),
-            Self::Nowhere | Self::Elsewhere => None,
+            Self::Known(embedding) => Some(embedding),
+            Self::Empty | Self::OtherModel => None,
         }
     }
 }
@@ -93,7 +93,7 @@ impl Capture {
         self.following.count(sidechain.first().map_or(0, |channel| channel.len()));
     }
 
-    /// Takes in a block of what was found, `[channel][sample]`.
+    /// Takes in a block of the target, `[channel][sample]`.
     pub fn capture_target(&mut self, target: &[&[f32]]) {
         self.target.push(target);
     }
@@ -106,7 +106,7 @@ impl Capture {
         }
     }
 
-    /// What was found up to now is the example of `slot`.
+    /// Takes the target up to now as the example of `slot`.
     pub fn take_target_example(&mut self, slot: usize) {
         if slot < NUM_SLOTS {
             let example = self.target.take_fullest();
@@ -142,7 +142,7 @@ impl Capture {
         self.end.send(example);
     }
 
-    /// CaptureBuffer that the worker is done with hears on: each where it came from, if there is room, or what it has is more than what is there.
+    /// Examples that the worker is done with go on being filled: each where it came from, if there is room, or if it has more than what is there.
     fn take_back(&mut self) {
         while let Some(example) = self.end.take_empty() {
             let left = if example.is_from_target {
@@ -167,7 +167,7 @@ impl Capture {
         self.boards.followed.forget();
     }
 
-    /// Forgets what was heard and not taken, and what the sidechain said while it was followed.
+    /// Forgets what was captured and not taken, and the embedding of the sidechain that is followed.
     pub fn clear_captured(&mut self) {
         self.following.reset();
         self.boards.followed.forget();
@@ -186,10 +186,10 @@ impl Capture {
     ) -> Option<Embedding> {
         if let Some(longest_wait) = longest_wait {
             self.wait(longest_wait);
-            // CaptureBuffer of what was listened to meanwhile hears on from this very sample.
+            // Examples that were encoded meanwhile go on being filled from this very sample.
             self.take_back();
         }
-        let said = if is_following { self.example(Recipient::Followed).here() } else { None };
+        let said = if is_following { self.example(Recipient::Followed).known() } else { None };
         self.status.set_has_followed(said.is_some());
         let mut of_slot = |slot: usize| {
             if slot == 0
@@ -200,12 +200,12 @@ impl Capture {
             match question.slots[slot] {
                 Query::Point(embedding) => Some(embedding),
                 Query::Example { otherwise } => match self.example(Recipient::Slot(slot)) {
-                    Lookup::Here(embedding) => Some(embedding),
-                    Lookup::Nowhere => Some(otherwise),
-                    Lookup::Elsewhere => None,
+                    Lookup::Known(embedding) => Some(embedding),
+                    Lookup::Empty => Some(otherwise),
+                    Lookup::OtherModel => None,
                 },
                 Query::Map(at) => {
-                    let examples = std::array::from_fn(|slot| self.example(Recipient::Slot(slot)).here());
+                    let examples = std::array::from_fn(|slot| self.example(Recipient::Slot(slot)).known());
                     Some(self.map.between(at, examples))
                 }
             }
@@ -246,9 +246,9 @@ impl Capture {
             Reading::Busy => {}
         }
         match *known {
-            None => Lookup::Nowhere,
-            Some((embedding, space)) if space.may_be(self.space) => Lookup::Here(embedding),
-            Some(_) => Lookup::Elsewhere,
+            None => Lookup::Empty,
+            Some((embedding, space)) if space.may_be(self.space) => Lookup::Known(embedding),
+            Some(_) => Lookup::OtherModel,
         }
     }
 }

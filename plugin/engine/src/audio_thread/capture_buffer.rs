@@ -6,6 +6,12 @@ use crate::loudness::{Loudness, SILENCE_POWER};
 /// The longest part of a pause that is kept, seconds: what is played after it belongs to the same sound still.
 const LONGEST_PAUSE_S: f64 = 0.5;
 
+/// A sound that follows on so long a pause, seconds, is another one: what was played before the pause is no part of its example.
+const SHORTEST_BREAK_S: f64 = 2.0;
+
+/// What is shorter, seconds, is a click and not yet another sound.
+const SHORTEST_SOUND_S: f64 = 0.03;
+
 /// Fills `N` examples with one signal at the same time. Sound is told from silence by portions that are counted from the last reset, so that nothing
 /// depends on where blocks end.
 pub struct CaptureBuffer<const N: usize> {
@@ -18,6 +24,13 @@ pub struct CaptureBuffer<const N: usize> {
     longest_pause: usize,
     /// Portions that were silent in a row, up to one more than are kept.
     num_silent: usize,
+    /// Samples that were silent in a row. A reset does not end a pause.
+    pause_samples: usize,
+    shortest_break_samples: usize,
+    /// Samples that were kept since the last break, and those of them that are in portions with sound.
+    num_since_break: usize,
+    num_sound_since_break: usize,
+    shortest_sound_samples: usize,
     position: Mark,
     /// Samples of whole portions that were kept since the last reset.
     num_kept: usize,
@@ -40,6 +53,11 @@ impl<const N: usize> CaptureBuffer<N> {
             loudness: Default::default(),
             longest_pause,
             num_silent: longest_pause,
+            pause_samples: 0,
+            shortest_break_samples: (SHORTEST_BREAK_S * rate_hz) as usize,
+            num_since_break: 0,
+            num_sound_since_break: 0,
+            shortest_sound_samples: (SHORTEST_SOUND_S * rate_hz) as usize,
             position: Mark { num_forgotten: 0, num_kept: 0, num_portions: 0, num_in_portion: 0 },
             num_kept: 0,
         }
@@ -73,7 +91,14 @@ impl<const N: usize> CaptureBuffer<N> {
         let num_samples = std::mem::take(&mut self.position.num_in_portion);
         let loudness = std::mem::take(&mut self.loudness);
         let power = loudness.iter().map(Loudness::power).sum::<f64>() / EXAMPLE_CHANNELS as f64;
-        self.num_silent = if power > SILENCE_POWER { 0 } else { self.longest_pause.min(self.num_silent) + 1 };
+        let is_sound = power > SILENCE_POWER;
+        self.num_silent = if is_sound { 0 } else { self.longest_pause.min(self.num_silent) + 1 };
+        let pause_samples = std::mem::take(&mut self.pause_samples);
+        if !is_sound {
+            self.pause_samples = pause_samples.saturating_add(num_samples);
+        } else if pause_samples >= self.shortest_break_samples {
+            (self.num_since_break, self.num_sound_since_break) = (0, 0);
+        }
         let is_kept = self.num_silent <= self.longest_pause;
         for filling in self.fillings.iter_mut().flatten() {
             let num_missed = std::mem::take(&mut filling.num_missed);
@@ -85,6 +110,10 @@ impl<const N: usize> CaptureBuffer<N> {
         if is_kept {
             self.position.num_kept += 1;
             self.num_kept += num_samples;
+            self.num_since_break = self.num_since_break.saturating_add(num_samples);
+            if is_sound {
+                self.num_sound_since_break = self.num_sound_since_break.saturating_add(num_samples);
+            }
         }
     }
 
@@ -112,18 +141,25 @@ impl<const N: usize> CaptureBuffer<N> {
         (num_portions * self.portion_samples).saturating_sub(self.position.num_in_portion)
     }
 
-    /// Takes out the example that has heard most.
+    /// The newest samples that belong to the sound that was played last, the present portion included.
+    fn num_of_last_sound(&self) -> usize {
+        let is_whole = self.num_sound_since_break < self.shortest_sound_samples;
+        if is_whole { usize::MAX } else { self.num_since_break + self.position.num_in_portion }
+    }
+
+    /// Takes out the example that has heard most, limited to the sound that was played last.
     pub fn take_fullest(&mut self) -> Option<Example> {
         let num_filled = |filling: &&mut Option<Filling>| filling.as_ref().map(|filling| filling.example.num_filled());
         let Filling { mut example, num_missed } = self.fillings.iter_mut().max_by_key(num_filled)?.take()?;
         example.heard = (num_missed == 0).then_some(self.position);
+        example.limit_to_newest(self.num_of_last_sound());
         Some(example)
     }
 
     /// The same, of what was heard since the last reset.
     pub fn take_since_reset(&mut self) -> Option<Example> {
         let mut example = self.take_fullest()?;
-        example.keep_newest(self.num_kept + self.position.num_in_portion);
+        example.keep_newest((self.num_kept + self.position.num_in_portion).min(self.num_of_last_sound()));
         Some(example)
     }
 
@@ -135,6 +171,7 @@ impl<const N: usize> CaptureBuffer<N> {
         if num_missed.is_none() {
             example.clear();
         }
+        example.limit_to_newest(usize::MAX);
         let filling = Filling { example, num_missed: num_missed.unwrap_or(self.position.num_in_portion) };
         let num_filled = |filling: &Option<Filling>| filling.as_ref().map(|filling| filling.example.num_filled());
         let Some(emptiest) = self.fillings.iter_mut().min_by_key(|filling| num_filled(filling)) else {
@@ -195,7 +232,7 @@ mod tests {
     #[test]
     fn of_a_pause_half_a_second_is_kept_and_what_was_played_before_it_for_as_long_as_it_lasts() {
         let played = tone(25 * PORTION);
-        let silence = vec![1e-5; 10_000];
+        let silence = vec![1e-5; 100 * PORTION];
         // 0.5 s are 31.25 portions.
         let pause = vec![1e-5; 32 * PORTION];
         for block in [1, 7, 16, 333, 100_000] {
@@ -204,8 +241,31 @@ mod tests {
             let expected = [&played[..], &pause, &played[..80], &silence[..99]].concat();
             assert_eq!(found, expected[expected.len() - ROOM.min(expected.len())..], "blocks of {block}");
         }
-        assert!(kept(&mut memory(), &silence[..PORTION * 100], 7).is_empty(), "it begins in a pause");
+        assert!(kept(&mut memory(), &silence, 7).is_empty(), "it begins in a pause");
         assert_eq!(kept(&mut memory(), &silence[..5], 7).len(), 5, "nobody knows yet what becomes of it");
+    }
+
+    #[test]
+    fn what_was_played_before_a_long_pause_is_another_sound_and_comes_back_where_only_a_click_follows() {
+        let (kick, snare) = (tone(400), tone(400).iter().map(|sample| -sample).collect::<Vec<_>>());
+        let after = |pause: usize, played: &[f32], block: usize| {
+            kept(&mut memory(), &[&kick[..], &vec![0.0; pause], played].concat(), block)
+        };
+        for block in [1, 7, 16, 333, 100_000] {
+            let alone = after(10_000, &snare, block);
+            assert_eq!(&alone[alone.len() - 400..], snare);
+            assert!(alone.len() < 400 + PORTION, "{} samples, blocks of {block}", alone.len());
+            let together = after(600, &snare, block);
+            assert_eq!(&together[together.len() - 400..], snare);
+            assert!(together.len() > 900, "{} samples, blocks of {block}", together.len());
+            assert!(after(10_000, &snare[..20], block).len() > 400, "a click");
+        }
+        let mut memory = memory();
+        memory.push(&[&[&kick[..], &vec![0.0; 10_000], &snare].concat()]);
+        let first = memory.take_fullest().expect("an example");
+        assert_eq!(first.num_filled(), ROOM, "what is left out is kept");
+        assert!(memory.put(first).is_none());
+        assert!(samples(&memory.take_fullest().expect("an example")).len() < 400 + PORTION);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use underscore_dsp::{Complex32, Grid, Stft, link_rms};
 
 use super::model::{Model, NUM_WARM_UPS};
+use super::spectra::limiting_gain;
 use crate::examples::{Example, WorkerExamples};
 use crate::latency::ModelTiming;
 use crate::loudness::{SILENCE_POWER, power};
@@ -10,6 +11,9 @@ use crate::query::Embedding;
 use crate::query_board::{Boards, KeptExample, QueryBoard, Reading, Recipient};
 use crate::recording::Recording;
 use crate::thumbnail::Thumbnail;
+
+/// Hops count as no louder than full scale: beside one burst of a filter that blew up, all else would be silence.
+const MAX_POWER: f64 = 1.0;
 
 /// Hops this far below the loudest one, at either end, are silence around the example.
 const TRIM_DB: f64 = -50.0;
@@ -150,7 +154,8 @@ impl<'a> Trimmed<'a> {
         let power_of = |start: usize| {
             let end = (start + hop).min(len);
             // The last one may be shorter: beside a whole one it is as loud as what is in it.
-            power(samples.iter().map(|channel| &channel[start..end])) * (end - start) as f64 / hop as f64
+            let whole = power(samples.iter().map(|channel| &channel[start..end])) * (end - start) as f64 / hop as f64;
+            whole.min(MAX_POWER)
         };
         let powers: Vec<f64> = (0..len).step_by(hop).map(power_of).collect();
         let loudest = powers.iter().copied().fold(0.0, f64::max);
@@ -184,7 +189,8 @@ fn spectrum(samples: &[&[f32]], grid: Grid, num_bins: usize, num_frames: usize, 
         for (channel, spectrum) in round.iter().zip(&mut spectra) {
             stft.analyse(&channel[frame_end - window..frame_end], spectrum);
         }
-        link_rms(spectra.iter().map(Vec::as_slice), scale, frame);
+        let samples = round.iter().flat_map(|channel| &channel[frame_end - window..frame_end]);
+        link_rms(spectra.iter().map(Vec::as_slice), scale * limiting_gain(samples), frame);
     }
     frames
 }
@@ -266,6 +272,20 @@ mod tests {
         println!("largest difference {largest:.3} of {:.3}", expected[128]);
         // The tone's phase is another one.
         assert!(largest < 0.01 * expected[128]);
+    }
+
+    #[test]
+    fn beside_a_burst_of_a_filter_that_blew_up_the_rest_of_an_example_is_no_silence() {
+        let mut sound = tone(1000.0, 63 * grid().hop_samples());
+        let middle = sound.len() / 2;
+        sound[middle..middle + 100].fill(1000.0);
+        let frames = of(&[sound]).unwrap();
+        let is_the_tone =
+            |frame: &&[f32]| (0..NUM_BINS).max_by(|a, b| frame[2 * a].total_cmp(&frame[2 * b])) == Some(64);
+        let num_of_tone = frames.chunks(NUM_BINS * 2).filter(is_the_tone).count();
+        assert!(num_of_tone + 5 >= NUM_FRAMES, "{num_of_tone} of {NUM_FRAMES}");
+        let power = |samples: Vec<f32>| Trimmed::of(&[samples], 100, SILENCE_POWER).map(|trimmed| trimmed.power);
+        assert_eq!(power(vec![[1000.0, -1000.0]; 500].concat()), Some(MAX_POWER));
     }
 
     #[test]

@@ -6,9 +6,15 @@ use underscore_dsp::{Complex32, MaskedSynthesis, OverlapAdd, Stft, linking};
 
 use crate::handoff::{Call, CallShape};
 
-/// Peak of the loudest frame that the model hears as it is, 12 dB over full scale. The level by which models judge what they hear is that of seconds:
+/// Peak of the loudest frame that is given to the model as it is, 12 dB over full scale. Models judge what they hear by the level of seconds:
 /// one burst of a filter that blew up would have them take all that comes in the next half minute for silence.
-const LOUDEST_HEARD: f32 = 4.0;
+pub const MAX_MODEL_PEAK: f32 = 4.0;
+
+/// The gain by which a frame, the samples of all its channels, is limited to [`MAX_MODEL_PEAK`].
+pub fn limiting_gain<'a>(frame: impl Iterator<Item = &'a f32>) -> f32 {
+    let peak = frame.fold(0.0, |peak: f32, sample| peak.max(sample.abs()));
+    MAX_MODEL_PEAK / peak.max(MAX_MODEL_PEAK)
+}
 
 /// The mixture's spectra, kept until their masks come: those of a call are for the frames `look_ahead_frames` earlier.
 pub struct Spectra {
@@ -83,10 +89,7 @@ impl Spectra {
                 self.stft.analyse(samples(channel_idx), spectrum);
             }
             // What is heard stays as it is.
-            let scale_by = |channels: Range<usize>| {
-                let peak = channels.flat_map(samples).fold(0.0, |peak: f32, sample| peak.max(sample.abs()));
-                self.scale * (LOUDEST_HEARD / peak.max(LOUDEST_HEARD))
-            };
+            let scale_by = |channels: Range<usize>| self.scale * limiting_gain(channels.flat_map(samples));
             for mask_channel_idx in 0..call.num_mask_channels {
                 let offset = shape.spectrum_offset(mask_channel_idx, frame_idx);
                 let out = &mut self.features[offset..offset + shape.num_bins * 2];
@@ -209,7 +212,7 @@ mod tests {
                         .iter()
                         .fold(0.0_f32, |most, value| most.max(value.abs()));
                     let most_before = plain.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-                    assert!(loudest <= most_before + scale * LOUDEST_HEARD, "{burst}: {loudest} beside {most_before}");
+                    assert!(loudest <= most_before + scale * MAX_MODEL_PEAK, "{burst}: {loudest} beside {most_before}");
                 }
             }
         }
