@@ -29,13 +29,13 @@ pub struct StemBlock<'a> {
     /// 0..=1: how far the masks are in.
     pub presence: Control<'a>,
     /// 0..=1: how far the stems are those of a model that is asked.
-    pub asked: Control<'a>,
+    pub query_share: Control<'a>,
 }
 
 impl<'a> StemBlock<'a> {
     /// What an engine made, where its engine left it.
     #[must_use]
-    pub fn of(stems: &Stems<'a>, is_asked: bool) -> Self {
+    pub fn of(stems: &Stems<'a>, is_query_model: bool) -> Self {
         let num_channels = stems.num_channels().min(MAX_CHANNELS);
         let channels = |of: &dyn Fn(usize) -> &'a [f32]| {
             std::array::from_fn(
@@ -48,7 +48,7 @@ impl<'a> StemBlock<'a> {
             stems: std::array::from_fn(|stem_idx| channels(&|channel_idx| stems.stem(stem_idx, channel_idx))),
             dry: channels(&|channel_idx| stems.dry(channel_idx)),
             presence: stems.presence(),
-            asked: Control::Constant(if is_asked { 1.0 } else { 0.0 }),
+            query_share: Control::Constant(if is_query_model { 1.0 } else { 0.0 }),
         }
     }
 }
@@ -65,7 +65,7 @@ pub struct StemMemory {
     /// See [`StemBlock::presence`].
     pub presence: ControlBuffer,
     /// See [`StemBlock::asked`].
-    pub asked: ControlBuffer,
+    pub query_share: ControlBuffer,
 }
 
 impl StemMemory {
@@ -79,7 +79,7 @@ impl StemMemory {
             stems: std::array::from_fn(|_| std::array::from_fn(|_| silence())),
             dry: std::array::from_fn(|_| silence()),
             presence: ControlBuffer::new(max_samples),
-            asked: ControlBuffer::new(max_samples),
+            query_share: ControlBuffer::new(max_samples),
         }
     }
 
@@ -87,13 +87,13 @@ impl StemMemory {
     pub fn begin(&mut self, num_samples: usize) {
         self.num_samples = num_samples;
         self.presence.clear();
-        self.asked.clear();
+        self.query_share.clear();
     }
 
     /// The block as it stands.
     #[must_use]
     pub fn block(&self) -> StemBlock<'_> {
-        let Self { num_channels, num_samples, stems, dry, presence, asked } = self;
+        let Self { num_channels, num_samples, stems, dry, presence, query_share } = self;
         let in_use = |channel_idx: usize| if channel_idx < *num_channels { *num_samples } else { 0 };
         StemBlock {
             num_samples: *num_samples,
@@ -103,7 +103,7 @@ impl StemMemory {
             }),
             dry: std::array::from_fn(|channel_idx| &dry[channel_idx][..in_use(channel_idx)]),
             presence: presence.get(),
-            asked: asked.get(),
+            query_share: query_share.get(),
         }
     }
 }

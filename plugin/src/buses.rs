@@ -57,16 +57,16 @@ pub const LAYOUTS: &[AudioIOLayout] = &[
 /// one model takes over from another. A bus that has no share in a block stays silent, as the framework hands it over.
 pub fn write_stems(block: &StemBlock<'_>, done: usize, outputs: &mut [Buffer]) {
     for (output_idx, output) in outputs.iter_mut().enumerate().take(2 * NUM_STEMS) {
-        let share = |asked: f32| if output_idx >= NUM_STEMS { asked } else { 1.0 - asked };
-        if let Control::Constant(asked) = block.asked
-            && share(asked) == 0.0
+        let share = |query_share: f32| if output_idx >= NUM_STEMS { query_share } else { 1.0 - query_share };
+        if let Control::Constant(query_share) = block.query_share
+            && share(query_share) == 0.0
         {
             continue;
         }
         for (channel_idx, channel) in output.as_slice().iter_mut().enumerate().take(MAX_CHANNELS) {
             let from = block.stems[output_idx % NUM_STEMS][channel_idx.min(block.num_channels - 1)];
             for (sample_idx, (out, sample)) in channel[done..].iter_mut().zip(from).enumerate() {
-                *out = sample * share(block.asked.at(sample_idx));
+                *out = sample * share(block.query_share.at(sample_idx));
             }
         }
     }
@@ -93,13 +93,13 @@ mod tests {
     }
 
     /// What `[bus, channel]` plays of three samples of two mono stems, written one sample into the buffers.
-    fn written(asked: [f32; 3]) -> Vec<Vec<f32>> {
+    fn written(query_share: [f32; 3]) -> Vec<Vec<f32>> {
         let mut stems = StemMemory::new(4, 1);
         stems.begin(3);
         stems.stems[0][0] = vec![0.1, 0.2, 0.3, 9.0];
         stems.stems[1][0] = vec![0.4, 0.5, 0.6, 9.0];
-        for asked in asked {
-            stems.asked.push_constant(asked, 1);
+        for query_share in query_share {
+            stems.query_share.push_constant(query_share, 1);
         }
         let mut memory = vec![vec![0.0_f32; 5]; 8];
         let mut channels = memory.iter_mut();

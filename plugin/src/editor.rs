@@ -214,13 +214,16 @@ impl EditorApp {
         let window = ui.max_rect();
         ui.painter().rect_filled(window, 0, theme::BACKGROUND);
         let chosen = self.params.model.value();
-        let panels = Panels::of(window, chosen.is_asked(), self.is_unavailable());
+        let panels = Panels::of(window, chosen.is_query_model(), self.is_unavailable());
         self.header(&mut child(ui, panels.header.shrink2(vec2(GAP, 6.0))), setter);
         self.strips(ui, setter, panels.strips);
         levels::draw_in_out(&mut panel(ui, panels.in_out), &self.input, &self.output);
-        let is_heard = !self.audible_model().is_asked();
-        let ducking =
-            separation_panel::DuckFigures { is_heard, has_room: !chosen.is_asked(), levels: self.ducking.levels() };
+        let is_heard = !self.audible_model().is_query_model();
+        let ducking = separation_panel::DuckFigures {
+            is_heard,
+            has_room: !chosen.is_query_model(),
+            levels: self.ducking.levels(),
+        };
         let figures = (self.engines.current.as_ref(), self.engines.plays, &mut self.late_count);
         separation_panel::draw(&mut panel(ui, panels.separation), setter, &self.params, &ducking, figures);
         if let Some(place) = panels.query {
@@ -233,7 +236,7 @@ impl EditorApp {
 
     fn strips(&self, ui: &mut Ui, setter: &ParamSetter, panels: [Rect; NUM_STEMS]) {
         let params = &self.params;
-        let names = if self.audible_model().is_asked() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
+        let names = if self.audible_model().is_query_model() { ["TARGET", "RESIDUAL"] } else { ["MUSIC", "DIALOGUE"] };
         let audible = mixer::audible(&params.mix().strips);
         let strips = [
             strip::StripParams {
@@ -282,15 +285,16 @@ impl EditorApp {
         } else {
             status.as_ref().zip(next.as_ref()).map(|(current, next)| status_panel::takeover_notice(current, next))
         };
-        let listens =
-            |it: &StatusSnapshot| it.state != State::Unavailable && Model::of(&it.model).is_some_and(Model::is_asked);
+        let listens = |it: &StatusSnapshot| {
+            it.state != State::Unavailable && Model::of(&it.model).is_some_and(Model::is_query_model)
+        };
         let has_followed = self.engine_of(chosen).is_some_and(|it| it.has_followed);
         let notices = [
             self.replaced_watch.notice(Instant::now()),
             clock_notice.clone(),
             params.state_version.notice(),
             params.missing_model.notice(chosen),
-            params.query.refusals().filter(|_| chosen.is_asked()),
+            params.query.refusals().filter(|_| chosen.is_query_model()),
             params.query.offer_notice([status, next].into_iter().flatten().any(listens)),
             // Without the panel that it names there is nothing to be done about it.
             params.query.notice(chosen.id(), has_followed).filter(|_| !self.is_unavailable()),

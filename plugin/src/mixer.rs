@@ -124,11 +124,11 @@ impl Mixer {
         let main = main.iter_mut().take(block.num_channels).enumerate();
         let Self { controls, duck: ducker, ducking, .. } = self;
         let duck = ducker.follow(block);
-        if let (true, Control::Constant(presence), Control::Constant(duck), Control::Constant(asked)) =
-            (controls.is_settled(), block.presence, duck, block.asked)
+        if let (true, Control::Constant(presence), Control::Constant(duck), Control::Constant(query_share)) =
+            (controls.is_settled(), block.presence, duck, block.query_share)
         {
             // Nothing moves: the same sum for all samples.
-            let (shares, duck) = (controls.next(), of_music(duck, asked));
+            let (shares, duck) = (controls.next(), of_music(duck, query_share));
             for (channel_idx, channel) in main {
                 let [one, other] = block.stems.map(|stem| stem[channel_idx]);
                 for (((out, dry), one), other) in channel.iter_mut().zip(block.dry[channel_idx]).zip(one).zip(other) {
@@ -145,7 +145,7 @@ impl Mixer {
             for (sample_idx, out) in channel.iter_mut().enumerate().take(block.num_samples) {
                 let stems = block.stems.map(|stem| stem[channel_idx][sample_idx]);
                 let presence = block.presence.at(sample_idx);
-                let (shares, duck) = (controls.next(), of_music(duck.at(sample_idx), block.asked.at(sample_idx)));
+                let (shares, duck) = (controls.next(), of_music(duck.at(sample_idx), block.query_share.at(sample_idx)));
                 *out = shares.mix(presence, duck, block.dry[channel_idx][sample_idx], stems);
                 (gain, heard) = (duck, shares.separated * presence);
             }

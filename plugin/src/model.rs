@@ -48,8 +48,8 @@ impl Model {
 
     /// Whether it is asked by example, and its stems are a target and what that leaves.
     #[must_use]
-    pub fn is_asked(self) -> bool {
-        Catalogue::shipped().find(self.id()).is_some_and(ModelSpec::is_asked)
+    pub fn is_query_model(self) -> bool {
+        Catalogue::shipped().find(self.id()).is_some_and(ModelSpec::is_query_model)
     }
 
     /// The map of its space, where it is asked by example.
@@ -109,14 +109,14 @@ mod tests {
             assert_eq!(stand_in(&ids, id), expected, "{id}");
         }
         assert_eq!(Model::in_place_of("speech-1"), Model::default());
-        assert!(Model::in_place_of("query-0").is_asked(), "its buses are a target and what it leaves");
+        assert!(Model::in_place_of("query-0").is_query_model(), "its buses are a target and what it leaves");
     }
 
     #[test]
     fn every_model_has_the_two_stems_of_the_buses() {
         for model in models() {
             let spec = Catalogue::shipped().find(model.id()).expect("every choice is in the catalogue");
-            let expected = if spec.is_asked() { ["target", "residual"] } else { ["music", "dialogue"] };
+            let expected = if spec.is_query_model() { ["target", "residual"] } else { ["music", "dialogue"] };
             assert_eq!(spec.stems, expected, "{}", model.id());
         }
     }

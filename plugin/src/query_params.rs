@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nice_plug::prelude::*;
 use underscore_engine::{
-    Catalogue, KeptExample, ModelSpec, NUM_SLOTS, QueryBoard, QueryBoards, Question, Source, Space,
+    Catalogue, KeptExample, ModelSpec, NUM_SLOTS, QueryBlend, QueryBoard, QueryBoards, Source, Space,
 };
 
 use crate::choices::name_of;
@@ -110,10 +110,10 @@ impl QueryParams {
 
     /// What the model of this id is asked for. Real-time safe.
     #[must_use]
-    pub fn query_blend(&self, model_id: &str) -> Question {
+    pub fn query_blend(&self, model_id: &str) -> QueryBlend {
         let at = [self.map_x.value(), self.map_y.value()];
         let slots = [self.preset_a.value().query(model_id, 0, at), self.preset_b.value().query(model_id, 1, at)];
-        Question { slots, blend: self.blend.value() }
+        QueryBlend { slots, blend: self.blend.value() }
     }
 
     /// What whoever asks must know: that there is no example yet, and which preset of `model_id` stands for it; that another
@@ -121,7 +121,7 @@ impl QueryParams {
     /// of a sidechain that is followed; or that nothing else decides once something was. Not for the audio thread.
     #[must_use]
     pub fn notice(&self, model_id: &str, has_followed: bool) -> Option<String> {
-        let model = Catalogue::shipped().find(model_id).filter(|model| model.is_asked())?;
+        let model = Catalogue::shipped().find(model_id).filter(|model| model.is_query_model())?;
         let asked = match self.blend.value() {
             blend if blend <= 0.0 => 0..1,
             blend if blend >= 1.0 => 1..2,
@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn an_example_of_another_model_is_told_as_one_and_none_at_all_too() {
-        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let model =
+            Catalogue::shipped().models().iter().find(|model| model.is_query_model()).expect("a model that is asked");
         let params = QueryParams::default();
         let notice = || params.notice(&model.id, false);
         assert!(notice().is_some_and(|notice| notice.contains("no example yet")));
@@ -283,8 +284,11 @@ mod tests {
         let told = notice().expect("a notice");
         println!("{told}");
         assert!(told.contains("Query 0") && told.contains(&name_of(&model.id)));
-        let other =
-            Catalogue::shipped().models().iter().find(|model| !model.is_asked()).expect("a model that is not asked");
+        let other = Catalogue::shipped()
+            .models()
+            .iter()
+            .find(|model| !model.is_query_model())
+            .expect("a model that is not asked");
         assert_eq!(params.notice(&other.id, false), None, "nothing is asked for there");
         board.load(Some(KeptExample { model_id: String::new(), ..example }));
         assert_eq!(notice(), None, "nobody knows whose it is");
@@ -292,7 +296,8 @@ mod tests {
 
     #[test]
     fn a_class_that_the_model_does_not_know_is_told_and_so_is_an_example_of_another_one_on_the_map() {
-        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let model =
+            Catalogue::shipped().models().iter().find(|model| model.is_query_model()).expect("a model that is asked");
         let ask_for = |id: &str| {
             let preset = Preset::of(id).or_else(Preset::map).expect("a choice");
             QueryParams { preset_a: EnumParam::new("Query A", preset), ..QueryParams::default() }
@@ -309,7 +314,8 @@ mod tests {
 
     #[test]
     fn between_two_slots_that_ask_for_the_same_nothing_lies_and_that_is_told_to_whoever_is_on_the_way() {
-        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let model =
+            Catalogue::shipped().models().iter().find(|model| model.is_query_model()).expect("a model that is asked");
         let notice = |a: &str, b: &str, blend: f32| {
             let preset = |id| EnumParam::new("Query", Preset::of(id).expect("a choice"));
             let blend = percentage("Query A/B", blend, 1.0);
@@ -324,7 +330,8 @@ mod tests {
 
     #[test]
     fn who_follows_a_silent_sidechain_is_told_what_is_asked_for_instead() {
-        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let model =
+            Catalogue::shipped().models().iter().find(|model| model.is_query_model()).expect("a model that is asked");
         let voice = Preset::of("voice").expect("a choice");
         let params = QueryParams {
             preset_a: EnumParam::new("Query A", voice),
@@ -337,7 +344,8 @@ mod tests {
 
     #[test]
     fn who_sets_a_slot_over_which_the_sidechain_decides_is_told_so() {
-        let model = Catalogue::shipped().models().iter().find(|model| model.is_asked()).expect("a model that is asked");
+        let model =
+            Catalogue::shipped().models().iter().find(|model| model.is_query_model()).expect("a model that is asked");
         let notice = |blend: f32, b: &str| {
             let params = QueryParams {
                 preset_b: EnumParam::new("Query B", Preset::of(b).expect("a choice")),

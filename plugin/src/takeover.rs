@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
-use underscore_engine::{Control, DeviceChoice, Engine, Question, Ramp, RenderMode, Settings, State};
+use underscore_engine::{Control, DeviceChoice, Engine, QueryBlend, Ramp, RenderMode, Settings, State};
 
 use crate::block::{StemBlock, StemMemory};
 
@@ -241,12 +241,12 @@ impl Takeover {
 
     /// The last seconds of sound in the sidechain are the example of `slot`.
     pub fn take_sidechain_example(&mut self, slot: usize) {
-        self.asked().take_sidechain_example(slot);
+        self.query_engine().take_sidechain_example(slot);
     }
 
     /// The last seconds of sound in the target are the example of `slot`.
     pub fn take_target_example(&mut self, slot: usize) {
-        self.asked().take_target_example(slot);
+        self.query_engine().take_target_example(slot);
     }
 
     /// Before a block is listened to: takes an example where one is due of a sidechain that is followed.
@@ -266,10 +266,10 @@ impl Takeover {
     }
 
     /// The one engine that takes examples to keep: what two find would be written over each other.
-    fn asked(&mut self) -> &mut Engine {
+    fn query_engine(&mut self) -> &mut Engine {
         self.finish_crossfade();
         match &mut self.next {
-            Some(next) if !self.current.is_asked() => &mut next.engine,
+            Some(next) if !self.current.is_query_model() => &mut next.engine,
             _ => &mut self.current,
         }
     }
@@ -280,7 +280,7 @@ impl Takeover {
         &mut self,
         input: &[&[f32]],
         settings: &Settings,
-        query_blend_of: impl Fn(&str) -> Question,
+        query_blend_of: impl Fn(&str) -> QueryBlend,
     ) -> StemBlock<'_> {
         self.finish_crossfade();
         self.take_new();
@@ -343,11 +343,11 @@ fn separated<'a>(
     engine: &'a mut Engine,
     input: &[&[f32]],
     settings: &Settings,
-    query_blend_of: impl Fn(&str) -> Question,
+    query_blend_of: impl Fn(&str) -> QueryBlend,
 ) -> StemBlock<'a> {
-    let is_asked = engine.is_asked();
-    let question = if is_asked { query_blend_of(engine.model_id()) } else { Question::default() };
-    StemBlock::of(&engine.process(input, &Settings { question, ..*settings }), is_asked)
+    let is_query_model = engine.is_query_model();
+    let query_blend = if is_query_model { query_blend_of(engine.model_id()) } else { QueryBlend::default() };
+    StemBlock::of(&engine.process(input, &Settings { query_blend, ..*settings }), is_query_model)
 }
 
 /// Moves from one block to another, into memory. Each sums to its own delayed input, and every mix of them to the same mix of these: where
@@ -368,9 +368,10 @@ fn crossfade(from: &StemBlock<'_>, to: &StemBlock<'_>, fade: &mut Ramp, between:
             }
         }
     }
-    for (own, from, to) in
-        [(&mut between.presence, from.presence, to.presence), (&mut between.asked, from.asked, to.asked)]
-    {
+    for (own, from, to) in [
+        (&mut between.presence, from.presence, to.presence),
+        (&mut between.query_share, from.query_share, to.query_share),
+    ] {
         if let (Control::Constant(value), true) = (from, from == to) {
             own.push_constant(value, num_samples);
             continue;
@@ -387,7 +388,7 @@ mod tests {
 
     const NUM_SAMPLES: usize = 8;
 
-    fn memory(stems: [f32; NUM_STEMS], presence: f32, asked: f32) -> StemMemory {
+    fn memory(stems: [f32; NUM_STEMS], presence: f32, query_share: f32) -> StemMemory {
         let mut memory = StemMemory::new(NUM_SAMPLES, 2);
         memory.begin(NUM_SAMPLES);
         for channel_idx in 0..2 {
@@ -397,7 +398,7 @@ mod tests {
             }
         }
         memory.presence.push_constant(presence, NUM_SAMPLES);
-        memory.asked.push_constant(asked, NUM_SAMPLES);
+        memory.query_share.push_constant(query_share, NUM_SAMPLES);
         memory
     }
 
@@ -461,7 +462,7 @@ mod tests {
                 }
                 assert!((block.presence.at(sample_idx) - (0.5 + 0.5 * share)).abs() < 1e-6);
             }
-            assert_eq!(block.asked, Control::Constant(0.0), "a bus without a share is not written");
+            assert_eq!(block.query_share, Control::Constant(0.0), "a bus without a share is not written");
         }
         assert!(fade.is_settled() && fade.value() >= 1.0);
     }

@@ -5,7 +5,7 @@ mod common;
 use common::hide_libtorch;
 use underscore::builder::{Builder, HostConfig};
 use underscore::takeover::{EngineKey, Takeover};
-use underscore_engine::{Catalogue, DeviceChoice, Question, RenderMode, Resources, Settings, State, try_loads_again};
+use underscore_engine::{Catalogue, DeviceChoice, QueryBlend, RenderMode, Resources, Settings, State, try_loads_again};
 
 const HOST: HostConfig =
     HostConfig { rate_hz: 48_000.0, max_block_samples: 512, num_channels: 1, compensates_latency: true };
@@ -81,7 +81,7 @@ fn a_wish_that_another_model_came_between_is_told_to_the_host_again() {
         assert!(start.elapsed().as_secs() < 20, "the host is not asked again");
         // Where the one before is taking over still, the wish waits.
         builder.tend(key("c"));
-        takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+        takeover.process(&[&silence], &Settings::default(), |_| QueryBlend::default());
     }
     builder.tend(key("a"));
     assert!(!builder.figures(key("c")).waits_for_host);
@@ -95,7 +95,7 @@ fn choose_all(builder: &Builder, takeover: &mut Takeover, models: &[&'static str
         while model_in_use(builder) != *next {
             assert!(start.elapsed().as_secs() < 20, "no engine for {next} after 20 s");
             builder.tend(key(next));
-            takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+            takeover.process(&[&silence], &Settings::default(), |_| QueryBlend::default());
         }
     }
     assert!(!builder.take_needs_restart());
@@ -123,7 +123,7 @@ fn the_one_that_is_heard_is_seen_until_the_next_one_has_taken_over() {
     while seen() != [b.clone(), None] {
         assert!(start.elapsed().as_secs() < 20, "it has not taken over after 20 s");
         assert_eq!(seen(), [a.clone(), b.clone()]);
-        takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+        takeover.process(&[&silence], &Settings::default(), |_| QueryBlend::default());
         builder.tend(key("b"));
     }
     builder.deactivate();
@@ -180,7 +180,7 @@ fn where_nothing_is_lined_up_a_model_of_another_latency_takes_over_by_itself_too
     let start = std::time::Instant::now();
     while takeover.latency_samples() == before_samples {
         assert!(start.elapsed().as_secs() < 20, "the one chosen last is not heard");
-        takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+        takeover.process(&[&silence], &Settings::default(), |_| QueryBlend::default());
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     assert!(!builder.figures(key("c")).waits_for_host);
@@ -282,7 +282,7 @@ fn a_host_that_tells_of_its_bounce_with_the_first_block_hears_what_was_chosen_fr
             let of_a = takeover.latency_samples();
             takeover.reset(RenderMode::RealTime);
             if has_played {
-                takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+                takeover.process(&[&silence], &Settings::default(), |_| QueryBlend::default());
             }
             builder.tend(key("c"));
             takeover.begin(RenderMode::Offline);
@@ -299,13 +299,13 @@ fn a_model_that_was_chosen_and_taken_back_is_never_heard() {
     for render in [None, Some(RenderMode::RealTime), Some(RenderMode::Offline)] {
         let (builder, mut takeover) = active();
         builder.tend(key("b"));
-        takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+        takeover.process(&[&silence], &Settings::default(), |_| QueryBlend::default());
         builder.tend(key("a"));
         if let Some(render) = render {
             takeover.reset(render);
         }
         for _ in 0..200 {
-            takeover.process(&[&silence], &Settings::default(), |_| Question::default());
+            takeover.process(&[&silence], &Settings::default(), |_| QueryBlend::default());
             builder.tend(key("a"));
             let figures = builder.figures(key("a"));
             assert_eq!(figures.current.map(|status| status.model).as_deref(), Some("a"), "{render:?}");

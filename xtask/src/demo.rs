@@ -64,7 +64,7 @@ impl Separated {
     /// Renders the programme into `folder`, by the default model where `model` is none.
     fn render(programme: &Programme, folder: &Path, clap: &Path, model: Option<&Entry>) -> Result<Self> {
         let report = render(&programme.input, folder, clap, model, Pace::Offline)?;
-        let stems = if model.is_some_and(Entry::is_asked) { STEMS_WHEN_ASKED } else { STEMS };
+        let stems = if model.is_some_and(Entry::is_query_model) { STEMS_WHEN_ASKED } else { STEMS };
         let estimates = stems.iter().map(|stem| audio_file::read(&folder.join(format!("{stem}.wav"))));
         let estimates = estimates.collect::<Result<Vec<_>>>()?;
         let both = programme.references.iter().zip(&estimates);
@@ -150,7 +150,7 @@ enum Pace {
 }
 
 fn render(input: &Path, folder: &Path, clap: &Path, model: Option<&Entry>, pace: Pace) -> Result<Report> {
-    let is_asked = model.is_some_and(Entry::is_asked);
+    let is_query_model = model.is_some_and(Entry::is_query_model);
     let args = RenderArgs {
         input: input.to_path_buf(),
         out_dir: folder.to_path_buf(),
@@ -158,7 +158,7 @@ fn render(input: &Path, folder: &Path, clap: &Path, model: Option<&Entry>, pace:
         block: BLOCK_SAMPLES,
         rate: None,
         realtime: pace == Pace::Live,
-        params: if is_asked { vec![ASKED_FOR.to_owned()] } else { Vec::new() },
+        params: if is_query_model { vec![ASKED_FOR.to_owned()] } else { Vec::new() },
         sidechain: None,
         bundle: Some(clap.to_path_buf()),
     };
@@ -219,7 +219,7 @@ fn print_scores(model: &Entry, separated: &Separated) {
     println!(
         "with {}{}, {:.0} ms: SDR {}, {:.2} s per second of audio\n",
         model.id,
-        if model.is_asked() { format!(", {ASKED_FOR}") } else { String::new() },
+        if model.is_query_model() { format!(", {ASKED_FOR}") } else { String::new() },
         1e3 * report.latency_samples_reported as f64 / f64::from(report.host_rate),
         sdr_db.join(", "),
         report.rtf

@@ -21,7 +21,7 @@ pub struct Entry {
 
 impl Entry {
     /// Whether it is asked by example, and its stems are a target and what that leaves.
-    pub fn is_asked(&self) -> bool {
+    pub fn is_query_model(&self) -> bool {
         self.embedding_size > 0
     }
 }
@@ -38,8 +38,8 @@ fn known() -> Result<Vec<Entry>> {
 }
 
 /// Whether the model of this very id is asked by example; none where it does not ship with this version.
-pub fn is_asked(id: &str) -> Option<bool> {
-    known().ok()?.iter().find(|entry| entry.id == id).map(Entry::is_asked)
+pub fn is_query_model(id: &str) -> Option<bool> {
+    known().ok()?.iter().find(|entry| entry.id == id).map(Entry::is_query_model)
 }
 
 /// The models of these ids, or that alone begin so, or all that separate, the default one first.
@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn of_each_model_it_is_known_whether_it_is_asked_and_of_others_nothing_is() {
         for entry in known().unwrap() {
-            assert_eq!(is_asked(&entry.id), Some(entry.id.starts_with("query-")), "{}", entry.id);
+            assert_eq!(is_query_model(&entry.id), Some(entry.id.starts_with("query-")), "{}", entry.id);
         }
-        assert_eq!(["", "music", "query-0"].map(is_asked), [None; 3]);
+        assert_eq!(["", "music", "query-0"].map(is_query_model), [None; 3]);
     }
 }

@@ -81,16 +81,16 @@ impl Device {
     pub const CPU_AS_CARD: Self = Self(2);
 }
 
-/// How a call may be run.
+/// Whether a call may share a batch with calls of other streams.
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manner(pub u32);
+pub struct Batching(pub u32);
 
-impl Manner {
-    /// By itself: the same bits, whatever other streams do.
-    pub const ALONE: Self = Self(0);
-    /// At once with calls of other streams through the model, where some wait: all are done sooner, and sums are made in another order.
-    pub const TOGETHER: Self = Self(1);
+impl Batching {
+    /// It runs by itself, and gives the same bits whatever other streams do.
+    pub const NEVER: Self = Self(0);
+    /// It may run together with calls of other streams through the model that wait: all are done sooner, and sums are made in another order.
+    pub const ALLOWED: Self = Self(1);
 }
 
 /// Bytes that a [`Message`] can hold.
@@ -197,7 +197,7 @@ pub struct BackendTable {
     /// must be the same multiple of those of the metadata times the channels.
     pub run: unsafe extern "C" fn(
         session: SessionHandle,
-        manner: Manner,
+        batching: Batching,
         spectrum: *const f32,
         spectrum_len: usize,
         masks: *mut f32,

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::boundary::{
-    ABI_VERSION, BackendTable, Device, EntryFn, LIBTORCH_VERSION, Manner, Message, ModelHandle, SessionHandle, Status,
-    View,
+    ABI_VERSION, BackendTable, Batching, Device, EntryFn, LIBTORCH_VERSION, Message, ModelHandle, SessionHandle,
+    Status, View,
 };
 
 /// A call that did not work.
@@ -245,14 +245,14 @@ impl Session {
     /// # Errors
     ///
     /// A length does not fit the model, or the inference failed.
-    pub fn run(&mut self, manner: Manner, spectrum: &[f32], masks: &mut [f32]) -> Result<(), Failure> {
+    pub fn run(&mut self, batching: Batching, spectrum: &[f32], masks: &mut [f32]) -> Result<(), Failure> {
         let mut message = Message::default();
         // SAFETY: the handle is an open session used by this thread alone; both slices are given with their lengths, and the
         // backend compares those with what it needs.
         let status = unsafe {
             (self.model.backend.table.run)(
                 self.handle,
-                manner,
+                batching,
                 spectrum.as_ptr(),
                 spectrum.len(),
                 masks.as_mut_ptr(),
@@ -359,7 +359,7 @@ mod tests {
         }
         unsafe extern "C" fn run(
             _: SessionHandle,
-            _: Manner,
+            _: Batching,
             _: *const f32,
             _: usize,
             _: *mut f32,

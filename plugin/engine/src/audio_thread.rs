@@ -14,5 +14,6 @@ mod patience;
 mod random;
 mod stems;
 
-pub use engine::{ActivateError, Engine, EngineConfig, RenderMode, Settings};
+pub use engine::activation::{ActivateError, EngineConfig};
+pub use engine::{Engine, RenderMode, Settings};
 pub use stems::Stems;

@@ -83,7 +83,7 @@ impl ModelSpec {
 
     /// Whether it is asked by example what to look for.
     #[must_use]
-    pub fn is_asked(&self) -> bool {
+    pub fn is_query_model(&self) -> bool {
         self.embedding_size > 0
     }
 
@@ -121,7 +121,7 @@ impl ModelSpec {
             let (expected, actual) = (self.embedding_size, preset.embedding.len());
             return complain(format!("expected {expected} values of the preset '{}', got {actual}", preset.id));
         }
-        if self.is_asked() != self.map.is_some() {
+        if self.is_query_model() != self.map.is_some() {
             return complain("expected a map where it is asked by example, and none elsewhere".into());
         }
         if let Some(actual) = self.map.as_ref().and_then(|map| map.wrong_size(self.embedding_size)) {
@@ -244,7 +244,7 @@ mod tests {
         let map = "map = { origin = [0.0, 0.0], axes = [[1.0, 0.0], [0.0, 1.0]] }\n";
         let catalogue =
             with(&format!("embedding_size = 2\nquery_frames = 184\n{map}{preset}")).expect("two values of two");
-        assert!(catalogue.models()[0].is_asked() && catalogue.models()[0].presets[0].embedding == [0.5, -1.0]);
+        assert!(catalogue.models()[0].is_query_model() && catalogue.models()[0].presets[0].embedding == [0.5, -1.0]);
         let error = with(&format!("embedding_size = 3\nquery_frames = 184\n{preset}")).unwrap_err().to_string();
         assert!(error.contains("expected 3 values of the preset 'drums', got 2"), "{error}");
         let error = with("embedding_size = 2\nquery_frames = 184\n").unwrap_err().to_string();

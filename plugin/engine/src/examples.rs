@@ -101,13 +101,6 @@ impl Example {
         }
     }
 
-    /// Forgets all but the newest samples.
-    pub fn keep_newest(&mut self, num_samples: usize) {
-        if num_samples < self.num_written {
-            (self.num_written, self.heard) = (num_samples, None);
-        }
-    }
-
     /// Leaves all but the newest samples out of the example, and keeps them: what goes on in it may want them.
     pub fn limit_to_newest(&mut self, num_samples: usize) {
         self.newest = num_samples;
@@ -118,19 +111,18 @@ impl Example {
         (self.next, self.num_written, self.newest, self.heard) = (0, 0, usize::MAX, None);
     }
 
-    /// Samples that it tells of: what was written, up to as many as an example has.
+    /// Samples of the example: of what was written the newest, up to as many as it has room for.
     pub fn num_filled(&self) -> usize {
         let len = self.samples.first().map_or(0, Vec::len);
-        self.num_written.min(len - self.num_spare.min(len))
+        self.num_written.min(len - self.num_spare.min(len)).min(self.newest)
     }
 
     /// The samples of the example, oldest first, `[channel][sample]`. Allocates.
     pub fn in_order(&self) -> Vec<Vec<f32>> {
-        let num_samples = self.num_filled().min(self.newest);
         let ordered = |channel: &Vec<f32>| {
             let (newer, older) = channel.split_at(self.next);
             let all = older.iter().chain(newer).copied();
-            all.skip(channel.len() - num_samples).collect()
+            all.skip(channel.len() - self.num_filled()).collect()
         };
         self.samples.iter().map(ordered).collect()
     }
@@ -239,8 +231,10 @@ mod tests {
             example.take_back(3);
             assert_eq!(example.in_order(), [&signal[(place + 1).saturating_sub(6)..=place]]);
         }
-        example.keep_newest(2);
+        example.limit_to_newest(2);
         assert_eq!(example.in_order(), [[28.0, 29.0]]);
+        example.limit_to_newest(usize::MAX);
+        assert_eq!(example.in_order(), [&signal[24..]], "what is left out is kept");
     }
 
     #[test]

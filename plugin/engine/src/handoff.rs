@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use underscore_backend::Manner;
+use underscore_backend::Batching;
 use underscore_dsp::{Grid, touched_zeros};
 
 use crate::exchange::{AudioSide, WorkerSide, exchange};
@@ -39,7 +39,7 @@ pub struct Call {
     /// The host renders ahead of real time, and the audio thread waits for the masks. Set by the audio thread.
     pub is_waited_for: bool,
     /// How it may be run. Set by the audio thread.
-    pub manner: Manner,
+    pub batching: Batching,
     /// When it was handed over and its deadline began. None where it has no deadline: the model was still loading then, or the
     /// audio thread waits. Set by the audio thread, and taken back by the worker where the audio thread has begun to wait since.
     pub deadline_from: Option<Instant>,
@@ -147,7 +147,7 @@ impl CallShape {
             is_fresh: true,
             valid_from: 0,
             is_waited_for: false,
-            manner: Manner::ALONE,
+            batching: Batching::NEVER,
             deadline_from: None,
             num_mask_channels: self.num_channels,
             embedding: vec![0.0; self.embedding_size].into(),

@@ -32,7 +32,7 @@ mod worker_thread;
 pub use audio_thread::{ActivateError, Engine, EngineConfig, RenderMode, Settings, Stems};
 pub use catalogue::{Catalogue, CatalogueError, ModelSpec};
 pub use latency::{Latency, LatencyError, ModelTiming, latency};
-pub use query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryPreset, Question, Space};
+pub use query::{Embedding, MAX_EMBEDDING_SIZE, NUM_SLOTS, Query, QueryBlend, QueryPreset, Space};
 pub use query_board::{KeptExample, LONGEST_WISH, MAX_EARLIER, QueryBoard, QueryBoards, Reading, Source};
 pub use query_map::{Place, Projection, QueryMap};
 pub use recording::Recording;

@@ -120,14 +120,14 @@ pub enum Query {
 
 /// What is asked for: the point between what is asked for in either slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Question {
+pub struct QueryBlend {
     /// A, then B.
     pub slots: [Query; NUM_SLOTS],
     /// 0 (A)..=1 (B), see [`Embedding::towards`].
     pub blend: f32,
 }
 
-impl Default for Question {
+impl Default for QueryBlend {
     /// The middle of the space.
     fn default() -> Self {
         Self { slots: [Query::Point(Embedding::default()); NUM_SLOTS], blend: 0.0 }

@@ -207,17 +207,6 @@ impl QueryBoard {
         }
     }
 
-    /// The same, unless a session was loaded since `num_loads` were: that one's example is not to be replaced by what was chosen before it.
-    /// Returns whether it was offered.
-    pub fn offer_unless_loaded(&self, num_loads: u64, recording: Recording) -> bool {
-        let about = self.about();
-        let is_still_wanted = self.num_loads() == num_loads;
-        if is_still_wanted {
-            self.offer_to(about, recording);
-        }
-        is_still_wanted
-    }
-
     /// Has the next worker that listens listen to this, instead of what was offered before. Not for the audio thread.
     pub fn offer(&self, recording: Recording) {
         self.offer_to(self.about(), recording);
@@ -226,6 +215,25 @@ impl QueryBoard {
     fn offer_to(&self, mut about: MutexGuard<'_, About>, recording: Recording) {
         (about.offered, about.refusal) = (Some((self.take_ticket(), recording)), None);
         self.is_offered.store(true, Ordering::Release);
+    }
+
+    /// Offers the recording, or says why it could not be read, unless a session was loaded since `num_loads` were: what was chosen before is not to
+    /// change that one. Returns whether it was offered. Not for the audio thread.
+    pub fn offer_unless_loaded(&self, num_loads: u64, recording: Result<Recording, String>) -> bool {
+        let mut about = self.about();
+        if self.num_loads() != num_loads {
+            return false;
+        }
+        match recording {
+            Ok(recording) => {
+                self.offer_to(about, recording);
+                true
+            }
+            Err(why) => {
+                about.refusal = Some(why);
+                false
+            }
+        }
     }
 
     /// Has the audio thread take an example with its next block. Not a param, as the switches are: a host would record it, and take another example
@@ -481,9 +489,15 @@ mod tests {
         let board = QueryBoard::default();
         let num_loads = board.num_loads();
         board.load(Some(Embedding::new(&[2.0]).into()));
-        assert!(!board.offer_unless_loaded(num_loads, hum()) && !board.has_offer());
-        assert_eq!(value(&board), Some(2.0));
-        assert!(board.offer_unless_loaded(board.num_loads(), hum()) && board.has_offer());
+        for chosen in [Ok(hum()), Err("it is no audio file".into())] {
+            assert!(!board.offer_unless_loaded(num_loads, chosen) && !board.has_offer());
+            assert_eq!((value(&board), board.refusal()), (Some(2.0), None));
+        }
+        let num_loads = board.num_loads();
+        assert!(!board.offer_unless_loaded(num_loads, Err("it is no audio file".into())));
+        assert_eq!(board.refusal().as_deref(), Some("it is no audio file"));
+        assert!(board.offer_unless_loaded(num_loads, Ok(hum())) && board.has_offer());
+        assert_eq!(board.refusal(), None);
     }
 
     #[test]

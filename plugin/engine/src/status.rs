@@ -30,6 +30,9 @@ const RECENT_S: f64 = 10.0;
 /// the latency.
 const UNSEPARATED_AFTER_S: f64 = 0.5;
 
+/// No more than this is counted of it, seconds: as long as the difference is until masks that come again are told.
+const UNSEPARATED_AT_MOST_S: f64 = 0.6;
+
 /// What is heard where no masks come.
 const UNSEPARATED: &str = "Nothing is separated: each stem's output carries half of the sound.";
 
@@ -64,7 +67,8 @@ pub struct EngineStatus {
     num_deliveries: [AtomicU64; NUM_DELIVERY_STEPS],
     registered: Instant,
     max_process_us: AtomicF32,
-    /// In a row, up to the newest: frames with sound of which nothing was separated though a model runs.
+    /// Frames with sound of which nothing was separated though a model runs, less those of which something was; from 0 up to
+    /// [`UNSEPARATED_AT_MOST_S`].
     num_unseparated_frames: AtomicU64,
     is_held_back: AtomicBool,
     has_followed: AtomicBool,
@@ -359,9 +363,15 @@ impl EngineStatus {
 
     /// Notes whether anything of the newest frame was separated, or there was nothing to separate. Of the audio thread alone.
     pub(crate) fn note_separated(&self, is_so: bool) {
-        // Before a model runs nobody expects it.
         let num_before = self.num_unseparated_frames.load(Ordering::Relaxed);
-        let num_now = if is_so || self.state() != State::Running { 0 } else { num_before.saturating_add(1) };
+        let most = (UNSEPARATED_AT_MOST_S / self.call_times.hop_s).ceil() as u64;
+        let num_now = match (self.state(), is_so) {
+            // Before a model runs nobody expects it.
+            (State::Loading | State::Unavailable, _) => 0,
+            // One by one: a mask that comes in time every now and then makes no separation.
+            (State::Running, true) => num_before.saturating_sub(1),
+            (State::Running, false) => (num_before + 1).min(most),
+        };
         self.num_unseparated_frames.store(num_now, Ordering::Relaxed);
     }
 

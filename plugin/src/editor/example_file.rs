@@ -83,16 +83,13 @@ impl ExampleFile {
         let wait = move || {
             match answer(dialog, &is_over) {
                 Some(Some(file)) => {
-                    // Before it is read, which may take long.
-                    let num_loads = query.board().num_loads();
-                    if let Some(recording) = recording(&query, file.path())
-                        && !is_over.load(Ordering::Acquire)
-                    {
-                        let board = query.board();
-                        let before = PickedFile { slot, number: board.number(), num_loads, preset };
-                        if board.offer_unless_loaded(num_loads, recording) {
-                            let _ = offered.set(before);
-                        }
+                    let board = query.board();
+                    // Before it is read: while that takes long, another session may be loaded.
+                    let num_loads = board.num_loads();
+                    let recording = recording(file.path());
+                    let before = PickedFile { slot, number: board.number(), num_loads, preset };
+                    if !is_over.load(Ordering::Acquire) && board.offer_unless_loaded(num_loads, recording) {
+                        let _ = offered.set(before);
                     }
                 }
                 // Nobody closes a dialog as fast as that.
@@ -151,30 +148,24 @@ fn answer<T>(future: impl Future<Output = T>, is_over: &AtomicBool) -> Option<T>
     None
 }
 
-/// The file's loudest seconds, under its name; none, and a word on the board, where it cannot be read.
-fn recording(query: &SavedQuery, path: &Path) -> Option<Recording> {
+/// What there is to hear in the file, under its name; or why it cannot be an example.
+fn recording(path: &Path) -> Result<Recording, String> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     // A decoder that stumbles over a strange file is not to take the host along.
     let read = catch_unwind(AssertUnwindSafe(|| {
         let audio = read_beginning(path, LONGEST_S)?;
         Ok(Recording::new(shown(&name), audio.channels, f64::from(audio.rate_hz)))
     }));
-    let why = match read {
-        Ok(Ok(recording)) => return Some(recording),
-        Ok(Err::<_, ReadError>(error)) => format!("The file cannot be an example: {error}."),
-        Err(_) => format!("{} cannot be read: it broke its decoder. Convert it to WAV.", path.display()),
-    };
-    query.board().refuse_offer(why);
-    None
+    match read {
+        Ok(Ok(recording)) => Ok(recording),
+        Ok(Err::<_, ReadError>(error)) => Err(format!("The file cannot be an example: {error}.")),
+        Err(_) => Err(format!("{} cannot be read: it broke its decoder. Convert it to WAV.", path.display())),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn slot() -> SavedQuery {
-        SavedQuery::of(&Arc::default(), 1)
-    }
 
     #[test]
     fn a_file_is_taken_under_its_name_and_what_is_none_is_told() {
@@ -189,23 +180,19 @@ mod tests {
         let mut writer = hound::WavWriter::create(&path, spec).expect("a file");
         (0..4_000).for_each(|n| writer.write_sample((n % 100 * 200) as i16).expect("a sample"));
         writer.finalize().expect("a file");
-        let query = slot();
-        let found = recording(&query, &path).expect("a recording");
+        let found = recording(&path).expect("a recording");
         assert_eq!((found.name(), found.rate_hz()), ("door slam with a very lo", 22_050.0));
-        assert_eq!(query.board().refusal(), None);
 
         for (name, content) in
             [("torn.wav", &b"RIFF\x10\0\0\0WAVEfmt "[..]), ("notes.wav", b"no sound"), ("empty.mp3", b"")]
         {
             let path = folder.path().join(name);
             std::fs::write(&path, content).expect("a file");
-            assert_eq!(recording(&query, &path), None);
-            let why = query.board().refusal().expect("a reason");
+            let why = recording(&path).expect_err("a reason");
             println!("{why}");
             assert!(why.contains(name));
         }
-        assert_eq!(recording(&query, &folder.path().join("gone.wav")), None);
-        assert!(query.board().refusal().is_some_and(|why| why.contains("gone.wav")));
+        assert!(recording(&folder.path().join("gone.wav")).is_err_and(|why| why.contains("gone.wav")));
     }
 
     #[test]

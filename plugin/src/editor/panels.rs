@@ -32,17 +32,17 @@ pub struct Panels {
 }
 
 impl Panels {
-    /// In `window`. `is_asked`: the model that is chosen is. `is_unavailable`: nothing answers, and what to do is all that there is to say.
-    pub fn of(window: Rect, is_asked: bool, is_unavailable: bool) -> Self {
+    /// In `window`. `is_query_model`: the model that is chosen is. `is_unavailable`: nothing answers, and what to do is all that there is to say.
+    pub fn of(window: Rect, is_query_model: bool, is_unavailable: bool) -> Self {
         let (header, rest) = window.split_top_bottom_at_y(window.top() + HEADER_HEIGHT);
         let rest = Rect::from_min_max(pos2(rest.left() + GAP, rest.top()), rest.max - vec2(GAP, GAP));
-        let row_height = if is_asked { QUESTION_HEIGHT } else { STATUS_HEIGHT };
+        let row_height = if is_query_model { QUESTION_HEIGHT } else { STATUS_HEIGHT };
         let row = rest.with_min_y(rest.bottom() - row_height);
         let body = rest.with_max_y(row.top() - GAP);
         let (music, body) = split_off(body, STRIP_WIDTH);
         let (dialogue, body) = split_off(body, STRIP_WIDTH);
         let (in_out, separation) = split_off(body, IN_OUT_WIDTH);
-        let (query, status) = if is_asked && !is_unavailable {
+        let (query, status) = if is_query_model && !is_unavailable {
             let (query, status) = split_off(row, QUERY_WIDTH);
             (Some(query), status)
         } else {

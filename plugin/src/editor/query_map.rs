@@ -84,7 +84,7 @@ pub fn draw(
         }
     }
     let here = at(rect, [params.map_x.value(), params.map_y.value()]);
-    if is_asked(params, is_followed) {
+    if is_query_model(params, is_followed) {
         ui.painter().circle_stroke(here, 6.0, Stroke::new(1.5, theme::TEXT));
     }
     if !recall(&response, setter, params, &earlier) {
@@ -124,7 +124,7 @@ fn recall(response: &egui::Response, setter: &ParamSetter, params: &QueryParams,
     press == Some(true) || clicked.is_some()
 }
 
-fn is_asked(params: &QueryParams, is_followed: bool) -> bool {
+fn is_query_model(params: &QueryParams, is_followed: bool) -> bool {
     params.slots().iter().skip(usize::from(is_followed)).any(|slot| Some(slot.preset.value()) == Preset::map())
 }
 
@@ -265,7 +265,7 @@ mod tests {
                 _ => QueryParams { preset_b: map, ..QueryParams::default() },
             }
         };
-        let asked = ["A", "B"].map(|slot| [false, true].map(|is_followed| is_asked(&on_map(slot), is_followed)));
+        let asked = ["A", "B"].map(|slot| [false, true].map(|is_followed| is_query_model(&on_map(slot), is_followed)));
         assert_eq!(asked, [[true, false], [true, true]], "over A the sidechain decides");
     }
 

@@ -156,11 +156,11 @@ mod tests {
         let window = Rect::from_min_size(Pos2::ZERO, vec2(SIZE.width, SIZE.height));
         let params = UnderscoreParams::default();
         let status = running();
-        for is_asked in [false, true] {
-            let panel = Panels::of(window, is_asked, false).separation.shrink(GAP);
+        for is_query_model in [false, true] {
+            let panel = Panels::of(window, is_query_model, false).separation.shrink(GAP);
             for is_heard in [false, true] {
                 let levels = DuckLevels { down_db: 6.0, key_db: Some(-30.0) };
-                let ducking = DuckFigures { is_heard, has_room: !is_asked, levels };
+                let ducking = DuckFigures { is_heard, has_room: !is_query_model, levels };
                 let mut bottom = 0.0;
                 TestUser::default().does(&[], &mut |ui, setter| {
                     let ui = &mut child(ui, panel);
@@ -169,7 +169,7 @@ mod tests {
                 });
                 assert!(
                     bottom <= panel.bottom(),
-                    "asked: {is_asked}, heard: {is_heard}: {bottom} of {}",
+                    "asked: {is_query_model}, heard: {is_heard}: {bottom} of {}",
                     panel.bottom()
                 );
             }

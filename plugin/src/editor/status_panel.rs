@@ -265,7 +265,7 @@ fn why_unseparated(status: &StatusSnapshot, is_bypassed: bool) -> String {
         "No masks come in time: the delayed input passes, and each stem's output carries half of it. Choose another device, or a model that takes \
          less; where that does not help, restart the host."
             .into()
-    } else if Model::of(&status.model).is_some_and(Model::is_asked) {
+    } else if Model::of(&status.model).is_some_and(Model::is_query_model) {
         // What it is asked for may be what it does not know.
         format!(
             "Masks come {latency_ms:.0} ms after the model is asked for what it knows; till then the delayed input passes."
@@ -375,7 +375,7 @@ pub mod tests {
 
     fn asked_model() -> String {
         let mut models = underscore_engine::Catalogue::shipped().models().iter();
-        models.find(|model| model.is_asked()).expect("a model that is asked").id.clone()
+        models.find(|model| model.is_query_model()).expect("a model that is asked").id.clone()
     }
 
     #[test]
@@ -439,9 +439,9 @@ pub mod tests {
         texts: Vec<(String, Vec<Pos2>, Rect)>,
     }
 
-    fn picture(is_asked: bool, status: &StatusSnapshot, host_side: &HostSide) -> Picture {
+    fn picture(is_query_model: bool, status: &StatusSnapshot, host_side: &HostSide) -> Picture {
         let window = Rect::from_min_size(Pos2::ZERO, vec2(SIZE.width, SIZE.height));
-        let panel = Panels::of(window, is_asked, status.state == State::Unavailable).status.shrink(GAP);
+        let panel = Panels::of(window, is_query_model, status.state == State::Unavailable).status.shrink(GAP);
         let mut user = TestUser::default();
         let mut picture = |ui: &mut Ui, _: &nice_plug::prelude::ParamSetter| {
             draw(&mut child(ui, panel), Some(status), host_side);
@@ -502,29 +502,39 @@ pub mod tests {
             ),
             (format!("{} {unseparated}", held_back("libtorch")), "restart the host."),
         ];
-        for is_asked in [false, true] {
+        for is_query_model in [false, true] {
             for (message, remedy) in &messages {
                 for is_held_back in [false, true] {
                     let status = StatusSnapshot { is_held_back, ..snapshot(State::Unavailable, message, 0.0) };
-                    let picture = picture(is_asked, &status, &PLAYS);
-                    assert!(picture.shows(remedy), "{is_asked}, {is_held_back}: {message}");
-                    assert!(!is_held_back || picture.shows("TRY AGAIN"), "{is_asked}: {message}");
+                    let picture = picture(is_query_model, &status, &PLAYS);
+                    assert!(picture.shows(remedy), "{is_query_model}, {is_held_back}: {message}");
+                    assert!(!is_held_back || picture.shows("TRY AGAIN"), "{is_query_model}: {message}");
                 }
             }
             let fallback = format!("The graphics card cannot be used, the processor is: {}", held_back("its driver"));
             let status = StatusSnapshot { notice: fallback, is_held_back: true, ..snapshot(State::Running, "", 0.2) };
-            assert!(picture(is_asked, &status, &PLAYS).shows("Press TRY AGAIN"), "{is_asked}: the fallback");
+            assert!(
+                picture(is_query_model, &status, &PLAYS).shows("Press TRY AGAIN"),
+                "{is_query_model}: the fallback"
+            );
             for is_unseparated in [false, true] {
                 let status = StatusSnapshot { is_unseparated, ..status.clone() };
-                let drawn = picture(is_asked, &status, &PLAYS);
+                let drawn = picture(is_query_model, &status, &PLAYS);
                 let button = drawn.texts.iter().find(|(text, ..)| text == "TRY AGAIN").expect("the button");
-                assert!(button.1.iter().all(|letter| drawn.panel.contains(*letter)), "{is_asked}: {:?}", button.1);
+                assert!(
+                    button.1.iter().all(|letter| drawn.panel.contains(*letter)),
+                    "{is_query_model}: {:?}",
+                    button.1
+                );
             }
             let [chosen, heard] = [Model::in_place_of("query-8"), Model::in_place_of("live-1")];
             let waiting = Some(restart_notice(chosen, heard));
             let host_side = HostSide { waiting, notices: vec!["Something else. ".repeat(30)], ..PLAYS };
             let running = running();
-            assert!(picture(is_asked, &running, &host_side).shows("set another buffer size."), "{is_asked}");
+            assert!(
+                picture(is_query_model, &running, &host_side).shows("set another buffer size."),
+                "{is_query_model}"
+            );
             for (status, is_bypassed) in [
                 (StatusSnapshot { is_unseparated: true, ..running.clone() }, true),
                 (StatusSnapshot { is_unseparated: true, headroom: 0.0, ..running.clone() }, false),
@@ -533,7 +543,7 @@ pub mod tests {
             ] {
                 let host_side = HostSide { is_bypassed, ..PLAYS };
                 let advice = advice_for(Some(&status), &host_side);
-                assert!(picture(is_asked, &status, &host_side).shows(&advice), "{is_asked}: {advice}");
+                assert!(picture(is_query_model, &status, &host_side).shows(&advice), "{is_query_model}: {advice}");
             }
         }
     }

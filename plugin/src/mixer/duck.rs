@@ -72,7 +72,7 @@ impl Duck {
                 std::array::from_fn(|channel_idx| if channel_idx < num_channels { found(channel_idx, 0) } else { 0.0 });
         }
         let power = (0..block.num_samples).map(|sample_idx| {
-            let share = 1.0 - block.asked.at(sample_idx);
+            let share = 1.0 - block.query_share.at(sample_idx);
             let mut sum = 0.0;
             for (channel_idx, low) in key.low.iter_mut().enumerate().take(num_channels) {
                 let found = found(channel_idx, sample_idx);
@@ -91,9 +91,9 @@ impl Duck {
 
 /// The ducker's gain `duck` where the stems are those of a model that is asked as far as `asked` says, which has no music.
 #[inline]
-pub fn of_music(duck: f32, asked: f32) -> f32 {
+pub fn of_music(duck: f32, query_share: f32) -> f32 {
     // What is none stays exactly 1.
-    if duck == 1.0 { 1.0 } else { duck + asked * (1.0 - duck) }
+    if duck == 1.0 { 1.0 } else { duck + query_share * (1.0 - duck) }
 }
 
 /// `gains`, `[stem]`, where the music is ducked by `duck`.

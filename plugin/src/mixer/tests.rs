@@ -38,7 +38,7 @@ fn block_of(num_samples: usize, shares: [f32; NUM_STEMS], presence: f32) -> Stem
         }
     }
     block.presence.push_constant(presence, num_samples);
-    block.asked.push_constant(0.0, num_samples);
+    block.query_share.push_constant(0.0, num_samples);
     block
 }
 
@@ -232,7 +232,7 @@ fn the_result_does_not_depend_on_the_block_size() {
                 }
             }
             part.presence.push_constant(1.0, range.len());
-            part.asked.push_constant(0.0, range.len());
+            part.query_share.push_constant(0.0, range.len());
             out.extend(mix(&mut mixer, &part));
         }
         out
@@ -299,10 +299,10 @@ fn the_music_alone_goes_down_while_the_dialogue_is_heard_and_comes_back() {
 
 #[test]
 fn neither_without_masks_nor_of_a_model_that_is_asked_is_anything_ducked() {
-    for (what, presence, asked) in [("without masks", 0.0, 0.0), ("asked", 1.0, 1.0)] {
+    for (what, presence, query_share) in [("without masks", 0.0, 0.0), ("query_share", 1.0, 1.0)] {
         let mut block = block_of(24_000, [0.5, 0.5], presence);
-        block.asked.clear();
-        block.asked.push_constant(asked, 24_000);
+        block.query_share.clear();
+        block.query_share.push_constant(query_share, 24_000);
         let mut mixer = Mixer::new(RATE_HZ, MAX_BLOCK_SAMPLES);
         mixer.set(&ducking(24.0));
         assert!(mix(&mut mixer, &block) == mix_settled(&unity(), &block), "{what}");
@@ -318,8 +318,8 @@ fn what_takes_over_from_a_ducked_mix_and_is_asked_is_not_ducked() {
     mix(&mut mixer, &block_of(24_000, [0.5, 0.5], 1.0));
     assert!(mixer.ducking().down_db() > 23.9);
     let mut block = block_of(480, [0.5, 0.5], 1.0);
-    block.asked.clear();
-    block.asked.push_constant(1.0, 480);
+    block.query_share.clear();
+    block.query_share.push_constant(1.0, 480);
     assert!(mix(&mut mixer, &block) == mix_settled(&unity(), &block), "the target is at once as loud as it is");
     assert_eq!(mixer.ducking().down_db(), 0.0);
 }

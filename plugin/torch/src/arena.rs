@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tch::{Device, Tensor};
-use underscore_backend::Manner;
+use underscore_backend::Batching;
 
 use crate::batch_limit::BatchLimit;
 use crate::batcher::{Job, Streams, slots_of};
@@ -167,7 +167,7 @@ impl Arena {
         self.clean()?;
         let _inference = Inference::begin();
         let failed = |error| BackendError::run_failed(&error);
-        let is_alone = jobs.iter().any(|job| job.manner != Manner::TOGETHER);
+        let is_alone = jobs.iter().any(|job| job.batching != Batching::ALLOWED);
         let num_spare = if is_alone { 0 } else { rows_for(slots.len()) - slots.len() };
         let places = [slots, &vec![SPARE_SLOT; num_spare]].concat();
         let places = self.on_card(&places).map_err(failed)?;

@@ -17,7 +17,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use tch::Tensor;
-use underscore_backend::Manner;
+use underscore_backend::Batching;
 
 use crate::arena::Arena;
 use crate::error::BackendError;
@@ -50,7 +50,7 @@ pub(crate) struct Job {
     pub(crate) slots: Vec<i64>,
     /// What each channel is asked for, `[channel, embedding]` on the processor; none where the model is not asked.
     pub(crate) embedding: Option<Tensor>,
-    pub(crate) manner: Manner,
+    pub(crate) batching: Batching,
     urgency: Urgency,
     /// Masks `[stem, channel, frame, bin]`, on the processor.
     pub(crate) answer: Answer<Tensor>,
@@ -134,12 +134,12 @@ impl Slots {
     /// After an error the state is zero.
     pub(crate) fn run(
         &self,
-        manner: Manner,
+        batching: Batching,
         spectrum: Tensor,
         embedding: Option<Tensor>,
     ) -> Result<Tensor, BackendError> {
         let (slots, urgency) = (self.slots.clone(), Urgency::of_this_thread());
-        ask(&self.line, |answer| Request::Run(Job { spectrum, slots, embedding, manner, urgency, answer }))
+        ask(&self.line, |answer| Request::Run(Job { spectrum, slots, embedding, batching, urgency, answer }))
     }
 }
 
@@ -224,7 +224,7 @@ fn take(request: Request, streams: &mut impl Streams, waiting: &mut VecDeque<Job
             streams.close(slots);
         }
         Request::Encode(example, answer) => patient.push_back(Patient::Encode(example, answer)),
-        Request::Run(job) if job.manner == Manner::TOGETHER => waiting.push_back(job),
+        Request::Run(job) if job.batching == Batching::ALLOWED => waiting.push_back(job),
         Request::Run(job) => patient.push_back(Patient::Alone(job)),
     }
 }

@@ -40,7 +40,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use underscore_backend::{
-    ABI_VERSION, BackendTable, Device, Manner, Message, ModelHandle, SessionHandle, Status, View,
+    ABI_VERSION, BackendTable, Batching, Device, Message, ModelHandle, SessionHandle, Status, View,
 };
 
 use error::BackendError;
@@ -197,7 +197,7 @@ unsafe extern "C" fn ask(
 
 unsafe extern "C" fn run(
     session: SessionHandle,
-    manner: Manner,
+    batching: Batching,
     spectrum: *const f32,
     spectrum_len: usize,
     masks: *mut f32,
@@ -212,7 +212,7 @@ unsafe extern "C" fn run(
         let spectrum = unsafe { slice(spectrum, spectrum_len) };
         // SAFETY: the caller's `masks_len` values, alive for this call and not those of `spectrum`.
         let masks = unsafe { slice_mut(masks, masks_len) };
-        session.run(manner, spectrum, masks)
+        session.run(batching, spectrum, masks)
     })
 }
 

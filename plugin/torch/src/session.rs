@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tch::Tensor;
-use underscore_backend::Manner;
+use underscore_backend::Batching;
 
 use crate::batcher::Slots;
 use crate::device;
@@ -75,14 +75,14 @@ impl Session {
     /// One call, or several at once: `spectrum` is `[channel][frame][bin][re, im]`, `masks` is `[stem][channel][frame][bin]`.
     ///
     /// After an error the state is zero again: what the stream had is in no known condition.
-    pub(crate) fn run(&mut self, manner: Manner, spectrum: &[f32], masks: &mut [f32]) -> Result<(), BackendError> {
+    pub(crate) fn run(&mut self, batching: Batching, spectrum: &[f32], masks: &mut [f32]) -> Result<(), BackendError> {
         let metadata = &self.model.network.metadata;
         let per_call = metadata.spectrum_len(self.num_channels);
         let num_calls = (spectrum.len() / per_call).max(1);
         check_len("spectrum values", num_calls * per_call, spectrum.len())?;
         check_len("mask values", num_calls * metadata.masks_len(self.num_channels), masks.len())?;
         device::prepare_thread();
-        let result = self.forward(manner, spectrum, masks, num_calls * metadata.frames_per_call);
+        let result = self.forward(batching, spectrum, masks, num_calls * metadata.frames_per_call);
         if result.is_err() {
             self.reset()?;
         }
@@ -91,7 +91,7 @@ impl Session {
 
     fn forward(
         &mut self,
-        manner: Manner,
+        batching: Batching,
         spectrum: &[f32],
         masks: &mut [f32],
         num_frames: usize,
@@ -104,11 +104,11 @@ impl Session {
         let spectrum = Tensor::f_from_slice(spectrum).and_then(|spectrum| spectrum.f_view(shape)).map_err(failed)?;
         let embedding = self.embedding.as_ref().map(Tensor::shallow_clone);
         let found = match &mut self.state {
-            State::OnCard(slots) => slots.run(manner, spectrum, embedding)?,
+            State::OnCard(slots) => slots.run(batching, spectrum, embedding)?,
             State::Own(state) => {
                 let before = std::mem::take(state);
                 let (found, after) = match &self.model.sharing {
-                    Sharing::Processors(company) if manner == Manner::TOGETHER => {
+                    Sharing::Processors(company) if batching == Batching::ALLOWED => {
                         pool::run(network, *company, spectrum, before, embedding)?
                     }
                     _ => network.forward(spectrum, before, embedding)?,

@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
-use underscore_backend::{Backend, Device, Manner, Session};
+use underscore_backend::{Backend, Batching, Device, Session};
 
 /// Different spectra in turn, so that none is answered out of a cache.
 const NUM_SPECTRA: usize = 16;
@@ -64,12 +64,12 @@ pub fn measure(model: &Model, seconds: f64) -> Result<Worker> {
     let mut masks = vec![0.0; about.masks_len()];
     let mut session = model.session()?;
     for spectrum in &spectra {
-        session.run(Manner::ALONE, spectrum, &mut masks)?;
+        session.run(Batching::NEVER, spectrum, &mut masks)?;
     }
     let mut took_s = Vec::with_capacity(num_calls);
     for call_idx in 0..num_calls {
         let began = Instant::now();
-        session.run(Manner::ALONE, &spectra[call_idx % NUM_SPECTRA], &mut masks)?;
+        session.run(Batching::NEVER, &spectra[call_idx % NUM_SPECTRA], &mut masks)?;
         took_s.push(began.elapsed().as_secs_f64());
     }
     let step_s = took_s.iter().sum::<f64>() / num_calls as f64;
@@ -107,7 +107,7 @@ pub fn peak_gmac_per_s(backend: Backend, products: &Path, device: Device) -> Res
     let mut best_s = f64::INFINITY;
     for _ in 0..20 {
         let began = Instant::now();
-        session.run(Manner::ALONE, &spectrum, &mut masks)?;
+        session.run(Batching::NEVER, &spectrum, &mut masks)?;
         best_s = best_s.min(began.elapsed().as_secs_f64());
     }
     Ok(model.about.gmac_per_s * model.about.call_s() / best_s)
@@ -129,7 +129,7 @@ fn pass_s(
     session.reset();
     let began = Instant::now();
     for run_idx in 0..num_runs {
-        session.run(Manner::ALONE, &clips[run_idx % clips.len()], masks)?;
+        session.run(Batching::NEVER, &clips[run_idx % clips.len()], masks)?;
     }
     let took_s = began.elapsed().as_secs_f64();
     session.reset();
@@ -142,12 +142,12 @@ fn pass_s(
 pub fn memory_mb(model: &Model, kept: &mut Vec<Session>) -> Result<Option<f64>> {
     let spectrum = vec![0.0; model.about.spectrum_len()];
     let mut masks = vec![0.0; model.about.masks_len()];
-    model.session()?.run(Manner::ALONE, &spectrum, &mut masks)?;
+    model.session()?.run(Batching::NEVER, &spectrum, &mut masks)?;
     let mut resident = Vec::with_capacity(2);
     for _ in 0..2 {
         for _ in 0..NUM_STREAMS {
             let mut session = model.session()?;
-            session.run(Manner::ALONE, &spectrum, &mut masks)?;
+            session.run(Batching::NEVER, &spectrum, &mut masks)?;
             kept.push(session);
         }
         resident.push(host_tests::resident_bytes());

@@ -62,12 +62,12 @@ pub fn render_file(bundle: &Bundle, args: &RenderArgs, job: Job<'_>) -> Result<R
     let (rendered, written) = written(rendered)?;
     let report = report_of(args, &audio, &rendered);
     // Of a plugin that is not this version's, what sounds has to tell it.
-    let is_asked = models::is_asked(&report.model).unwrap_or_else(|| written.seems_asked());
-    note_on_example(&mut instance, args, is_asked)?;
+    let is_query_model = models::is_query_model(&report.model).unwrap_or_else(|| written.seems_asked());
+    note_on_example(&mut instance, args, is_query_model)?;
 
     let latency_samples = rendered.latency_samples;
     let latency_samples_measured = sought.and_then(|sought| sought.found_in(&written.heard, &audio, latency_samples));
-    let parts = written.into_parts(is_asked)?;
+    let parts = written.into_parts(is_query_model)?;
     let files = parts.iter().filter_map(|part| part.destination().file_name());
     let files = files.map(|name| name.to_string_lossy().into_owned()).collect();
     let report = Report { latency_samples_measured, params, files, ..report };
@@ -88,13 +88,13 @@ fn read(args: &RenderArgs, input: &Path) -> Result<(Audio, Option<Audio>)> {
 }
 
 /// Says where an example is missing, and where one was not needed.
-fn note_on_example(instance: &mut Instance, args: &RenderArgs, is_asked: bool) -> Result<()> {
+fn note_on_example(instance: &mut Instance, args: &RenderArgs, is_query_model: bool) -> Result<()> {
     match &args.sidechain {
-        None if is_asked && asks_for_example(instance)? => eprintln!(
+        None if is_query_model && asks_for_example(instance)? => eprintln!(
             "note: Query A asks for an example, and there is none: the model's first preset stands for it, as far as A is what is asked \
              for. Pass --sidechain FILE, or --set query_preset=drums"
         ),
-        Some(path) if !is_asked => {
+        Some(path) if !is_query_model => {
             eprintln!(
                 "note: this model is not asked for anything, and {} was not needed: pass --model query",
                 path.display()

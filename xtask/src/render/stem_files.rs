@@ -267,8 +267,8 @@ impl Written {
     }
 
     /// The files that are kept, whole, under the names that they have until they are published; the others are removed.
-    pub fn into_parts(self, is_asked: bool) -> Result<Vec<Part>> {
-        let expected = if is_asked { ASKED } else { STEMS };
+    pub fn into_parts(self, is_query_model: bool) -> Result<Vec<Part>> {
+        let expected = if is_query_model { ASKED } else { STEMS };
         let mut parts = Vec::new();
         for mut track in self.tracks {
             if track.file.is_none() && (track.is_main || track.is_of(&expected)) {
@@ -354,7 +354,7 @@ mod tests {
     fn of_a_model_that_is_asked_target_and_residual_are_written_and_others_that_sound() {
         let signal = noise(2, 3_000, 0.5, 1);
         let silence = vec![vec![0.0; 3_000]; 2];
-        for (played, is_asked, expected) in [
+        for (played, is_query_model, expected) in [
             (vec![(3, &signal[..])], true, vec!["main.wav", "residual.wav", "target.wav"]),
             (vec![(4, &signal[..]), (1, &signal)], true, vec!["main.wav", "music.wav", "residual.wav", "target.wav"]),
             (vec![(5, &signal[..])], false, vec!["dialogue.wav", "main.wav", "music.wav", "odd-one.wav"]),
@@ -366,8 +366,8 @@ mod tests {
             play(&mut files, &played, 512).unwrap();
             let written = files.finish().unwrap();
             let sounds = played[0].1[0][0] != 0.0;
-            assert_eq!(written.seems_asked(), is_asked && sounds);
-            written.into_parts(is_asked).unwrap().iter_mut().try_for_each(Part::finish).unwrap();
+            assert_eq!(written.seems_asked(), is_query_model && sounds);
+            written.into_parts(is_query_model).unwrap().iter_mut().try_for_each(Part::finish).unwrap();
             assert_eq!(files_in(folder.path()), expected);
         }
     }

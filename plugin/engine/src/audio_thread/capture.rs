@@ -7,7 +7,7 @@ use super::capture_buffer::CaptureBuffer;
 use super::following::Following;
 use super::patience::Patience;
 use crate::examples::{AudioExamples, Example, NUM_OF_SIDECHAIN, NUM_OF_TARGET};
-use crate::query::{Embedding, NUM_SLOTS, Query, Question, Space};
+use crate::query::{Embedding, NUM_SLOTS, Query, QueryBlend, Space};
 use crate::query_board::{Boards, QueryBoard, Reading, Recipient};
 use crate::query_map::QueryMap;
 use crate::status::EngineStatus;
@@ -180,7 +180,7 @@ impl Capture {
     /// example is asked for that another model listened to.
     pub fn embedding(
         &mut self,
-        question: &Question,
+        query_blend: &QueryBlend,
         is_following: bool,
         longest_wait: Option<Duration>,
     ) -> Option<Embedding> {
@@ -197,7 +197,7 @@ impl Capture {
             {
                 return Some(said);
             }
-            match question.slots[slot] {
+            match query_blend.slots[slot] {
                 Query::Point(embedding) => Some(embedding),
                 Query::Example { otherwise } => match self.example(Recipient::Slot(slot)) {
                     Lookup::Known(embedding) => Some(embedding),
@@ -211,7 +211,7 @@ impl Capture {
             }
         };
         // The ends as they are, to the bit.
-        match question.blend {
+        match query_blend.blend {
             blend if blend <= 0.0 => of_slot(0),
             blend if blend >= 1.0 => of_slot(1),
             blend => of_slot(0).zip(of_slot(1)).map(|(a, b)| a.towards(&b, blend)),
@@ -275,7 +275,7 @@ mod tests {
         let num_waits = |capture: &mut Capture| {
             let began = Instant::now();
             for _ in 0..10 {
-                capture.embedding(&Question::default(), false, Some(longest_wait));
+                capture.embedding(&QueryBlend::default(), false, Some(longest_wait));
             }
             began.elapsed().div_duration_f32(longest_wait) as usize
         };

@@ -159,7 +159,8 @@ impl<const N: usize> CaptureBuffer<N> {
     /// The same, of what was heard since the last reset.
     pub fn take_since_reset(&mut self) -> Option<Example> {
         let mut example = self.take_fullest()?;
-        example.keep_newest((self.num_kept + self.position.num_in_portion).min(self.num_of_last_sound()));
+        let num_since_reset = self.num_kept + self.position.num_in_portion;
+        example.limit_to_newest(num_since_reset.min(self.num_of_last_sound()));
         Some(example)
     }
 
@@ -263,9 +264,12 @@ mod tests {
         let mut memory = memory();
         memory.push(&[&[&kick[..], &vec![0.0; 10_000], &snare].concat()]);
         let first = memory.take_fullest().expect("an example");
-        assert_eq!(first.num_filled(), ROOM, "what is left out is kept");
+        assert!(first.num_filled() < 400 + PORTION);
+        let followed = memory.take_since_reset().expect("another");
+        assert_eq!(followed.num_filled(), first.num_filled(), "likewise of a sidechain that is followed");
         assert!(memory.put(first).is_none());
-        assert!(samples(&memory.take_fullest().expect("an example")).len() < 400 + PORTION);
+        let again = memory.take_fullest().expect("it goes on in the silence that follows");
+        assert!((400..400 + PORTION).contains(&again.num_filled()));
     }
 
     #[test]

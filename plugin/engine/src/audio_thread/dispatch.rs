@@ -238,7 +238,7 @@ impl Dispatch {
         call.first_frame = first_frame;
         call.is_continued = self.sent_last.is_some_and(|last| last + self.shape.num_frames as u64 == first_frame);
         call.is_waited_for = step.longest_wait.is_some();
-        call.manner = step.manner;
+        call.batching = step.batching;
         call.num_mask_channels = num_mask_channels;
         call.strength = step.strength;
         call.embedding.copy_from_slice(&step.embedding.values()[..self.shape.embedding_size]);

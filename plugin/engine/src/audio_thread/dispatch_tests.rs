@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use assert_no_alloc::{assert_no_alloc, violation_count};
-use underscore_backend::Manner;
+use underscore_backend::Batching;
 
 use super::*;
 use crate::audio_thread::random::Random;
@@ -149,7 +149,7 @@ impl Rig {
             embedding_size: 1,
         };
         let status = EngineStatus::register("test", &timing, timing.sample_rate_hz, 3, latency);
-        let num_calls = super::super::engine::num_calls(&latency, &timing);
+        let num_calls = super::super::engine::activation::num_calls(&latency, &timing);
         let (audio_end, worker_end) = handoff(&shape, num_calls);
         let namer = Namer { shape, look_ahead_frames: timing.look_ahead_frames, pending: Vec::new(), is_broken: false };
         let stream = Stream::new(worker_end, shape, status.clone(), namer).with_clock(clock::now);
@@ -191,7 +191,7 @@ impl Rig {
             asleep: frame.asleep,
             embedding: Embedding::new(&[frame.asked]),
             longest_wait: self.longest_wait,
-            manner: Manner::ALONE,
+            batching: Batching::NEVER,
         };
         let names = [self.name(newest, 0), self.name(newest, 1)];
         let shape = self.shape;

@@ -1,93 +1,35 @@
 //! The engine: host blocks in, stems out.
 
+pub mod activation;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use underscore_backend::Manner;
-use underscore_dsp::{Control, ControlBuffer, History, s_curve, touched_zeros};
+use underscore_backend::Batching;
+use underscore_dsp::{Control, ControlBuffer, History, s_curve};
 
 use super::capture::Capture;
-use super::dispatch::Dispatch;
 use super::hop_player::{HopPlayer, StepSettings};
 use super::pace::Pace;
-use super::patience::Patience;
 use super::stems::Stems;
-use crate::catalogue::ModelSpec;
-use crate::examples::{EXAMPLE_CHANNELS, examples};
-use crate::handoff::{CallShape, handoff};
-use crate::latency::{Latency, LatencyError, ModelTiming, latency};
-use crate::query::{Embedding, Question, Space};
-use crate::query_board::{Boards, QueryBoards};
-use crate::resources::Resources;
+use crate::examples::EXAMPLE_CHANNELS;
+use crate::latency::Latency;
+use crate::query::{Embedding, QueryBlend};
 use crate::status::{EngineStatus, State};
-use crate::worker_thread::{Assignment, DeviceChoice, ExampleEncoder, Worker};
 
 /// Seconds of `asleep` after which inference stops. Below it the masks keep coming, so that switching bypass back and forth
 /// compares at once.
 const SLEEP_AFTER_S: f64 = 2.0;
 
-/// The longest that a host which says it is offline waits for one call, model loading included. A worker that takes longer is
-/// stuck, and a bounce that ends dry is better than one that never ends.
+/// The longest that a host which says it is offline, or is too far ahead to be playing, waits for one call, model loading included. A worker that
+/// takes longer is stuck, and a bounce that ends dry is better than one that never ends.
 const LONGEST_WAIT_OFFLINE: Duration = Duration::from_mins(1);
 
 /// The same for a host that only looks as if it were: short, in case the look deceives, but long enough for a step on a busy
 /// machine, and for a model to load.
 const LONGEST_WAIT_AHEAD: Duration = Duration::from_secs(1);
 const LONGEST_WAIT_AHEAD_LOADING: Duration = Duration::from_secs(5);
-
-/// What an engine is made for. All of it is fixed until the next activation.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    /// The host's rate, Hz.
-    pub host_rate_hz: f64,
-    /// Largest block, samples.
-    pub max_block_samples: usize,
-    /// Channels of the main bus: 1 or 2.
-    pub num_channels: usize,
-    /// The model.
-    pub model: ModelSpec,
-    /// Where it is to run.
-    pub device: DeviceChoice,
-    /// Where its file and libtorch lie.
-    pub resources: Resources,
-    /// Where examples are written that a model which is asked has listened to.
-    pub boards: Arc<QueryBoards>,
-    /// Whether who runs it may render ahead of real time without saying so. A program that plays through a sound server cannot, whatever the
-    /// clocks say: what it is given too fast is given at another rate than it was started for.
-    pub may_render_ahead: bool,
-}
-
-/// The lowest host rate at which anything is separated, Hz: the telephone's. Half of what carries speech is missing below it.
-const LOWEST_HOST_RATE_HZ: f64 = 8_000.0;
-
-/// Why an engine, though it can be made, separates nothing at this rate.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error(
-    "The host runs at {host_rate_hz} Hz; Underscore separates from {LOWEST_HOST_RATE_HZ} Hz up. Set \
-     the project to a higher sample rate."
-)]
-struct HostRateTooLow {
-    host_rate_hz: f64,
-}
-
-fn check_host_rate(host_rate_hz: f64) -> Result<(), HostRateTooLow> {
-    if host_rate_hz < LOWEST_HOST_RATE_HZ { Err(HostRateTooLow { host_rate_hz }) } else { Ok(()) }
-}
-
-/// Why an engine cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ActivateError {
-    /// There is no latency to report.
-    #[error(transparent)]
-    Latency(#[from] LatencyError),
-    /// The main bus has no or too many channels.
-    #[error("expected 1 or 2 channels on the main bus, got {num_channels}")]
-    Channels {
-        /// Channels of the bus.
-        num_channels: usize,
-    },
-}
 
 /// Whether the host says that it renders offline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +53,7 @@ pub struct Settings {
     /// The masks are not used (bypass): after [`SLEEP_AFTER_S`] no inference is run, unless the host renders ahead of real time.
     pub asleep: bool,
     /// What a model that is asked is to look for. A change takes effect with the next call, a frame's overlap long.
-    pub question: Question,
+    pub query_blend: QueryBlend,
     /// Slot A asks for what the sidechain says, listened to anew every second.
     pub is_following: bool,
 }
@@ -123,7 +65,7 @@ impl Default for Settings {
             stereo_link: true,
             render: RenderMode::RealTime,
             asleep: false,
-            question: Question::default(),
+            query_blend: QueryBlend::default(),
             is_following: false,
         }
     }
@@ -158,106 +100,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Allocates for the largest case and gives `worker` the model to load. Returns at once: until the masks come, the
-    /// output is the delayed input. A model that cannot be used at this rate or on this machine is no error here; the status
-    /// says what is missing.
-    ///
-    /// # Errors
-    /// Where the bus or the rate leave nothing to process.
-    pub fn activate(config: EngineConfig, worker: &Worker) -> Result<Self, ActivateError> {
-        let EngineConfig { host_rate_hz, max_block_samples, num_channels, ref model, .. } = config;
-        if !(1..=2).contains(&num_channels) {
-            return Err(ActivateError::Channels { num_channels });
-        }
-        let timing = model.timing;
-        let latency = latency(&timing, host_rate_hz, max_block_samples)?;
-        let shape = call_shape(model, &latency, num_channels);
-        let num_calls = num_calls(&latency, &timing);
-        let status = EngineStatus::register(&model.id, &timing, host_rate_hz, max_block_samples, latency);
-        let (audio_end, worker_end) = handoff(&shape, num_calls);
-        let patience = Patience::with(worker.waker(), status.clone());
-        let (capture, example_encoder) = Self::example_path(&config, &latency, patience.clone(), &status).unzip();
-        let dispatch = Dispatch::new(audio_end, patience, status.clone(), shape, &timing, num_calls);
-        let engine = Self::new(&config, latency, shape, dispatch, capture, status.clone());
-        match check_host_rate(host_rate_hz) {
-            Err(error) => status.set_unavailable(&error.to_string()),
-            Ok(()) => worker.assign(Assignment {
-                end: worker_end,
-                shape,
-                status,
-                example_encoder,
-                model: config.model,
-                device: config.device,
-                resources: config.resources,
-            }),
-        }
-        Ok(engine)
-    }
-
-    /// Both sides of listening to examples, where the model is asked.
-    fn example_path(
-        config: &EngineConfig,
-        latency: &Latency,
-        patience: Patience,
-        status: &Arc<EngineStatus>,
-    ) -> Option<(Capture, ExampleEncoder)> {
-        let (spec, grid) = (&config.model, latency.grid);
-        let map = spec.query_map()?;
-        let num_hops = grid.frames_reach_hops(spec.query_frames);
-        let hop = grid.hop_samples();
-        let (audio, examples) = examples(EXAMPLE_CHANNELS, num_hops * hop, hop);
-        let boards = Boards { slots: config.boards.clone(), followed: Arc::default() };
-        let example_encoder = ExampleEncoder {
-            examples,
-            boards: boards.clone(),
-            followed_power: 0.0,
-            model_id: spec.id.clone(),
-            grid,
-            timing: spec.timing,
-            num_frames: spec.query_frames,
-            embedding_size: spec.embedding_size,
-        };
-        let space = Space::of(&spec.id);
-        Some((
-            Capture::new(audio, (config.host_rate_hz, hop), boards, map, space, patience, status.clone()),
-            example_encoder,
-        ))
-    }
-
-    fn new(
-        config: &EngineConfig,
-        latency: Latency,
-        shape: CallShape,
-        dispatch: Dispatch,
-        capture: Option<Capture>,
-        status: Arc<EngineStatus>,
-    ) -> Self {
-        let EngineConfig { host_rate_hz, max_block_samples, num_channels, .. } = *config;
-        let num_stems = shape.num_stems;
-        let hop = latency.grid.hop_samples();
-        let block = || (0..num_channels).map(|_| touched_zeros(max_block_samples)).collect::<Vec<_>>();
-        // A hop at most goes in before as much of the delayed input is read.
-        let history_samples = HopPlayer::history_samples(&latency, shape).max(latency.latency_samples + hop);
-        Self {
-            hops: HopPlayer::new(dispatch, status.clone(), shape, &config.model.timing, &latency),
-            model_id: config.model.id.clone(),
-            capture,
-            history: (0..num_channels).map(|_| History::new(history_samples)).collect(),
-            pace: pace_of(&latency, config),
-            render_before: RenderMode::RealTime,
-            status,
-            latency,
-            host_rate_hz,
-            num_asleep_samples: 0.0,
-            hop_fill: 0,
-            hop_presence: (0.0, 0.0),
-            max_block_samples,
-            dry: block(),
-            stems: (0..=num_stems).map(|_| block()).collect(),
-            presence: ControlBuffer::new(max_block_samples),
-        }
-    }
-
     /// The delay of everything that [`Engine::process`] gives back, samples.
     #[must_use]
     pub fn latency_samples(&self) -> usize {
@@ -272,7 +114,7 @@ impl Engine {
 
     /// Whether its model is asked by example, so that its stems are a target and what it leaves.
     #[must_use]
-    pub fn is_asked(&self) -> bool {
+    pub fn is_query_model(&self) -> bool {
         self.capture.is_some()
     }
 
@@ -355,22 +197,17 @@ impl Engine {
         }
         self.pace.note_piece(Instant::now(), block_s);
         let is_loading = self.status.state() == State::Loading;
-        let longest_wait = match settings.render {
-            RenderMode::Offline => Some(LONGEST_WAIT_OFFLINE),
-            RenderMode::RealTime if !self.pace.is_ahead() => None,
-            RenderMode::RealTime if is_loading => Some(LONGEST_WAIT_AHEAD_LOADING),
-            RenderMode::RealTime => Some(LONGEST_WAIT_AHEAD),
-        };
+        let longest_wait = self.longest_wait(settings.render, is_loading);
         // A bounce has no time to save, and what comes after a bypass would begin without masks.
         let asleep = settings.asleep && longest_wait.is_none();
         let embedding = match &mut self.capture {
-            Some(capture) => capture.embedding(&settings.question, settings.is_following, longest_wait),
+            Some(capture) => capture.embedding(&settings.query_blend, settings.is_following, longest_wait),
             None => Some(Embedding::default()),
         };
         // What nobody here understands is not separated by.
         let is_unanswerable = embedding.is_none();
         let embedding = embedding.unwrap_or_default();
-        let manner = if self.pace.keeps_time() { Manner::TOGETHER } else { Manner::ALONE };
+        let batching = if self.pace.keeps_time() { Batching::ALLOWED } else { Batching::NEVER };
         let is_forgiven = longest_wait.is_some() && (is_loading || self.pace.is_far_ahead());
         let (hop, synthesis_at) = (self.latency.grid.hop_samples(), self.latency.synthesis_at_samples);
         self.presence.clear();
@@ -384,7 +221,7 @@ impl Engine {
             self.num_asleep_samples = if asleep { self.num_asleep_samples + take as f64 } else { 0.0 };
             let asleep = is_unanswerable || self.num_asleep_samples > SLEEP_AFTER_S * self.host_rate_hz;
             let Settings { strength, stereo_link, .. } = *settings;
-            self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait, manner });
+            self.work(StepSettings { strength, stereo_link, asleep, embedding, longest_wait, batching });
         }
         if num_replaced > 0 {
             self.status.count_replaced_samples(num_replaced);
@@ -395,6 +232,17 @@ impl Engine {
         self.capture_target(num_samples);
         self.compute_residual(num_samples);
         Stems { num_samples, audio: &self.stems, dry: &self.dry, presence: self.presence.get() }
+    }
+
+    /// How long the worker is waited for at the most; none where the host plays.
+    fn longest_wait(&self, render: RenderMode, is_loading: bool) -> Option<Duration> {
+        match render {
+            RenderMode::Offline => Some(LONGEST_WAIT_OFFLINE),
+            RenderMode::RealTime if !self.pace.is_ahead() => None,
+            RenderMode::RealTime if self.pace.is_far_ahead() => Some(LONGEST_WAIT_OFFLINE),
+            RenderMode::RealTime if is_loading => Some(LONGEST_WAIT_AHEAD_LOADING),
+            RenderMode::RealTime => Some(LONGEST_WAIT_AHEAD),
+        }
     }
 
     /// The target of a model that is asked may be the next example.
@@ -423,7 +271,7 @@ impl Engine {
         }
     }
 
-    /// Does what is to be done at this place of the hop; see [`latency()`].
+    /// Does what is to be done at this place of the hop; see [`crate::latency()`].
     fn work(&mut self, step: StepSettings) {
         if self.hop_fill == self.latency.synthesis_at_samples {
             self.hop_presence = self.hops.next_hop(&self.history, step);
@@ -491,32 +339,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Sizes of the calls of an activation.
-pub(super) fn call_shape(model: &ModelSpec, latency: &Latency, num_channels: usize) -> CallShape {
-    CallShape {
-        grid: latency.grid,
-        num_channels,
-        num_frames: model.timing.frames_per_call,
-        num_bins: model.timing.num_bins,
-        num_stems: model.num_estimated_stems(),
-        embedding_size: model.embedding_size,
-    }
-}
-
-/// Calls in circulation: every one that a frame between analysis and synthesis can be in, the one being filled, the one that was
-/// heard last, and one to spare.
-pub(super) fn num_calls(latency: &Latency, timing: &ModelTiming) -> usize {
-    latency.mask_delay_frames.div_ceil(timing.frames_per_call) + 4
-}
-
-/// Of the deadline only what is not the block itself: the lead is taken at the start of a block, and with all of it the first masks of a
-/// bounce in large blocks were due before the lead was seen.
-fn pace_of(latency: &Latency, config: &EngineConfig) -> Pace {
-    let slack_samples = latency.deadline_samples.saturating_sub(config.max_block_samples);
-    let slack_s = if config.may_render_ahead { slack_samples as f64 / config.host_rate_hz } else { f64::INFINITY };
-    Pace::new(slack_s, config.max_block_samples as f64 / config.host_rate_hz)
 }
 
 #[cfg(test)]

@@ -3,9 +3,17 @@
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use underscore_dsp::{Complex32, History, Stft, linking};
 
+use super::activation::{EngineConfig, LOWEST_HOST_RATE_HZ, call_shape, check_host_rate, num_calls, pace_of};
 use super::*;
-use crate::handoff::{Call, Outcome, WorkerEnd};
-use crate::worker_thread::{CarriedSamples, Spectra, Stream, Waker, fake_backend};
+use crate::audio_thread::dispatch::Dispatch;
+use crate::audio_thread::patience::Patience;
+use crate::catalogue::ModelSpec;
+use crate::handoff::{Call, CallShape, Outcome, WorkerEnd, handoff};
+use crate::latency::{ModelTiming, latency};
+use crate::resources::Resources;
+use crate::worker_thread::{
+    CarriedSamples, DeviceChoice, ExampleEncoder, Spectra, Stream, Waker, Worker, fake_backend,
+};
 
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
@@ -515,11 +523,16 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
         let config = config_of(timing, 2, block);
         let (mut engine, mut worker) = engine_and_worker(&config);
         engine.pace = pace_of(&engine.latency, &config);
+        let shape = shape_of(&config);
+        let hang_frame = (5.0 / timing.hop_s) as u64;
         let mut answers = Answers::of(&config);
         let thread = std::thread::spawn(move || {
             while !worker.calls.is_abandoned() {
                 if let Some(call) = worker.calls.receive() {
-                    std::thread::sleep(Duration::from_millis(20));
+                    // One of them takes as long as it takes to replace a card that hangs.
+                    let hangs = call.first_frame <= hang_frame && hang_frame <= shape.last_frame(call.first_frame);
+                    let while_it_hangs = LONGEST_WAIT_AHEAD + Duration::from_millis(500);
+                    std::thread::sleep(if hangs { while_it_hangs } else { Duration::from_millis(20) });
                     worker.calls.send(answers.answer(call));
                 }
             }
@@ -546,20 +559,36 @@ fn a_host_that_bounces_without_saying_so_is_waited_for_too() {
 }
 
 #[test]
+fn a_bounce_that_is_not_declared_is_waited_for_like_one_that_is_once_no_host_that_plays_leads_by_as_much() {
+    let config = config(1, 480);
+    let (mut engine, _worker) = engine_and_worker(&config);
+    let mut waits_s = |lead_s: f64, render: RenderMode| {
+        engine.pace = pace_of(&engine.latency, &config);
+        let now = Instant::now();
+        (0..=(lead_s / 0.01) as usize).for_each(|_| engine.pace.note_piece(now, 0.01));
+        [false, true].map(|is_loading| engine.longest_wait(render, is_loading).map(|longest| longest.as_secs()))
+    };
+    assert_eq!(waits_s(0.0, RenderMode::RealTime), [None, None]);
+    assert_eq!(waits_s(0.8, RenderMode::RealTime), [Some(1), Some(5)], "it may only look like a bounce");
+    assert_eq!(waits_s(1.2, RenderMode::RealTime), [Some(60), Some(60)]);
+    assert_eq!(waits_s(0.0, RenderMode::Offline), [Some(60), Some(60)]);
+}
+
+#[test]
 fn calls_run_by_themselves_until_the_host_was_seen_to_keep_time_for_a_second_and_with_others_from_then_on() {
     for timing in TIMINGS {
         let config = config_of(timing, 1, 256);
         // By its pace every host keeps time, whatever the clock says.
         let (mut engine, mut stream) = engine_and_stream(&config, |_| 1.0);
-        fake_backend::manners();
+        fake_backend::batchings();
         render(&mut engine, &noise(5 * 48_000), 256, &Settings::default(), |_| while stream.step() {});
-        let manners = fake_backend::manners();
-        let num_alone = manners.iter().take_while(|&&manner| manner == Manner::ALONE).count();
+        let batchings = fake_backend::batchings();
+        let num_alone = batchings.iter().take_while(|&&batching| batching == Batching::NEVER).count();
         let alone_s = num_alone as f64 * call_s(&timing);
         assert!((alone_s - 1.0).abs() <= call_s(&timing), "{timing:?}: {alone_s} s by themselves");
-        let together = &manners[num_alone..];
-        assert!(together.iter().all(|&manner| manner == Manner::TOGETHER), "{timing:?}: {together:?}");
-        assert!(together.len() as f64 * call_s(&timing) > 3.5, "{timing:?}: {} calls", manners.len());
+        let together = &batchings[num_alone..];
+        assert!(together.iter().all(|&batching| batching == Batching::ALLOWED), "{timing:?}: {together:?}");
+        assert!(together.len() as f64 * call_s(&timing) > 3.5, "{timing:?}: {} calls", batchings.len());
     }
 }
 
@@ -572,14 +601,14 @@ fn every_call_of_a_bounce_runs_by_itself_whatever_the_clocks_say() {
             let config = config_of(timing, 1, 256);
             let (mut engine, mut stream) = engine_and_stream(&config, |_| 1.0);
             engine.pace = Pace::new(slack_s, 0.0);
-            fake_backend::manners();
+            fake_backend::batchings();
             let settings = Settings { render: mode, ..Settings::default() };
             render(&mut engine, &noise(4 * 48_000), 256, &settings, |_| while stream.step() {});
             assert_eq!(engine.pace.keeps_time(), mode == RenderMode::Offline);
-            let manners = fake_backend::manners();
-            assert!(manners.len() as f64 * call_s(&timing) > 3.5, "{timing:?}: {} calls", manners.len());
-            let first = manners.iter().position(|&manner| manner != Manner::ALONE);
-            assert_eq!(first, None, "{timing:?}, {mode:?}: the first call of {} that others may join", manners.len());
+            let batchings = fake_backend::batchings();
+            assert!(batchings.len() as f64 * call_s(&timing) > 3.5, "{timing:?}: {} calls", batchings.len());
+            let first = batchings.iter().position(|&batching| batching != Batching::NEVER);
+            assert_eq!(first, None, "{timing:?}, {mode:?}: the first call of {} that others may join", batchings.len());
         }
     }
 }
@@ -598,17 +627,17 @@ fn a_call_of_a_host_that_played_runs_by_itself_where_a_bounce_waits_for_it() {
     while stream.num_waiting() == 0 {
         play_hop(&mut engine, &playing);
     }
-    fake_backend::manners();
+    fake_backend::batchings();
     play_hop(&mut engine, &bouncing);
-    assert!(stream.step() && fake_backend::manners() == [Manner::ALONE]);
+    assert!(stream.step() && fake_backend::batchings() == [Batching::NEVER]);
     // The same, where it plays on.
     render(&mut engine, &noise(2 * 48_000), 256, &playing, |_| while stream.step() {});
     while stream.num_waiting() == 0 {
         play_hop(&mut engine, &playing);
     }
-    fake_backend::manners();
+    fake_backend::batchings();
     play_hop(&mut engine, &playing);
-    assert!(stream.step() && fake_backend::manners() == [Manner::TOGETHER]);
+    assert!(stream.step() && fake_backend::batchings() == [Batching::ALLOWED]);
 }
 
 #[test]

@@ -474,6 +474,31 @@ fn who_hears_nothing_separated_for_half_a_second_is_told_and_the_headroom_is_non
 }
 
 #[test]
+fn a_mask_that_comes_in_time_every_now_and_then_is_no_separation() {
+    let block = 256;
+    let config = config_of(ModelTiming::LIVE, 1, block);
+    let (mut engine, mut stream) = engine_and_stream(&config, |_| 0.9);
+    let status = engine.status();
+    let mut play = |seconds: usize, blocks_between_steps: usize| {
+        let (mut num_blocks, mut num_separated) = (0_usize, 0);
+        render(&mut engine, &noise(seconds * 48_000), block, &Settings::default(), |_| {
+            num_blocks += 1;
+            while num_blocks.is_multiple_of(blocks_between_steps) && stream.step() {}
+            num_separated += usize::from(!status.snapshot().is_unseparated);
+        });
+        (num_blocks, num_separated)
+    };
+    let (num_blocks, num_separated) = play(3, 1);
+    assert_eq!(num_separated, num_blocks);
+    play(2, 60);
+    let (num_blocks, num_separated) = play(5, 60);
+    println!("{num_separated} of {num_blocks} blocks as if it separated");
+    assert!(num_separated < num_blocks / 10);
+    play(1, 1);
+    assert!(!status.snapshot().is_unseparated, "it has caught up");
+}
+
+#[test]
 fn without_a_worker_the_dry_signal_is_exact_and_every_stem_has_its_share() {
     let config = config(2, 480);
     let (mut engine, _worker) = engine_and_worker(&config);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use underscore_backend::Manner;
+use underscore_backend::Batching;
 use underscore_dsp::{History, touched_zeros};
 
 use super::dispatch::{Dispatch, Due};
@@ -36,7 +36,7 @@ pub struct StepSettings {
     /// How long `process` may wait for the worker: not at all, unless the host renders ahead of real time.
     pub longest_wait: Option<Duration>,
     /// Whether calls may share a batch. They may once the host was seen to play: only a bounce has to be the same bit for bit each time.
-    pub manner: Manner,
+    pub batching: Batching,
 }
 
 /// Takes hops of the input and gives hops of the stems.
@@ -281,7 +281,7 @@ fn place_of(dispatch: &Dispatch, heard: Option<MadeFrame>) -> Option<(&Call, usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio_thread::engine::call_shape;
+    use crate::audio_thread::engine::activation::call_shape;
     use crate::catalogue::ModelSpec;
     use crate::latency::latency;
 

@@ -17,11 +17,11 @@ fn an_example_is_listened_to_and_found_from_then_on_and_kept_by_the_next_engine(
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 6, Some(map()));
     let tone: Vec<f32> = (0..512).map(|n| (n as f32 * 0.1).sin()).collect();
-    let example = Question {
+    let example = QueryBlend {
         slots: [Query::Example { otherwise: Embedding::default() }, Query::Point(Embedding::default())],
         blend: 0.0,
     };
-    let offline = Settings { render: RenderMode::Offline, question: example, ..Settings::default() };
+    let offline = Settings { render: RenderMode::Offline, query_blend: example, ..Settings::default() };
     let listening = |config: &EngineConfig| {
         let (mut engine, worker) = engine_and_worker(config);
         let (capture, listener) =
@@ -218,8 +218,8 @@ fn an_example_belongs_to_its_slot_and_between_the_slots_lies_the_way_from_one_to
     assert!(listener.examples.receive().is_none(), "there is no such slot");
     let otherwise = Embedding::new(&[-1.0]);
     let mut place = |slots: [Query; 2], blend: f32| {
-        let question = Question { slots, blend };
-        engine.capture.as_mut().unwrap().embedding(&question, false, None).map(|at| at.values()[0])
+        let query_blend = QueryBlend { slots, blend };
+        engine.capture.as_mut().unwrap().embedding(&query_blend, false, None).map(|at| at.values()[0])
     };
     let of_both = [Query::Example { otherwise }, Query::Point(Embedding::new(&[3.0]))];
     assert_eq!(place(of_both, 0.0), Some(-1.0), "there is no example yet");
@@ -310,7 +310,7 @@ fn followed(
 /// What slot A asks for.
 fn asked(engine: &mut Engine, is_following: bool) -> f32 {
     let capture = engine.capture.as_mut().unwrap();
-    capture.embedding(&Question::default(), is_following, None).unwrap().values()[0]
+    capture.embedding(&QueryBlend::default(), is_following, None).unwrap().values()[0]
 }
 
 #[test]
@@ -412,6 +412,30 @@ fn what_is_left_of_a_sidechain_where_it_pauses_says_nothing() {
 }
 
 #[test]
+fn a_sidechain_is_followed_on_after_one_burst_of_a_filter_that_blew_up() {
+    let mut config = config(1, 512);
+    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
+    let (mut engine, worker) = engine_and_worker(&config);
+    let (capture, listener) =
+        Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
+    engine.capture = capture;
+    let followed = listener.as_ref().unwrap().boards.followed.clone();
+    let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
+    // The burst is long gone in the last second.
+    let [before, burst, after] = [tone(96_000), vec![[1000.0, -1000.0]; 50].concat(), tone(5 * 48_000 - 100)];
+    let mut newest = Vec::new();
+    for second in [before, burst, after].concat().chunks(48_000) {
+        for block in second.chunks(480) {
+            engine.follow(true);
+            while stream.step() {}
+            engine.listen(&[block, block]);
+        }
+        newest.push(followed.number());
+    }
+    assert!(newest.is_sorted_by(|before, after| before < after), "it stands still: {newest:?}");
+}
+
+#[test]
 fn an_example_that_is_taken_while_the_sidechain_is_followed_has_heard_for_as_long_as_there_is_room() {
     // 188 hops of 16 ms.
     let (_, mut engine, mut listener) = listening_to_frames(188);
@@ -445,7 +469,7 @@ fn what_a_sidechain_said_is_forgotten_when_it_is_no_longer_followed() {
         assert_no_alloc(|| engine.follow(is_following));
         let played = tone(48_000);
         engine.listen(&[&played, &played]);
-        engine.capture.as_mut().unwrap().embedding(&Question::default(), true, None).unwrap().values()[0]
+        engine.capture.as_mut().unwrap().embedding(&QueryBlend::default(), true, None).unwrap().values()[0]
     };
     said(true);
     said(true);

@@ -220,6 +220,7 @@ impl Drop for Unanswered<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker_thread::spectra::MAX_MODEL_PEAK;
 
     const RATE_HZ: f32 = 48_000.0;
     const NUM_FRAMES: usize = 20;
@@ -277,13 +278,16 @@ mod tests {
     #[test]
     fn beside_a_burst_of_a_filter_that_blew_up_the_rest_of_an_example_is_no_silence() {
         let mut sound = tone(1000.0, 63 * grid().hop_samples());
-        let middle = sound.len() / 2;
-        sound[middle..middle + 100].fill(1000.0);
+        // Among the newest samples, which are all that there are frames for.
+        let burst_at = sound.len() - 10 * grid().hop_samples();
+        sound[burst_at..burst_at + 100].fill(1000.0);
         let frames = of(&[sound]).unwrap();
         let is_the_tone =
             |frame: &&[f32]| (0..NUM_BINS).max_by(|a, b| frame[2 * a].total_cmp(&frame[2 * b])) == Some(64);
         let num_of_tone = frames.chunks(NUM_BINS * 2).filter(is_the_tone).count();
         assert!(num_of_tone + 5 >= NUM_FRAMES, "{num_of_tone} of {NUM_FRAMES}");
+        let loudest = frames.iter().fold(0.0_f32, |loudest, value| loudest.max(value.abs()));
+        assert!(loudest < MAX_MODEL_PEAK * 1024.0, "{loudest}, where a sine of full scale has 512");
         let power = |samples: Vec<f32>| Trimmed::of(&[samples], 100, SILENCE_POWER).map(|trimmed| trimmed.power);
         assert_eq!(power(vec![[1000.0, -1000.0]; 500].concat()), Some(MAX_POWER));
     }

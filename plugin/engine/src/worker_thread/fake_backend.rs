@@ -7,7 +7,7 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use underscore_backend::{
-    ABI_VERSION, Backend, BackendTable, Device, LIBTORCH_VERSION, Manner, Message, ModelHandle, SessionHandle,
+    ABI_VERSION, Backend, BackendTable, Batching, Device, LIBTORCH_VERSION, Message, ModelHandle, SessionHandle,
     Status as BackendStatus, View,
 };
 
@@ -29,12 +29,12 @@ pub const EXAMPLE: f32 = 0.25;
 pub type MaskOf = fn(&[f32]) -> f32;
 
 thread_local! {
-    static MANNERS: RefCell<Vec<Manner>> = const { RefCell::new(Vec::new()) };
+    static BATCHINGS: RefCell<Vec<Batching>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How each call was to be run that this thread has run since it asked last.
-pub fn manners() -> Vec<Manner> {
-    MANNERS.take()
+pub fn batchings() -> Vec<Batching> {
+    BATCHINGS.take()
 }
 
 /// The worker's side of an engine, to be stepped by a test.
@@ -211,14 +211,14 @@ unsafe extern "C" fn ask(
 
 unsafe extern "C" fn run(
     session: SessionHandle,
-    manner: Manner,
+    batching: Batching,
     spectrum: *const f32,
     spectrum_len: usize,
     masks: *mut f32,
     masks_len: usize,
     _: *mut Message,
 ) -> BackendStatus {
-    MANNERS.with_borrow_mut(|manners| manners.push(manner));
+    BATCHINGS.with_borrow_mut(|batchings| batchings.push(batching));
     // SAFETY: the session is open and used by this thread alone; pointers and lengths are those of the caller's slices.
     unsafe {
         let spectrum = std::slice::from_raw_parts(spectrum, spectrum_len);

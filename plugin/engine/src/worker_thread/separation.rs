@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use underscore_backend::{Device, Manner};
+use underscore_backend::{Batching, Device};
 
 use super::model::Model;
 use super::session::{Session, SessionError};
@@ -67,15 +67,15 @@ impl Separate for Separation {
         self.session.ask(&call.embedding)?;
         let features = self.spectra.analyse(call);
         let masks = &mut call.masks[..self.shape.masks_len(num_mask_channels)];
-        let manner = match call.deadline_from {
+        let batching = match call.deadline_from {
             // A bounce is the same bit for bit, whatever else plays, also where the host says that it plays.
-            None => Manner::ALONE,
+            None => Batching::NEVER,
             // One after another, the calls of few streams are too many for a card: there none is held until its host was seen to play. In a
             // batch of its own a call has the bits that it has by itself.
-            Some(_) if self.model.device() != Device::CPU => Manner::TOGETHER,
-            Some(_) => call.manner,
+            Some(_) if self.model.device() != Device::CPU => Batching::ALLOWED,
+            Some(_) => call.batching,
         };
-        self.session.run(manner, features, masks)?;
+        self.session.run(batching, features, masks)?;
         self.spectra.shape(call);
         self.spectra.synthesise(call);
         Ok(())
@@ -111,18 +111,18 @@ mod tests {
         let grid = latency(&TIMING, 48_000.0, 256).unwrap().grid;
         let (num_frames, num_bins) = (TIMING.frames_per_call, TIMING.num_bins);
         let shape = CallShape { grid, num_channels: 1, num_frames, num_bins, num_stems: 1, embedding_size: 0 };
-        for (device, with_deadline) in [(Device::CPU, Manner::ALONE), (Device::CUDA, Manner::TOGETHER)] {
+        for (device, with_deadline) in [(Device::CPU, Batching::NEVER), (Device::CUDA, Batching::ALLOWED)] {
             let model = fake_backend::model(shape, &TIMING, |_| 1.0, Vec::new());
             let model = Arc::new(model.declaring(device, (0.0, 1.0), 0, 0.0));
             let opener = move || Ok((model.clone(), Session::open(model.clone(), 1).unwrap()));
             let mut separation = Separation::open(Box::new(opener), shape, &TIMING).unwrap();
-            for (deadline_from, expected) in [(Some(Instant::now()), with_deadline), (None, Manner::ALONE)] {
+            for (deadline_from, expected) in [(Some(Instant::now()), with_deadline), (None, Batching::NEVER)] {
                 separation.reset();
-                fake_backend::manners();
+                fake_backend::batchings();
                 // As the audio thread has it while it does not know yet whether the host plays.
-                let mut call = Call { deadline_from, manner: Manner::ALONE, ..shape.new_call() };
+                let mut call = Call { deadline_from, batching: Batching::NEVER, ..shape.new_call() };
                 separation.separate(&mut call).unwrap();
-                assert_eq!(fake_backend::manners(), [expected], "{device:?}, a deadline from {deadline_from:?}");
+                assert_eq!(fake_backend::batchings(), [expected], "{device:?}, a deadline from {deadline_from:?}");
             }
         }
     }

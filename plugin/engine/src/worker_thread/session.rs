@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use underscore_backend::{Device, Failure, Manner};
+use underscore_backend::{Batching, Device, Failure};
 
 use super::model::{Model, NUM_WARM_UPS};
 
@@ -86,8 +86,8 @@ impl Session {
 
     /// One inference call: `spectrum` `[channel][frame][bin][re, im]` in, `masks` `[stem][channel][frame][bin]` out, kept to
     /// the range that the model declares.
-    pub fn run(&mut self, manner: Manner, spectrum: &[f32], masks: &mut [f32]) -> Result<(), SessionError> {
-        self.opened.run(manner, spectrum, masks).inspect_err(|_| self.model.doubt())?;
+    pub fn run(&mut self, batching: Batching, spectrum: &[f32], masks: &mut [f32]) -> Result<(), SessionError> {
+        self.opened.run(batching, spectrum, masks).inspect_err(|_| self.model.doubt())?;
         let len = masks.len();
         let (min, max) = self.model.mask_range();
         for (idx, mask) in masks.iter_mut().enumerate() {
@@ -111,7 +111,7 @@ impl Session {
             // Another number of channels than the vector's, or no vector, or nothing to learn from it: warm up only.
             let (spectrum, mut masks) = (vec![0.0; spectrum_len], vec![0.0; masks_len]);
             for _ in 0..NUM_WARM_UPS {
-                self.run(Manner::ALONE, &spectrum, &mut masks)?;
+                self.run(Batching::NEVER, &spectrum, &mut masks)?;
             }
             self.reset();
             return Ok(());
@@ -127,7 +127,7 @@ impl Session {
         let num_passes = if test.num_calls > LONG_VECTOR_CALLS { 1 } else { 2 };
         for _ in 0..num_passes {
             for (spectrum, expected) in spectra.chunks_exact(spectrum_len).zip(expected_masks.chunks_exact(masks_len)) {
-                self.run(Manner::ALONE, spectrum, &mut masks)?;
+                self.run(Batching::NEVER, spectrum, &mut masks)?;
                 let differences = masks.iter().zip(expected).map(|(a, b)| (a - b).abs());
                 // One that is no number is not below the tolerance.
                 if let Some(actual) = differences.clone().find(|difference| difference.is_nan()) {
@@ -199,7 +199,7 @@ mod tests {
     /// One call of `first` in every frame of one channel, through a new session.
     fn masks_of(model: &Arc<Model>, first: f32) -> Result<Vec<f32>, SessionError> {
         let (spectrum, mut masks) = (vec![first; shape().spectrum_len(1)], vec![0.0; shape().masks_len(1)]);
-        Session::open(model.clone(), 1)?.run(Manner::ALONE, &spectrum, &mut masks).map(|()| masks)
+        Session::open(model.clone(), 1)?.run(Batching::NEVER, &spectrum, &mut masks).map(|()| masks)
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         assert!(model.is_seen_to_work());
         let (spectrum, mut masks) = (vec![0.5; shape().spectrum_len(1)], vec![0.0; shape().masks_len(1)]);
         session.ask(&[0.0, 0.0]).unwrap();
-        session.run(Manner::ALONE, &spectrum, &mut masks).unwrap();
+        session.run(Batching::NEVER, &spectrum, &mut masks).unwrap();
         let by_frame: Vec<f32> = masks.chunks_exact(TIMING.num_bins).map(|masks| masks[0]).collect();
         assert_eq!(by_frame, [fake_backend::UNHEARD, fake_backend::UNHEARD, 0.5, 0.5]);
     }

@@ -1,7 +1,6 @@
 //! One copy of a model's weights per process, whatever the number of instances.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use underscore_backend::{Backend, Device};
@@ -10,13 +9,14 @@ use super::model::{Model, ModelError};
 use crate::catalogue::ModelSpec;
 use crate::resources::Resources;
 
-type Key = (PathBuf, String, u32);
+/// Name and SHA-256 of the file, and the device. The file itself may be gone, or its disk hang, once its model is in memory.
+type Key = (String, String, u32);
 
-/// Held while its model is loaded, so that instances that start together load it once.
-type Place = Arc<Mutex<Weak<Model>>>;
+/// Locked while its model is loaded, so that instances that start together load it once.
+type Entry = Arc<Mutex<Weak<Model>>>;
 
-/// Held for a look only: a load that hangs keeps nobody from another model.
-static PLACES: Mutex<Option<HashMap<Key, Place>>> = Mutex::new(None);
+/// Locked for a lookup only: a load that hangs keeps nobody from another model.
+static ENTRIES: Mutex<Option<HashMap<Key, Entry>>> = Mutex::new(None);
 
 /// The model of `spec` on `device`, loaded where no instance has it yet.
 pub fn get(
@@ -25,14 +25,14 @@ pub fn get(
     device: Device,
     resources: &Resources,
 ) -> Result<Arc<Model>, ModelError> {
-    let key = (Model::path(spec, resources)?, spec.sha256.clone(), device.0);
+    let key = (spec.file.clone(), spec.sha256.clone(), device.0);
     shared(key, || Model::load(backend, spec, device, resources))
 }
 
 /// The model of `key`, by `load` where no instance has it yet.
 fn shared(key: Key, load: impl FnOnce() -> Result<Model, ModelError>) -> Result<Arc<Model>, ModelError> {
-    let place = place_of(key);
-    let mut loaded = place.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = entry_of(key);
+    let mut loaded = entry.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(model) = loaded.upgrade() {
         return Ok(model);
     }
@@ -41,14 +41,14 @@ fn shared(key: Key, load: impl FnOnce() -> Result<Model, ModelError>) -> Result<
     Ok(model)
 }
 
-fn place_of(key: Key) -> Place {
-    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-    let places = places.get_or_insert_with(HashMap::new);
+fn entry_of(key: Key) -> Entry {
+    let mut entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let entries = entries.get_or_insert_with(HashMap::new);
     // One whose lock is held is in use.
-    places.retain(|_, place| {
-        place.try_lock().map_or(true, |model| model.strong_count() > 0 || Arc::strong_count(place) > 1)
+    entries.retain(|_, entry| {
+        entry.try_lock().map_or(true, |model| model.strong_count() > 0 || Arc::strong_count(entry) > 1)
     });
-    places.entry(key).or_default().clone()
+    entries.entry(key).or_default().clone()
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     use crate::worker_thread::fake_backend;
 
     fn key(name: &str) -> Key {
-        (PathBuf::from(name), String::new(), 0)
+        (name.to_owned(), String::new(), 0)
     }
 
     /// A stand-in for a model, of which it is counted how often it was loaded.
@@ -106,10 +106,10 @@ mod tests {
     fn another_file_and_another_device_have_models_of_their_own() {
         let num_loads = AtomicUsize::new(0);
         let keys = [
-            (PathBuf::from("a.pt"), "1".to_owned(), 0),
-            (PathBuf::from("b.pt"), "1".to_owned(), 0),
-            (PathBuf::from("a.pt"), "2".to_owned(), 0),
-            (PathBuf::from("a.pt"), "1".to_owned(), 1),
+            ("a.pt".to_owned(), "1".to_owned(), 0),
+            ("b.pt".to_owned(), "1".to_owned(), 0),
+            ("a.pt".to_owned(), "2".to_owned(), 0),
+            ("a.pt".to_owned(), "1".to_owned(), 1),
         ];
         let num_keys = keys.len();
         let models = keys.map(|key| shared(key, || Ok(counted(&num_loads))).unwrap());
@@ -128,11 +128,11 @@ mod tests {
 
     #[test]
     fn who_loads_one_model_for_ever_keeps_nobody_from_another_one() {
-        let hanging = place_of(key("hanging"));
+        let hanging = entry_of(key("hanging"));
         let _held = hanging.lock().unwrap();
-        let other = place_of(key("other"));
+        let other = entry_of(key("other"));
         assert!(other.try_lock().is_ok());
-        assert!(Arc::ptr_eq(&hanging, &place_of(key("hanging"))), "whoever wants the same one waits with it");
-        assert!(place_of(key("hanging")).try_lock().is_err());
+        assert!(Arc::ptr_eq(&hanging, &entry_of(key("hanging"))), "whoever wants the same one waits with it");
+        assert!(entry_of(key("hanging")).try_lock().is_err());
     }
 }

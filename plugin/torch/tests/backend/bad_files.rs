@@ -8,7 +8,7 @@ use crate::common::{IDENTITY, MEMORY, Model, run, separators, shipped};
 use crate::edited::{self, archive, deaf, with_another_stem, with_half_the_bins};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use underscore_backend::{Device, Failure, Manner, Status};
+use underscore_backend::{Batching, Device, Failure, Status};
 use zip::ZipWriter;
 
 fn refused(path: &Path) -> Failure {
@@ -202,7 +202,7 @@ fn calls_that_fail_leave_little_in_memory() {
         let mut session = model.session(64).expect("a session");
         let (input, mut masks) = (model.spectrum(64, 1), vec![0.0; 64 * model.masks_len()]);
         let mut fail = || {
-            let failure = session.run(Manner::TOGETHER, &input, &mut masks).expect_err("half the bins");
+            let failure = session.run(Batching::ALLOWED, &input, &mut masks).expect_err("half the bins");
             assert_eq!(failure.status, Status::RUN_FAILED, "{failure}");
         };
         (0..3).for_each(|_| fail());
@@ -230,7 +230,7 @@ fn a_model_that_returns_other_shapes_than_it_declares_is_caught_when_run() {
     let input = model.spectrum(1, 1);
     let mut masks = vec![0.0; input.len()];
     let failure =
-        model.session(1).expect("a session").run(Manner::ALONE, &input, &mut masks).expect_err("a wrong mask");
+        model.session(1).expect("a session").run(Batching::NEVER, &input, &mut masks).expect_err("a wrong mask");
     assert_eq!(failure.status, Status::WRONG_SHAPE);
     let expected = format!("[2, 1, {}, {}]", model.count("/frames_per_call"), model.count("/num_bins"));
     assert!(failure.text.contains(&expected), "{expected} is not told: {}", failure.text);

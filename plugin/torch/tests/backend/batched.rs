@@ -5,7 +5,7 @@ use crate::edited::{counting, counting_failures, with_another_stem};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
-use underscore_backend::{Device, Manner, Session, Status};
+use underscore_backend::{Batching, Device, Session, Status};
 
 /// Of masks; a product of matrices sums in another order when there are more rows, and on a card in yet another one.
 const TOLERANCES: [(Device, f32); 3] = [(Device::CPU, 1e-5), (Device::CPU_AS_CARD, 1e-5), (Device::CUDA, 1e-3)];
@@ -45,13 +45,13 @@ impl Play {
         session
     }
 
-    fn masks(&self, manner: Manner, session: &mut Session) -> Vec<f32> {
+    fn masks(&self, batching: Batching, session: &mut Session) -> Vec<f32> {
         let masks = self.spectra.iter().enumerate().map(|(call, spectrum)| {
             if self.reset_before == Some(call) {
                 session.reset();
             }
             let mut masks = vec![f32::NAN; spectrum.len() / 2];
-            session.run(manner, spectrum, &mut masks).expect("a run");
+            session.run(batching, spectrum, &mut masks).expect("a run");
             masks
         });
         masks.flatten().collect()
@@ -70,7 +70,7 @@ fn streams_that_run_together_are_each_as_alone() {
         let alone = Model::load(&shipped(&name)).expect("the shipped model");
         let plays: Vec<Play> = (0..NUM_STREAMS).map(|seed| Play::new(&alone, seed)).collect();
         let expected: Vec<Vec<f32>> =
-            plays.iter().map(|play| play.masks(Manner::ALONE, &mut play.session(&alone))).collect();
+            plays.iter().map(|play| play.masks(Batching::NEVER, &mut play.session(&alone))).collect();
         for (device, tolerance) in devices() {
             let together = Model::load_on(device, &shipped(&name)).expect("the shipped model");
             let actual: Vec<Vec<f32>> = std::thread::scope(|scope| {
@@ -78,7 +78,7 @@ fn streams_that_run_together_are_each_as_alone() {
                     .iter()
                     .map(|play| {
                         let mut session = play.session(&together);
-                        scope.spawn(move || play.masks(Manner::TOGETHER, &mut session))
+                        scope.spawn(move || play.masks(Batching::ALLOWED, &mut session))
                     })
                     .collect();
                 threads.into_iter().map(|thread| thread.join().expect("the thread")).collect()
@@ -106,7 +106,7 @@ fn a_call_that_is_run_alone_has_the_same_bits_whatever_others_do() {
         for device in [Device::CPU, Device::CPU_AS_CARD] {
             let model = Model::load_on(device, &shipped(&name)).expect("the shipped model");
             let play = Play::new(&model, 1);
-            let undisturbed = play.masks(Manner::ALONE, &mut play.session(&model));
+            let undisturbed = play.masks(Batching::NEVER, &mut play.session(&model));
             let (is_over, all_play) = (AtomicBool::new(false), Barrier::new(NUM_STREAMS as usize - 1));
             let beside_others = std::thread::scope(|scope| {
                 for seed in 2..NUM_STREAMS {
@@ -116,14 +116,14 @@ fn a_call_that_is_run_alone_has_the_same_bits_whatever_others_do() {
                         let mut session = other.session(model);
                         all_play.wait();
                         while !is_over.load(Ordering::Relaxed) {
-                            other.masks(Manner::TOGETHER, &mut session);
+                            other.masks(Batching::ALLOWED, &mut session);
                         }
                     });
                 }
                 // Whatever comes of it, the others end.
                 let _end = End(&is_over);
                 all_play.wait();
-                play.masks(Manner::ALONE, &mut play.session(&model))
+                play.masks(Batching::NEVER, &mut play.session(&model))
             });
             assert!(beside_others == undisturbed, "{name}, {device:?}");
         }
@@ -140,7 +140,7 @@ fn a_place_that_was_given_back_remembers_nothing() {
         // More than a card's arena has places at first, and then those that were given back in another order.
         for round in 0..14 {
             let mut session = play.session(&model);
-            let masks = play.masks(Manner::ALONE, &mut session);
+            let masks = play.masks(Batching::NEVER, &mut session);
             assert!(*first.get_or_insert(masks.clone()) == masks, "{name}: a stream begins otherwise");
             kept.push(session);
             if round % 3 == 2 {
@@ -164,7 +164,7 @@ fn each_stream_of_a_batch_that_fails_is_told_as_if_it_were_alone() {
                 scope.spawn(move || {
                     for _ in 0..3 {
                         let mut masks = vec![0.0; input.len()];
-                        let failure = session.run(Manner::TOGETHER, input, &mut masks).expect_err("a wrong mask");
+                        let failure = session.run(Batching::ALLOWED, input, &mut masks).expect_err("a wrong mask");
                         assert_eq!(failure.status, Status::WRONG_SHAPE, "{device:?}: {failure}");
                         assert!(failure.text.starts_with("mask: expected Float [2, "), "{device:?}: {failure}");
                         assert_eq!(failure.text.matches("expected").count(), 1, "{device:?}: {failure}");
@@ -188,7 +188,7 @@ fn each_of_those_that_run_together_is_asked_for_its_own() {
                 scope.spawn(move || {
                     for _ in 0..20 {
                         let mut masks = vec![f32::NAN; input.len() / 2];
-                        session.run(Manner::TOGETHER, input, &mut masks).expect("a run");
+                        session.run(Batching::ALLOWED, input, &mut masks).expect("a run");
                         assert!(masks.iter().all(|mask| mask.to_bits() == asked.to_bits()), "{device:?}: {asked}");
                     }
                 });
@@ -227,7 +227,7 @@ fn more_channels_than_a_batch_may_have_are_several_batches() {
             let input = &input;
             scope.spawn(move || {
                 let mut masks = vec![f32::NAN; input.len() / 2];
-                session.run(Manner::TOGETHER, input, &mut masks).expect("a run");
+                session.run(Batching::ALLOWED, input, &mut masks).expect("a run");
                 assert!(masks.iter().all(|mask| mask.to_bits() == 1.0_f32.to_bits()));
             });
         }
@@ -248,7 +248,7 @@ fn a_batch_that_is_too_large_for_the_card_is_run_in_parts_and_no_stream_loses_wh
                 let mut masks = vec![f32::NAN; input.len() / 2];
                 for call in 1..=NUM_CALLS {
                     all_call.wait();
-                    session.run(Manner::TOGETHER, input, &mut masks).expect("a run");
+                    session.run(Batching::ALLOWED, input, &mut masks).expect("a run");
                     let expected = call as f32;
                     assert!(masks.iter().all(|mask| mask.to_bits() == expected.to_bits()), "{stream}: {}", masks[0]);
                 }
@@ -258,7 +258,7 @@ fn a_batch_that_is_too_large_for_the_card_is_run_in_parts_and_no_stream_loses_wh
     // One that is too large by itself is told so, and begins anew.
     let mut session = model.session(5).expect("a session");
     let mut masks = vec![f32::NAN; 5 * input.len() / 2];
-    let failure = session.run(Manner::TOGETHER, &model.spectrum(5, 1), &mut masks).expect_err("too many rows");
+    let failure = session.run(Batching::ALLOWED, &model.spectrum(5, 1), &mut masks).expect_err("too many rows");
     assert!(failure.status == Status::RUN_FAILED && failure.text.contains("out of memory"), "{failure}");
 }
 
@@ -279,7 +279,7 @@ fn of_a_batch_in_which_one_stream_is_too_large_the_others_are_not_tried_with_it_
                 let mut masks = vec![f32::NAN; input.len() / 2];
                 for call in 1..=NUM_CALLS {
                     all_call.wait();
-                    let result = session.run(Manner::TOGETHER, &input, &mut masks);
+                    let result = session.run(Batching::ALLOWED, &input, &mut masks);
                     assert_eq!(result.is_ok(), num_channels < 5, "{call}: {result:?}");
                 }
             });

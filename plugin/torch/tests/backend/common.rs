@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use underscore_backend::{Backend, Device, Failure, Manner, Session};
+use underscore_backend::{Backend, Batching, Device, Failure, Session};
 
 /// The linked backend.
 pub fn backend() -> Backend {
@@ -122,6 +122,6 @@ pub static MEMORY: Mutex<()> = Mutex::new(());
 /// One call of a model with one masked stem.
 pub fn run(session: &mut Session, spectrum: &[f32]) -> Vec<f32> {
     let mut masks = vec![f32::NAN; spectrum.len() / 2];
-    session.run(Manner::ALONE, spectrum, &mut masks).expect("a run");
+    session.run(Batching::NEVER, spectrum, &mut masks).expect("a run");
     masks
 }

@@ -5,7 +5,7 @@ use crate::edited::with_field;
 use cpu_time::ThreadTime;
 use std::time::Duration;
 use tempfile::TempDir;
-use underscore_backend::{Device, Manner, Session, Status};
+use underscore_backend::{Batching, Device, Session, Status};
 
 /// Runs a model's own test vector, returns the largest difference and the tolerance it declares.
 fn test_vector_difference(name: &str) -> (f32, f64) {
@@ -205,12 +205,12 @@ fn a_wrong_length_is_refused_and_the_stream_goes_on() {
         let mut session = model.session(1).expect("a session");
         let input = model.spectrum(1, 5);
         let mut masks = vec![0.0; model.masks_len()];
-        let short = session.run(Manner::ALONE, &input[2..], &mut masks).expect_err("a short spectrum");
+        let short = session.run(Batching::NEVER, &input[2..], &mut masks).expect_err("a short spectrum");
         assert_eq!(short.status, Status::WRONG_SHAPE);
         for len in [input.len(), input.len() - 2] {
             assert!(short.text.contains(&len.to_string()), "{len} is not told: {}", short.text);
         }
-        let long = session.run(Manner::ALONE, &input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
+        let long = session.run(Batching::NEVER, &input, &mut vec![0.0; model.masks_len() + 1]).expect_err("long masks");
         assert_eq!(long.status, Status::WRONG_SHAPE);
         assert!(masks.iter().all(|mask| *mask == 0.0), "a refused call wrote");
         run(&mut session, &input);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use common::{IDENTITY, Model, shipped};
 use edited::{number_in, with_code};
 use tempfile::TempDir;
-use underscore_backend::{Device, Failure, Manner, Session, Status};
+use underscore_backend::{Batching, Device, Failure, Session, Status};
 
 /// For so long a call is waited for, from the 33rd on; and the least by which twice as long is missed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -80,10 +80,10 @@ impl Drop for Hold {
 }
 
 /// The first masks of a call, which are all the same.
-fn call(model: &Model, session: &mut Session, manner: Manner) -> Result<f32, Failure> {
+fn call(model: &Model, session: &mut Session, batching: Batching) -> Result<f32, Failure> {
     let input = model.spectrum(1, 1);
     let mut masks = vec![f32::NAN; input.len() / 2];
-    session.run(manner, &input, &mut masks).map(|()| {
+    session.run(batching, &input, &mut masks).map(|()| {
         assert!(masks.iter().all(|mask| *mask == masks[0]));
         masks[0]
     })
@@ -97,7 +97,7 @@ fn load(path: &Path) -> Result<Model, Failure> {
 fn stream(model: &Model) -> Session {
     let mut session = model.session(1).expect("a session");
     for num_calls in 1..=40 {
-        assert_eq!(call(model, &mut session, Manner::TOGETHER).expect("a call"), num_calls as f32);
+        assert_eq!(call(model, &mut session, Batching::ALLOWED).expect("a call"), num_calls as f32);
     }
     session
 }
@@ -128,17 +128,17 @@ fn loaded_again(path: &Path) -> Model {
 fn a_card_that_hangs_is_given_up_and_nothing_is_opened_there_until_it_answers_again() {
     let _card = CARD.lock().unwrap_or_else(PoisonError::into_inner);
     for state_shape in STATE_SHAPES {
-        for manner in [Manner::TOGETHER, Manner::ALONE] {
+        for batching in [Batching::ALLOWED, Batching::NEVER] {
             let folder = TempDir::new().expect("a folder");
             let hold = Hold::new(&folder);
             let path = held(&folder, state_shape, &hold.0);
             let model = load(&path).expect("a model that looks right");
             let mut session = stream(&model);
             hold.set(1.0);
-            let (result, waited) = timed(|| call(&model, &mut session, manner));
+            let (result, waited) = timed(|| call(&model, &mut session, batching));
             assert_does_not_answer(&result.expect_err("it hangs"), Status::RUN_FAILED);
             assert!((PATIENCE..TOO_LONG).contains(&waited), "{state_shape}: {waited:?}");
-            let (result, waited) = timed(|| call(&model, &mut session, manner));
+            let (result, waited) = timed(|| call(&model, &mut session, batching));
             assert_does_not_answer(&result.expect_err("it hangs still"), Status::RUN_FAILED);
             assert!(waited < AT_ONCE, "{state_shape}: {waited:?}");
             let ((), waited) = timed(|| drop((session, model)));
@@ -164,12 +164,13 @@ fn a_call_that_was_given_up_while_it_waited_leaves_nothing_in_its_stream() {
         let hold = Hold::new(&folder);
         let path = held(&folder, state_shape, &hold.0);
         let model = load(&path).expect("a model that looks right");
-        let mut streams = [Manner::TOGETHER, Manner::TOGETHER, Manner::ALONE].map(|manner| (manner, stream(&model)));
+        let mut streams =
+            [Batching::ALLOWED, Batching::ALLOWED, Batching::NEVER].map(|batching| (batching, stream(&model)));
         hold.set(1.0);
         thread::scope(|scope| {
-            for (manner, session) in &mut streams {
+            for (batching, session) in &mut streams {
                 let model = &model;
-                scope.spawn(move || assert!(call(model, session, *manner).is_err(), "{state_shape}: it hangs"));
+                scope.spawn(move || assert!(call(model, session, *batching).is_err(), "{state_shape}: it hangs"));
                 // The first is what the card hangs in; the others wait for it.
                 thread::sleep(AT_ONCE / 2);
             }
@@ -177,9 +178,9 @@ fn a_call_that_was_given_up_while_it_waited_leaves_nothing_in_its_stream() {
         hold.set(0.0);
         // It answers again as soon as the call is over that it was in.
         let began = Instant::now();
-        for (stream_idx, (manner, session)) in streams.iter_mut().enumerate() {
+        for (stream_idx, (batching, session)) in streams.iter_mut().enumerate() {
             let mask = loop {
-                match call(&model, session, *manner) {
+                match call(&model, session, *batching) {
                     Ok(mask) => break mask,
                     Err(failure) => assert!(began.elapsed() < LONG, "{failure}"),
                 }
