@@ -197,7 +197,7 @@ mod tests {
         std::fs::create_dir_all(&beside).unwrap();
         std::fs::create_dir_all(&bundle).unwrap();
         std::fs::write(bundle.join("a.pt"), "in the bundle").unwrap();
-        let resources = Resources::locate(Some(&binary));
+        let resources = Resources::named_or_beside(None, Some(&binary));
         assert_eq!(resources.find(Path::new("models/a.pt")), Some(bundle.join("a.pt")));
         std::fs::write(beside.join("a.pt"), "beside").unwrap();
         assert_eq!(resources.find(Path::new("models/a.pt")), Some(beside.join("a.pt")));
