@@ -215,9 +215,9 @@ impl Shares {
         if self.separated == 0.0 {
             return dry;
         }
-        let stand_in = self.gains.iter().fold(0.0, |louder: f32, gain| louder.max(*gain)).min(1.0);
+        let substitute_gain = self.gains.iter().fold(0.0, |louder: f32, gain| louder.max(*gain)).min(1.0);
         // At unity exactly 1, so that without masks nothing is rounded.
-        let dry_gain = 1.0 + self.separated * ((1.0 - presence) * stand_in - 1.0);
+        let dry_gain = 1.0 + self.separated * ((1.0 - presence) * substitute_gain - 1.0);
         if presence == 0.0 {
             return dry_gain * dry;
         }

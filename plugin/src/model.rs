@@ -29,7 +29,7 @@ fn choices_of(catalogue: &'static Catalogue) -> Choices {
 }
 
 /// The id of the highest number among those of the family of `id`.
-fn stand_in<'a>(ids: &[&'a str], id: &str) -> Option<&'a str> {
+fn newest_of_family<'a>(ids: &[&'a str], id: &str) -> Option<&'a str> {
     let of_family = |id: &str| {
         id.rsplit_once('-').and_then(|(family, number)| Some((family.to_owned(), number.parse::<u32>().ok()?)))
     };
@@ -43,7 +43,7 @@ impl Model {
     /// one), else the default.
     #[must_use]
     pub fn in_place_of(id: &str) -> Self {
-        stand_in(Models::choices().ids(), id).and_then(Self::of).unwrap_or_default()
+        newest_of_family(Models::choices().ids(), id).and_then(Self::of).unwrap_or_default()
     }
 
     /// Whether it is asked by example, and its stems are a target and what that leaves.
@@ -106,7 +106,7 @@ mod tests {
             ("speech-1", None),
             ("", None),
         ] {
-            assert_eq!(stand_in(&ids, id), expected, "{id}");
+            assert_eq!(newest_of_family(&ids, id), expected, "{id}");
         }
         assert_eq!(Model::in_place_of("speech-1"), Model::default());
         assert!(Model::in_place_of("query-0").is_query_model(), "its buses are a target and what it leaves");

@@ -130,11 +130,11 @@ fn imaginary_parts_that_a_real_signal_cannot_have_are_ignored() {
 fn an_overlap_that_goes_on_from_the_sums_of_another_goes_on_with_its_signal() {
     for (rate_hz, synthesis_s) in [(48_000.0, 0.064), (44_100.0, 0.064), (44_100.0, 0.032), (11_025.0, 0.032)] {
         let grid = Grid::new(rate_hz, 0.064, 0.016, synthesis_s).unwrap();
-        let (hop, num_heard) = (grid.hop_samples(), grid.synthesis_samples());
-        let frames = common::noise(12 * num_heard, 6);
+        let (hop, segment_samples) = (grid.hop_samples(), grid.synthesis_samples());
+        let frames = common::noise(12 * segment_samples, 6);
         let (mut whole, mut second) = (OverlapAdd::new(grid, 1), OverlapAdd::new(grid, 2));
-        let (mut sums, mut expected, mut found) = (vec![0.0; num_heard], vec![0.0; hop], vec![0.0; hop]);
-        for (frame_idx, segment) in frames.chunks_exact(num_heard).enumerate() {
+        let (mut sums, mut expected, mut found) = (vec![0.0; segment_samples], vec![0.0; hop], vec![0.0; hop]);
+        for (frame_idx, segment) in frames.chunks_exact(segment_samples).enumerate() {
             whole.add(0, segment);
             if frame_idx < 6 {
                 whole.copy_sums(0, &mut sums);

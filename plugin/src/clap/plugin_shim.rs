@@ -42,7 +42,7 @@ pub struct PluginShim {
 }
 
 impl PluginShim {
-    /// Stands between `host` and `original`, which nobody else has seen yet and which has what is `told`, until the host destroys it.
+    /// Stands between `host` and `original`, which nobody else has seen yet and whose plugin has the same `host_link`, until the host destroys it.
     ///
     /// # Safety
     /// `original` was just made for `host`, which outlives it.

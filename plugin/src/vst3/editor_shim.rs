@@ -197,17 +197,17 @@ unsafe fn num_values(changes: *mut IParameterChanges) -> u32 {
 }
 
 /// Whose shim an object is to tell, by its address. An address may be another object's later: then that is noted, too.
-static GUARDS: Mutex<Vec<(usize, Weak<EditorShim>)>> = Mutex::new(Vec::new());
+static SHIMS: Mutex<Vec<(usize, Weak<EditorShim>)>> = Mutex::new(Vec::new());
 
 fn note(object: *mut c_void, shim: &Arc<EditorShim>) {
-    let mut guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
-    guards.retain(|(address, shim)| *address != object as usize && shim.strong_count() > 0);
-    guards.push((object as usize, Arc::downgrade(shim)));
+    let mut shims = SHIMS.lock().unwrap_or_else(PoisonError::into_inner);
+    shims.retain(|(address, shim)| *address != object as usize && shim.strong_count() > 0);
+    shims.push((object as usize, Arc::downgrade(shim)));
 }
 
-fn guard_of(object: *mut c_void) -> Option<Arc<EditorShim>> {
-    let guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
-    guards.iter().find(|(address, _)| *address == object as usize)?.1.upgrade()
+fn shim_of(object: *mut c_void) -> Option<Arc<EditorShim>> {
+    let shims = SHIMS.lock().unwrap_or_else(PoisonError::into_inner);
+    shims.iter().find(|(address, _)| *address == object as usize)?.1.upgrade()
 }
 
 /// The table that stands in for one of the framework's. Its own comes first: what an object's pointer to its table points to is this.
@@ -261,7 +261,7 @@ unsafe extern "system" fn create_view(this: *mut IEditController, name: FIDStrin
     // else has seen yet, with a table of its class.
     unsafe {
         let view = (Tables::original((*this).vtbl).createView)(this, name);
-        if let (false, Some(shim)) = (view.is_null(), guard_of(this.cast())) {
+        if let (false, Some(shim)) = (view.is_null(), shim_of(this.cast())) {
             note(view.cast(), &shim);
             shim.frames.begin(view);
             // What the host gave to a view before is not this one's.
@@ -326,7 +326,7 @@ unsafe extern "system" fn set_frame(this: *mut IPlugView, frame: *mut IPlugFrame
 unsafe fn around(view: *mut IPlugView, work: impl FnOnce(&IPlugViewVtbl, Option<&EditorShim>) -> tresult) -> tresult {
     // SAFETY: by the caller's word.
     let original = unsafe { Tables::original((*view).vtbl) };
-    match guard_of(view.cast()) {
+    match shim_of(view.cast()) {
         Some(shim) => shim.around(|| work(original, Some(&shim))),
         None => work(original, None),
     }
@@ -406,7 +406,7 @@ mod tests {
         fn activated() -> Self {
             let wrapper = test_instance::instance();
             let controller = wrapper.as_com_ref::<IEditController>().expect("a controller").as_ptr();
-            let shim = guard_of(controller.cast()).expect("a shim");
+            let shim = shim_of(controller.cast()).expect("a shim");
             let mut setup = test_instance::setup(PLAYS, 64);
             // SAFETY: calls as a host makes them, with a setup that lives.
             unsafe {

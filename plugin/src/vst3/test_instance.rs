@@ -14,9 +14,9 @@ use crate::Underscore;
 
 /// An instance as the factory makes it.
 pub fn instance() -> ComWrapper<Wrapper<Underscore>> {
-    let guard = ProcessorShim::offer();
+    let shim = ProcessorShim::offer();
     let instance = ComWrapper::new(Wrapper::<Underscore>::new());
-    guard.install(&instance);
+    shim.install(&instance);
     instance
 }
 

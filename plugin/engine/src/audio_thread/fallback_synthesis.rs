@@ -160,14 +160,14 @@ mod tests {
     fn what_it_did_is_over_once_nothing_of_it_is_heard() {
         let grid = Grid::new(1000.0, 0.004, 0.001, 0.004).unwrap();
         let shape = CallShape { grid, num_channels: 1, num_frames: 1, num_bins: 3, num_stems: 1, embedding_size: 0 };
-        let mut stand_in = FallbackSynthesis::new(shape);
+        let mut fallback = FallbackSynthesis::new(shape);
         for num_silent_frames in 0..6 {
-            stand_in.add_frame(None, None, &[], 0);
-            (0..num_silent_frames).for_each(|_| stand_in.add_silence(None));
-            assert_eq!(stand_in.is_acting(), num_silent_frames <= shape.overlap_frames(), "{num_silent_frames}");
+            fallback.add_frame(None, None, &[], 0);
+            (0..num_silent_frames).for_each(|_| fallback.add_silence(None));
+            assert_eq!(fallback.is_acting(), num_silent_frames <= shape.overlap_frames(), "{num_silent_frames}");
         }
-        stand_in.rest();
-        stand_in.add_silence(None);
-        assert!(!stand_in.is_acting(), "what is left of the worker's frames is the worker's");
+        fallback.rest();
+        fallback.add_silence(None);
+        assert!(!fallback.is_acting(), "what is left of the worker's frames is the worker's");
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::standing;
 use crate::query::{NUM_SLOTS, Query};
-use crate::query_board::{KeptExample, Reading, Recipient};
+use crate::query_board::{KeptExample, QueryBoard, Reading, Recipient};
 use crate::query_map::Projection;
 use crate::recording::Recording;
 use crate::worker_thread::Urgency;
@@ -380,23 +380,34 @@ fn what_was_played_can_be_taken_after_it_stopped_until_it_is_forgotten() {
     assert!(taken(&mut engine, |engine| engine.take_sidechain_example(0)).is_empty());
 }
 
-#[test]
-fn what_is_left_of_a_sidechain_where_it_pauses_says_nothing() {
+/// An engine and its worker's stream, and the board of the sidechain that is followed.
+fn engine_that_follows() -> (Engine, Stream, Arc<QueryBoard>) {
     let mut config = config(1, 512);
     (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
     let (mut engine, worker) = engine_and_worker(&config);
-    let (capture, listener) =
+    let (capture, encoder) =
         Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
     engine.capture = capture;
-    let followed = listener.as_ref().unwrap().boards.followed.clone();
-    let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
+    let followed = encoder.as_ref().unwrap().boards.followed.clone();
+    let stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(encoder);
+    (engine, stream, followed)
+}
+
+/// Plays a block that is followed, and has the worker encode what is due.
+fn follow_block(engine: &mut Engine, stream: &mut Stream, block: &[f32]) {
+    engine.follow(true);
+    while stream.step() {}
+    engine.listen(&[block, block]);
+}
+
+#[test]
+fn what_is_left_of_a_sidechain_where_it_pauses_says_nothing() {
+    let (mut engine, mut stream, followed) = engine_that_follows();
     let mut number_after = |engine: &mut Engine, level: f32| {
         // Two seconds: all that there is room for.
         for block in tone(96_000).chunks(480) {
             let block: Vec<f32> = block.iter().map(|sample| level * sample).collect();
-            engine.follow(true);
-            while stream.step() {}
-            engine.listen(&[&block, &block]);
+            follow_block(engine, &mut stream, &block);
         }
         engine.follow(true);
         while stream.step() {}
@@ -413,22 +424,13 @@ fn what_is_left_of_a_sidechain_where_it_pauses_says_nothing() {
 
 #[test]
 fn a_sidechain_is_followed_on_after_one_burst_of_a_filter_that_blew_up() {
-    let mut config = config(1, 512);
-    (config.model.embedding_size, config.model.query_frames, config.model.map) = (1, 60, Some(map()));
-    let (mut engine, worker) = engine_and_worker(&config);
-    let (capture, listener) =
-        Engine::example_path(&config, &engine.latency, patience_with_nobody(&engine), &engine.status()).unzip();
-    engine.capture = capture;
-    let followed = listener.as_ref().unwrap().boards.followed.clone();
-    let mut stream = stream_for(worker, &config, &engine, |_| 0.0).with_listener(listener);
+    let (mut engine, mut stream, followed) = engine_that_follows();
     // The burst is long gone in the last second.
     let [before, burst, after] = [tone(96_000), vec![[1000.0, -1000.0]; 50].concat(), tone(5 * 48_000 - 100)];
     let mut newest = Vec::new();
     for second in [before, burst, after].concat().chunks(48_000) {
         for block in second.chunks(480) {
-            engine.follow(true);
-            while stream.step() {}
-            engine.listen(&[block, block]);
+            follow_block(&mut engine, &mut stream, block);
         }
         newest.push(followed.number());
     }
